@@ -1,0 +1,1 @@
+"""The commands, a screenful each. Nothing heavy is imported before a command's options are known to be right."""

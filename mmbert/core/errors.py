@@ -1,0 +1,34 @@
+"""The errors a user can cause. A command prints their message alone and exits with code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MmbertError(Exception):
+    """Base of every error that a user can cause; the message says what, where and what to do next."""
+
+
+class ConfigError(MmbertError):
+    """An option is unknown, has a wrong value, or contradicts another."""
+
+
+class DataError(MmbertError):
+    """A table, a row or a file cannot be used; the message names the file and the row."""
+
+
+class InputError(MmbertError):
+    """A module was called with tensors or values that break its contract."""
+
+
+class WeightsError(MmbertError):
+    """Pretrained weights cannot be had; the message names what can be used instead."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint such as ``Did you mean 'concat'? Choices: concat, mean.`` for an unknown word."""
+    known = [str(choice) for choice in choices]
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Choices: {', '.join(known)}." if known else hint.strip()

@@ -1,0 +1,96 @@
+"""The things that travel between layers, and the legend of shape letters.
+
+    B  samples in a batch          L  tokens in a sequence (padded)     M  modalities
+    D  width of an encoder         H  width of the fused vector         C  classes
+
+Absence has one spelling everywhere: a mask row without a single True. An absent modality keeps its key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mmbert.core.masks import masked_mean
+
+#: The tensors one encoder reads, by name. ``mask`` is always there: (B, L) bool, L = 1 for pictures.
+Inputs = dict[str, Tensor]
+
+#: Target of a sample that carries no class label for a task; float targets say it with NaN.
+UNLABELLED = -100
+
+
+@dataclass
+class Batch:
+    """What the data layer hands to a model.
+
+    Attributes:
+        inputs: tensors by encoder name; each holds ``mask`` (B, L) bool, a row of False = modality absent.
+        targets: labels by task name: (B,) int64 classes, or float (B,) or (B, C); missing = UNLABELLED or NaN.
+        rows: (B,) int64, the samples' row numbers in their table, the first row being 0.
+    """
+
+    inputs: dict[str, Inputs]
+    targets: dict[str, Tensor]
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (torch's DataLoader calls this)."""
+        return self._map(lambda t: t.pin_memory())
+
+    def _map(self, move) -> Batch:  # type: ignore[no-untyped-def]
+        inputs = {name: {key: move(t) for key, t in tensors.items()} for name, tensors in self.inputs.items()}
+        return Batch(inputs, {name: move(t) for name, t in self.targets.items()}, move(self.rows))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder returns and a fusion receives.
+
+    Attributes:
+        tokens: (B, L, D) float.
+        mask: (B, L) bool, True = a real token; a row of False throughout = the sample lacks this modality.
+        pooled: (B, D) float, one vector a sample.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+    @classmethod
+    def from_tokens(cls, tokens: Tensor, mask: Tensor) -> Encoded:
+        """Pooled is the mean over real tokens."""
+        return cls(tokens, mask, masked_mean(tokens, mask))
+
+    @property
+    def present(self) -> Tensor:
+        """(B,) bool: which samples have this modality."""
+        return self.mask.any(1)
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a fusion returns and tasks read.
+
+    Attributes:
+        pooled: (B, H) float.
+        tokens: (B, L_m, H) float by modality; empty when no task reads tokens.
+        masks: (B, L_m) bool by the same keys.
+        auxiliary_losses: scalars that training adds to the tasks' losses.
+        diagnostics: gates, attention weights; filled only when asked for.
+    """
+
+    pooled: Tensor
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    auxiliary_losses: dict[str, Tensor] = field(default_factory=dict)
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Tables and files on disk become checked samples, and samples become batches."""

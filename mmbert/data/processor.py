@@ -1,0 +1,29 @@
+"""What the data layer asks of an encoder's preprocessing. The encoder owns it; workers carry it without weights."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from mmbert.core.types import Inputs
+
+Kind = Literal["text", "image", "audio", "features"]
+
+
+class Processor(Protocol):
+    """Turns raw values of one modality into the tensors its encoder reads. Picklable, deterministic, free of weights.
+
+    What ``prepare`` is given depends on ``kind``:
+        text: ``str``.
+        image: ``PIL.Image.Image`` in mode RGB, upright.
+        audio: ``(waveform, sample_rate_hz)``, waveform (T,) float32 NumPy, one channel, full scale = ±1.
+    """
+
+    kind: Kind
+
+    def prepare(self, raw: Any) -> Any:
+        """One sample's value, as far as it can be prepared alone. Runs in the loader's workers."""
+        ...
+
+    def collate(self, prepared: list[Any]) -> Inputs:
+        """Prepared values of a batch (None = the sample lacks the modality) -> padded tensors and ``mask``."""
+        ...

@@ -1,0 +1,1 @@
+"""Raw inputs of one modality become ``Encoded``: a token sequence, its mask and one pooled vector."""

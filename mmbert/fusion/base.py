@@ -1,0 +1,98 @@
+"""The contract of a fusion strategy, and the part of the work that is the same for all of them."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+
+from mmbert.core.errors import InputError
+from mmbert.core.masks import blank
+from mmbert.core.spec import Recorded
+from mmbert.core.types import Encoded, Fused
+
+
+class Fusion(Recorded, nn.Module):
+    """Base of all strategies. A subclass implements ``fuse``; the base checks, blanks and wraps.
+
+    Args:
+        dims: width D_m of each modality, by name; the order is the strategy's order.
+        out_dim: width H of the fused vector.
+
+    A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted.
+    """
+
+    def __init__(self, dims: dict[str, int], out_dim: int) -> None:
+        super().__init__()
+        if not dims:
+            raise InputError(f"{type(self).__name__} needs at least one modality, but dims is empty.")
+        self.dims = dict(dims)
+        self.out_dim = out_dim
+        self._tells_diagnostics = "diagnostics" in inspect.signature(self.fuse).parameters
+        self._emits_tokens = True
+        # used only by strategies that return a plain vector: heads that read tokens then still have some
+        self.token_projection = nn.ModuleDict({m: nn.Linear(d, out_dim) for m, d in dims.items()})
+
+    def fuse(self, inputs: dict[str, Encoded]) -> Tensor | Fused:
+        """The strategy itself.
+
+        Args:
+            inputs: every modality of ``dims``, in that order. Where a mask is False tokens are zero, and where a
+                modality is absent its ``pooled`` is zero too.
+
+        Returns:
+            (B, H), or a ``Fused`` when the strategy also enriches the token sequences.
+        """
+        raise NotImplementedError
+
+    def forward(self, inputs: dict[str, Encoded], diagnostics: bool = False) -> Fused:
+        """Checks keys and widths, blanks what is absent, fuses, and wraps a plain vector into ``Fused``.
+
+        Raises:
+            InputError: keys, widths or batch sizes do not fit ``dims``.
+        """
+        clean = self._checked(inputs)
+        result = self.fuse(clean, diagnostics=diagnostics) if self._tells_diagnostics else self.fuse(clean)  # type: ignore[call-arg]
+        if isinstance(result, Fused):
+            if self._emits_tokens:
+                return result
+            return Fused(result.pooled, {}, {}, result.auxiliary_losses, result.diagnostics)
+        if not self._emits_tokens:
+            return Fused(result)
+        return self._with_tokens(result, clean)
+
+    def drop_tokens(self) -> None:
+        """Called once when no task reads tokens: their projection is removed and never computed."""
+        self._emits_tokens = False
+        self.token_projection = nn.ModuleDict()
+
+    def _with_tokens(self, pooled: Tensor, inputs: dict[str, Encoded]) -> Fused:
+        """pooled (B, H) -> Fused whose tokens are each modality's own, projected to H, with the vector added."""
+        tokens = {m: blank(self.token_projection[m](x.tokens) + pooled.unsqueeze(1), x.mask) for m, x in inputs.items()}
+        return Fused(pooled, tokens, {m: x.mask for m, x in inputs.items()})
+
+    def _checked(self, inputs: dict[str, Encoded]) -> dict[str, Encoded]:
+        if set(inputs) != set(self.dims):
+            raise InputError(
+                f"{type(self).__name__} was built for {list(self.dims)} but was given {list(inputs)}. "
+                "An absent modality keeps its key: pass an Encoded whose mask is all False."
+            )
+        batch_sizes = {m: len(x.mask) for m, x in inputs.items()}
+        if len(set(batch_sizes.values())) > 1:
+            raise InputError(f"The modalities have different batch sizes: {batch_sizes}.")
+        clean = {}
+        for name, dim in self.dims.items():
+            x = inputs[name]
+            if x.tokens.shape[-1] != dim or x.pooled.shape[-1] != dim:
+                raise InputError(
+                    f"{type(self).__name__} expects width {dim} for '{name}', but tokens are "
+                    f"{tuple(x.tokens.shape)} and pooled is {tuple(x.pooled.shape)}."
+                )
+            if x.tokens.shape[:2] != x.mask.shape or x.mask.dtype != torch.bool:
+                raise InputError(
+                    f"The mask of '{name}' must be bool of shape {tuple(x.tokens.shape[:2])}, "
+                    f"but is {x.mask.dtype} of shape {tuple(x.mask.shape)}."
+                )
+            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present))
+        return clean

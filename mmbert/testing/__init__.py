@@ -1,0 +1,1 @@
+"""The contracts as runnable checks, for the package's own modules and for users' modules."""
