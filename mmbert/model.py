@@ -1,0 +1,147 @@
+"""Encoders, a fusion strategy and task heads as one plain ``nn.Module``, with saving, loading and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.core.types import Encoded, Fused, Inputs
+from mmbert.encoders.base import Encoder
+from mmbert.fusion.base import Fusion
+from mmbert.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a forward pass gives.
+
+    Attributes:
+        fused: the joint representation.
+        outputs: each task's output by its name, (B, C) logits or (B,) numbers.
+    """
+
+    fused: Fused
+    outputs: dict[str, Tensor]
+
+
+class MultimodalModel(nn.Module):
+    """Encodes each modality, fuses, and lets every task judge the joint representation.
+
+    Args:
+        encoders: by name; the names are the modalities the fusion was built for.
+        fusion: its ``dims`` must equal the encoders' widths.
+        tasks: by name, each built for the fusion's ``out_dim``.
+
+    Raises:
+        ConfigError: a name cannot be used, or the widths of the parts do not fit.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder], fusion: Fusion, tasks: Mapping[str, Task]) -> None:
+        super().__init__()
+        widths = {name: encoder.out_dim for name, encoder in encoders.items()}
+        if fusion.dims != widths:
+            raise ConfigError(f"The fusion was built for {fusion.dims}, but the encoders give {widths}.")
+        for name in [*encoders, *tasks]:
+            if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+                raise ConfigError(f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}.")
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = fusion
+        self.tasks = nn.ModuleDict(tasks)
+        if not any(task.reads_tokens for task in tasks.values()):
+            fusion.drop_tokens()
+
+    def encode(self, inputs: Mapping[str, Inputs]) -> dict[str, Encoded]:
+        """Tensors by encoder name -> {modality: Encoded}."""
+        return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+
+    def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool = False) -> ModelOutput:
+        """A batch's ``inputs`` -> the fused representation and every task's output."""
+        fused = self.fusion(self.encode(inputs), diagnostics=diagnostics)
+        return ModelOutput(fused, {name: task(fused) for name, task in self.tasks.items()})
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.
+
+        The folder appears whole or not at all; one that exists is replaced.
+        """
+        from mmbert.saving import save_model
+
+        return save_model(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, trust_custom_code: bool = False) -> Self:
+        """A model saved by ``save_pretrained``, in evaluation mode on the CPU.
+
+        Args:
+            folder: where it was saved.
+            trust_custom_code: allow classes that lie outside the package; importing them runs their code.
+
+        Raises:
+            InputError: the folder holds no model, or one that needs ``trust_custom_code``.
+        """
+        from mmbert.saving import load_parts
+
+        encoders, fusion, tasks, state = load_parts(Path(folder), trust_custom_code)
+        model = cls(encoders, fusion, tasks)
+        model.load_state_dict(state)
+        return model.eval()
+
+    @torch.inference_mode()
+    def predict(self, samples: Sequence[Mapping[str, Any]], batch_size: int = 32) -> list[dict[str, dict[str, Any]]]:
+        """Answers of every task for samples given as ordinary values.
+
+        Args:
+            samples: each ``{"text": str, "image": path or PIL image, "audio": path, array at the encoder's rate, or
+                (array, rate in hertz)}``, keyed by encoder name. Any non-empty subset of the modalities will do.
+            batch_size: samples that go through the model at once.
+
+        Returns:
+            For each sample ``{task: {"prediction": label, "probabilities": ...}}``.
+
+        Raises:
+            InputError: a sample has an unknown key or none of the modalities.
+            DataError: a file cannot be read.
+        """
+        from mmbert.data.media import as_raw
+
+        processors = {name: encoder.processor for name, encoder in self.encoders.items()}
+        was_training = self.training
+        self.eval()
+        answers: list[dict[str, dict[str, Any]]] = []
+        try:
+            for start in range(0, len(samples), batch_size):
+                chunk = [self._checked(s, start + i) for i, s in enumerate(samples[start : start + batch_size])]
+                inputs = {}
+                for name, processor in processors.items():
+                    raws = [as_raw(sample[name], processor) if name in sample else None for sample in chunk]
+                    inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
+                device = next(self.parameters()).device
+                moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}
+                answers += self._answers(self(moved).outputs, len(chunk))
+        finally:
+            self.train(was_training)
+        return answers
+
+    def _answers(self, outputs: dict[str, Tensor], size: int) -> list[dict[str, dict[str, Any]]]:
+        columns = {name: self.tasks[name].predictions(output) for name, output in outputs.items()}
+        return [{name: {key: v[i] for key, v in column.items()} for name, column in columns.items()} for i in range(size)]
+
+    def _checked(self, sample: Mapping[str, Any], index: int) -> dict[str, Any]:
+        unknown = [key for key in sample if key not in self.encoders]
+        if unknown:
+            raise InputError(f"Sample {index} has the key '{unknown[0]}'. {nearest(unknown[0], self.encoders)}")
+        present = {key: value for key, value in sample.items() if value is not None and not is_empty_text(value)}
+        if not present:
+            raise InputError(f"Sample {index} has no modality at all: give at least one of {', '.join(self.encoders)}.")
+        return present
+
+
+def is_empty_text(value: Any) -> bool:
+    """An empty string stands for an absent modality, as an empty cell does in a table."""
+    return isinstance(value, str) and not value

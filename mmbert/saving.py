@@ -1,0 +1,126 @@
+"""A model as a folder: JSON, safetensors and the encoders' own assets. No pickle, nothing that runs code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import mmbert
+from mmbert.core.errors import InputError
+from mmbert.core.spec import Recorded, class_path, find_class
+from mmbert.encoders.base import Encoder
+from mmbert.fusion.base import Fusion
+from mmbert.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mmbert.model import MultimodalModel
+
+FORMAT = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+def save_model(model: MultimodalModel, folder: Path) -> Path:
+    """Writes a model beside ``folder`` and renames it into place, so that a kill leaves no half of one."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        scratch.chmod(0o755)  # mkdtemp makes folders that only the owner can enter
+        save_file(distinct_tensors(model.state_dict()), scratch / WEIGHTS)
+        for name, encoder in model.encoders.items():
+            assets = scratch / "encoders" / name
+            assets.mkdir(parents=True)
+            encoder.save_assets(assets)
+        (scratch / CONFIG).write_text(json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def describe(model: MultimodalModel) -> dict[str, Any]:
+    """What ``config.json`` holds: the class and the arguments of every part."""
+    return {
+        "format": FORMAT,
+        "mmbert_version": mmbert.__version__,
+        "encoders": {name: spec(part) for name, part in model.encoders.items()},
+        "fusion": spec(model.fusion),
+        "tasks": {name: spec(part) for name, part in model.tasks.items()},
+    }
+
+
+def spec(part: Recorded) -> dict[str, Any]:
+    """Class and arguments of one part, as JSON.
+
+    Raises:
+        InputError: an argument is no plain value.
+    """
+    try:
+        return {"class": class_path(part), "args": json.loads(json.dumps(part.init_args))}
+    except TypeError as error:
+        raise InputError(
+            f"{type(part).__name__} was built with arguments that JSON cannot hold ({error}), so it cannot be saved. "
+            "Give it numbers, strings, lists and dictionaries, and build the rest inside."
+        ) from error
+
+
+def load_parts(
+    folder: Path, trust_custom_code: bool = False
+) -> tuple[dict[str, Encoder], Fusion, dict[str, Task], dict[str, Tensor]]:
+    """The parts of a saved model, still without their weights, and the weights."""
+    config = read_config(folder)
+    classes = [part["class"] for part in [*config["encoders"].values(), config["fusion"], *config["tasks"].values()]]
+    foreign = sorted({path for path in classes if not path.startswith("mmbert.")})
+    if foreign and not trust_custom_code:
+        raise InputError(
+            f"The model in {folder} uses {', '.join(foreign)}, from outside the package; loading it runs that code. "
+            "If you trust it: from_pretrained(folder, trust_custom_code=True), or trust_custom_code=true on a command."
+        )
+    encoders = {}
+    for name, part in config["encoders"].items():
+        found = find_class(part["class"])
+        assert issubclass(found, Encoder)
+        encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
+    fusion = find_class(config["fusion"]["class"])(**config["fusion"]["args"])
+    tasks = {name: find_class(part["class"])(**part["args"]) for name, part in config["tasks"].items()}
+    return encoders, fusion, tasks, load_file(folder / WEIGHTS)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of a saved model.
+
+    Raises:
+        InputError: there is none, or a newer version of mmbert wrote it.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            inside = " Its folder model/ does: use that." if (folder / "model" / name).is_file() else ""
+            raise InputError(f"{folder} holds no saved model: {name} is missing.{inside}")
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if config.get("format", 0) > FORMAT:
+        raise InputError(
+            f"{folder} was saved by mmbert {config.get('mmbert_version')} in a newer format than this version "
+            f"({mmbert.__version__}) reads: update mmbert."
+        )
+    return config
+
+
+def distinct_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict fit for safetensors: contiguous, on the CPU, no storage shared between names."""
+    seen: set[int] = set()
+    distinct = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        shared = tensor.numel() > 0 and tensor.data_ptr() in seen
+        distinct[name] = tensor.clone() if shared else tensor
+        seen.add(tensor.data_ptr())
+    return distinct

@@ -1,0 +1,139 @@
+"""Config -> objects. The only file that calls ``instantiate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from mmbert.core.errors import ConfigError, MmbertError, nearest
+from mmbert.data.datamodule import MultimodalData
+from mmbert.encoders.base import Encoder
+from mmbert.model import MultimodalModel
+from mmbert.tasks.base import Task
+from mmbert.training.monitor import Monitor, choose_monitor
+
+if TYPE_CHECKING:
+
+    from torch import nn
+
+DEFAULT_LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        data: connected to the model's preprocessing and labels.
+        model: encoders, fusion and tasks.
+        balance: weighs the tasks' losses.
+        monitor: the validation metric that chooses the checkpoint.
+    """
+
+    data: MultimodalData
+    model: MultimodalModel
+    balance: nn.Module
+    monitor: Monitor
+
+
+def build(cfg: DictConfig) -> Parts:
+    """Everything a run trains, from its resolved config.
+
+    Cheap checks come first, so that a wrong column is told before any weights are loaded.
+
+    Raises:
+        MmbertError: an option, a file or a row is at fault; the message says which.
+    """
+    encoder_cfgs = {name: part for name, part in cfg.encoders.items() if part}
+    if not encoder_cfgs:
+        raise ConfigError("Every encoder is 'none'. Leave at least one in: text=minilm, image=resnet_mini, audio=melspec_cnn.")
+    data: MultimodalData = make(cfg.data, seed=cfg.seed)
+    data.require_columns(encoder_cfgs)
+    task_cfgs = all_tasks(cfg, data)
+    learned = {name: learn(task_cfg, data) for name, task_cfg in task_cfgs.items()}
+    encoders: dict[str, Encoder] = {name: make(part) for name, part in encoder_cfgs.items()}
+    fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
+    tasks: dict[str, Task] = {
+        name: make(task_cfg, **{**learned[name], "in_dim": fusion.out_dim}) for name, task_cfg in task_cfgs.items()
+    }
+    model = MultimodalModel(encoders, fusion, tasks)
+    data.connect(
+        {name: encoder.processor for name, encoder in encoders.items()},
+        {name: (task.column, task.labels) for name, task in tasks.items()},
+    )
+    return Parts(data, model, make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks))
+
+
+def make(part: DictConfig, **extra: Any) -> Any:
+    """``instantiate`` with plain containers, and a user's mistake told as one.
+
+    Raises:
+        ConfigError: the target does not exist or refuses its options.
+    """
+    try:
+        return instantiate(part, _convert_="all", **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, MmbertError):
+            raise cause from None
+        if isinstance(cause, (ImportError, AttributeError, TypeError, ValueError, LookupError)) or cause is None:
+            raise ConfigError(f"{part.get('_target_')} cannot be built: {cause or error}") from error
+        raise
+
+
+def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
+    """The configured tasks; without any, one task on the column called ``label``.
+
+    Raises:
+        ConfigError: there is neither a task nor such a column.
+    """
+    from mmbert.tasks.guess import guess_kind
+
+    configured = {name: part for name, part in cfg.tasks.items() if part}
+    if configured:
+        for name, part in configured.items():
+            if OmegaConf.is_missing(part, "column"):
+                raise ConfigError(
+                    f"The task '{name}' has no column. Say where its labels are: tasks.{name}.column=COLUMN. "
+                    f"Columns: {', '.join(data.column_names)}."
+                )
+        return configured
+    if not data.has_column(DEFAULT_LABEL):
+        raise ConfigError(
+            f"No task is configured and {data.path} has no column '{DEFAULT_LABEL}'. Add one, for example: "
+            f"+task@tasks.mine=classification tasks.mine.column=COLUMN. Columns: {', '.join(data.column_names)}."
+        )
+    kind = guess_kind(data.cells(DEFAULT_LABEL))
+    text = resources.files("mmbert.conf").joinpath(f"task/{kind}.yaml").read_text(encoding="utf-8")
+    part = OmegaConf.create(text)
+    assert isinstance(part, DictConfig)
+    part.column = DEFAULT_LABEL
+    return {DEFAULT_LABEL: part}
+
+
+def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
+    """What a task learns from the train split's labels, less what the config fixes.
+
+    Raises:
+        ConfigError: the column does not exist, or the target is no task.
+    """
+    column = task_cfg.column
+    if not data.has_column(column):
+        raise ConfigError(f"{data.path} has no column '{column}'. {nearest(column, data.column_names)}")
+    kind = get_class(task_cfg._target_)
+    if not issubclass(kind, Task):
+        raise ConfigError(f"{task_cfg._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
+    learned = kind.learn(data.cells(column), column)
+    return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
+
+
+def plain(part: Any) -> Any:
+    """A config node as plain dictionaries and lists, interpolations resolved."""
+    return OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part
+
+

@@ -1,0 +1,115 @@
+"""What a person sees in the terminal: what is trained, how far it is, and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from mmbert.training.module import count_parameters, trainable
+
+
+class EpochLines(Callback):
+    """One line an epoch, for logs and pipes, where a moving bar would be noise."""
+
+    def __init__(self) -> None:
+        self.began = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self.began = time.monotonic()
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prints the validation metrics of the epoch that has just ended."""
+        if trainer.sanity_checking:
+            return
+        metrics = trainer.callback_metrics
+        shown = [f"{key} {float(value):.4g}" for key, value in metrics.items() if key.startswith("val/") and is_main(key)]
+        seconds = time.monotonic() - self.began
+        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {seconds:.0f} s  {'  '.join(shown)}", flush=True)
+
+
+def is_main(key: str) -> bool:
+    """Whether a metric belongs in an epoch's single line."""
+    return key == "val/loss" or key.endswith(("/accuracy", "/map", "/mae"))
+
+
+def progress_bar() -> Callback:
+    """A moving bar on a terminal, one line an epoch elsewhere."""
+    return RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLines()
+
+
+@rank_zero_only
+def announce(cfg: DictConfig, model: nn.Module, run_dir: Path) -> None:
+    """Says in a few lines what is about to be trained."""
+    console = Console(highlight=False)
+    for name, encoder in model.encoders.items():  # type: ignore[operator, union-attr]
+        state = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
+        console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {count_parameters(encoder):,} parameters, {state}")
+    console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")  # type: ignore[arg-type]
+    console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")  # type: ignore[arg-type]
+    console.print(f"  {'run':<9} {shortest(run_dir)}")
+
+
+@rank_zero_only
+def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path) -> None:
+    """The table of test metrics, and where everything was written."""
+    table = Table(title="Test metrics of the checkpoint chosen on validation", title_justify="left")
+    table.add_column("task")
+    table.add_column("metric")
+    for split in splits:
+        table.add_column(split, justify="right")
+    last = ""
+    for key in unique_keys(metrics, splits):
+        task, _, metric = key.rpartition("/")
+        cells = [f"{metrics[f'{split}/{key}']:.4f}" if f"{split}/{key}" in metrics else "–" for split in splits]
+        if last and task != last:
+            table.add_section()
+        table.add_row(task if task != last else "", metric, *cells)
+        last = task
+    console = Console(highlight=False)
+    console.print(table)
+    for what, path in written(run_dir):
+        console.print(f"  {what:<12} {shortest(path)}", soft_wrap=True)
+
+
+def unique_keys(metrics: dict[str, float], splits: list[str]) -> list[str]:
+    """``task/metric`` of every number of the splits, in order of appearance."""
+    keys: dict[str, Any] = {}
+    for key in metrics:
+        split, _, rest = key.partition("/")
+        if split in splits:
+            keys[rest] = None
+    return list(keys)
+
+
+def written(run_dir: Path) -> list[tuple[str, Path]]:
+    """What a run has left, with a word for each; only what exists."""
+    places = {
+        "metrics": "metrics.json",
+        "predictions": "predictions",
+        "plots": "plots",
+        "model": "model",
+        "checkpoints": "checkpoints",
+        "config": "config.yaml",
+        "tracker": "wandb",
+    }
+    return [(what, run_dir / place) for what, place in places.items() if (run_dir / place).exists()]
+
+
+def shortest(path: Path) -> str:
+    """The path relative to the folder one stands in, if it lies inside."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
