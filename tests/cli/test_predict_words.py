@@ -1,0 +1,65 @@
+"""The words of mmbert-predict: what is typed arrives unchanged, and mistakes are told in one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mmbert.cli.predict import answer, main, model_folder, parse, sureness, words_of
+from mmbert.core.errors import ConfigError
+
+
+@pytest.mark.parametrize("text", ["What, then? {seven} [a:b]", "a=b=c", "null", "", " two  spaces ", "ü 七"])
+def test_a_sentence_arrives_as_typed(text):
+    assert parse([f"text={text}", "image=a b.png"]) == {"text": text, "image": "a b.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seven.png"], "'seven.png' is not of the form key=value"),
+        (["text=a", "text=b"], "'text' is given twice"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused(words, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(words)
+
+
+def test_a_model_and_something_to_judge_are_asked_for(tmp_path):
+    with pytest.raises(ConfigError, match="Which model"):
+        answer(["text=a"])
+    with pytest.raises(ConfigError, match="there is no such folder"):
+        answer(["model=nowhere", "text=a"])
+    with pytest.raises(ConfigError, match="at least one modality"):
+        answer([f"model={tmp_path}"])
+
+
+def test_a_run_folder_stands_for_the_model_in_it(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert model_folder(str(tmp_path)) == tmp_path / "model"
+    assert model_folder(str(tmp_path / "model")) == tmp_path / "model"
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["model=nowhere", "text=a"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "mmbert-predict: model=nowhere: there is no such folder.\n"
+
+
+def test_help_needs_nothing_heavy():
+    program = "import sys; from mmbert.cli.predict import main; main(['--help']); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: mmbert-predict model=FOLDER")
+
+
+def test_answers_are_written_as_a_person_would():
+    assert words_of(["even", "prime"]) == "even, prime"
+    assert words_of([]) == "none"
+    assert words_of(1 / 3) == "0.3333"
+    assert sureness({"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}) == "0.75"
+    assert sureness({"prediction": ["a"], "probabilities": {"a": 0.9, "b": 0.1}}) == "0.90"
+    assert sureness({"prediction": 3.0}) == ""
