@@ -1,0 +1,164 @@
+"""Classification: one of C classes a sample."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from mmbert.core.errors import DataError
+from mmbert.core.masks import blank
+from mmbert.core.types import UNLABELLED, Fused
+from mmbert.data.labels import ClassLabels, class_name
+from mmbert.tasks.base import Head, Task
+from mmbert.tasks.classes import (
+    checked_classes,
+    checked_smoothing,
+    checked_weights,
+    count_of,
+    finite_number,
+    natural_order,
+)
+from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1
+
+#: A column of fractions with more different values than this, most of them seen once, is no column of classes.
+MANY_CLASSES = 100
+
+
+class Classification(Task):
+    """One label out of C, trained with cross-entropy.
+
+    Metrics: ``accuracy`` (micro), ``f1`` (macro, over classes that occur among labels or predictions), ``auroc``
+    (macro, one class against the rest, over classes that some labelled samples have and others have not).
+
+    Args:
+        in_dim: width H of the fused vector.
+        column: the table's column with the labels.
+        classes: the C names in the order of the logits; learnt from the train split.
+        weight: share of this task in a multi-task loss.
+        hidden_dim: width of a hidden layer in the head; 0 = a linear head.
+        dropout: on the head's input and on its hidden layer.
+        class_weights: None; ``"balanced"``, that is N / (C · n_c) for a class with n_c of the N labelled train
+            samples; or C numbers in the order of ``classes``. As in torch, the loss is then a weighted mean.
+        label_smoothing: share of the target that is spread evenly over all classes, in [0, 1).
+        class_counts: labelled train samples by class; learnt from the train split, read by ``"balanced"``.
+
+    Raises:
+        ConfigError: fewer than two classes, one named twice, or an option outside its range.
+    """
+
+    main_metric = "accuracy"
+
+    def __init__(
+        self,
+        in_dim: int,
+        column: str,
+        classes: Sequence[str],
+        weight: float = 1.0,
+        hidden_dim: int = 0,
+        dropout: float = 0.1,
+        class_weights: str | Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        class_counts: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__(in_dim, column, weight)
+        self.classes = checked_classes(classes, column, least=2)
+        self.labels = ClassLabels(self.classes)
+        self.label_smoothing = checked_smoothing(label_smoothing, column)
+        balanced = None if class_counts is None else balanced_weights(self.classes, class_counts)
+        weights = checked_weights(class_weights, balanced, self.classes, column)
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", weights, persistent=False)  # the loss's business, not the model's
+        self.head = Head(in_dim, len(self.classes), hidden_dim, dropout)
+
+    @classmethod
+    def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
+        """``classes`` in natural order and ``class_counts``, from the train split's cells.
+
+        Raises:
+            DataError: no cell is labelled, all carry the same label, or the column holds a quantity.
+        """
+        counts = Counter(class_name(cell) for cell in cells if cell is not None)
+        if not counts:
+            raise DataError(f"Column '{column}' has no label in the train split: every cell is empty.")
+        if len(counts) == 1:
+            raise DataError(
+                f"Column '{column}' has the same label '{next(iter(counts))}' throughout the train split: "
+                "there is nothing to tell apart."
+            )
+        total = sum(counts.values())
+        if len(counts) > max(MANY_CLASSES, total / 2) and is_quantity(counts):
+            raise DataError(
+                f"Column '{column}' holds {len(counts)} different numbers in {total} labelled train samples: "
+                "a quantity rather than classes. Use task=regression (for a task by name: task@tasks.NAME=regression)."
+            )
+        classes = natural_order(counts)
+        return {"classes": classes, "class_counts": {name: counts[name] for name in classes}}
+
+    def forward(self, fused: Fused) -> Tensor:
+        """pooled (B, H) -> logits (B, C)."""
+        logits: Tensor = self.head(fused.pooled)
+        return logits
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """logits (B, C), target (B,) int64 -> the mean cross-entropy over labelled samples, 0 if there is none.
+
+        With class weights it is the mean weighted by them, as ``F.cross_entropy`` has it.
+        """
+        labelled = self.labelled(target)
+        logits = blank(output.float(), labelled)  # an unlabelled sample's logits never reach a gradient
+        total = F.cross_entropy(
+            logits,
+            target,
+            weight=self.class_weights,
+            ignore_index=UNLABELLED,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        if self.class_weights is None:
+            return total / labelled.sum().clamp(min=1)
+        share = blank(self.class_weights[target.clamp(min=0)], labelled).sum()
+        return total / torch.where(share > 0, share, 1.0)
+
+    def labelled(self, target: Tensor) -> Tensor:
+        """target (B,) -> (B,) bool."""
+        return target != UNLABELLED
+
+    def make_metrics(self) -> MetricCollection:
+        """``accuracy``, ``f1``, ``auroc``."""
+        size = len(self.classes)
+        # groups spelt out: those that torchmetrics finds by itself depend on the values of the first batch
+        return MetricCollection(
+            {"accuracy": Accuracy(size), "f1": MacroF1(size), "auroc": MacroAUROC()},
+            compute_groups=[["accuracy"], ["f1"], ["auroc"]],
+        )
+
+    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
+        """Adds the labelled samples of a batch: logits (B, C), target (B,)."""
+        labelled = self.labelled(target)
+        metrics.update(output[labelled].float().softmax(-1), target[labelled])
+
+    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
+        """logits (B, C) -> ``prediction``, the class names (B), and ``probabilities``, {class: p} (B)."""
+        probabilities = output.detach().float().softmax(-1)
+        return {
+            "prediction": [self.classes[i] for i in probabilities.argmax(-1).tolist()],
+            "probabilities": [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()],
+        }
+
+
+def balanced_weights(classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:
+    """N / (C · n_c) for each class: every class then has the same total weight."""
+    total = sum(count_of(name, counts) for name in classes)
+    return [total / (len(classes) * count_of(name, counts)) for name in classes]
+
+
+def is_quantity(names: Iterable[str]) -> bool:
+    """Whether all names are numbers and some have a fraction."""
+    numbers = [finite_number(name) for name in names]
+    return all(n is not None for n in numbers) and any(n is not None and not n.is_integer() for n in numbers)

@@ -1,0 +1,150 @@
+"""Multilabel: any number of C properties at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from mmbert.core.errors import DataError
+from mmbert.core.masks import blank
+from mmbert.core.types import Fused
+from mmbert.data.labels import MultiLabels, split_labels
+from mmbert.tasks.base import Head, Task
+from mmbert.tasks.classes import checked_classes, checked_smoothing, checked_weights, count_of, natural_order
+from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1
+
+
+class Multilabel(Task):
+    """A yes or no for each of C properties, trained with binary cross-entropy.
+
+    Metrics: ``map`` (mean average precision over properties with a positive sample), ``f1`` (macro, at probability
+    0.5, over properties that occur among labels or predictions), ``auroc`` (macro, over properties that some
+    labelled samples have and others have not), ``exact_match`` (share of samples with every property right).
+
+    Args:
+        in_dim: width H of the fused vector.
+        column: the table's column with the labels: lists, JSON lists, or names joined by ``separator``. An empty
+            list says that no property holds, an empty cell that nobody labelled the sample.
+        classes: the C names in the order of the logits; learnt from the train split.
+        weight: share of this task in a multi-task loss.
+        hidden_dim: width of a hidden layer in the head; 0 = a linear head.
+        dropout: on the head's input and on its hidden layer.
+        class_weights: factor on the loss of a property's positive samples (torch's ``pos_weight``): None;
+            ``"balanced"``, that is negatives / positives in the train split; or C numbers in the order of ``classes``.
+        label_smoothing: e in [0, 1): targets become 1 - e/2 and e/2.
+        class_counts: train samples that have the property; learnt, read by ``"balanced"``.
+        labelled_count: labelled train samples; learnt, read by ``"balanced"``.
+        separator: what stands between the names in a plain text cell.
+
+    Raises:
+        ConfigError: no class, one named twice, or an option outside its range.
+    """
+
+    main_metric = "map"
+
+    def __init__(
+        self,
+        in_dim: int,
+        column: str,
+        classes: Sequence[str],
+        weight: float = 1.0,
+        hidden_dim: int = 0,
+        dropout: float = 0.1,
+        class_weights: str | Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        class_counts: Mapping[str, int] | None = None,
+        labelled_count: int | None = None,
+        separator: str = "|",
+    ) -> None:
+        super().__init__(in_dim, column, weight)
+        self.classes = checked_classes(classes, column, least=1)
+        self.labels = MultiLabels(self.classes, separator)
+        self.label_smoothing = checked_smoothing(label_smoothing, column)
+        balanced = None
+        if class_counts is not None and labelled_count is not None:
+            balanced = balanced_weights(self.classes, class_counts, labelled_count)
+        weights = checked_weights(class_weights, balanced, self.classes, column)
+        self.positive_weights: Tensor | None
+        self.register_buffer("positive_weights", weights, persistent=False)  # the loss's business, not the model's
+        self.head = Head(in_dim, len(self.classes), hidden_dim, dropout)
+
+    @classmethod
+    def learn(cls, cells: Iterable[Any], column: str, separator: str = "|") -> dict[str, Any]:
+        """``classes`` in natural order, ``class_counts`` and ``labelled_count``, from the train split's cells.
+
+        Raises:
+            DataError: no cell is labelled, no cell names a property, or a cell cannot be read.
+        """
+        counts: Counter[str] = Counter()
+        labelled = 0
+        for cell in cells:
+            if cell is None:
+                continue
+            try:
+                counts.update(set(split_labels(cell, separator)))
+            except DataError as error:
+                raise DataError(f"Column '{column}': {error}") from error
+            labelled += 1
+        if not labelled:
+            raise DataError(f"Column '{column}' has no label in the train split: every cell is empty.")
+        if not counts:
+            raise DataError(f"Column '{column}' names no property in the train split: every list is empty.")
+        classes = natural_order(counts)
+        return {
+            "classes": classes,
+            "class_counts": {name: counts[name] for name in classes},
+            "labelled_count": labelled,
+        }
+
+    def forward(self, fused: Fused) -> Tensor:
+        """pooled (B, H) -> logits (B, C)."""
+        logits: Tensor = self.head(fused.pooled)
+        return logits
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """logits (B, C), target (B, C) -> binary cross-entropy, mean over properties and labelled samples, or 0."""
+        labelled = self.labelled(target)
+        logits, truth = blank(output.float(), labelled), blank(target.float(), labelled)
+        smooth = truth * (1 - self.label_smoothing) + self.label_smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=self.positive_weights, reduction="none")
+        return blank(each.mean(1), labelled).sum() / labelled.sum().clamp(min=1)
+
+    def labelled(self, target: Tensor) -> Tensor:
+        """target (B, C) -> (B,) bool; a sample counts when all its properties are known."""
+        return ~target.isnan().any(1)
+
+    def make_metrics(self) -> MetricCollection:
+        """``map``, ``f1``, ``auroc``, ``exact_match``."""
+        size = len(self.classes)
+        return MetricCollection(
+            {
+                "map": MacroAveragePrecision(),
+                "f1": MultilabelMacroF1(size),
+                "auroc": MacroAUROC(),
+                "exact_match": ExactMatch(size),
+            },
+            compute_groups=[["map", "auroc"], ["f1"], ["exact_match"]],
+        )
+
+    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
+        """Adds the labelled samples of a batch: logits (B, C), target (B, C)."""
+        labelled = self.labelled(target)
+        metrics.update(output[labelled].float().sigmoid(), target[labelled].long())
+
+    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
+        """logits (B, C) -> ``prediction``, the names with p > 0.5 (B), and ``probabilities``, {name: p} (B)."""
+        probabilities = output.detach().float().sigmoid().cpu()
+        return {
+            "prediction": [self.labels.decode(row) for row in probabilities],
+            "probabilities": [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()],
+        }
+
+
+def balanced_weights(classes: Sequence[str], counts: Mapping[str, int], labelled: int) -> list[float]:
+    """Negatives / positives for each property, either counted as 1 if there is none."""
+    return [max(labelled - count_of(name, counts), 1) / count_of(name, counts) for name in classes]

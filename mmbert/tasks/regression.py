@@ -1,0 +1,135 @@
+"""Regression: a number a sample, in the table's own unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
+
+from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.masks import blank
+from mmbert.core.types import Fused
+from mmbert.data.labels import NumberLabels, as_number
+from mmbert.tasks.base import Head, Task
+from mmbert.tasks.metrics import R2, Pearson, Spearman
+
+#: element-wise losses on standardised values
+LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
+
+
+class Regression(Task):
+    """A real number. The head learns it in units of the train labels' spread; outputs and metrics are in the table's.
+
+    Metrics: ``mae`` and ``rmse`` in the table's unit, ``pearson``, ``spearman``, ``r2``.
+
+    Args:
+        in_dim: width H of the fused vector.
+        column: the table's column with the numbers.
+        mean: mean of the train labels, in the table's unit; learnt from the train split.
+        std: their standard deviation (population), above 0; learnt from the train split.
+        weight: share of this task in a multi-task loss.
+        hidden_dim: width of a hidden layer in the head; 0 = a linear head.
+        dropout: on the head's input and on its hidden layer.
+        loss: ``mse``, ``l1`` or ``huber`` (quadratic within one standard deviation, linear beyond), each of
+            standardised values, so that the loss has no unit and tasks can be summed.
+
+    Raises:
+        ConfigError: an unknown loss, or a spread that is not above 0.
+    """
+
+    main_metric = "mae"
+    higher_is_better = False
+
+    def __init__(
+        self,
+        in_dim: int,
+        column: str,
+        mean: float = 0.0,
+        std: float = 1.0,
+        weight: float = 1.0,
+        hidden_dim: int = 0,
+        dropout: float = 0.1,
+        loss: str = "mse",
+    ) -> None:
+        super().__init__(in_dim, column, weight)
+        if loss not in LOSSES:
+            raise ConfigError(f"loss='{loss}' on column '{column}' is unknown. {nearest(loss, LOSSES)}")
+        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+            raise ConfigError(f"mean={mean}, std={std} on column '{column}': they must be finite, and std above 0.")
+        self.loss_name = loss
+        self.labels = NumberLabels()
+        self.mean: Tensor
+        self.std: Tensor
+        # saved with the weights: the head's numbers mean nothing without them
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("std", torch.tensor(float(std)))
+        self.head = Head(in_dim, 1, hidden_dim, dropout)
+
+    @classmethod
+    def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
+        """``mean`` and ``std`` of the train split's cells; a column that never varies gets a spread of 1.
+
+        Raises:
+            DataError: no cell is labelled, or one is no finite number.
+        """
+        try:
+            values = [as_number(cell) for cell in cells if cell is not None]
+        except DataError as error:
+            raise DataError(
+                f"Column '{column}': {error}. Leave a missing label empty; for words use task=classification."
+            ) from error
+        if not values:
+            raise DataError(f"Column '{column}' has no label in the train split: every cell is empty.")
+        numbers = torch.tensor(values, dtype=torch.float64)
+        mean, std = float(numbers.mean()), float(numbers.std(correction=0))
+        # rounding alone can leave a constant column a spread of 1e-16
+        return {"mean": mean, "std": std if numbers.min() < numbers.max() else 1.0}
+
+    @property
+    def likelihood(self) -> str:
+        """Which noise the loss assumes; ``balance=uncertainty`` reads it."""
+        return {"mse": "gaussian", "l1": "laplace", "huber": "huber"}[self.loss_name]
+
+    def forward(self, fused: Fused) -> Tensor:
+        """pooled (B, H) -> numbers (B,) float32 in the table's unit."""
+        standard: Tensor = self.head(fused.pooled).squeeze(-1)
+        return standard.float() * self.std + self.mean  # float32: bfloat16 would round 1003 to 1000
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """output (B,), target (B,), in the table's unit -> mean loss of standardised values over labelled, or 0."""
+        labelled = self.labelled(target)
+        # blanked before the difference is taken: NaN - x would reach the gradient
+        difference = (blank(output.float(), labelled) - blank(target.float(), labelled)) / self.std
+        total = LOSSES[self.loss_name](difference, torch.zeros_like(difference), reduction="sum")
+        return total / labelled.sum().clamp(min=1)
+
+    def labelled(self, target: Tensor) -> Tensor:
+        """target (B,) -> (B,) bool."""
+        return ~target.isnan()
+
+    def make_metrics(self) -> MetricCollection:
+        """``mae``, ``rmse``, ``pearson``, ``spearman``, ``r2``."""
+        return MetricCollection(
+            {
+                "mae": MeanAbsoluteError(),
+                "rmse": MeanSquaredError(squared=False),
+                "pearson": Pearson(),
+                "spearman": Spearman(),
+                "r2": R2(),
+            },
+            compute_groups=[["mae"], ["rmse"], ["pearson", "spearman", "r2"]],
+        )
+
+    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
+        """Adds the labelled samples of a batch: output (B,), target (B,)."""
+        labelled = self.labelled(target)
+        metrics.update(output[labelled].float(), target[labelled].float())
+
+    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
+        """output (B,) -> ``prediction``, numbers (B) in the table's unit."""
+        return {"prediction": output.detach().float().tolist()}

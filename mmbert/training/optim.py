@@ -1,0 +1,236 @@
+"""AdamW over named parameter groups, an optional L1 penalty, and learning-rate schedules by step.
+
+Weight decay, and L1, act on weight matrices, kernels and embeddings. They spare biases, the parameters of norm
+layers, every other tensor of one dimension or none, and the balance's own parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from mmbert.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class AdamWOptimizer:
+    """Options of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
+
+    Attributes:
+        lr: peak learning rate; an encoder's is ``lr`` times its ``lr_scale``.
+        weight_decay: decoupled decay, in units of the learning rate.
+        betas: decay of the running means of the gradient and of its square.
+        eps: added to the denominator.
+        l1: factor on the sum of absolute weights that is added to the loss; 0 = none.
+        fused: one kernel for all parameters; None = wherever all of them lie on a device that has it.
+
+    Raises:
+        ConfigError: an option lies outside its range.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    l1: float = 0.0
+    fused: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in {"lr": self.lr, "eps": self.eps}.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"optimizer.{name}={value} must be finite and above 0.")
+        for name, value in {"weight_decay": self.weight_decay, "l1": self.l1}.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"optimizer.{name}={value} must be finite and not negative.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"optimizer.betas={list(self.betas)} must be two numbers, each at least 0 and below 1.")
+
+    def build(self, model: nn.Module, balance: nn.Module | None = None) -> Optimizer:
+        """AdamW over all trainable parameters of the model and of the balance.
+
+        Args:
+            model: with ``encoders`` (a ModuleDict; each has ``lr_scale``), ``fusion`` and ``tasks``.
+            balance: weighs the tasks' losses; its parameters are trained too, without decay.
+
+        Raises:
+            ConfigError: there is no trainable parameter.
+        """
+        groups = parameter_groups(model, balance, self.lr, self.weight_decay)
+        fused = has_fused_kernel(groups) if self.fused is None else self.fused
+        betas = (float(self.betas[0]), float(self.betas[1]))
+        optimizer = AdamW(groups, lr=self.lr, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused)
+        # A fused AdamW offers to unscale gradients itself, for which Lightning refuses to clip them in mixed
+        # precision. Without the offer gradients are unscaled before the step, as for every other optimiser.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        return optimizer
+
+    @property
+    def penalty(self) -> Callable[[nn.Module], Tensor] | None:
+        """model -> the L1 penalty, or None when ``l1`` is 0."""
+        if not self.l1:
+            return None
+        factor = self.l1
+        return lambda model: factor * l1_norm(model)
+
+
+def parameter_groups(
+    model: nn.Module, balance: nn.Module | None, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Every trainable parameter in exactly one group, named ``part/decay`` or ``part/no_decay``.
+
+    The parts are ``encoders.NAME``, ``model`` (fusion, tasks and whatever else) and ``balance``. A parameter that
+    parts share belongs to the first that holds it, one that two layers share to the first layer's kind.
+
+    Raises:
+        ConfigError: there is no trainable parameter.
+    """
+    parts: list[tuple[str, nn.Module, float]] = [
+        (f"encoders.{name}", encoder, float(getattr(encoder, "lr_scale", 1.0)))
+        for name, encoder in encoders_of(model).items()
+    ]
+    parts.append(("model", model, 1.0))
+    if balance is not None:
+        parts.append(("balance", balance, 1.0))
+    seen: set[Tensor] = set()  # tensors hash by identity
+    groups: list[dict[str, Any]] = []
+    for part, module, scale in parts:
+        split: dict[bool, list[Tensor]] = {True: [], False: []}
+        for parameter, decays in trainable(module):
+            if parameter not in seen:
+                seen.add(parameter)
+                split[decays and part != "balance"].append(parameter)
+        for decays, parameters in split.items():
+            if parameters:
+                name = f"{part}/{'decay' if decays else 'no_decay'}"
+                decay = weight_decay if decays else 0.0
+                groups.append({"params": parameters, "name": name, "lr": lr * scale, "weight_decay": decay})
+    if not seen:
+        raise ConfigError("Nothing can be trained: every parameter is frozen. Set frozen=false on an encoder.")
+    return groups
+
+
+def encoders_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The model's encoders by name."""
+    encoders = getattr(model, "encoders", None)
+    return dict(encoders.items()) if isinstance(encoders, nn.ModuleDict) else {}
+
+
+def trainable(module: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
+    """Each trainable parameter once, and whether weight decay acts on it."""
+    seen: set[Tensor] = set()
+    for owner in module.modules():
+        norm = "norm" in type(owner).__name__.lower()  # LayerNorm, BatchNorm2d, BertRMSNorm, timm's LayerNorm2d, ...
+        for name, parameter in owner.named_parameters(recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                yield parameter, parameter.ndim > 1 and not norm and not name.endswith("bias")
+
+
+def l1_norm(model: nn.Module) -> Tensor:
+    """() Σ|w| over the trainable weights that weight decay acts on; differentiable."""
+    weights = [parameter for parameter, decays in trainable(model) if decays]
+    if not weights:
+        return torch.zeros(())
+    return torch.stack([weight.abs().sum() for weight in weights]).sum()
+
+
+def has_fused_kernel(groups: list[dict[str, Any]]) -> bool:
+    """Whether every parameter is a float on a CPU or a CUDA device."""
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """Linear warm-up from 0, then half a cosine down to ``min_lr_ratio`` of the peak at the last step.
+
+    With W warm-up steps of T, at step t:  t / W  for t < W;  r + (1 - r) (1 + cos(π (t - W) / (T - W))) / 2  after,
+    r being ``min_lr_ratio`` (Loshchilov & Hutter 2017, arXiv:1608.03983, one cycle).
+
+    Attributes:
+        warmup: a whole number of optimiser steps, or a fraction of all steps below 1.
+        min_lr_ratio: where the cosine ends, in [0, 1].
+
+    Raises:
+        ConfigError: an option lies outside its range.
+    """
+
+    warmup: int | float = 0.1
+    min_lr_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_warmup(self.warmup)
+        if not 0 <= self.min_lr_ratio <= 1:
+            raise ConfigError(f"scheduler.min_lr_ratio={self.min_lr_ratio} must lie between 0 and 1.")
+
+    def build(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
+        """The schedule over ``total_steps`` optimiser steps; it stays at its last value beyond them."""
+        warmup = warmup_steps(self.warmup, total_steps)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return step / warmup
+            progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+            return self.min_lr_ratio + (1 - self.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        # a function, not a callable object: a checkpoint would save the object and bring back the old run's length
+        return LambdaLR(optimizer, factor)
+
+
+@dataclass(frozen=True)
+class WarmupConstant:
+    """Linear warm-up from 0, then the peak learning rate to the end.
+
+    Attributes:
+        warmup: a whole number of optimiser steps, or a fraction of all steps below 1.
+
+    Raises:
+        ConfigError: ``warmup`` is negative, or a fraction of 1 or more.
+    """
+
+    warmup: int | float = 0
+
+    def __post_init__(self) -> None:
+        check_warmup(self.warmup)
+
+    def build(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
+        """The schedule over ``total_steps`` optimiser steps."""
+        warmup = warmup_steps(self.warmup, total_steps)
+        return LambdaLR(optimizer, lambda step: step / warmup if step < warmup else 1.0)
+
+
+def check_warmup(warmup: int | float) -> None:
+    """Refuses what is neither a number of steps nor a fraction."""
+    steps = isinstance(warmup, int) and not isinstance(warmup, bool) and warmup >= 0
+    fraction = isinstance(warmup, float) and 0 <= warmup < 1
+    if not (steps or fraction):
+        raise ConfigError(
+            f"scheduler.warmup={warmup} must be a whole number of steps (100) or a fraction of all steps below 1 (0.1)."
+        )
+
+
+def warmup_steps(warmup: int | float, total_steps: int) -> int:
+    """The warm-up in optimiser steps; a fraction is rounded."""
+    return warmup if isinstance(warmup, int) else round(warmup * total_steps)
+
+
+def optimizer_maker(
+    optimizer: AdamWOptimizer, scheduler: WarmupCosine | WarmupConstant
+) -> Callable[[nn.Module, nn.Module, int], dict[str, Any]]:
+    """(model, balance, total_steps) -> what Lightning's ``configure_optimizers`` returns, stepped every batch."""
+
+    def make(model: nn.Module, balance: nn.Module, total_steps: int) -> dict[str, Any]:
+        built = optimizer.build(model, balance)
+        return {
+            "optimizer": built,
+            "lr_scheduler": {"scheduler": scheduler.build(built, total_steps), "interval": "step", "name": "lr"},
+        }
+
+    return make
