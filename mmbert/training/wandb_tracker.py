@@ -1,0 +1,226 @@
+"""Weights & Biases: one run a job, offline by itself where there is no key, never a question at the keyboard."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pytorch_lightning.loggers import WandbLogger
+
+from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.naming import fusion_name, modalities_label
+from mmbert.training.record import is_rank_zero, plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mmbert.training.predictions import PredictionTable
+
+MODES = ("online", "offline", "disabled")
+#: other words that wandb takes for the same
+SYNONYMS = {"run": "online", "dryrun": "offline", "shared": "online"}
+#: a server that does not answer for so long leaves the run offline
+INIT_TIMEOUT_SECONDS = 45
+#: longest side of a picture in a table of samples, in pixels
+PICTURE_PIXELS = 256
+
+log = logging.getLogger(__name__)
+
+
+class WandbTracker(WandbLogger):
+    """Lightning's logger around a run of our own making, and what we show beyond numbers.
+
+    Args:
+        run: from ``wandb.init``; None on all ranks but the first.
+        options: the config group ``logger``.
+        run_dir: the run's folder.
+    """
+
+    def __init__(self, run: Any, options: Mapping[str, Any], run_dir: Path) -> None:
+        super().__init__(
+            name=options["name"],
+            project=options.get("project"),
+            save_dir=run_dir,
+            experiment=run,
+            id=getattr(run, "id", None),
+        )
+        self.samples = int(options.get("log_samples") or 0)
+        self.wants_model = bool(options.get("log_model"))
+
+    def show_samples(self, rows: Sequence[Mapping[str, Any]], split: str) -> None:
+        """A table: text, picture and sound where a sample has them, then targets and predictions."""
+        import wandb
+
+        columns = [key for key in ("row", "text", "image", "audio") if any(row.get(key) is not None for row in rows)]
+        columns += list(
+            dict.fromkeys(key for row in rows for key in row if key not in ("row", "text", "image", "audio"))
+        )
+        table = wandb.Table(columns=columns, allow_mixed_types=True)
+        for row in rows:
+            table.add_data(*(cell(key, row.get(key)) for key in columns))
+        self.experiment.log({f"samples/{split}": table})
+
+    def show_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Pictures under ``plots/``."""
+        import wandb
+
+        self.experiment.log({f"plots/{name}": wandb.Image(figure) for name, figure in figures.items()})
+
+    def show_charts(self, table: PredictionTable, split: str) -> None:
+        """Confusion matrix and ROC curves of each classification, as charts one can hover over."""
+        import wandb
+
+        for task in table.tasks:
+            if table.kind(task) != "classification":
+                continue
+            targets, probabilities = table.labelled(task)
+            classes = table.classes(task)
+            if not len(targets):
+                continue
+            matrix = wandb.plot.confusion_matrix(
+                y_true=targets.tolist(),
+                preds=probabilities.argmax(1).tolist(),
+                class_names=classes,
+                title=f"{task} ({split})",
+            )
+            curves = wandb.plot.roc_curve(targets, probabilities, labels=classes, title=f"{task} ({split})")
+            self.experiment.log({f"charts/{split}/{task}/confusion": matrix, f"charts/{split}/{task}/roc": curves})
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Final numbers, over whatever was logged last under the same names."""
+        self.experiment.summary.update(plain(summary))
+
+    def keep_model(self, folder: Path) -> None:
+        """The saved model as an artifact of the run, if ``log_model`` is set."""
+        if not self.wants_model:
+            return
+        import wandb
+
+        artifact = wandb.Artifact(f"model-{self.experiment.id}", type="model")
+        artifact.add_dir(str(folder))
+        self.experiment.log_artifact(artifact, aliases=["best"])
+
+    def end(self, failed: bool, error: BaseException | None = None) -> None:
+        """Finishes the run, as failed or not."""
+        run, self._experiment = self._experiment, None
+        if run is None:
+            return
+        if failed and error is not None:
+            run.summary["error"] = f"{type(error).__name__}: {error}"[:2000]
+        run.finish(exit_code=1 if failed else 0)
+
+
+def start_wandb(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[str, Any]) -> WandbTracker | None:
+    """Begins a run; None if wandb is switched off.
+
+    Raises:
+        ConfigError: an unknown mode, a wish to be online without a key, or a key that the server refuses.
+    """
+    mode, reason = choose_mode(options.get("mode"))
+    if mode == "disabled":
+        return None
+    if not is_rank_zero():
+        return WandbTracker(None, options, run_dir)
+    run = begin(mode, options, run_dir)
+    mode = "offline" if run.settings._offline else "online"
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    labels = {"fusion": fusion_name(run_config), "modalities": modalities_label(run_config)}
+    run.config.update(plain({**run_config, "labels": labels}), allow_val_change=True)
+    if mode == "offline":
+        log.info("wandb: offline%s. To upload later: wandb sync %s", reason, Path(run.dir).parent)
+    else:
+        log.info("wandb: %s", run.url)
+    return WandbTracker(run, options, run_dir)
+
+
+def begin(mode: str, options: Mapping[str, Any], run_dir: Path) -> Any:
+    """``wandb.init``; offline if the server cannot be reached."""
+    import wandb
+
+    arguments: dict[str, Any] = {key: options.get(key) for key in ("project", "entity", "name", "group", "job_type")}
+    arguments |= {"tags": list(options.get("tags") or ()), "dir": str(run_dir), "reinit": "finish_previous"}
+    # silent: the terminal belongs to our progress bar and tables; console off: a moving bar is no log
+    settings = wandb.Settings(silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS)
+    try:
+        return wandb.init(mode=mode, settings=settings, **arguments)
+    except (wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
+        raise ConfigError(f"wandb refuses to start: {error}. Run 'wandb login', or use logger.mode=offline.") from error
+    except wandb.errors.CommError as error:
+        if mode == "offline":
+            raise
+        log.warning("wandb: the server cannot be used (%s); this run goes on offline", str(error).strip())
+        return wandb.init(mode="offline", settings=settings, **arguments)
+
+
+def choose_mode(wanted: str | None) -> tuple[str, str]:
+    """The mode asked for (by config, then by WANDB_MODE), or the one that works here; and the reason for offline.
+
+    Raises:
+        ConfigError: an unknown mode, or online without a key: wandb would stop and ask for one.
+    """
+    source = "logger.mode" if wanted else "WANDB_MODE"
+    mode = wanted or os.environ.get("WANDB_MODE", "").strip().lower()
+    mode = SYNONYMS.get(mode, mode)
+    if not mode:
+        if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes"):
+            return "disabled", ""
+        return ("online", "") if has_key() else ("offline", " (no key found)")
+    if mode not in MODES:
+        raise ConfigError(f"{source}='{mode}' is unknown. {nearest(mode, MODES)}")
+    if mode == "online" and not has_key():
+        raise ConfigError(
+            f"{source}=online, but there is no key for {host()}. Set WANDB_API_KEY, run 'wandb login', "
+            "or use logger.mode=offline."
+        )
+    return mode, ""
+
+
+def host() -> str:
+    """The server's name."""
+    return urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+
+
+def has_key() -> bool:
+    """Whether wandb will find credentials without asking: in the environment, the netrc file, or its own settings."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    places = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else [Path("~/.netrc"), Path("~/_netrc")]
+    for place in places:
+        try:
+            found = netrc.netrc(str(place.expanduser())).authenticators(host())
+        except (OSError, netrc.NetrcParseError, RuntimeError):
+            continue
+        if found and found[2]:
+            return True
+    return False
+
+
+def cell(key: str, value: Any) -> Any:
+    """A value as a table shows it: a picture, a player, or plain text and numbers."""
+    import wandb
+
+    if value is None:
+        return None
+    if key == "image":
+        return wandb.Image(thumbnail(value))
+    if key == "audio":
+        return wandb.Audio(str(value))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return plain(value)
+
+
+def thumbnail(source: Any) -> Any:
+    """A picture's file, or a PIL image -> a small RGB image, upright."""
+    from PIL import Image, ImageOps
+
+    image = source if isinstance(source, Image.Image) else Image.open(source)
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+    return image
