@@ -1,7 +1,8 @@
 """Metrics whose averages leave out what is undefined, where torchmetrics would count a silent 0.
 
-    accuracy, F1          NaN if no sample is labelled. Macro F1 is the mean over the classes that occur among the
-                          labels or the predictions, as scikit-learn's ``f1_score(average="macro")``.
+    accuracy              NaN if no sample is labelled
+    F1                    the mean over the classes that occur among the labels or the predictions, as scikit-learn's
+                          ``f1_score(average="macro", zero_division=nan)``
     AUROC                 the mean over the classes that have both a positive and a negative sample
     average precision     the mean over the classes that have a positive sample
     Pearson, Spearman     NaN if predictions or labels are constant;  R²: NaN if the labels are
@@ -82,9 +83,11 @@ class MultilabelMacroF1(Countable, MultilabelF1Score):
     def __init__(self, num_labels: int) -> None:
         super().__init__(num_labels, average="macro", validate_args=False)
 
-    def support(self) -> Tensor:
-        """() properties stated or predicted."""
-        return self.counted("tp", "fp", "fn")
+    def compute(self) -> Tensor:
+        """() float in [0, 1]; torchmetrics counts a property that never occurs as 0."""
+        hits = 2 * torch.as_tensor(self.tp)  # (C,)
+        judged = hits + torch.as_tensor(self.fp) + torch.as_tensor(self.fn)
+        return (hits / judged)[judged > 0].mean()  # the mean of nothing is NaN
 
 
 class ExactMatch(Countable, MultilabelExactMatch):

@@ -9,14 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from mmbert.core.errors import ConfigError
+
+
+class Schedule(Protocol):
+    """What the config group ``scheduler`` builds."""
+
+    def build(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        """The schedule of one run of ``total_steps`` optimiser steps."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,22 @@ class AdamWOptimizer:
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"optimizer.betas={list(self.betas)} must be two numbers, each at least 0 and below 1.")
 
-    def build(self, model: nn.Module, balance: nn.Module | None = None) -> Optimizer:
+    def build(
+        self, model: nn.Module, balance: nn.Module | None, total_steps: int, schedule: Schedule
+    ) -> dict[str, Any]:
+        """What Lightning's ``configure_optimizers`` returns: the optimiser and its schedule, stepped every batch.
+
+        Args:
+            model: as for ``optimizer``.
+            balance: as for ``optimizer``.
+            total_steps: optimiser steps of the whole run.
+            schedule: how the learning rate moves.
+        """
+        optimizer = self.optimizer(model, balance)
+        scheduler = schedule.build(optimizer, total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "lr"}}
+
+    def optimizer(self, model: nn.Module, balance: nn.Module | None = None) -> Optimizer:
         """AdamW over all trainable parameters of the model and of the balance.
 
         Args:
@@ -219,18 +242,3 @@ def check_warmup(warmup: int | float) -> None:
 def warmup_steps(warmup: int | float, total_steps: int) -> int:
     """The warm-up in optimiser steps; a fraction is rounded."""
     return warmup if isinstance(warmup, int) else round(warmup * total_steps)
-
-
-def optimizer_maker(
-    optimizer: AdamWOptimizer, scheduler: WarmupCosine | WarmupConstant
-) -> Callable[[nn.Module, nn.Module, int], dict[str, Any]]:
-    """(model, balance, total_steps) -> what Lightning's ``configure_optimizers`` returns, stepped every batch."""
-
-    def make(model: nn.Module, balance: nn.Module, total_steps: int) -> dict[str, Any]:
-        built = optimizer.build(model, balance)
-        return {
-            "optimizer": built,
-            "lr_scheduler": {"scheduler": scheduler.build(built, total_steps), "interval": "step", "name": "lr"},
-        }
-
-    return make

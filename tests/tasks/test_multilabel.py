@@ -1,0 +1,169 @@
+"""Multilabel against numbers done by hand, against torch and against scikit-learn."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
+from torch import tensor
+from torch.testing import assert_close
+
+from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.types import Fused
+from mmbert.tasks.multilabel import Multilabel
+
+CLASSES = ["even", "negative", "prime"]
+NAN = math.nan
+
+
+def make(**options):
+    torch.manual_seed(0)
+    return Multilabel(**{"in_dim": 4, "column": "properties", "classes": CLASSES, **options})
+
+
+def measure(task, output, target, batches=1):
+    metrics = task.make_metrics()
+    for part, truth in zip(output.chunk(batches), target.chunk(batches), strict=True):
+        task.update(metrics, part, truth)
+    return {key: float(value) for key, value in metrics.compute().items()}
+
+
+def test_loss_is_the_mean_over_properties_and_labelled_samples_done_by_hand():
+    output = tensor([[0.9, 0.2, 0.5], [0.5, 0.5, 0.5]]).logit()
+    target = tensor([[1.0, 0.0, 1.0], [NAN, NAN, NAN]])
+    # -(log 0.9 + log 0.8 + log 0.5) / 3 = (0.105361 + 0.223144 + 0.693147) / 3
+    assert_close(make().loss(output, target), tensor(0.340551), atol=1e-6, rtol=0)
+
+
+def test_positive_weights_and_smoothing_equal_torch_on_the_labelled_samples():
+    task = make(class_weights=[1.0, 3.0, 0.5], label_smoothing=0.2)
+    output, target = torch.randn(6, 3), torch.randint(0, 2, (6, 3)).float()
+    soft = target * 0.8 + 0.1  # 1 -> 0.9, 0 -> 0.1
+    expected = F.binary_cross_entropy_with_logits(output[:4], soft[:4], pos_weight=tensor([1.0, 3.0, 0.5]))
+    target[4:] = NAN
+    assert_close(task.loss(output, target), expected)
+
+
+def test_balanced_means_negatives_over_positives():
+    learned = Multilabel.learn(["even|prime", "even", "negative|even", "[]", None], "properties")
+    task = make(class_weights="balanced", **learned)
+    # of 4 labelled: even 3, negative 1, prime 1
+    assert_close(task.positive_weights, tensor([1 / 3, 3.0, 3.0]))
+
+
+def test_nobody_labelled_gives_exactly_zero_and_zero_gradients():
+    task = make(class_weights=[1.0, 3.0, 0.5])
+    loss = task.loss(task(Fused(torch.randn(2, 4))), torch.full((2, 3), NAN))
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in task.parameters())
+
+
+@pytest.mark.parametrize("junk", [NAN, math.inf, -1e30])
+def test_what_the_head_says_of_an_unlabelled_sample_reaches_no_gradient(junk):
+    output = tensor([[0.1, 0.2, 0.3], [junk] * 3], requires_grad=True)
+    make().loss(output, tensor([[1.0, 0.0, 1.0], [NAN] * 3])).backward()
+    assert not output.grad[1].any() and output.grad[0].all() and output.grad[0].isfinite().all()
+
+
+def test_metrics_equal_scikit_learn_over_several_batches():
+    torch.manual_seed(2)
+    output, target = torch.randn(40, 3) * 2, torch.randint(0, 2, (40, 3)).float()
+    target[::5] = NAN
+    keep = ~target.isnan().any(1)
+    truth, p = target[keep].int().numpy(), output[keep].sigmoid().numpy()
+    assert measure(make(), output, target, batches=3) == pytest.approx(
+        {
+            "map": average_precision_score(truth, p, average="macro"),
+            "f1": f1_score(truth, p > 0.5, average="macro"),
+            "auroc": roc_auc_score(truth, p, average="macro"),
+            "exact_match": accuracy_score(truth, p > 0.5),
+        },
+        abs=1e-6,
+    )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_property_that_nobody_has_is_no_zero_in_any_average():
+    p = np.array([[0.9, 0.1, 0.6], [0.8, 0.2, 0.4], [0.3, 0.1, 0.7], [0.6, 0.4, 0.2]])
+    truth = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 0], [1, 0, 0]])
+    got = measure(make(), tensor(p).float().logit(), tensor(truth).float())
+    held = [0, 2]
+    assert got["auroc"] == pytest.approx(np.mean([roc_auc_score(truth[:, c], p[:, c]) for c in held]), abs=1e-6)
+    assert got["map"] == pytest.approx(np.mean([average_precision_score(truth[:, c], p[:, c]) for c in held]), abs=1e-6)
+    assert got["f1"] == pytest.approx(f1_score(truth, p > 0.5, average="macro", zero_division=np.nan), abs=1e-6)
+
+
+def test_a_property_that_everybody_has_counts_in_map_but_not_in_auroc():
+    p, truth = tensor([[0.9, 0.1], [0.8, 0.7], [0.3, 0.2]]), tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    got = measure(make(classes=["always", "once"]), p.logit(), truth)
+    assert got["auroc"] == 1.0 and got["map"] == 1.0
+
+
+@pytest.mark.parametrize("size", [0, 3])
+@pytest.mark.filterwarnings("error")
+def test_without_a_labelled_sample_every_metric_is_nan(size):
+    got = measure(make(), torch.randn(size, 3), torch.full((size, 3), NAN))
+    assert set(got) == {"map", "f1", "auroc", "exact_match"} and all(math.isnan(value) for value in got.values())
+
+
+def test_one_property_is_enough():
+    p, truth = tensor([[0.9], [0.2], [0.6]]), tensor([[1.0], [0.0], [0.0]])
+    # F1: one hit, one false alarm = 2/3
+    got = measure(make(classes=["toxic"]), p.logit(), truth)
+    assert got == pytest.approx({"map": 1.0, "f1": 2 / 3, "auroc": 1.0, "exact_match": 2 / 3}, abs=1e-6)
+
+
+def test_the_main_metric_is_measured_and_grows():
+    assert make().main_metric in make().make_metrics()
+    assert all(metric.higher_is_better for metric in make().make_metrics().values())
+
+
+def test_learning_from_every_spelling_of_a_list():
+    learned = Multilabel.learn(["even|prime", '["even"]', ["negative", "even", "even"], "[]", None], "properties")
+    assert learned == {
+        "classes": ["even", "negative", "prime"],
+        "class_counts": {"even": 3, "negative": 1, "prime": 1},
+        "labelled_count": 4,
+    }
+    assert Multilabel.learn(["10;9"], "digits", separator=";")["classes"] == ["9", "10"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([None], "Column 'properties' has no label in the train split"),
+        (["[]", []], "Column 'properties' names no property in the train split"),
+        (["even", "[broken"], r"Column 'properties': '\[broken' looks like a JSON list"),
+    ],
+)
+def test_columns_that_cannot_be_learnt(cells, message):
+    with pytest.raises(DataError, match=message):
+        Multilabel.learn(cells, "properties")
+
+
+def test_options_that_are_refused():
+    with pytest.raises(ConfigError, match="needs at least 1"):
+        make(classes=[])
+    with pytest.raises(ConfigError, match="has 1 numbers for 3 classes"):
+        make(class_weights=[2.0])
+
+
+def test_predictions_speak_in_the_tables_words():
+    answer = make().predictions(tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).logit())
+    assert answer["prediction"] == [["even", "prime"], []]
+    assert answer["probabilities"][0] == pytest.approx({"even": 0.9, "negative": 0.2, "prime": 0.6})
+
+
+def test_rebuilt_from_json_it_gives_the_same_outputs():
+    learned = Multilabel.learn(["even|prime", "negative", "[]"], "properties")
+    task = make(hidden_dim=6, class_weights="balanced", separator=";", **learned).eval()
+    twin = Multilabel(**json.loads(json.dumps(task.init_args))).eval()
+    twin.load_state_dict(task.state_dict())
+    fused, target = Fused(torch.randn(3, 4)), torch.randint(0, 2, (3, 3)).float()
+    assert torch.equal(twin(fused), task(fused))
+    assert torch.equal(twin.loss(twin(fused), target), task.loss(task(fused), target))
+    assert twin.labels.encode("prime;even").tolist() == [1, 0, 1]

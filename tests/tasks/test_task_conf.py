@@ -1,0 +1,66 @@
+"""The YAML of tasks, balance, optimiser and schedule names every option of its class, with the class's defaults."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+
+from mmbert.tasks.base import Task
+
+CONF = Path(__file__).parents[2] / "conf"
+LEARNT = {"classes", "class_counts", "labelled_count", "mean", "std"}
+CELLS = {"classification": ["b", "a"], "multilabel": ["a|b", "a"], "regression": [1.0, 3.0]}
+
+
+def options(group, name):
+    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (group, path.stem)
+        for group in ("task", "optimizer", "scheduler")
+        for path in sorted((CONF / group).glob("*.yaml"))
+    ],
+)
+def test_every_option_is_there_with_its_default(group, name):
+    written = options(group, name)
+    signature = inspect.signature(get_class(written.pop("_target_")))
+    known = {key: p.default for key, p in signature.parameters.items() if key != "in_dim"}
+    assert written.keys() == known.keys()
+    for key, value in written.items():
+        if key == "column":
+            assert value == "???"
+        elif key in LEARNT:
+            assert value is None
+        else:
+            assert value == (list(known[key]) if isinstance(known[key], tuple) else known[key]), key
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "task").glob("*.yaml")))
+def test_a_task_is_built_from_its_yaml_and_what_it_learns(name):
+    part = OmegaConf.load(CONF / "task" / f"{name}.yaml")
+    part.column = "label"
+    learned = get_class(part._target_).learn(CELLS[name], "label")
+    task = instantiate(part, _convert_="all", in_dim=3, **learned)
+    assert isinstance(task, Task) and task.column == "label" and task.in_dim == 3
+
+
+def test_the_demo_sets_tasks_begin_with_the_answer():
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        tasks = compose(overrides=["+tasks=talking_digits", "tasks.value.weight=0.5"]).tasks
+    kinds = {name: get_class(task._target_).__name__ for name, task in tasks.items()}
+    assert list(kinds.items()) == [
+        ("answer", "Classification"),
+        ("seen", "Classification"),
+        ("heard", "Classification"),
+        ("operation", "Classification"),
+        ("properties", "Multilabel"),
+        ("value", "Regression"),
+    ]
+    assert all(task.column == name for name, task in tasks.items()) and tasks.value.weight == 0.5
