@@ -11,30 +11,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PACKAGES = [
-    "mmbert",
-    "torch",
-    "torchvision",
-    "torchaudio",
-    "pytorch-lightning",
-    "torchmetrics",
-    "transformers",
-    "timm",
-    "hydra-core",
-    "omegaconf",
-    "wandb",
-    "datasets",
-    "safetensors",
-    "tokenizers",
-    "soundfile",
-    "pillow",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "scikit-learn",
-    "tensorboard",
-]
+PACKAGES = (
+    *(
+        "mmbert",
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "pytorch-lightning",
+        "torchmetrics",
+        "transformers",
+        "tokenizers",
+    ),
+    *("timm", "hydra-core", "omegaconf", "wandb", "tensorboard", "datasets", "safetensors", "soundfile", "pillow"),
+    *("numpy", "scipy", "pandas", "pyarrow", "scikit-learn"),
+)
 
 
 def environment() -> dict[str, Any]:
