@@ -1,0 +1,94 @@
+"""Tables of a comparison: Markdown for a page, CSV for a spreadsheet, and what a reader must know beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.reporting.summary import FACTS, is_error, other_differences, repeated_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: columns that come first in results.csv
+FIRST = ("run", "status", "reason", "data", "modalities", "fusion", "seed")
+
+
+def display(summary: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
+    """A summary as head and rows of text."""
+    import pandas as pd
+
+    stats = ("n", "seeds", "mean", "std", "low", "high", "min", "max", *FACTS)
+    keys = [column for column in summary.columns if column not in stats]
+    head = [*keys, "n", f"{metric} mean ± std", "95 % interval", "min … max"]
+    present = [fact for fact in FACTS if fact in summary]
+    head += [{"wall_seconds": "minutes", "peak_memory_mib": "peak MiB"}[fact] for fact in present]
+    rows = []
+    for line in summary.to_dict("records"):
+        cells = [str(line[key]) for key in keys] + [str(line["n"])]
+        spread = "" if math.isnan(line["std"]) else f" ± {number(line['std'])}"
+        interval = "–" if math.isnan(line["std"]) else f"{number(line['low'])} … {number(line['high'])}"
+        cells += [number(line["mean"]) + spread, interval, f"{number(line['min'])} … {number(line['max'])}"]
+        for fact in present:
+            value = line[fact]
+            shown = "–" if pd.isna(value) else f"{value / 60:.1f}" if fact == "wall_seconds" else f"{value:.0f}"
+            cells.append(shown)
+        rows.append(cells)
+    return head, rows
+
+
+def notes(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> list[str]:
+    """What a reader must know to judge the table: the method, what is missing, what is not alike."""
+    finished = runs[runs["status"] == "finished"]
+    direction = "smaller is better" if is_error(metric) else "larger is better"
+    said = [
+        f"{len(finished)} of {len(runs)} runs finished; {direction}. std has n - 1 in its denominator; the interval is "
+        "Student's t for the mean, mean ± t(0.975, n - 1) · std / √n."
+    ]
+    for run in runs[runs["status"] != "finished"].itertuples():
+        said.append(f"Not counted: {run.run} ({run.status}; {run.reason})")
+    without = finished[finished[metric].isna()]
+    if len(without):
+        said.append(f"Without a value of {metric}, not counted: {', '.join(without['run'])}")
+    counted = finished[finished[metric].notna()]
+    for group in repeated_seeds(counted, by):
+        said.append(f"In the group '{group}' a seed occurs more than once: those runs are not independent.")
+    if different := other_differences(counted, by):
+        said.append(f"Within a group the runs also differ in: {', '.join(different)}.")
+    if counted["dirty"].eq(True).any():
+        said.append("Some runs were made from a checkout with uncommitted changes.")
+    return said
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; numbers to the right would need to be known, so all stands left."""
+    lines = [list(head), ["---"] * len(head), *map(list, rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def write(runs: pd.DataFrame, summary: pd.DataFrame, metric: str, by: Sequence[str], folder: Path) -> list[Path]:
+    """Leaves ``report.md`` (table and notes), ``summary.csv`` (a row a group) and ``results.csv`` (a row a run)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head, rows = display(summary, metric)
+    page = f"# {metric}\n\n{markdown(head, rows)}\n" + "".join(f"- {note}\n" for note in notes(runs, metric, by))
+    paths = [folder / name for name in ("report.md", "summary.csv", "results.csv")]
+    paths[0].write_text(page, encoding="utf-8")
+    summary.to_csv(paths[1], index=False)
+    results_table(runs).to_csv(paths[2], index=False)
+    return paths
+
+
+def results_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a run: what it is, its metrics and facts; of the config what differs between the runs."""
+    options = [column for column in runs.columns if column.startswith("config.")]
+    same = {column for column in options if runs[column].astype(str).nunique() == 1}
+    rest = [column for column in runs.columns if column not in FIRST and column not in same]
+    ordered = sorted(rest, key=lambda column: column.startswith("config."))  # stable: metrics and facts, then options
+    return runs[[*(column for column in FIRST if column in runs), *ordered]]
+
+
+def number(value: Any) -> str:
+    """Four decimals for shares, four digits for the rest."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
