@@ -1,0 +1,241 @@
+"""The shell around a Hydra command: options checked before anything heavy is imported, mistakes told in one message.
+
+    def main() -> None:
+        run_app(train, config_name="train")
+
+``train(cfg)`` is the job; it imports torch and all the rest inside itself. Exit codes: 0 = done, 1 = a fault of ours
+(with its traceback), 2 = a mistake of the user's, 130 = interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mmbert.core.errors import ConfigError, MmbertError
+
+if TYPE_CHECKING:  # Hydra takes a fifth of a second to import, which --help does not need
+    from argparse import Namespace
+
+    from omegaconf import DictConfig
+
+Job = Callable[["DictConfig"], Any]
+
+
+def run_app(job: Job, config_name: str) -> None:
+    """Runs a command from ``sys.argv``; leaves by SystemExit unless all went well.
+
+    Args:
+        job: called with the checked config, once for each job of a sweep; returns what a sweeper optimises.
+        config_name: the primary config, ``train`` for conf/train.yaml and ``mmbert-train``.
+    """
+    command = f"mmbert-{config_name}"
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        from mmbert.cli.help import print_help
+
+        print_help(command)
+        return
+    full = wants_traceback()
+    failures: list[Exception] = []
+    try:
+        compose_and_run(job, command, config_name, failures, full)
+    except KeyboardInterrupt:
+        print(f"\n{command}: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except Exception as error:
+        if full:
+            raise
+        if any(error is failure for failure in failures):  # told when it happened
+            jobs = "1 job" if len(failures) == 1 else f"{len(failures)} jobs"
+            print(f"{command}: {jobs} of the sweep failed; what went wrong is above", file=sys.stderr)
+        elif is_hydras(error) or isinstance(error, MmbertError):
+            print(f"{command}: {message_of(error)}", file=sys.stderr)
+        else:
+            raise
+        raise SystemExit(2 if all(map(is_users, failures)) else 1) from None
+
+
+def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exception], full: bool) -> None:
+    """Checks the command line, then lets Hydra run the job or print what it was asked for."""
+    import hydra
+    from hydra._internal.utils import get_args_parser
+
+    from mmbert.cli.search import PACKAGE, add_standing_folder
+
+    standing_folder_first()
+    add_standing_folder()
+    args = get_args_parser().parse_args()
+    gc.disable()  # composing makes many small objects that all live on: collecting among them costs a fifth of it
+    try:
+        cfg = check_command_line(args, config_name)
+    finally:
+        gc.enable()
+    if args.cfg == "job" and cfg is not None:
+        print_config(cfg, args.package, args.resolve)
+        return
+    main = hydra.main(version_base="1.3", config_path=f"pkg://{PACKAGE}", config_name=config_name)
+    main(shielded(job, command, failures, full))()
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked for tracebacks: ``--traceback``, which is taken out of argv, or HYDRA_FULL_ERROR=1.
+
+    From here on HYDRA_FULL_ERROR is set: Hydra then raises errors as they are, and we tell them. Processes that are
+    started from this one inherit it, and find the user's own wish in MMBERT_TRACEBACK.
+    """
+    asked = "--traceback" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--traceback"]
+    asked = asked or os.environ.get("MMBERT_TRACEBACK", os.environ.get("HYDRA_FULL_ERROR")) == "1"
+    os.environ["MMBERT_TRACEBACK"] = str(int(asked))
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    return asked
+
+
+def standing_folder_first() -> None:
+    """Makes the modules in the folder one stands in importable, as ``python -m`` does, for ``_target_``."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def check_command_line(args: Namespace, config_name: str) -> DictConfig | None:
+    """Checks the options of a run, a sweep or ``--cfg`` before Hydra makes its folder.
+
+    Returns:
+        The config of the first job with its ``hydra`` part, or None where there is nothing to check.
+
+    Raises:
+        ConfigError: an option is misspelt or has a wrong value.
+    """
+    import hydra
+
+    from mmbert.cli.check import check_words
+    from mmbert.cli.search import PACKAGE, StandingHere
+
+    other = args.hydra_help or args.shell_completion or args.info or args.experimental_rerun
+    relaunched = os.environ.get("LOCAL_RANK", "0") != "0"  # its words were checked by the process that started it
+    if other or relaunched or args.config_path is not None:
+        return None
+    if args.config_dir is not None and not os.path.isdir(args.config_dir):
+        raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder.")
+    if (args.run, args.multirun, args.cfg is not None).count(True) > 1:
+        raise ConfigError("Give only one of --run, --multirun and --cfg.")
+    StandingHere.config_dir = args.config_dir
+    try:
+        with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name=config_name):
+            return check_words(args.overrides, args.config_name or config_name, sweep=args.multirun)
+    finally:
+        StandingHere.config_dir = None
+
+
+def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> None:
+    """What ``--cfg job`` prints: the job's config, or the part of it that ``--package`` names."""
+    from omegaconf import OmegaConf, open_dict
+
+    from mmbert.cli.values import first_line
+
+    with open_dict(cfg):
+        del cfg["hydra"]
+    part = cfg if package in (None, "_global_") else OmegaConf.select(cfg, str(package))
+    if part is None:
+        raise ConfigError(f"--package {package}: the config has no such part.")
+    if not OmegaConf.is_config(part):
+        print(part)
+        return
+    if part is not cfg:
+        print(f"# @package {package}")
+    try:
+        print(OmegaConf.to_yaml(part, resolve=resolve), end="")
+    except Exception as error:
+        if not is_hydras(error):
+            raise
+        raise ConfigError(f"The config cannot be resolved: {first_line(error)}") from error
+
+
+def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> Job:
+    """The job as Hydra calls it.
+
+    What goes wrong ends a single run at once. In a sweep it is told at once and then handed to Hydra, which goes on
+    with the other jobs and raises it at the end.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from mmbert.cli.check import check_config
+
+    @functools.wraps(job)
+    def run_job(cfg: DictConfig) -> Any:
+        hydra_cfg = HydraConfig.get()
+        sweep = hydra_cfg.mode == RunMode.MULTIRUN
+        which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
+        try:
+            check_config(cfg)
+            with argv_of_this_job(sweep):
+                return job(cfg)
+        except Exception as error:
+            failures.append(error)
+            if full and not sweep:
+                raise
+            if is_users(error) and not full:
+                print(f"{command}: {which}{message_of(error)}", file=sys.stderr)
+            else:
+                print(f"{command}: {which}this is a fault in the program or in a module of your own", file=sys.stderr)
+                traceback.print_exc()
+            if sweep:
+                raise
+            raise SystemExit(2 if is_users(error) else 1) from None
+
+    return run_job
+
+
+@contextmanager
+def argv_of_this_job(sweep: bool) -> Iterator[None]:
+    """While a job of a sweep runs, ``sys.argv`` is the command of that job alone, and its folder is the run's folder.
+
+    Lightning starts the other processes of a distributed run with our argv; with the sweep's own they would sweep.
+    """
+    if not sweep:
+        yield
+        return
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict, read_write
+
+    config: Any = HydraConfig.instance().cfg  # HydraConfig.get() is its hydra part
+    kept, sys.argv = sys.argv, [sys.argv[0], *config.hydra.overrides.task]
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.run.dir = config.hydra.runtime.output_dir
+    try:
+        yield
+    finally:
+        sys.argv = kept
+
+
+def is_hydras(error: Exception) -> bool:
+    """Whether an error comes from composing the config."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    return isinstance(error, (HydraException, OmegaConfBaseException))
+
+
+def is_users(error: Exception) -> bool:
+    """Whether an error in a job is the user's to mend, told by its message alone."""
+    from omegaconf import errors
+
+    theirs = (errors.MissingMandatoryValue, errors.InterpolationResolutionError, errors.InterpolationKeyError)
+    return isinstance(error, (MmbertError, *theirs))
+
+
+def message_of(error: Exception) -> str:
+    """The message, with that of its cause where Hydra keeps the point there."""
+    from mmbert.cli.values import first_line
+
+    cause = error.__cause__
+    words = first_line(error) if not isinstance(error, MmbertError) and not cause else str(error).strip()
+    return f"{words}: {first_line(cause)}" if cause is not None and not isinstance(error, MmbertError) else words
