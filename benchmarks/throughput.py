@@ -74,11 +74,16 @@ def with_mmbert(module: FusionModule, batches: list[Batch], cfg: DictConfig, fol
 
 def one_round(parts: Any, cfg: DictConfig, batches: list[Batch], hand_first: bool, folder: Path) -> tuple[float, float]:
     """Seconds of the hand-written loop and of mmbert, from the same weights, over the same batches."""
-    optimizer_factory, scheduler_factory = make(cfg.optimizer), make(cfg.scheduler)
+    optimizer_factory = make(cfg.optimizer)
+    schedule = make(cfg.scheduler)
+
+    def maker(model: torch.nn.Module, balance: torch.nn.Module, steps: int) -> Any:
+        return optimizer_factory.build(model, balance, steps, schedule)
+
 
     def hand() -> float:
         model = copy.deepcopy(parts.model)
-        made = optimizer_factory.build(model, copy.deepcopy(parts.balance), len(batches), scheduler_factory)
+        made = maker(model, copy.deepcopy(parts.balance), len(batches))
         began = time.perf_counter()
         by_hand(model, batches, made["optimizer"], made["lr_scheduler"]["scheduler"])
         return time.perf_counter() - began
@@ -87,7 +92,7 @@ def one_round(parts: Any, cfg: DictConfig, batches: list[Batch], hand_first: boo
         module = FusionModule(
             copy.deepcopy(parts.model),
             copy.deepcopy(parts.balance),
-            lambda model, balance, steps: optimizer_factory.build(model, balance, steps, scheduler_factory),
+            maker,
             optimizer_factory.penalty,
         )
         began = time.perf_counter()

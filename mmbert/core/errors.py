@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
 class MmbertError(Exception):
     """Base of every error that a user can cause; the message says what, where and what to do next."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(own_words(message))
 
 
 class ConfigError(MmbertError):
@@ -24,6 +28,13 @@ class InputError(MmbertError):
 
 class WeightsError(MmbertError):
     """Pretrained weights cannot be had; the message names what can be used instead."""
+
+
+def own_words(message: str) -> str:
+    """The message alone. torch re-raises a loader worker's error with the worker's traceback as its message."""
+    if not str(message).startswith("Caught "):
+        return message
+    return re.split(r"\nmmbert\.core\.errors\.\w+: ", str(message))[-1].rstrip()
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mmbert.core.errors import ConfigError, MmbertError, nearest
+from mmbert.core.errors import ConfigError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
@@ -76,13 +77,14 @@ def make(part: DictConfig, **extra: Any) -> Any:
         ConfigError: the target does not exist or refuses its options.
     """
     try:
-        return instantiate(part, _convert_="all", **extra)
+        # extra does not pass through OmegaConf, which would read a class called "${x}" as an interpolation
+        return instantiate(part, _convert_="all", _partial_=True)(**extra)
     except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, MmbertError):
-            raise cause from None
-        if isinstance(cause, (ImportError, AttributeError, TypeError, ValueError, LookupError)) or cause is None:
-            raise ConfigError(f"{part.get('_target_')} cannot be built: {cause or error}") from error
+        cause = error.__cause__ or error
+        raise ConfigError(f"{part.get('_target_')} cannot be found or built: {cause}") from error
+    except TypeError as error:
+        if f"{error}".startswith(f"{str(part.get('_target_')).rpartition('.')[2]}.__init__()"):
+            raise ConfigError(f"{part.get('_target_')} cannot be built: {error}") from error
         raise
 
 
@@ -128,7 +130,9 @@ def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     kind = get_class(task_cfg._target_)
     if not issubclass(kind, Task):
         raise ConfigError(f"{task_cfg._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
-    learned = kind.learn(data.cells(column), column)
+    accepted = inspect.signature(kind.learn).parameters
+    options = {key: value for key, value in task_cfg.items() if key in accepted and key != "column"}
+    learned = kind.learn(data.cells(column), column, **options)
     return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
 
 

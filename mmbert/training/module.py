@@ -18,7 +18,7 @@ OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
 
 
 class StageMetrics(nn.Module):
-    """One set of every task's metrics for one split, and how many samples were labelled for each task.
+    """One set of every task's metrics for one split.
 
     Args:
         tasks: by name.
@@ -27,26 +27,23 @@ class StageMetrics(nn.Module):
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         super().__init__()
         self.sets = nn.ModuleDict({name: task.make_metrics() for name, task in tasks.items()})
-        self.labelled: dict[str, int] = dict.fromkeys(tasks, 0)
 
     def update(self, tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
         """Adds a batch: outputs by task, (B, C) or (B,); targets by task."""
         for name, task in tasks.items():
-            self.labelled[name] += int(task.labelled(targets[name]).sum())
             task.update(self.sets[name], outputs[name], targets[name])  # type: ignore[arg-type]
 
     def compute(self) -> dict[str, Tensor]:
-        """``{"answer/accuracy": value}``; a task for which nobody was labelled gives no number at all."""
-        return {
+        """``{"answer/accuracy": value}``; what is undefined (nobody was labelled) is left out, never a 0."""
+        values = {
             f"{name}/{key}": value
             for name, metrics in self.sets.items()
-            if self.labelled[name]
             for key, value in metrics.compute().items()  # type: ignore[operator]
         }
+        return {key: value for key, value in values.items() if not value.isnan()}
 
     def reset(self) -> None:
         """Forgets everything, for the next epoch."""
-        self.labelled = dict.fromkeys(self.labelled, 0)
         for metrics in self.sets.values():
             metrics.reset()  # type: ignore[operator]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import nn
 
-from mmbert.core.errors import ConfigError
 from mmbert.training import console, plots, record, tracking
 from mmbert.training.build import Parts, build, make
 from mmbert.training.devices import check_devices
@@ -66,13 +66,14 @@ class Results:
 
 def fit_and_test(cfg: DictConfig, parts: Parts, loggers: list[Any], run_dir: Path) -> Results:
     """Trains, goes back to the best checkpoint, and measures every test split once."""
-    optimizer, scheduler = make(cfg.optimizer), make(cfg.scheduler)
-    module = FusionModule(
-        parts.model,
-        parts.balance,
-        lambda model, balance, steps: optimizer.build(model, balance, steps, scheduler),
-        optimizer.penalty,
-    )
+    optimizer = make(cfg.optimizer)
+    schedule = make(cfg.scheduler)
+
+    def optimize(model: nn.Module, balance: nn.Module, steps: int) -> dict[str, Any]:
+        made: dict[str, Any] = optimizer.build(model, balance, steps, schedule)
+        return made
+
+    module = FusionModule(parts.model, parts.balance, optimize, optimizer.penalty)
     if cfg.compile:
         module.model.compile()
     checkpoints = run_dir / "checkpoints"

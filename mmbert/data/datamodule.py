@@ -1,0 +1,189 @@
+"""A table's splits as loaders of batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.types import Batch
+from mmbert.data.collate import Collate
+from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
+from mmbert.data.labels import LabelCodec
+from mmbert.data.processor import Processor
+from mmbert.data.table import Table
+
+SPLIT = "split"
+
+
+class MultimodalData(pl.LightningDataModule):
+    """A table of samples, split by one of its columns.
+
+    Args:
+        path: the table: CSV, TSV, JSONL or Parquet. File names in it are relative to its folder.
+        columns: the table's column for each encoder, and for ``split``; an encoder not listed reads the column of
+            its own name.
+        splits: the value of the split column for ``train``, ``val`` and each test split (every other name).
+        batch_size: samples a training step, per device.
+        eval_batch_size: samples a batch in validation and test; None = ``batch_size``.
+        num_workers: processes that read and prepare samples; None = one fewer than the cores, at most 4.
+        pin_memory: page-locked batches; None = where there is a GPU.
+        check_files: look before training whether every file of the table exists.
+        seed: of the order in which training samples come.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        columns: Mapping[str, str] | None = None,
+        splits: Mapping[str, str] | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        num_workers: int | None = None,
+        pin_memory: bool | None = None,
+        check_files: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.table = Table(path)
+        self.columns = dict(columns or {})
+        self.splits = {name: value for name, value in (splits or default_splits()).items() if value is not None}
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self.num_workers = default_workers() if num_workers is None else num_workers
+        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self.check_files = check_files
+        self.seed = seed
+        self.processors: dict[str, Processor] = {}
+        self.labels: dict[str, tuple[str, LabelCodec]] = {}
+        self.rows = self._split_rows()
+
+    @property
+    def path(self) -> Path:
+        """The table's file."""
+        return self.table.path
+
+    @property
+    def column_names(self) -> list[str]:
+        """The table's columns."""
+        return self.table.column_names
+
+    @property
+    def test_splits(self) -> list[str]:
+        """The splits that are measured once, at the end."""
+        return [name for name in self.splits if name not in ("train", "val")]
+
+    def has_column(self, name: str) -> bool:
+        """Whether the table has this column."""
+        return self.table.has_column(name)
+
+    def cells(self, column: str, split: str = "train") -> list[Any]:
+        """The cells of a column in one split, None where empty."""
+        return self.table.column(column, self.rows[split])
+
+    def column_of(self, encoder: str) -> str:
+        """The table's column that an encoder reads."""
+        return self.columns.get(encoder, encoder)
+
+    def require_columns(self, encoders: Iterable[str]) -> None:
+        """Refuses encoders whose column the table lacks.
+
+        Raises:
+            DataError: names the column, the nearest one, and how to leave the modality out.
+        """
+        for name in encoders:
+            self.table.require(
+                self.column_of(name),
+                f"Name another column with data.columns.{name}=COLUMN, or leave the modality out with {name}=none.",
+            )
+
+    def connect(self, processors: Mapping[str, Processor], labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+        """Gives the data what depends on the model, and checks every row that will be used.
+
+        Args:
+            processors: the encoders' preprocessing, by encoder name.
+            labels: ``(column, codec)`` by task name.
+
+        Raises:
+            DataError: a row has no modality, a label cannot be read, or a file is not there.
+        """
+        self.processors, self.labels = dict(processors), dict(labels)
+        self.require_columns(processors)
+        columns = {name: self.column_of(name) for name in processors}
+        kinds = {name: processor.kind for name, processor in processors.items()}
+        for rows in self.rows.values():
+            check_rows(self.table, rows, columns)
+            check_labels(self.table, rows, self.labels)
+            if self.check_files:
+                check_files(self.table, rows, columns, kinds)
+
+    def dataset(self, split: str) -> SampleDataset:
+        """The samples of a split.
+
+        Raises:
+            ConfigError: there is no such split.
+        """
+        if split not in self.rows:
+            raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
+        columns = {name: self.column_of(name) for name in self.processors}
+        return SampleDataset(self.table, self.rows[split], columns, self.processors, self.labels)
+
+    def loader(self, split: str) -> DataLoader[Batch]:
+        """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
+        train = split == "train"
+        generator = torch.Generator()
+        generator.manual_seed(self.seed)
+        return DataLoader(
+            self.dataset(split),  # type: ignore[arg-type]
+            batch_size=self.batch_size if train else self.eval_batch_size,
+            shuffle=train,
+            generator=generator,
+            num_workers=self.num_workers,
+            collate_fn=Collate(self.processors),
+            pin_memory=self.pin_memory,
+            persistent_workers=self.num_workers > 0 and split in ("train", "val"),
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled batches of the train split."""
+        return self.loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the validation split."""
+        return self.loader("val")
+
+    def test_dataloader(self) -> list[DataLoader[Batch]]:
+        """Batches of every test split, in the order of ``test_splits``."""
+        return [self.loader(split) for split in self.test_splits]
+
+    def _split_rows(self) -> dict[str, list[int]]:
+        column = self.columns.get(SPLIT, SPLIT)
+        self.table.require(column, "It says which rows are train, val and test; name another with data.columns.split=COLUMN.")
+        rows = {}
+        for name, value in self.splits.items():
+            rows[name] = self.table.rows_where(column, str(value))
+            if not rows[name]:
+                found = self.table.distinct(column)
+                raise DataError(
+                    f"{self.path} has no row whose '{column}' is '{value}' (data.splits.{name}). {nearest(value, found)}"
+                )
+        for name in ("train", "val"):
+            if name not in rows:
+                raise ConfigError(f"data.splits needs '{name}': which value of the column '{column}' is it?")
+        return rows
+
+
+def default_splits() -> dict[str, str]:
+    """Splits that are called what they are."""
+    return {"train": "train", "val": "val", "test": "test"}
+
+
+def default_workers() -> int:
+    """One process fewer than the cores this job may use, at most 4."""
+    return max(0, min(4, len(os.sched_getaffinity(0)) - 1))

@@ -1,0 +1,155 @@
+"""Cross-attention: each modality's tokens look at the tokens of all the others.
+
+    x_m  = W_m LN(tokens_m) + e_m                                             projected, with a modality embedding
+    n times, all modalities at once:
+        x_m ← x_m + MHA(q = LN(x_m), k = v = [LN(x_j)]_{j ≠ m})               real tokens of the others alone
+        x_m ← x_m + FFN(LN(x_m))                                              FFN = Linear, GELU, Linear
+    z    = W_o [1/|P| Σ_{m ∈ P} LN(mean over real tokens of x_m)] + b_o,      P = the modalities that the sample has
+
+Papers: attention, Vaswani et al. 2017, arXiv:1706.03762; layers in which one stream's queries meet another's keys and
+values, Lu et al. 2019, "ViLBERT", arXiv:1908.02265, and Tsai et al. 2019, "MulT", arXiv:1906.00295. Differs from
+them: any number of modalities, keys and values of all the others in one attention rather than pair by pair; norms
+before the sublayers (Xiong et al. 2020, arXiv:2002.04745); no self-attention layers between; no position embedding, as
+the encoders' tokens carry their own.
+Missing modalities: their tokens are no keys, and their streams leave the mean. A token that finds no key at all (its
+sample has one modality) skips the attention: it is left with the feed-forward path.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmbert.core.errors import ConfigError
+from mmbert.core.masks import blank, masked_mean, masked_softmax
+from mmbert.core.types import Encoded, Fused
+from mmbert.fusion.base import Fusion
+from mmbert.fusion.project import Projection
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention from one sequence to another; queries without a single valid key get zeros.
+
+    Args:
+        dim: width H of both sequences.
+        num_heads: heads; divides ``dim``.
+        dropout: on the attention weights.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, explicit: bool = False) -> tuple[Tensor, Tensor | None]:
+        """queries (B, Q, H), keys (B, K, H), mask (B, K) -> (B, Q, H), and the weights (B, heads, Q, K) if explicit."""
+        q = self._heads(self.query(queries))  # (B, heads, Q, H / heads)
+        k, v = (self._heads(x) for x in self.key_value(keys).chunk(2, -1))
+        allowed = mask[:, None, None, :]  # (B, 1, 1, K)
+        weights = None
+        if explicit:
+            weights = masked_softmax(q @ k.mT * q.shape[-1] ** -0.5, allowed.expand(*q.shape[:3], k.shape[2]))
+            mixed = F.dropout(weights, self.dropout, self.training) @ v
+        else:
+            # a row without a valid key is NaN in some kernels: there every key is let in, and the result blanked
+            safe = allowed | ~mask.any(1)[:, None, None, None]
+            dropout = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=safe, dropout_p=dropout)
+        attended = self.out(mixed.transpose(1, 2).flatten(2))
+        return blank(attended, mask.any(1)), weights
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, L, H) -> (B, heads, L, H / heads)."""
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class CrossAttentionLayer(nn.Module):
+    """One pre-norm layer of one modality's stream: attention to the others, then a feed-forward block.
+
+    Args:
+        dim: width H.
+        num_heads: heads of the attention.
+        dropout: on attention weights and on both residual branches.
+        attends: whether there is anything to attend to (more than one modality).
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float, attends: bool) -> None:
+        super().__init__()
+        self.attention = CrossAttention(dim, num_heads, dropout) if attends else None
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, normed: Tensor, others: Tensor, mask: Tensor, explicit: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """x (B, Q, H), normed = LN(x), others (B, K, H), mask (B, K) -> (B, Q, H), weights or None."""
+        weights = None
+        if self.attention is not None:
+            attended, weights = self.attention(normed, others, mask, explicit)
+            x = x + self.dropout(attended)
+        return x + self.dropout(self.feed_forward(x)), weights
+
+
+class CrossAttentionFusion(Fusion):
+    """Token streams that attend to each other, pooled.
+
+    Args:
+        dims: width D_m of each modality, by name.
+        out_dim: width H of tokens and of the fused vector.
+        num_layers: how often the streams meet.
+        num_heads: attention heads; divides ``out_dim``.
+        normalize: layer norm on each modality's tokens before their projection.
+        dropout: on projected tokens, attention weights and residual branches.
+
+    Raises:
+        ConfigError: ``num_heads`` does not divide ``out_dim``.
+    """
+
+    def __init__(
+        self,
+        dims: dict[str, int],
+        out_dim: int = 256,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        normalize: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(dims, out_dim)
+        if out_dim % num_heads:
+            raise ConfigError(f"fusion.num_heads={num_heads} must divide fusion.out_dim={out_dim}.")
+        self.token_projection = nn.ModuleDict()  # tokens leave enriched: the base's plain projection is not needed
+        self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
+        self.embedding = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(out_dim)) for m in dims})
+        self.norms = nn.ModuleList(nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in dims}) for _ in range(num_layers))
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({m: CrossAttentionLayer(out_dim, num_heads, dropout, len(dims) > 1) for m in dims})
+            for _ in range(num_layers)
+        )
+        self.final_norms = nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in dims})
+        self.out = nn.Linear(out_dim, out_dim)
+
+    def fuse(self, inputs: dict[str, Encoded], diagnostics: bool = False) -> Fused:
+        """``tokens`` (B, L_m, D_m) each -> Fused; diagnostics: ``attention/LAYER/MODALITY`` (B, heads, L_m, K)."""
+        masks = {m: x.mask for m, x in inputs.items()}
+        streams = {m: self.project[m](x.tokens, x.mask) + self.embedding[m] for m, x in inputs.items()}
+        seen: dict[str, Tensor] = {}
+        for number, (norms, layers) in enumerate(zip(self.norms, self.layers, strict=True)):
+            normed = {m: norms[m](x) for m, x in streams.items()}  # type: ignore[index]
+            updated = {}
+            for m, x in streams.items():
+                others = torch.cat([normed[j] for j in streams if j != m] or [normed[m]], 1)
+                mask = torch.cat([masks[j] for j in streams if j != m] or [masks[m]], 1)
+                updated[m], weights = layers[m](x, normed[m], others, mask, diagnostics)  # type: ignore[index]
+                if weights is not None:
+                    seen[f"attention/{number}/{m}"] = weights
+            streams = updated
+        pooled = torch.stack([self.final_norms[m](masked_mean(x, masks[m])) for m, x in streams.items()], 1)
+        present = torch.stack([x.present for x in inputs.values()], 1)  # (B, M)
+        tokens = {m: blank(x, masks[m]) for m, x in streams.items()}
+        return Fused(self.out(masked_mean(pooled, present)), tokens, masks, diagnostics=seen)
