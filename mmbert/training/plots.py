@@ -145,8 +145,8 @@ def roc_curves(classes: Sequence[str], targets: np.ndarray, probabilities: np.nd
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
     plot_each(axes, curves)
     if curves:
-        # np.interp wants one value an abscissa; the first point (0, 0) is added by hand
-        mean = np.mean([step_mean(grid, false, true) for false, true, _ in curves.values()], axis=0)
+        # where a curve rises upright np.interp gives its upper end, so the first point is added by hand
+        mean = np.mean([np.interp(grid, false, true) for false, true, _ in curves.values()], axis=0)
         area = np.mean([area for *_, area in curves.values()])
         axes.plot([0, *grid], [0, *mean], color=ACCENT, linewidth=2.4, label=f"macro mean, AUC {area:.3f}")
     label(axes, "false positive rate", "true positive rate", title)
@@ -263,12 +263,6 @@ def judged_classes(targets: np.ndarray) -> list[int]:
     """Indices of the classes that some samples have and others have not."""
     have = targets.sum(0)
     return [i for i in range(targets.shape[1]) if 0 < have[i] < len(targets)]
-
-
-def step_mean(grid: np.ndarray, false: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """A ROC curve's height at the grid's rates; where it rises upright, the upper end."""
-    last = np.append(np.diff(false) > 0, True)  # of points one above the other, the last
-    return np.interp(grid, false[last], true[last])
 
 
 def plot_each(axes: Axes, curves: Mapping[str, tuple[Any, Any, float]], **style: Any) -> None:
