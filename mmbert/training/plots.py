@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbert.training.history import HISTORY_FILE, read_history
+from mmbert.training.record import is_rank_zero
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,11 +34,13 @@ LABEL_LETTERS = 18
 
 
 def write_plots(table: PredictionTable, split: str, folder: Path) -> dict[str, Figure]:
-    """Draws every task of a split and leaves the pictures in ``folder`` as PNG files.
+    """Draws every task of a split and leaves the pictures in ``folder`` as PNG files; the first rank alone does.
 
     Returns:
         The figures by name, such as ``test/answer/confusion``, for the trackers.
     """
+    if not is_rank_zero():
+        return {}
     figures = draw(table, split)
     for name, figure in figures.items():
         save(figure, folder / f"{name.replace('/', '_')}.png")
@@ -46,7 +49,7 @@ def write_plots(table: PredictionTable, split: str, folder: Path) -> dict[str, F
 
 def write_learning_curves(run_dir: Path, folder: Path) -> dict[str, Figure]:
     """Draws ``history.csv``, if the run has one, as ``learning_curves.png``."""
-    if not (run_dir / HISTORY_FILE).is_file():
+    if not is_rank_zero() or not (run_dir / HISTORY_FILE).is_file():
         return {}
     figure = learning_curves(read_history(run_dir / HISTORY_FILE))
     if figure is None:

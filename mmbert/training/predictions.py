@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmbert.training.record import is_rank_zero
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -169,7 +171,9 @@ class PredictionTable:
         return pa.table(arrays)
 
     def write(self, path: Path) -> None:
-        """A Parquet file, whole or not at all."""
+        """A Parquet file, whole or not at all; by the first rank alone."""
+        if not is_rank_zero():
+            return
         import pyarrow.parquet as pq
 
         path.parent.mkdir(parents=True, exist_ok=True)

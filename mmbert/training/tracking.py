@@ -60,6 +60,8 @@ def make_loggers(
         raise ConfigError(f"logger.kind='{kind}' is unknown. {nearest(kind, KINDS)}")
     if kind == "none":
         return []
+    if is_rank_zero():
+        run_dir.mkdir(parents=True, exist_ok=True)
     loggers: list[Logger] = [HistoryLogger(run_dir)]
     if kind == "csv":
         return loggers

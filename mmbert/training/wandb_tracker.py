@@ -60,7 +60,7 @@ class WandbTracker(WandbLogger):
         columns += list(
             dict.fromkeys(key for row in rows for key in row if key not in ("row", "text", "image", "audio"))
         )
-        table = wandb.Table(columns=columns, allow_mixed_types=True)
+        table = wandb.Table(columns=columns)
         for row in rows:
             table.add_data(*(cell(key, row.get(key)) for key in columns))
         self.experiment.log({f"samples/{split}": table})
