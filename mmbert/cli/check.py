@@ -13,6 +13,7 @@ from typing import Any
 import hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -66,15 +67,21 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ConfigError: names the option and what it may be.
     """
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        if not schema.told_later(key):
-            raise ConfigError(f"{key} has no value, and needs one: {key}={schema.placeholder(key)}")
+    unresolved = OmegaConf.to_container(cfg)
+    assert isinstance(unresolved, dict)
+    for path, node in schema.nodes(unresolved):
+        for name in [name for name, value in node.items() if value == "???"]:
+            key = f"{path}.{name}" if path else name
+            if not schema.told_later(key):
+                raise ConfigError(f"{key} has no value, and needs one: {key}={schema.placeholder(key)}")
     try:
-        plain = OmegaConf.to_container(cfg, resolve=True)
+        # what Hydra knows of a run, such as ${hydra:runtime.output_dir}, it knows only inside the job
+        early = "${hydra" in str(unresolved) and not HydraConfig.initialized()
+        plain = unresolved if early else OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"The config cannot be resolved: {first_line(error)}") from error
     assert isinstance(plain, dict)
-    schema.check({str(key): value for key, value in plain.items()})
+    schema.check(plain)
 
 
 class Groups:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.override_parser.types import Override, QuotedString
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mmbert.cli import schema
@@ -30,9 +31,10 @@ def first_value(override: Override) -> Any:
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
-    """The job's own part of a config; interpolations into Hydra's part still resolve in a run, not here."""
-    part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    assert isinstance(part, DictConfig)
+    """A copy of the job's own part of a config."""
+    part = copy.deepcopy(cfg)
+    with open_dict(part):
+        part.pop("hydra", None)
     return part
 
 
@@ -141,7 +143,8 @@ def guess_path(key: str, parent: str, wrong: str, tail: str, here: list[str], kn
     same = [path for path in known if path.split(".")[-1] == name]
     if same:
         return max(same, key=lambda path: difflib.SequenceMatcher(None, path, key).ratio())
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+    alike = [path for path in known if difflib.get_close_matches(name, [path.split(".")[-1]], cutoff=0.6)]
+    close = difflib.get_close_matches(key, alike, n=1, cutoff=0.75)
     return close[0] if close else None
 
 
