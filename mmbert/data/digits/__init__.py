@@ -1,0 +1,1 @@
+"""The parts of the demo set talking_digits: sentences, pictures, speech, and the rows that join them."""

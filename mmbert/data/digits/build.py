@@ -1,0 +1,261 @@
+"""Builds talking_digits: a folder with a CSV, pictures and sounds, the same for the same options."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbert.data.digits import pictures, sentences, speech
+from mmbert.data.digits.pictures import PictureDifficulty
+from mmbert.data.digits.speech import SoundDifficulty
+
+VERSION = 1
+MANIFEST = "manifest.csv"
+CARD = "card.json"
+LACKS = (("text",), ("image",), ("audio",), ("text", "image"), ("text", "audio"), ("image", "audio"))
+SHARES = {"train": 6, "val": 1, "test": 1, "test_missing": 1}  # of the scans
+CHUNK = 250
+BANK = "bank.npz"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that decides what is built.
+
+    Attributes:
+        seed: of all draws.
+        train: rows of the train split.
+        val: rows of the validation split.
+        test: rows of the test split.
+        test_missing: rows of the split whose rows lack one or two modalities.
+        train_voices: voices of train and val; ``test_voices`` as many for the test splits alone.
+        test_voices: see above.
+        repeat_share: of sentences that say one of the numbers in words.
+        unseen_share: of test sentences in wordings, and of test sounds in voices, that occur in no other split.
+        picture: how pictures are spoiled.
+        sound: how sounds are spoiled.
+    """
+
+    seed: int = 0
+    train: int = 6000
+    val: int = 1000
+    test: int = 1000
+    test_missing: int = 1000
+    train_voices: int = 50
+    test_voices: int = 20
+    repeat_share: float = 0.2
+    unseen_share: float = 0.5
+    picture: PictureDifficulty = field(default_factory=PictureDifficulty)
+    sound: SoundDifficulty = field(default_factory=SoundDifficulty)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows by split."""
+        return {"train": self.train, "val": self.val, "test": self.test, "test_missing": self.test_missing}
+
+    def fingerprint(self) -> str:
+        """Ten hexadecimal digits that change with any option and with the version of the recipe."""
+        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def build(folder: Path, options: Options) -> Path:
+    """The demo set in ``folder``, built unless it is already there; returns its manifest.
+
+    It is built beside the folder and renamed when it is whole, so a folder that exists is complete.
+    """
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        return manifest
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        scratch.chmod(0o755)
+        write_all(scratch, options)
+        try:
+            scratch.rename(folder)
+        except OSError:  # another process was quicker: what it has built is the same
+            if not manifest.is_file():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return manifest
+
+
+def write_all(folder: Path, options: Options) -> None:
+    """Pictures, sounds, the CSV and a card that says what this is."""
+    for name in ("images", "audio"):
+        (folder / name).mkdir()
+    tasks = chunks(options)
+    known = speech.voices(options.train_voices, False, options.seed)
+    fresh = speech.voices(options.test_voices, True, options.seed)
+    total = len(known) + len(fresh) + sum(len(task[1]) for task in tasks)
+    workers = min(4, len(os.sched_getaffinity(0)))
+    # fresh interpreters rather than forks: the parent may hold torch's threads
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool, Progress(total) as progress:
+        said = list(progress.count(pool.map(speech.speak_all, [*known, *fresh], chunksize=4)))
+        bank = dict(zip([*known, *fresh], said, strict=True))
+        np.savez(folder / BANK, **{f"{i}-{n}": w for i, ws in enumerate(bank.values()) for n, w in enumerate(ws)})
+        made = [pool.submit(write_rows, folder, options, split, indexes) for split, indexes in tasks]
+        rows: list[dict[str, Any]] = []
+        for future in made:
+            rows += future.result()
+            progress.advance(CHUNK)
+    (folder / BANK).unlink()
+    with (folder / MANIFEST).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (folder / CARD).write_text(json.dumps(card(options), indent=2) + "\n", encoding="utf-8")
+
+
+def chunks(options: Options) -> list[tuple[str, range]]:
+    """(split, indexes within it), a few hundred rows each."""
+    return [
+        (split, range(start, min(start + CHUNK, size)))
+        for split, size in options.sizes.items()
+        for start in range(0, size, CHUNK)
+    ]
+
+
+def write_rows(folder: Path, options: Options, split: str, indexes: range) -> list[dict[str, Any]]:
+    """Writes the files of some rows of a split and returns the rows. Runs in a process of its own."""
+    scans, spoken, voices = material(folder, options)
+    known, fresh = options.train_voices, options.test_voices
+    rows = []
+    for index in indexes:
+        rng = np.random.default_rng([options.seed, 3, list(SHARES).index(split), index])
+        unseen = split.startswith("test") and rng.random() < options.unseen_share
+        who = int(known + rng.integers(fresh) if unseen else rng.integers(known))
+        rows.append(write_row(folder, options, split, index, rng, scans[split], spoken, who, voices[who]))
+    return rows
+
+
+@functools.lru_cache(maxsize=1)
+def material(folder: Path, options: Options) -> tuple[dict[str, Any], dict[str, np.ndarray], list[str]]:
+    """Scans by split, utterances by ``VOICE-NUMBER``, and the voices' names; read once in a process."""
+    with np.load(folder / BANK) as file:
+        spoken = {key: file[key] for key in file.files}
+    known = speech.voices(options.train_voices, False, options.seed)
+    fresh = speech.voices(options.test_voices, True, options.seed)
+    return pictures.scans_by_split(SHARES, options.seed), spoken, [voice.name for voice in [*known, *fresh]]
+
+
+def write_row(
+    folder: Path,
+    options: Options,
+    split: str,
+    index: int,
+    rng: np.random.Generator,
+    scans: dict[int, np.ndarray],
+    spoken: dict[str, np.ndarray],
+    who: int,
+    voice: str,
+) -> dict[str, Any]:
+    """One sample: its files and its row."""
+    import soundfile
+
+    name = f"{split}-{index:05d}"
+    seen, heard = (int(n) for n in rng.integers(len(sentences.NUMBERS), size=2))
+    operation = str(rng.choice(sentences.OPERATIONS))
+    unseen_share = options.unseen_share if split.startswith("test") else 0.0
+    sentence = sentences.compose(operation, seen, heard, rng, options.repeat_share, unseen_share)
+    picture = pictures.draw(seen, scans, rng, options.picture)
+    babble = [spoken[f"{who}-{n}"] for n in range(len(sentences.NUMBERS))]
+    sound, snr = speech.hear(spoken[f"{who}-{heard}"], babble, rng, options.sound)
+    lacks = LACKS[index % len(LACKS)] if split == "test_missing" else ()
+    paths = {"image": f"images/{name}.png", "audio": f"audio/{name}.wav"}
+    if "image" not in lacks:
+        picture.save(folder / paths["image"])
+    if "audio" not in lacks:
+        soundfile.write(folder / paths["audio"], sound, speech.RATE_HZ, subtype="PCM_16")
+    answer = sentences.answer_to(operation, seen, heard)
+    has_text = "text" not in lacks
+    has_span = has_text and sentence.repeated != ""
+    return {
+        "id": name,
+        "split": split,
+        "text": sentence.text if has_text else "",
+        "image": "" if "image" in lacks else paths["image"],
+        "audio": "" if "audio" in lacks else paths["audio"],
+        "answer": answer,
+        "seen": seen,
+        "heard": heard,
+        "operation": operation,
+        "properties": "|".join(sentences.properties_of(answer)),
+        "value": float(answer),
+        "tags": sentence.tags if has_text else "",
+        "span_start": sentence.start if has_span else "",
+        "span_end": sentence.end if has_span else "",
+        "statement": sentences.state(operation, seen, heard),
+        "wording": sentence.wording,
+        "repeated": sentence.repeated,
+        "voice": voice,
+        "snr_db": round(snr, 2),
+    }
+
+
+def card(options: Options) -> dict[str, Any]:
+    """What is in the folder, from where, under which terms."""
+    return {
+        "name": "talking_digits",
+        "version": VERSION,
+        "fingerprint": options.fingerprint(),
+        "options": asdict(options),
+        "sources": {
+            "image": "scikit-learn's load_digits: UCI optical recognition of handwritten digits (Alpaydin & Kaynak 1998), CC BY 4.0",
+            "audio": "synthesised with espeak-ng (the program is GPL-3.0-or-later) through the package espeakng-loader",
+            "text": "templates of mmbert, Apache-2.0",
+        },
+        "span": "span_start and span_end: characters of text at which the sentence says one of the numbers in words",
+        "tags": "JSON: words, and a BIO tag for each: OP = words that name the operation, NUM = a number in words",
+    }
+
+
+class Progress:
+    """A bar on a terminal, two plain lines elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.shown: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            self.shown = Bar(console=Console(stderr=True), transient=True)
+            self.shown.start()
+            self.task = self.shown.add_task("building talking_digits", total=self.total)
+        else:
+            print("building the demo set talking_digits (once, about half a minute) ...", file=sys.stderr, flush=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.shown is not None:
+            self.shown.stop()
+
+    def advance(self, steps: int) -> None:
+        """So many more are done."""
+        if self.shown is not None:
+            self.shown.advance(self.task, steps)
+
+    def count(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items themselves, counted as they pass."""
+        for item in items:
+            self.advance(1)
+            yield item

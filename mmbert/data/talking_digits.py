@@ -1,0 +1,79 @@
+"""talking_digits, the demo set: a number in handwriting, another one spoken, and a sentence that says what to do with them.
+
+Real scans (scikit-learn's digits), synthetic voices (espeak-ng) and English templates; built on first use, offline, in
+under a minute. It is an ordinary manifest: see ``manifest.csv`` and ``card.json`` in its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.digits.build import VERSION, Options, build
+from mmbert.data.digits.pictures import PictureDifficulty
+from mmbert.data.digits.speech import SoundDifficulty
+
+
+class TalkingDigits(MultimodalData):
+    """The demo set, built where it is missing.
+
+    Args:
+        folder: where it is kept; None = under the environment variable MMBERT_HOME, else ~/.cache/mmbert. Each set of
+            options has a folder of its own in it.
+        build_seed: of what is built, whatever the run's own seed.
+        sizes: rows by split: train, val, test, test_missing.
+        picture: how pictures are spoiled, options of ``PictureDifficulty``.
+        sound: how sounds are spoiled, options of ``SoundDifficulty``.
+        repeat_share: of sentences that say one of the numbers in words.
+        unseen_share: of test sentences and test sounds in wordings and voices that occur in no other split.
+        **loading: options of ``MultimodalData``.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        build_seed: int = 0,
+        sizes: Mapping[str, int] | None = None,
+        picture: Mapping[str, float] | None = None,
+        sound: Mapping[str, float] | None = None,
+        repeat_share: float = 0.2,
+        unseen_share: float = 0.5,
+        **loading: Any,
+    ) -> None:
+        options = Options(
+            seed=build_seed,
+            repeat_share=repeat_share,
+            unseen_share=unseen_share,
+            picture=PictureDifficulty(**(picture or {})),
+            sound=SoundDifficulty(**(sound or {})),
+            **(sizes or {}),
+        )
+        super().__init__(build(home(folder) / folder_name(options), options), **loading)
+
+
+def home(folder: str | Path | None = None) -> Path:
+    """The folder for what mmbert makes itself: the one given, $MMBERT_HOME, or ~/.cache/mmbert."""
+    return Path(folder or os.environ.get("MMBERT_HOME") or Path.home() / ".cache" / "mmbert")
+
+
+def folder_name(options: Options) -> str:
+    """A name that changes with every option: what was built otherwise is never taken for this."""
+    return f"talking_digits-v{VERSION}-{options.fingerprint()}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """``python -m mmbert.data.talking_digits --folder DIR``: builds the set and says where its manifest is."""
+    parser = argparse.ArgumentParser(description="Builds the demo set talking_digits.")
+    parser.add_argument("--folder", type=Path, help="where to keep it (default: $MMBERT_HOME or ~/.cache/mmbert)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    options = Options(seed=args.seed)
+    print(build(home(args.folder) / folder_name(options), options))
+
+
+if __name__ == "__main__":
+    main()
