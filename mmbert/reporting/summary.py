@@ -95,7 +95,7 @@ def other_differences(runs: pd.DataFrame, by: Sequence[str] = ()) -> list[str]:
     keys = [column_of(name, runs) for name in by] or varied(runs)
     options = [column for column in runs.columns if column.startswith("config.") and not column.startswith(NOT_VARIED)]
     # what follows the seed, such as data.seed=${seed}, varies with it rightly
-    options = [column for column in options if not runs[column].equals(runs["config.seed"])] if options else []
+    options = [column for column in options if not runs[column].equals(runs["seed"])]
     columns = [column for column in ("commit", *options) if column not in keys]
     return [column.removeprefix("config.") for column in columns if differs_within(runs, keys, column)]
 

@@ -274,12 +274,14 @@ def plot_each(axes: Axes, curves: Mapping[str, tuple[Any, Any, float]], **style:
 
     named = len(curves) <= NAMED_CURVES
     for i, (name, (x, y, area)) in enumerate(curves.items()):
-        look = {"color": colormaps["tab10"](i % 10), "alpha": 0.8} if named else {"color": MUTED, "alpha": 0.45}
+        look: dict[str, Any] = (
+            {"color": colormaps["tab10"](i % 10), "alpha": 0.8} if named else {"color": MUTED, "alpha": 0.45}
+        )
         text = f"{shorten(name)}, {area:.3f}" if named else None
         axes.plot(x, y, linewidth=1.1, label=text, **look, **style)
 
 
-def legend(axes: Axes, curves: Mapping[str, tuple[Any, Any, float]], place: str) -> None:
+def legend(axes: Axes, curves: Mapping[str, tuple[Any, Any, float]], place: Any) -> None:
     """Names and areas; for many curves their range in one line."""
     if len(curves) > NAMED_CURVES:
         areas = [area for *_, area in curves.values()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def make_loggers(
     Raises:
         ConfigError: an unknown kind, or a tracker that is not installed or not set up.
     """
-    given = {"kind": options} if isinstance(options, str) else dict(options)
+    given: dict[str, Any] = {"kind": options} if isinstance(options, str) else dict(options)
     kind = given.pop("kind", None) or "none"
     if kind not in KINDS:
         raise ConfigError(f"logger.kind='{kind}' is unknown. {nearest(kind, KINDS)}")
@@ -143,7 +143,7 @@ def finish(loggers: Iterable[Logger], failed: bool, error: BaseException | None 
         error: why, if known.
     """
     for logger in loggers:
-        _safely(lambda logger=logger: logger.finalize("failed" if failed else "success"), logger, "finalize")
+        _safely(logger, "finalize", "failed" if failed else "success")
     _each(loggers, "end", failed, error)
 
 
@@ -152,13 +152,12 @@ def _each(loggers: Iterable[Logger], method: str, *args: Any) -> None:
     if not is_rank_zero():
         return
     for logger in loggers:
-        call = getattr(logger, method, None)
-        if call is not None:
-            _safely(lambda call=call: call(*args), logger, method)
+        if hasattr(logger, method):
+            _safely(logger, method, *args)
 
 
-def _safely(call: Callable[[], Any], logger: Logger, what: str) -> None:
+def _safely(logger: Logger, method: str, *args: Any) -> None:
     try:
-        call()
+        getattr(logger, method)(*args)
     except Exception as error:  # whatever it is, the run's own files are there and its numbers stand
-        log.warning("%s failed at '%s': %s: %s", type(logger).__name__, what, type(error).__name__, error)
+        log.warning("%s failed at '%s': %s: %s", type(logger).__name__, method, type(error).__name__, error)

@@ -56,13 +56,15 @@ class WandbTracker(WandbLogger):
         """A table: text, picture and sound where a sample has them, then targets and predictions."""
         import wandb
 
-        columns = [key for key in ("row", "text", "image", "audio") if any(row.get(key) is not None for row in rows)]
+        columns: list[str | int] = [
+            key for key in ("row", "text", "image", "audio") if any(row.get(key) is not None for row in rows)
+        ]
         columns += list(
             dict.fromkeys(key for row in rows for key in row if key not in ("row", "text", "image", "audio"))
         )
         table = wandb.Table(columns=columns)
         for row in rows:
-            table.add_data(*(cell(key, row.get(key)) for key in columns))
+            table.add_data(*(cell(str(key), row.get(str(key))) for key in columns))
         self.experiment.log({f"samples/{split}": table})
 
     def show_figures(self, figures: Mapping[str, Figure]) -> None:
@@ -88,7 +90,7 @@ class WandbTracker(WandbLogger):
                 class_names=classes,
                 title=f"{task} ({split})",
             )
-            curves = wandb.plot.roc_curve(targets, probabilities, labels=classes, title=f"{task} ({split})")
+            curves = wandb.plot.roc_curve(targets, probabilities, labels=classes, title=f"{task} ({split})")  # type: ignore[arg-type]
             self.experiment.log({f"charts/{split}/{task}/confusion": matrix, f"charts/{split}/{task}/roc": curves})
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
@@ -139,7 +141,7 @@ def start_wandb(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[s
     return WandbTracker(run, options, run_dir)
 
 
-def begin(mode: str, options: Mapping[str, Any], run_dir: Path) -> Any:
+def begin(mode: Any, options: Mapping[str, Any], run_dir: Path) -> Any:
     """``wandb.init``; offline if the server cannot be reached."""
     import wandb
 
