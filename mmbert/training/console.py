@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
+from mmbert.model import MultimodalModel
 from mmbert.training.module import count_parameters, trainable
 
 
@@ -44,20 +43,21 @@ def is_main(key: str) -> bool:
     return key == "val/loss" or key.endswith(("/accuracy", "/map", "/mae"))
 
 
-def progress_bar() -> Callback:
+def progress_display() -> Callback:
     """A moving bar on a terminal, one line an epoch elsewhere."""
     return RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLines()
 
 
 @rank_zero_only
-def announce(cfg: DictConfig, model: nn.Module, run_dir: Path) -> None:
+def announce(model: MultimodalModel, run_dir: Path) -> None:
     """Says in a few lines what is about to be trained."""
     console = Console(highlight=False)
-    for name, encoder in model.encoders.items():  # type: ignore[operator, union-attr]
+    for name, encoder in model.encoders.items():
         state = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
-        console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {count_parameters(encoder):,} parameters, {state}")
-    console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")  # type: ignore[arg-type]
-    console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")  # type: ignore[arg-type]
+        size = f"{count_parameters(encoder):,} parameters, {state}"
+        console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {size}")
+    console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")
+    console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")
     console.print(f"  {'run':<9} {shortest(run_dir)}")
 
 

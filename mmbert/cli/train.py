@@ -1,0 +1,27 @@
+"""``mmbert-train``: one run, or with ``-m`` a sweep of them."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from mmbert.cli.app import run_app
+
+
+def train(cfg: DictConfig) -> float:
+    """Trains what the config describes; returns the monitored validation metric, for sweepers."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from mmbert.training.run import run
+
+    return run(cfg, Path(HydraConfig.get().runtime.output_dir))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_app(train, config_name="train")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What a finished run has measured, and the writing down of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from mmbert.data.datamodule import MultimodalData
+from mmbert.training import plots, record, tracking
+from mmbert.training.build import Parts
+from mmbert.training.predictions import PredictionTable
+
+
+@dataclass
+class Results:
+    """Numbers and predictions, all of them with the weights of one checkpoint.
+
+    Attributes:
+        test_splits: those that choose nothing.
+        checkpoint: which weights: path, epoch, step, and the monitored value that chose them.
+        metrics: ``SPLIT/TASK/METRIC``.
+        predictions: by split.
+        facts: seed, times, memory.
+    """
+
+    test_splits: list[str]
+    checkpoint: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    predictions: dict[str, PredictionTable] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        """The monitored value of the chosen checkpoint."""
+        value = self.checkpoint["value"]
+        return math.nan if value is None else float(value)
+
+
+def write_results(results: Results, parts: Parts, loggers: Sequence[Logger], run_dir: Path) -> None:
+    """Metrics, predictions, model and plots into the run's folder, and the same to the trackers."""
+    record.write_metrics(run_dir, results.metrics, results.checkpoint, results.facts)
+    if not record.is_rank_zero():
+        return
+    for split, table in results.predictions.items():
+        table.write(run_dir / "predictions" / f"{split}.parquet")
+    folder = parts.model.save_pretrained(run_dir / "model")
+    tracking.log_summary(loggers, {**results.metrics, **results.facts})
+    figures = plots.write_learning_curves(run_dir, run_dir / "plots")
+    for split in results.test_splits:
+        table = results.predictions[split]
+        figures |= plots.write_plots(table, split, run_dir / "plots")
+        tracking.log_charts(loggers, table, split)
+    tracking.log_figures(loggers, figures)
+    limit = tracking.sample_limit(loggers)
+    if limit and results.test_splits:
+        split = results.test_splits[0]
+        tracking.log_samples(loggers, shown_samples(results.predictions[split], parts.data, limit), split)
+    tracking.log_model(loggers, folder)
+
+
+def shown_samples(table: PredictionTable, data: MultimodalData, limit: int) -> list[dict[str, Any]]:
+    """The first predictions with what they were made from: text, and the paths of picture and sound."""
+    samples = []
+    for said in table.records(limit):
+        shown: dict[str, Any] = {}
+        for name, processor in data.processors.items():
+            cell = data.table.cell(said["row"], data.column_of(name))
+            is_path = cell is not None and processor.kind != "text"
+            shown[name] = str(data.table.path.parent / str(cell)) if is_path else cell
+        samples.append({**said, **shown})
+    return samples
