@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # Hydra takes a fifth of a second to import, which --help doe
 
 Job = Callable[["DictConfig"], Any]
 
+FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
+FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--experimental-rerun"}
+
 
 def run_app(job: Job, config_name: str) -> None:
     """Runs a command from ``sys.argv``; leaves by SystemExit unless all went well.
@@ -70,6 +73,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
 
     standing_folder_first()
     add_standing_folder()
+    sys.argv = [sys.argv[0], *flags_first(sys.argv[1:])]
     args = get_args_parser().parse_args()
     gc.disable()  # composing makes many small objects that all live on: collecting among them costs a fifth of it
     try:
@@ -95,6 +99,20 @@ def wants_traceback() -> bool:
     os.environ["MMBERT_TRACEBACK"] = str(int(asked))
     os.environ["HYDRA_FULL_ERROR"] = "1"
     return asked
+
+
+def flags_first(words: list[str]) -> list[str]:
+    """Flags and their values, then the options: Hydra refuses options on both sides of a flag."""
+    flags, options = [], []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            options.append(word)
+            continue
+        flags.append(word)
+        if word in FLAGS_WITH_VALUE:
+            flags += [following] if (following := next(rest, None)) is not None else []
+    return [*flags, *options]
 
 
 def standing_folder_first() -> None:

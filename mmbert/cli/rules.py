@@ -75,12 +75,8 @@ def one_of(*names: Any) -> Rule:
     """One of some words or numbers, or a node that builds an object of the user's own."""
     return Rule(
         f"one of {', '.join(map(str, names))}",
-        lambda v: (
-            v in names
-            and not (isinstance(v, bool) and v not in [n for n in names if isinstance(n, bool)])
-            or isinstance(v, dict)
-            and "_target_" in v
-        ),
+        # the kind counts too, for 1 == True
+        lambda v: any(v == n and type(v) is type(n) for n in names) or isinstance(v, dict) and "_target_" in v,
         tuple(dict.fromkeys(map(str, names))),
     )
 

@@ -194,9 +194,7 @@ def test_the_parameters_of_a_study_are_checked_too(check: Check, tmp_path: Path)
     study.write_text("# @package _global_\nhydra:\n  sweeper:\n    params:\n      fusion.dropuot: 0.1,0.2\n")
     with pytest.raises(ConfigError, match="Did you mean 'fusion.dropout'"):
         check(*OWN, "experiment=mine", sweep=True)
-    study.write_text(
-        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      fusion: concat,mean\n      seed: 0,1\n"
-    )
+    study.write_text("# @package _global_\nhydra:\n  sweeper:\n    params: {fusion: 'concat,mean', seed: '0,1'}\n")
     cfg = check(*OWN, "experiment=mine", "seed=5", sweep=True)
     assert cfg["fusion"]["_target_"].endswith("ConcatFusion")
     assert cfg["seed"] == 5
