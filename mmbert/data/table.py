@@ -8,6 +8,7 @@ Row numbers in messages count data rows from 1, a header not included; ``Batch.r
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,16 +112,14 @@ def open_arrow(path: Path) -> pa.Table:
         raise DataError(f"{path}: tables end in {', '.join(READERS)}.")
     import datasets
 
-    was_shown = not datasets.utils.logging.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
         loaded = datasets.load_dataset(reader, data_files=str(path.absolute()), split="train", **options(path, reader))
+    except DataError:
+        raise
     except Exception as error:  # pandas, pyarrow and datasets each have their own
         cause = error.__cause__ or error
         raise DataError(f"{path} cannot be read as {path.suffix[1:].upper()}: {cause}") from error
-    finally:
-        if not was_shown:
-            datasets.enable_progress_bars()
     if not len(loaded):
         raise DataError(f"{path} has no rows.")
     return loaded.data.table
@@ -130,5 +129,13 @@ def options(path: Path, reader: str) -> dict[str, Any]:
     """Arguments that make a text table be read as text and nothing else."""
     if reader != "csv":
         return {}
+    import datasets
+
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    return {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [], "encoding": "utf-8-sig"}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=separator), [])
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two columns called '{twice}': rename one.")
+    features = datasets.Features({name: datasets.Value("string") for name in header})
+    return {"sep": separator, "features": features, "keep_default_na": False, "na_values": [], "encoding": "utf-8-sig"}

@@ -203,7 +203,7 @@ def cannot_load(name: str, error: Exception) -> WeightsError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return WeightsError(
         f"The weights of the image network '{name}' cannot be had: {lines[0]} "
-        f"A local file works too: image.checkpoint=/path/to/weights.safetensors. {OFFLINE_CHOICES}"
+        f"A local file works too: encoders.image.checkpoint=/path/to/weights.safetensors. {OFFLINE_CHOICES}"
     )
 
 

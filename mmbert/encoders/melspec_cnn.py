@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from mmbert.core.errors import ConfigError
@@ -67,7 +66,7 @@ class MelspecCNN(Encoder):
         for before, after, stride in zip(widths, channels, time_strides, strict=False):
             bands = (bands + 1) // 2
             self.convolutions.append(nn.Conv2d(before, after, 3, (stride, 2), 1, bias=False))
-            self.norms.append(FrameNorm(after))
+            self.norms.append(nn.GroupNorm(1, after))
         self.mix = nn.Conv1d(channels[-1] * bands, out_dim, 3, padding=1)
         self.norm = nn.LayerNorm(out_dim)
         self.dropout = nn.Dropout(dropout)
@@ -76,26 +75,13 @@ class MelspecCNN(Encoder):
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
         frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
-        grid = frames.unsqueeze(1)  # (B, 1, L, mels)
+        grid = frames.unsqueeze(1)  # (B, 1, L, bands)
         for convolution, norm, stride in zip(self.convolutions, self.norms, self.time_strides, strict=True):
-            grid = convolution(grid)
+            by_frame = convolution(grid).transpose(1, 2)  # (B, L, channels, bands)
             mask = mask[:, ::stride]  # a step is real if the frame in the middle of its window is
-            grid = blank(F.relu(norm(grid)).transpose(1, 2), mask).transpose(1, 2)
-        flat = grid.transpose(2, 3).flatten(1, 2)  # (B, channels * bands, L)
-        tokens = self.dropout(F.relu(self.norm(self.mix(flat).mT)))
+            normed = norm(by_frame.flatten(0, 1)).view_as(by_frame)  # one group: over channels and bands of a frame
+            by_frame = blank(F.relu(normed), mask)
+            grid = by_frame.transpose(1, 2)
+        tokens = self.mix(by_frame.flatten(2).mT).mT  # (B, L, channels * bands) -> (B, L, D)
+        tokens = self.dropout(F.relu(self.norm(tokens)))
         return Encoded.from_tokens(tokens, mask)
-
-
-class FrameNorm(nn.Module):
-    """Zero mean and unit variance over channels and bands of each frame; scale and shift by channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, grid: Tensor) -> Tensor:
-        """(B, C, L, bands) -> the same shape."""
-        variance, mean = torch.var_mean(grid, dim=(1, 3), keepdim=True, correction=0)
-        scale = self.weight.view(-1, 1, 1) * (variance + 1e-5).rsqrt()
-        return (grid - mean) * scale + self.bias.view(-1, 1, 1)

@@ -213,7 +213,7 @@ def cannot_load(name: str, source: str, error: Exception) -> WeightsError:
     where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
     return WeightsError(
         f"The text model '{name}' was not found {where}: {lines[0]} "
-        "A local folder works too: text.name=/path/to/folder with config.json, weights and tokenizer files. "
+        "A local folder works too: encoders.text.name=/path/to/folder with config.json, weights and tokenizer files. "
         f"{OFFLINE_CHOICES}"
     )
 

@@ -100,32 +100,31 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 def load_weights(
     network: nn.Module, weights: Mapping[str, Tensor], source: str, optional: tuple[str, ...] = ()
 ) -> None:
-    """Loads a state dict, every tensor of the network or none.
+    """Loads a state dict that must fit the network tensor by tensor.
 
     Args:
         network: receives the tensors.
         weights: by the network's own names.
-        source: the file or wheel, for the message.
+        source: the file or model, for the message.
         optional: prefixes of tensors that the source may hold in excess: a classifier that is not used here.
 
     Raises:
         WeightsError: names or shapes differ.
     """
-    wanted = network.state_dict()
-    missing = [name for name in wanted if name not in weights]
-    excess = [name for name in weights if name not in wanted and not name.startswith(optional or ("\0",))]
-    wrong = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
-    if missing or excess or wrong:
-        parts = [
-            f"{len(names)} {what} (such as {names[0]})"
-            for what, names in (("missing", missing), ("unknown", excess), ("of another shape", wrong))
-            if names
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith(optional)}
+    try:
+        report = network.load_state_dict(kept, strict=False)
+        named = (("missing", report.missing_keys), ("unknown", report.unexpected_keys))
+        faults = [f"{len(names)} are {what} (such as {names[0]})" for what, names in named if names]
+    except RuntimeError as error:  # tensors of another shape
+        faults = [line.strip().rstrip(".") for line in str(error).splitlines() if "mismatch" in line][:1] or [
+            str(error)
         ]
+    if faults:
         raise WeightsError(
-            f"The weights in {source} do not fit {type(network).__name__}: of its {len(wanted)} tensors "
-            f"{', '.join(parts)}. Name the architecture that they were trained with, or leave checkpoint out."
+            f"The weights in {source} do not fit {type(network).__name__}: of its {len(network.state_dict())} tensors "
+            f"{', '.join(faults)}. Name the architecture that they were trained with, or leave the checkpoint out."
         )
-    network.load_state_dict({name: weights[name] for name in wanted})
 
 
 def _unpickling_error() -> type[Exception]:

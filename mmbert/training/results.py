@@ -51,15 +51,14 @@ def write_results(results: Results, parts: Parts, loggers: Sequence[Logger], run
     folder = parts.model.save_pretrained(run_dir / "model")
     tracking.log_summary(loggers, {**results.metrics, **results.facts})
     figures = plots.write_learning_curves(run_dir, run_dir / "plots")
-    for split in results.test_splits:
+    for split in results.test_splits[:1]:  # the others have their numbers and predictions: a page of plots is enough
         table = results.predictions[split]
         figures |= plots.write_plots(table, split, run_dir / "plots")
         tracking.log_charts(loggers, table, split)
+        limit = tracking.sample_limit(loggers)
+        if limit:
+            tracking.log_samples(loggers, shown_samples(table, parts.data, limit), split)
     tracking.log_figures(loggers, figures)
-    limit = tracking.sample_limit(loggers)
-    if limit and results.test_splits:
-        split = results.test_splits[0]
-        tracking.log_samples(loggers, shown_samples(results.predictions[split], parts.data, limit), split)
     tracking.log_model(loggers, folder)
 
 

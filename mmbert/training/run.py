@@ -69,11 +69,11 @@ def train_and_measure(cfg: DictConfig, run_dir: Path, memory: record.PeakMemory,
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    parts = build(cfg)
-    console.announce(parts.model, run_dir)
     loggers = tracking.make_loggers(config["logger"], run_dir, {str(k): v for k, v in config.items()})
     failure: BaseException | None = None
     try:
+        parts = build(cfg)
+        console.announce(parts.model, run_dir)
         results = fit_and_test(cfg, parts, loggers, run_dir)
         results.facts |= {
             "seed": cfg.seed,
