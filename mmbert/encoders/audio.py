@@ -1,0 +1,204 @@
+"""Speech models of torchaudio: wav2vec 2.0, HuBERT, WavLM.
+
+Papers: Baevski et al. 2020, arXiv:2006.11477; Hsu et al. 2021, arXiv:2106.07447; Chen et al. 2021, arXiv:2110.13900.
+
+The networks are torchaudio's; the way through them is ours, because theirs lets padding speak: the base models
+normalise each channel over the whole padded sound, WavLM refuses masks, and the large models' input is normalised over
+the batch. Here every statistic is taken over the real part of each sound, and what lies behind it is zeroed before the
+positional convolution. An unpadded sound gets torchaudio's own numbers. Layers are not dropped at random in training
+(torchaudio's layer drop): a layer without gradients stops distributed training.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbert.core.errors import ConfigError, WeightsError, nearest
+from mmbert.core.masks import blank
+from mmbert.core.types import Encoded, Inputs
+from mmbert.data.processor import Kind
+from mmbert.encoders.audio_processor import AudioProcessor
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.weights import OFFLINE_CHOICES, load_weights, reachable, read_weights
+
+SERVER = "https://download.pytorch.org"
+
+
+class SpeechEncoder(Encoder):
+    """A model of ``torchaudio.pipelines`` over raw waveforms: one token every 20 ms.
+
+    Args:
+        name: a bundle in lower case: ``wav2vec2_base``, ``hubert_base``, ``wavlm_base``, ``wavlm_large`` ...
+        pretrained: load the weights, downloaded once; False builds the architecture with random ones.
+        max_seconds: longer sounds are cut.
+        frozen: no gradients, always in evaluation mode.
+        frozen_features: keep the convolutions at the bottom as they are, as is usual in fine-tuning.
+        lr_scale: factor on the learning rate.
+        checkpoint: a local file with the bundle's weights instead of a download.
+        options: overrides of the bundle's architecture, such as ``{"encoder_dropout": 0.0}``.
+
+    Raises:
+        ConfigError: the name or an option is unknown.
+        WeightsError: the weights cannot be had.
+    """
+
+    kind: ClassVar[Kind] = "audio"
+    network: Any
+    processor: AudioProcessor
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool = True,
+        max_seconds: float = 10.0,
+        frozen: bool = False,
+        frozen_features: bool = False,
+        lr_scale: float = 1.0,
+        checkpoint: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(frozen, lr_scale)
+        bundle = find_bundle(name)
+        self.network = build_network(name, bundle, options or {})
+        if pretrained and checkpoint is not None:
+            load_weights(self.network, read_weights(checkpoint), checkpoint, optional=("aux.",))
+        elif pretrained:
+            load_weights(self.network, download(name, bundle), name, optional=("aux.",))
+        self.normalise_waveform = bool(bundle._normalize_waveform)
+        self.attention_biased = bundle._model_type == "WavLM"
+        self.frozen_features = frozen_features
+        if frozen_features:
+            self.network.feature_extractor.requires_grad_(False)
+        self.out_dim = int(self.network.encoder.transformer.pos_conv_embed.embed_dim)
+        reach = receptive_field(self.network.feature_extractor)
+        self.processor = AudioProcessor(int(bundle.sample_rate), max_seconds, min_samples=reach)
+        self.freeze()
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
+        mask = inputs["mask"]
+        waveform, samples = blank(inputs["waveform"], mask), mask.sum(1)
+        if self.normalise_waveform:
+            waveform = standardise(waveform.unsqueeze(1), mask).squeeze(1)
+        if self.frozen_features:
+            with torch.no_grad():
+                features, frames = self._extract(waveform, samples)
+        else:
+            features, frames = self._extract(waveform, samples)
+        real = torch.arange(features.shape[1], device=mask.device) < frames.unsqueeze(1)  # (B, L)
+        projected = self.network.encoder.feature_projection(blank(features, real))
+        return Encoded.from_tokens(self._transform(blank(projected, real), real), real)
+
+    def _extract(self, waveform: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """waveform (B, T), its real samples (B,) -> features (B, L, D'), real frames (B,).
+
+        No convolution here pads its input, so a real frame sees real samples only; the norm over time is the one
+        place where padding could come in.
+        """
+        x, length = waveform.unsqueeze(1), samples
+        for layer in self.network.feature_extractor.conv_layers:
+            x = layer.conv(x)
+            length = ((length - layer.kernel_size).div(layer.stride, rounding_mode="floor") + 1).clamp(min=0)
+            if isinstance(layer.layer_norm, nn.GroupNorm):  # one group a channel: a norm over time
+                real = torch.arange(x.shape[2], device=x.device) < length.unsqueeze(1)
+                norm = layer.layer_norm
+                x = standardise(x.float(), real, norm.eps) * norm.weight[:, None] + norm.bias[:, None]
+            elif layer.layer_norm is not None:
+                x = layer.layer_norm(x)
+            x = F.gelu(x)
+        return x.mT, length
+
+    def _transform(self, x: Tensor, real: Tensor) -> Tensor:
+        """x (B, L, D), zeros where not real -> tokens (B, L, D)."""
+        transformer = self.network.encoder.transformer
+        x = transformer._preprocess(x)
+        first = torch.arange(real.shape[1], device=real.device) == 0
+        keys = real | (first & ~real.any(1, keepdim=True))  # a missing sound attends to one blank: never to nothing
+        masks: dict[str, Tensor | None]
+        if self.attention_biased:
+            masks = {"key_padding_mask": torch.zeros_like(keys, dtype=x.dtype).masked_fill(~keys, -torch.inf)}
+        else:
+            size = (len(x), 1, x.shape[1], x.shape[1])
+            masks = {"attention_mask": keys[:, None, None, :].expand(size)}
+        bias = None
+        for layer in transformer.layers:
+            x, bias = layer(x, position_bias=bias, **masks)
+        return x if transformer.layer_norm_first else transformer.layer_norm(x)
+
+    @classmethod
+    def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """The same encoder with random weights; everything else is in its arguments."""
+        return {**args, "pretrained": False, "checkpoint": None}
+
+
+def standardise(x: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
+    """x (B, C, T), real (B, T) -> each channel with mean 0 and variance 1 over its real times, zeros elsewhere."""
+    spread = real.unsqueeze(1)
+    count = spread.sum(2, keepdim=True).clamp(min=1)
+    centred = torch.where(spread, x, 0.0)
+    centred = torch.where(spread, x - centred.sum(2, keepdim=True) / count, 0.0)
+    return centred * (centred.square().sum(2, keepdim=True) / count + eps).rsqrt()
+
+
+def receptive_field(extractor: nn.Module) -> int:
+    """Samples that the first frame of a feature extractor reads."""
+    reach = 1
+    for layer in reversed(list(extractor.conv_layers)):  # type: ignore[arg-type]
+        reach = (reach - 1) * layer.stride + layer.kernel_size
+    return int(reach)
+
+
+def find_bundle(name: str) -> Any:
+    """A bundle of ``torchaudio.pipelines`` by its name in lower case.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from torchaudio import pipelines
+
+    bundles = {
+        key.lower(): value for key, value in vars(pipelines).items() if isinstance(value, pipelines.Wav2Vec2Bundle)
+    }
+    if name not in bundles:
+        raise ConfigError(f"The speech model '{name}' is unknown to torchaudio. {nearest(name, bundles)}")
+    return bundles[name]
+
+
+def build_network(name: str, bundle: Any, options: dict[str, Any]) -> nn.Module:
+    """A bundle's architecture with random weights and without the head that spells letters."""
+    from torchaudio import models
+
+    factory = models.wavlm_model if bundle._model_type == "WavLM" else models.wav2vec2_model
+    unknown = [key for key in options if key not in bundle._params]
+    if unknown:
+        raise ConfigError(f"'{unknown[0]}' is no option of {name}. {nearest(unknown[0], bundle._params)}")
+    try:
+        network: nn.Module = factory(**{**bundle._params, **options, "aux_num_out": None})
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{name} cannot be built with the options {options}: {error}") from error
+    return network
+
+
+def download(name: str, bundle: Any) -> dict[str, Tensor]:
+    """A bundle's weights, from torch's cache or else from the network.
+
+    Raises:
+        WeightsError: they are not in the cache and cannot be downloaded.
+    """
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(bundle._path).name
+    reason = f"{SERVER} does not answer and {cached} does not exist."
+    if cached.is_file() or reachable(SERVER):
+        try:
+            weights: dict[str, Tensor] = bundle._get_state_dict({"map_location": "cpu", "weights_only": True})
+            return weights
+        except (OSError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    raise WeightsError(
+        f"The weights of the speech model '{name}' cannot be had: {reason} A local file works too: "
+        f"encoders.audio.checkpoint=/path/to/{Path(bundle._path).name}. {OFFLINE_CHOICES}"
+    )

@@ -1,0 +1,133 @@
+"""A Conformer over log-mel frames, trained from scratch.
+
+Paper: Gulati et al. 2020, "Conformer: Convolution-augmented Transformer for Speech Recognition", arXiv:2005.08100.
+Network: ``torchaudio.models.Conformer`` with group norm. Differs from the paper as torchaudio does: no relative
+positions (the convolutions tell where a frame stands). Differs from torchaudio in what padding does, which is nothing:
+it is zeroed before every convolution, and the group norm is taken over each sound's real frames. Unpadded sounds get
+torchaudio's own numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbert.core.errors import ConfigError
+from mmbert.core.masks import blank
+from mmbert.core.types import Encoded, Inputs
+from mmbert.data.processor import Kind
+from mmbert.encoders.audio_processor import AudioProcessor
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.log_mel import LogMel
+
+
+class ConformerEncoder(Encoder):
+    """Log-mel frames, two convolutions that thin them fourfold, Conformer layers: one token every four hops.
+
+    Args:
+        out_dim: width D of a token.
+        num_layers: Conformer layers.
+        num_heads: attention heads; they divide ``out_dim``.
+        ffn_dim: width inside the feed-forward modules.
+        kernel_size: of the convolution along time in each layer; odd.
+        num_mels: bands of the spectrogram.
+        window_seconds: length of a frame's window.
+        hop_seconds: from one frame to the next.
+        sample_rate_hz: sounds are resampled to this.
+        max_seconds: longer sounds are cut.
+        dropout: in every layer.
+        frozen: no gradients, always in evaluation mode.
+        lr_scale: factor on the learning rate.
+
+    Raises:
+        ConfigError: widths, heads or kernel do not fit.
+    """
+
+    kind: ClassVar[Kind] = "audio"
+    network: Any
+    processor: AudioProcessor
+
+    def __init__(
+        self,
+        out_dim: int = 144,
+        num_layers: int = 4,
+        num_heads: int = 4,
+        ffn_dim: int = 576,
+        kernel_size: int = 15,
+        num_mels: int = 80,
+        window_seconds: float = 0.025,
+        hop_seconds: float = 0.01,
+        sample_rate_hz: int = 16000,
+        max_seconds: float = 10.0,
+        dropout: float = 0.1,
+        frozen: bool = False,
+        lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__(frozen, lr_scale)
+        from torchaudio.models import Conformer
+
+        if out_dim % num_heads:
+            raise ConfigError(f"num_heads={num_heads} does not divide out_dim={out_dim}.")
+        if kernel_size % 2 == 0:
+            raise ConfigError(f"kernel_size={kernel_size} must be odd, so that a frame stands in the middle.")
+        self.out_dim = out_dim
+        self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
+        self.processor = AudioProcessor(sample_rate_hz, max_seconds, min_samples=self.log_mel.window)
+        self.thin = nn.ModuleList(
+            [nn.Conv1d(num_mels, out_dim, 3, stride=2, padding=1), nn.Conv1d(out_dim, out_dim, 3, stride=2, padding=1)]
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.network = Conformer(
+            out_dim, num_heads, ffn_dim, num_layers, kernel_size, dropout=dropout, use_group_norm=True
+        )
+        self.freeze()
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
+        frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
+        x = frames.mT  # (B, num_mels, L)
+        for convolution in self.thin:
+            x = F.gelu(convolution(x))
+            mask = mask[:, ::2]  # a step is real if the frame in the middle of its window is
+            x = blank(x.mT, mask).mT
+        tokens = self.dropout(x.mT)
+        for layer in self.network.conformer_layers:
+            tokens = conformer_layer(layer, tokens, mask)
+        return Encoded.from_tokens(tokens, mask)
+
+
+def conformer_layer(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
+    """One ``torchaudio.models.conformer.ConformerLayer``: x (B, L, D), mask (B, L) -> (B, L, D)."""
+    first = torch.arange(mask.shape[1], device=mask.device) == 0
+    keys = mask | (first & ~mask.any(1, keepdim=True))  # a missing sound attends to one blank: never to nothing
+    x = x + 0.5 * layer.ffn1(x)
+    normed = layer.self_attn_layer_norm(x).transpose(0, 1)  # (L, B, D), as this attention wants it
+    attended, _ = layer.self_attn(normed, normed, normed, key_padding_mask=~keys, need_weights=False)
+    x = x + layer.self_attn_dropout(attended.transpose(0, 1))
+    x = x + convolution_module(layer.conv_module, x, mask)
+    x = x + 0.5 * layer.ffn2(x)
+    normed = layer.final_layer_norm(x)
+    assert isinstance(normed, Tensor)
+    return normed
+
+
+def convolution_module(module: Any, x: Tensor, mask: Tensor) -> Tensor:
+    """torchaudio's convolution module over real frames only: x (B, L, D), mask (B, L) -> (B, L, D)."""
+    widen, gate, along_time, norm, activation, narrow, dropout = module.sequential
+    x = gate(widen(module.layer_norm(x).mT))  # (B, D, L)
+    x = along_time(blank(x.mT, mask).mT)  # zeros, as it meets beyond the ends of a sound that stands alone
+    x = activation(group_norm(x.float(), mask, norm))
+    return blank(dropout(narrow(x)).mT, mask)
+
+
+def group_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Group norm of one group, over channels and real frames: x (B, D, L), mask (B, L) -> (B, D, L)."""
+    spread = mask.unsqueeze(1)
+    count = (mask.sum(1) * x.shape[1]).clamp(min=1).view(-1, 1, 1)
+    centred = torch.where(spread, x, 0.0)
+    centred = torch.where(spread, x - centred.sum((1, 2), keepdim=True) / count, 0.0)
+    variance = centred.square().sum((1, 2), keepdim=True) / count
+    return centred * (variance + norm.eps).rsqrt() * norm.weight[:, None] + norm.bias[:, None]
