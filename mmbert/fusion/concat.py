@@ -26,7 +26,7 @@ class ConcatFusion(Fusion):
         dropout: on the concatenated vector.
     """
 
-    def __init__(self, dims: dict[str, int], out_dim: int = 256, normalize: bool = True, dropout: float = 0.1) -> None:
+    def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
         super().__init__(dims, out_dim)
         self.norms = nn.ModuleDict({m: nn.LayerNorm(d) if normalize else nn.Identity() for m, d in dims.items()})
         self.dropout = nn.Dropout(dropout)

@@ -114,8 +114,8 @@ class CrossAttentionFusion(Fusion):
     def __init__(
         self,
         dims: dict[str, int],
-        out_dim: int = 256,
-        num_layers: int = 2,
+        out_dim: int = 128,
+        num_layers: int = 1,
         num_heads: int = 4,
         normalize: bool = True,
         dropout: float = 0.1,

@@ -97,10 +97,10 @@ WORDINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("How far is it from {s} to {h}?", "Tell me how wide the gap from {h} to {s} is.", "How distant are {s} and {h}?"),
     ),
 }
-SEEN = ("the written number", "the number in the picture", "the handwritten number", "the number you see", "the number shown")
-HEARD = ("the spoken number", "the number you hear", "the number in the sound", "the number said aloud", "the number read out")
-UNSEEN_SEEN = ("the pictured number", "the number drawn here")
-UNSEEN_HEARD = ("the number in the recording", "the number that is pronounced")
+SEEN = ("the written number", "the number shown", "the handwritten number", "the number you see", "the pictured number")
+HEARD = ("the spoken number", "the number you hear", "the number said", "the number read out", "the voiced number")
+UNSEEN_SEEN = ("the drawn number", "the number on paper")
+UNSEEN_HEARD = ("the pronounced number", "the number on tape")
 OPERATIONS = tuple(WORDINGS)
 
 
