@@ -29,6 +29,8 @@ Job = Callable[["DictConfig"], Any]
 
 FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--experimental-rerun"}
+#: What a distributed run leaves in the environment.
+LEFT_BEHIND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
 def run_app(job: Job, config_name: str) -> None:
@@ -194,7 +196,7 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
         try:
             check_config(cfg)
-            with argv_of_this_job(sweep):
+            with alone(sweep):
                 return job(cfg)
         except Exception as error:
             failures.append(error)
@@ -213,10 +215,11 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
 
 
 @contextmanager
-def argv_of_this_job(sweep: bool) -> Iterator[None]:
-    """While a job of a sweep runs, ``sys.argv`` is the command of that job alone, and its folder is the run's folder.
+def alone(sweep: bool) -> Iterator[None]:
+    """Makes a job of a sweep look like a run of its own, to itself and to the jobs after it.
 
-    Lightning starts the other processes of a distributed run with our argv; with the sweep's own they would sweep.
+    Lightning starts the other processes of a distributed run with our argv, and with the sweep's own they would sweep;
+    and it leaves the process group and its environment behind, which the next job would take for its own.
     """
     if not sweep:
         yield
@@ -225,13 +228,26 @@ def argv_of_this_job(sweep: bool) -> Iterator[None]:
     from omegaconf import open_dict, read_write
 
     config: Any = HydraConfig.instance().cfg  # HydraConfig.get() is its hydra part
-    kept, sys.argv = sys.argv, [sys.argv[0], *config.hydra.overrides.task]
+    argv, environ = sys.argv, {name: os.environ.get(name) for name in LEFT_BEHIND}
+    sys.argv = [argv[0], *config.hydra.overrides.task]
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.run.dir = config.hydra.runtime.output_dir
     try:
         yield
     finally:
-        sys.argv = kept
+        sys.argv = argv
+        leave_process_group()
+        for name, value in environ.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def leave_process_group() -> None:
+    """Ends torch's process group, if there is one; torch is not imported to find that out."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def is_hydras(error: Exception) -> bool:

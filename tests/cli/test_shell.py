@@ -158,6 +158,22 @@ def test_in_a_sweep_other_processes_are_started_with_the_jobs_own_words(run: Run
     assert sys.argv == ["mmbert-train", "-m", *OWN, "seed=4,5"]  # and it is put back
 
 
+def test_a_distributed_job_leaves_nothing_to_the_next_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch.distributed as dist
+
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    seen = []
+
+    def train(cfg: DictConfig) -> None:
+        seen.append((os.environ.get("LOCAL_RANK"), dist.is_initialized()))
+        os.environ |= {"LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "WORLD_SIZE": "1"}
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+
+    assert run(train, "-m", *OWN, "seed=0,1") == 0
+    assert seen == [(None, False), (None, False)]
+    assert (os.environ.get("LOCAL_RANK"), dist.is_initialized()) == (None, False)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
