@@ -29,6 +29,8 @@ Job = Callable[["DictConfig"], Any]
 
 FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--experimental-rerun"}
+#: What may follow --info.
+INFORMATION = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 #: What a distributed run leaves in the environment.
 LEFT_BEHIND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 
@@ -108,12 +110,14 @@ def flags_first(words: list[str]) -> list[str]:
     flags, options = [], []
     rest = iter(words)
     for word in rest:
-        if not word.startswith("-"):
+        if word in INFORMATION:
+            flags.append(word)
+        elif not word.startswith("-"):
             options.append(word)
-            continue
-        flags.append(word)
-        if word in FLAGS_WITH_VALUE:
-            flags += [following] if (following := next(rest, None)) is not None else []
+        else:
+            flags.append(word)
+            if word in FLAGS_WITH_VALUE and (following := next(rest, None)) is not None:
+                flags.append(following)
     return [*flags, *options]
 
 
