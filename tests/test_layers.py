@@ -49,7 +49,7 @@ HEAVY |= {"matplotlib", "pandas", "numpy", "sklearn", "scipy", "torchmetrics", "
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the module, where, whether it happens as soon as the file is imported, and the names taken from it."""
+    """One import: the module, where, whether it happens as the file is imported, and the names taken from it."""
 
     module: str
     line: int
