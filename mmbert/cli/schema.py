@@ -75,7 +75,7 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "pooling": one_of("mean", "cls", "pooler"),
         "max_tokens": whole(1),
         "max_seconds": positive(),
-        "image_size": many(whole(1), length=2),
+        "image_size": either(whole(1), many(whole(1), length=2)),
         "channels": many(whole(1)),
         "num_mels": whole(1),
         "hop_seconds": positive(),

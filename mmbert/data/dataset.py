@@ -102,7 +102,8 @@ def check_rows(table: Table, rows: Sequence[int], columns: Mapping[str, str]) ->
         more = f" ({int(gone.sum())} rows are like that.)" if gone.sum() > 1 else ""
         raise DataError(
             f"{table.where(row)}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
-            "Fill in one of them or remove the row."
+            "Fill in one of them or remove the row; if the encoders you left out would see it, leave its split out "
+            "with data.splits.NAME=null."
         )
 
 
@@ -112,7 +113,7 @@ def check_labels(table: Table, rows: Sequence[int], labels: Mapping[str, tuple[s
     Raises:
         DataError: names the first such row.
     """
-    for column, codec in labels.values():
+    for name, (column, codec) in labels.items():
         if not table.has_column(column):
             continue
         tried: set[str] = set()
@@ -123,7 +124,10 @@ def check_labels(table: Table, rows: Sequence[int], labels: Mapping[str, tuple[s
             try:
                 codec.encode(cell)
             except DataError as error:
-                raise DataError(f"{table.where(row)}, column '{column}': {error}") from error
+                raise DataError(
+                    f"{table.where(row)}, column '{column}': {error.args[0].rstrip('.')}. Mend the cell, empty it "
+                    f"(an unlabelled sample is ordinary), or say what the labels are with tasks.{name}.classes=[...]."
+                ) from error
 
 
 def check_files(table: Table, rows: Sequence[int], columns: Mapping[str, str], kinds: Mapping[str, str]) -> None:

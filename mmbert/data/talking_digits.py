@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.digits.build import VERSION, Options, build
+from mmbert.data.digits.build import build
+from mmbert.data.digits.options import VERSION, Options
 from mmbert.data.digits.pictures import PictureDifficulty
 from mmbert.data.digits.speech import SoundDifficulty
 
@@ -57,7 +58,7 @@ class TalkingDigits(MultimodalData):
 
 def home(folder: str | Path | None = None) -> Path:
     """The folder for what mmbert makes itself: the one given, $MMBERT_HOME, or ~/.cache/mmbert."""
-    return Path(folder or os.environ.get("MMBERT_HOME") or Path.home() / ".cache" / "mmbert")
+    return Path(folder or os.environ.get("MMBERT_HOME") or Path.home() / ".cache" / "mmbert").expanduser()
 
 
 def folder_name(options: Options) -> str:

@@ -126,9 +126,10 @@ class CrossAttentionFusion(Fusion):
         self.token_projection = nn.ModuleDict()  # tokens leave enriched: the base's plain projection is not needed
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
         self.embedding = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(out_dim)) for m in dims})
-        self.norms = nn.ModuleList(nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in dims}) for _ in range(num_layers))
+        met = list(dims) if len(dims) > 1 else []  # a modality on its own has nothing to attend to
+        self.norms = nn.ModuleList(nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in met}) for _ in range(num_layers))
         self.layers = nn.ModuleList(
-            nn.ModuleDict({m: CrossAttentionLayer(out_dim, num_heads, dropout, len(dims) > 1) for m in dims})
+            nn.ModuleDict({m: CrossAttentionLayer(out_dim, num_heads, dropout, bool(met)) for m in dims})
             for _ in range(num_layers)
         )
         self.final_norms = nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in dims})
@@ -140,11 +141,11 @@ class CrossAttentionFusion(Fusion):
         streams = {m: self.project[m](x.tokens, x.mask) + self.embedding[m] for m, x in inputs.items()}
         seen: dict[str, Tensor] = {}
         for number, (norms, layers) in enumerate(zip(self.norms, self.layers, strict=True)):
-            normed = {m: norms[m](x) for m, x in streams.items()}  # type: ignore[index]
+            normed = {m: norms[m](x) if m in norms else x for m, x in streams.items()}  # type: ignore[operator, index]
             updated = {}
             for m, x in streams.items():
-                others = torch.cat([normed[j] for j in streams if j != m] or [normed[m]], 1)
-                mask = torch.cat([masks[j] for j in streams if j != m] or [masks[m]], 1)
+                others = torch.cat([normed[j] for j in streams if j != m] or [x[:, :0]], 1)
+                mask = torch.cat([masks[j] for j in streams if j != m] or [masks[m][:, :0]], 1)
                 updated[m], weights = layers[m](x, normed[m], others, mask, diagnostics)  # type: ignore[index]
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights

@@ -55,6 +55,7 @@ def quiet() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     for pattern in (
         ".*does not have many workers.*",
+        ".*Found .* module.s. in eval mode at the start of training.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
         ".*Trying to infer the `batch_size`.*",
@@ -67,6 +68,8 @@ def quiet() -> None:
 def train_and_measure(cfg: DictConfig, run_dir: Path, memory: record.PeakMemory, started: float) -> Results:
     """Builds, trains, measures and writes; the trackers are told how it ended, whatever happens."""
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    # deterministic algorithms stay; filling memory that nobody reads before it is written only costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     loggers = tracking.make_loggers(config["logger"], run_dir, {str(k): v for k, v in config.items()})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
+import importlib.metadata
+import io
 import json
 import multiprocessing
 import os
@@ -13,86 +14,57 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmbert.core.errors import DataError
 from mmbert.data.digits import pictures, sentences, speech
-from mmbert.data.digits.pictures import PictureDifficulty
-from mmbert.data.digits.speech import SoundDifficulty
+from mmbert.data.digits.options import VERSION, Options
 
-VERSION = 1
 MANIFEST = "manifest.csv"
 CARD = "card.json"
 LACKS = (("text",), ("image",), ("audio",), ("text", "image"), ("text", "audio"), ("image", "audio"))
 SHARES = {"train": 6, "val": 1, "test": 1, "test_missing": 1}  # of the scans
 CHUNK = 250
 BANK = "bank.npz"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything that decides what is built.
-
-    Attributes:
-        seed: of all draws.
-        train: rows of the train split.
-        val: rows of the validation split.
-        test: rows of the test split.
-        test_missing: rows of the split whose rows lack one or two modalities.
-        train_voices: voices of train and val; ``test_voices`` as many for the test splits alone.
-        test_voices: see above.
-        repeat_share: of sentences that say one of the numbers in words.
-        unseen_share: of test sentences in wordings, and of test sounds in voices, that occur in no other split.
-        picture: how pictures are spoiled.
-        sound: how sounds are spoiled.
-    """
-
-    seed: int = 0
-    train: int = 6000
-    val: int = 1000
-    test: int = 1000
-    test_missing: int = 1000
-    train_voices: int = 50
-    test_voices: int = 20
-    repeat_share: float = 0.2
-    unseen_share: float = 0.5
-    picture: PictureDifficulty = field(default_factory=PictureDifficulty)
-    sound: SoundDifficulty = field(default_factory=SoundDifficulty)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Rows by split."""
-        return {"train": self.train, "val": self.val, "test": self.test, "test_missing": self.test_missing}
-
-    def fingerprint(self) -> str:
-        """Ten hexadecimal digits that change with any option and with the version of the recipe."""
-        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+MAKERS = ("numpy", "scipy", "scikit-learn", "pillow", "soundfile", "espeakng-loader")  # the same give the same bytes
 
 
 def build(folder: Path, options: Options) -> Path:
     """The demo set in ``folder``, built unless it is already there; returns its manifest.
 
-    It is built beside the folder and renamed when it is whole, so a folder that exists is complete.
+    It is built beside the folder and renamed when it is whole, so a manifest that exists is complete.
+
+    Raises:
+        DataError: the folder holds something else, or nothing can be written there.
     """
     manifest = folder / MANIFEST
     if manifest.is_file():
         return manifest
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DataError(f"{folder} is there but has no {MANIFEST}. Delete it, or name another place with data.folder=DIR.")
     try:
-        scratch.chmod(0o755)
-        write_all(scratch, options)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            scratch.rename(folder)
-        except OSError:  # another process was quicker: what it has built is the same
-            if not manifest.is_file():
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            scratch.chmod(0o755)
+            write_all(scratch, options)
+            try:
+                scratch.rename(folder)
+            except OSError:  # another process was quicker: what it has built is the same
+                if not manifest.is_file():
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"The demo set cannot be written to {folder} ({error.strerror or error}). It takes about 200 MB; name "
+            "another place with data.folder=DIR or the environment variable MMBERT_HOME."
+        ) from error
     return manifest
 
 
@@ -104,23 +76,39 @@ def write_all(folder: Path, options: Options) -> None:
     known = speech.voices(options.train_voices, False, options.seed)
     fresh = speech.voices(options.test_voices, True, options.seed)
     total = len(known) + len(fresh) + sum(len(task[1]) for task in tasks)
-    workers = min(4, len(os.sched_getaffinity(0)))
-    # fresh interpreters rather than forks: the parent may hold torch's threads
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool, Progress(total) as progress:
+    with processes() as pool, Progress(total) as progress:
         said = list(progress.count(pool.map(speech.speak_all, [*known, *fresh], chunksize=4)))
-        bank = dict(zip([*known, *fresh], said, strict=True))
-        np.savez(folder / BANK, **{f"{i}-{n}": w for i, ws in enumerate(bank.values()) for n, w in enumerate(ws)})
+        np.savez(folder / BANK, **{f"{i}-{n}": w for i, words in enumerate(said) for n, w in enumerate(words)})
         made = [pool.submit(write_rows, folder, options, split, indexes) for split, indexes in tasks]
         rows: list[dict[str, Any]] = []
         for future in made:
             rows += future.result()
-            progress.advance(CHUNK)
+            progress.advance(len(future.result()))
     (folder / BANK).unlink()
     with (folder / MANIFEST).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     (folder / CARD).write_text(json.dumps(card(options), indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """A process for each core, at most 4: fresh interpreters rather than forks, for the parent may hold torch's threads.
+
+    A fresh interpreter would first run the parent's main script again, which fails in scripts without the guard
+    ``if __name__ == "__main__"`` and on standard input; all that is needed lies in this package, so it is hidden.
+    """
+    main = sys.modules["__main__"].__dict__
+    hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with ProcessPoolExecutor(min(4, cores), multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    finally:
+        main.update(hidden)
 
 
 def chunks(options: Options) -> list[tuple[str, range]]:
@@ -182,9 +170,11 @@ def write_row(
     if "image" not in lacks:
         picture.save(folder / paths["image"])
     if "audio" not in lacks:
-        soundfile.write(folder / paths["audio"], sound, speech.RATE_HZ, subtype="PCM_16")
+        encoded = io.BytesIO()  # by its own hand soundfile would wait for the disk after each file
+        soundfile.write(encoded, sound, speech.RATE_HZ, subtype="PCM_16", format="WAV")
+        (folder / paths["audio"]).write_bytes(encoded.getvalue())
     answer = sentences.answer_to(operation, seen, heard)
-    has_text = "text" not in lacks
+    has_text, has_audio = "text" not in lacks, "audio" not in lacks
     has_span = has_text and sentence.repeated != ""
     return {
         "id": name,
@@ -202,10 +192,10 @@ def write_row(
         "span_start": sentence.start if has_span else "",
         "span_end": sentence.end if has_span else "",
         "statement": sentences.state(operation, seen, heard),
-        "wording": sentence.wording,
-        "repeated": sentence.repeated,
-        "voice": voice,
-        "snr_db": round(snr, 2),
+        "wording": sentence.wording if has_text else "",
+        "repeated": sentence.repeated if has_text else "",
+        "voice": voice if has_audio else "",
+        "snr_db": round(snr, 2) if has_audio else "",
     }
 
 
@@ -216,6 +206,7 @@ def card(options: Options) -> dict[str, Any]:
         "version": VERSION,
         "fingerprint": options.fingerprint(),
         "options": asdict(options),
+        "made_with": {name: importlib.metadata.version(name) for name in MAKERS},
         "sources": {
             "image": "scikit-learn's load_digits: UCI optical recognition of handwritten digits (Alpaydin & Kaynak 1998), CC BY 4.0",
             "audio": "synthesised with espeak-ng (the program is GPL-3.0-or-later) through the package espeakng-loader",

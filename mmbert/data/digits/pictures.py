@@ -25,11 +25,11 @@ class PictureDifficulty:
         contrast: difference of ink and paper, as a share of full scale, at least.
     """
 
-    noise: float = 0.30
-    blur: float = 1.2
-    occlusion: float = 0.5
-    rotation: float = 18.0
-    contrast: float = 0.35
+    noise: float = 0.22
+    blur: float = 1.0
+    occlusion: float = 0.4
+    rotation: float = 15.0
+    contrast: float = 0.40
 
 
 def scans_by_split(shares: dict[str, int], seed: int) -> dict[str, dict[int, np.ndarray]]:
@@ -81,7 +81,7 @@ def draw(number: int, scans: dict[int, np.ndarray], rng: np.random.Generator, di
     pixels = np.clip(gaussian_filter(ink, rng.uniform(0, difficulty.blur)), 0, 1)
     contrast = rng.uniform(difficulty.contrast, 1.0)
     paper = rng.uniform(0, 1 - contrast)
-    shade = paper + contrast * (pixels if rng.random() < 0.5 else 1 - pixels)  # light on dark, or dark on light
+    shade = paper + contrast * (1 - pixels)
     shade = cover(shade, rng, difficulty.occlusion)
     shade = shade + rng.normal(0, rng.uniform(0, difficulty.noise), shade.shape)
     return Image.fromarray((np.clip(shade, 0, 1) * 255).round().astype(np.uint8))

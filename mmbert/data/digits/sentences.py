@@ -180,7 +180,7 @@ WORD = r"\w+|[^\w\s]"
 SMALL_WORDS = frozenset(
     "a and are at by do does from give how i if in is it me much name of on one or please say tell that the to what when which "
     "with you".split()
-) - {"from", "by"}
+)
 
 
 def words_of(text: str) -> list[str]:

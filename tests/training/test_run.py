@@ -1,0 +1,160 @@
+"""A whole run: what it leaves, that its numbers belong together, that the same seed gives the same numbers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from mmbert.core.errors import ConfigError, DataError
+from mmbert.training.run import run
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_leaves_everything(finished_run):
+    left = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
+    for name in (
+        "config.yaml",
+        "environment.json",
+        "history.csv",
+        "metrics.json",
+        "predictions/val.parquet",
+        "predictions/test.parquet",
+        "predictions/test_missing.parquet",
+        "plots/learning_curves.png",
+        "plots/test_answer_confusion.png",
+        "model/config.json",
+        "model/model.safetensors",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    ):
+        assert name in left
+    assert "error.json" not in left
+    assert OmegaConf.load(finished_run / "config.yaml").fusion.out_dim == 16
+
+
+def test_metrics_say_what_they_were_measured_with(finished_run):
+    facts = metrics_of(finished_run)
+    assert facts["seed"] == 0
+    assert facts["wall_seconds"] >= facts["fit_seconds"] > 0
+    assert facts["peak_memory_mib"] > 100  # torch alone is more
+    assert facts["checkpoint"]["monitor"] == "val/answer/accuracy"
+    # the monitored value of the checkpoint, and validation measured again with its weights
+    assert facts["checkpoint"]["value"] == pytest.approx(facts["val/answer/accuracy"], abs=1e-6)
+
+
+def test_accuracy_is_the_share_of_right_predictions_in_the_table(finished_run):
+    facts = metrics_of(finished_run)
+    for split, size in {"val": 16, "test": 17, "test_missing": 12}.items():
+        said = pd.read_parquet(finished_run / "predictions" / f"{split}.parquet")
+        assert len(said) == size  # every sample once, the incomplete last batch too
+        for task in ("answer", "seen", "heard", "operation"):
+            right = (said[f"{task}/prediction"] == said[f"{task}/target"]).mean()
+            assert facts[f"{split}/{task}/accuracy"] == pytest.approx(right, abs=1e-6)
+        mae = (said["value/prediction"] - said["value/target"]).abs().mean()
+        assert facts[f"{split}/value/mae"] == pytest.approx(mae, rel=1e-5)
+
+
+def test_predictions_name_the_rows_of_the_table(finished_run, digits):
+    table = pd.read_csv(digits, dtype=str, keep_default_na=False)
+    said = pd.read_parquet(finished_run / "predictions" / "test.parquet")
+    rows = table.loc[said["row"]]
+    assert (rows["split"] == "test").all()
+    assert (rows["answer"].to_numpy() == said["answer/target"].to_numpy()).all()
+    assert np.allclose(rows["value"].astype(float), said["value/target"])
+
+
+def test_the_checkpoint_is_the_best_epoch_on_validation(finished_run):
+    history = pd.read_csv(finished_run / "history.csv")
+    best = history["val/answer/accuracy"].max()
+    assert metrics_of(finished_run)["checkpoint"]["value"] == pytest.approx(best, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(compose_tiny, tmp_path):
+    def numbers(name, *overrides):
+        (tmp_path / name).mkdir()
+        run(compose_tiny("trainer.max_epochs=1", "logger=none", *overrides), tmp_path / name)
+        return {key: value for key, value in metrics_of(tmp_path / name).items() if "/" in key}
+
+    first = numbers("first")
+    assert numbers("second") == first
+    assert numbers("workers", "data.num_workers=2") == first
+    assert numbers("other", "seed=1") != first
+
+
+def test_a_test_metric_never_chooses_the_checkpoint(compose_tiny, tmp_path):
+    with pytest.raises(ConfigError, match="chosen on the validation split alone"):
+        run(compose_tiny("monitor=test/answer/accuracy"), tmp_path)
+    assert json.loads((tmp_path / "error.json").read_text())["type"] == "ConfigError"
+
+
+def test_a_bare_label_column_is_a_task_by_itself(tmp_path, compose_tiny):
+    rows = [f"word{i % 2} {i},{'ab'[i % 2]},{split}" for i in range(20) for split in ("train", "val", "test")]
+    (tmp_path / "my.csv").write_text("text,label,split\n" + "\n".join(rows) + "\n")
+    cfg = compose_tiny(f"data.path={tmp_path / 'my.csv'}", "image=none", "audio=none", "logger=none")
+    cfg.tasks = {}
+    run(cfg, tmp_path)
+    assert "test/label/accuracy" in metrics_of(tmp_path)
+
+
+def test_a_modality_without_a_column_is_told_with_the_way_out(tmp_path, compose_tiny):
+    (tmp_path / "my.csv").write_text("text,label,split\nx,a,train\ny,b,val\nz,a,test\n")
+    with pytest.raises(DataError, match="has no column 'image'.*image=none"):
+        run(compose_tiny(f"data.path={tmp_path / 'my.csv'}", "logger=none"), tmp_path)
+
+
+def test_a_label_unseen_in_training_is_told_with_its_row(tmp_path, compose_tiny):
+    (tmp_path / "my.csv").write_text("text,label,split\nx,cat,train\ny,dog,train\nz,cat,val\nw,dgo,test\n")
+    cfg = compose_tiny(f"data.path={tmp_path / 'my.csv'}", "image=none", "audio=none", "logger=none")
+    cfg.tasks = {}
+    with pytest.raises(DataError, match=r"my.csv, row 4.*'dgo'.*Did you mean 'dog'"):
+        run(cfg, tmp_path)
+
+
+@pytest.mark.parametrize("strategy", ["concat", "mean", "product", "cross_attention"])
+@pytest.mark.parametrize("modalities", ["text", "image_audio"])
+def test_every_strategy_trains_on_every_number_of_modalities(strategy, modalities, compose_tiny, tmp_path):
+    overrides = [f"fusion={strategy}", f"modalities={modalities}", "trainer.max_epochs=1", "logger=none"]
+    keep = [f"{name}=tiny" for name in modalities.split("_")]
+    score = run(compose_tiny("text=none", "image=none", "audio=none", *keep, *overrides[:1], *overrides[2:]), tmp_path)
+    assert 0 <= score <= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["balance=uncertainty"],
+        ["optimizer.l1=1e-5", "scheduler=constant"],
+        ["trainer.accumulate_grad_batches=2", "trainer.precision=bf16-mixed"],
+        ["callbacks=none"],
+        ["tasks.answer.class_weights=balanced", "tasks.answer.label_smoothing=0.1"],
+        ["debug=overfit", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_options_of_training_run(options, compose_tiny, tmp_path):
+    run(compose_tiny("trainer.max_epochs=1", "logger=none", *options), tmp_path)
+    facts = metrics_of(tmp_path)
+    assert np.isfinite(facts["test/loss"])
+    assert (facts["checkpoint"]["path"] is None) == ("none" in options[0] or "overfit" in options[0])
+
+
+def test_frozen_weights_stay_and_others_move(compose_tiny, tmp_path):
+    from safetensors.torch import load_file
+
+    from mmbert.training.build import build
+
+    cfg = compose_tiny("trainer.max_epochs=1", "logger=none", "encoders.text.frozen=true")
+    import pytorch_lightning as pl
+
+    pl.seed_everything(cfg.seed, verbose=False)
+    before = {name: tensor.clone() for name, tensor in build(cfg).model.state_dict().items()}
+    run(cfg, tmp_path)
+    after = load_file(tmp_path / "model" / "model.safetensors")
+    moved = {name.split(".")[1] for name in after if name.startswith("encoders.") and not torch.equal(after[name], before[name])}
+    assert moved == {"image", "audio"}
