@@ -94,13 +94,13 @@ def write_all(folder: Path, options: Options) -> None:
 
 @contextmanager
 def processes() -> Iterator[ProcessPoolExecutor]:
-    """A process for each core, at most 4: fresh interpreters rather than forks, for the parent may hold torch's threads.
+    """A process for each core, at most 4: fresh interpreters and no forks, for the parent may hold torch's threads.
 
     A fresh interpreter would first run the parent's main script again, which fails in scripts without the guard
     ``if __name__ == "__main__"`` and on standard input; all that is needed lies in this package, so it is hidden.
     """
     main = sys.modules["__main__"].__dict__
-    hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
+    hidden: dict[str, Any] = {name: main[name] for name in ("__spec__", "__file__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
