@@ -1,4 +1,4 @@
-"""talking_digits, the demo set: a number in handwriting, another one spoken, and a sentence that says what to do with them.
+"""talking_digits, the demo set: a handwritten number, a spoken one, and a sentence that says what to do with them.
 
 Real scans (scikit-learn's digits), synthetic voices (espeak-ng) and English templates; built on first use, offline, in
 under a minute. It is an ordinary manifest: see ``manifest.csv`` and ``card.json`` in its folder.

@@ -46,7 +46,9 @@ def build(folder: Path, options: Options) -> Path:
     if manifest.is_file():
         return manifest
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DataError(f"{folder} is there but has no {MANIFEST}. Delete it, or name another place with data.folder=DIR.")
+        raise DataError(
+            f"{folder} is there but has no {MANIFEST}. Delete it, or name another place with data.folder=DIR."
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -208,7 +210,8 @@ def card(options: Options) -> dict[str, Any]:
         "options": asdict(options),
         "made_with": {name: importlib.metadata.version(name) for name in MAKERS},
         "sources": {
-            "image": "scikit-learn's load_digits: UCI optical recognition of handwritten digits (Alpaydin & Kaynak 1998), CC BY 4.0",
+            "image": "scikit-learn's load_digits: UCI optical recognition of handwritten digits "
+            "(Alpaydin & Kaynak 1998), CC BY 4.0",
             "audio": "synthesised with espeak-ng (the program is GPL-3.0-or-later) through the package espeakng-loader",
             "text": "templates of mmbert, Apache-2.0",
         },

@@ -68,7 +68,11 @@ WORDINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "Which one is more, {s} or {h}?",
             "Keep the highest of {h} and {s}.",
         ),
-        ("Pick the top one of {s} and {h}.", "Tell me which exceeds the other, {h} or {s}.", "The biggest of {s} and {h}?"),
+        (
+            "Pick the top one of {s} and {h}.",
+            "Tell me which exceeds the other, {h} or {s}.",
+            "The biggest of {s} and {h}?",
+        ),
     ),
     "smaller": (
         (
@@ -81,7 +85,11 @@ WORDINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "Which one is less, {s} or {h}?",
             "Keep the lowest of {h} and {s}.",
         ),
-        ("Pick the bottom one of {s} and {h}.", "Tell me which is below the other, {h} or {s}.", "The smallest of {s} and {h}?"),
+        (
+            "Pick the bottom one of {s} and {h}.",
+            "Tell me which is below the other, {h} or {s}.",
+            "The smallest of {s} and {h}?",
+        ),
     ),
     "distance": (
         (
@@ -94,7 +102,11 @@ WORDINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "How big is the difference between {h} and {s}?",
             "How many steps apart are {h} and {s}?",
         ),
-        ("How far is it from {s} to {h}?", "Tell me how wide the gap from {h} to {s} is.", "How distant are {s} and {h}?"),
+        (
+            "How far is it from {s} to {h}?",
+            "Tell me how wide the gap from {h} to {s} is.",
+            "How distant are {s} and {h}?",
+        ),
     ),
 }
 SEEN = ("the written number", "the number shown", "the handwritten number", "the number you see", "the pictured number")
@@ -142,7 +154,10 @@ def compose(
     unseen = bool(rng.random() < unseen_share)
     wordings = WORDINGS[operation][unseen]
     index = int(rng.integers(len(wordings)))
-    phrases = {"s": str(rng.choice(UNSEEN_SEEN if unseen else SEEN)), "h": str(rng.choice(UNSEEN_HEARD if unseen else HEARD))}
+    phrases = {
+        "s": str(rng.choice(UNSEEN_SEEN if unseen else SEEN)),
+        "h": str(rng.choice(UNSEEN_HEARD if unseen else HEARD)),
+    }
     repeated = ""
     if rng.random() < repeat_share:
         repeated, slot, number = ("seen", "s", seen) if rng.random() < 0.5 else ("heard", "h", heard)
@@ -155,7 +170,9 @@ def compose(
         found = re.search(rf", ({word})\b", text)
         assert found is not None
         start, end = found.span(1)
-    return Sentence(text, f"{operation}/{index + 100 * unseen}", repeated, start, end, tag(template, phrases, text, start))
+    return Sentence(
+        text, f"{operation}/{index + 100 * unseen}", repeated, start, end, tag(template, phrases, text, start)
+    )
 
 
 def tag(template: str, phrases: dict[str, str], text: str, start: int) -> str:
@@ -178,8 +195,25 @@ def tag(template: str, phrases: dict[str, str], text: str, start: int) -> str:
 
 WORD = r"\w+|[^\w\s]"
 SMALL_WORDS = frozenset(
-    "a and are at by do does from give how i if in is it me much name of on one or please say tell that the to what when which "
-    "with you".split()
+    ("a", "and", "are", "at", "by", "do", "does", "from", "give", "how", "i", "if", "in", "is", "it", "me", "much")
+    + (
+        "name",
+        "of",
+        "on",
+        "one",
+        "or",
+        "please",
+        "say",
+        "tell",
+        "that",
+        "the",
+        "to",
+        "what",
+        "when",
+        "which",
+        "with",
+        "you",
+    )
 )
 
 
