@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.errors import ConfigError, DataError, InputError, nearest
 from mmbert.core.types import Batch
 from mmbert.data.collate import Collate
 from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
 from mmbert.data.labels import LabelCodec
+from mmbert.data.order import SeededOrder
 from mmbert.data.processor import Processor
 from mmbert.data.table import Table
 
 SPLIT = "split"
+#: Values of the split column that a message names at most.
+MANY = 20
 
 
 class MultimodalData(pl.LightningDataModule):
@@ -36,6 +41,10 @@ class MultimodalData(pl.LightningDataModule):
         pin_memory: page-locked batches; None = where there is a GPU.
         check_files: look before training whether every file of the table exists.
         seed: of the order in which training samples come.
+
+    Raises:
+        DataError: the table cannot be read, lacks the split column, or has no row for a split.
+        ConfigError: an option is out of range, or two splits are the same rows.
     """
 
     def __init__(
@@ -51,9 +60,10 @@ class MultimodalData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.table = Table(path)
+        check_options(batch_size, eval_batch_size, num_workers)
         self.columns = dict(columns or {})
-        self.splits = {name: value for name, value in (splits or default_splits()).items() if value is not None}
+        self.splits = checked_splits(splits or default_splits())
+        self.table = Table(path)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = default_workers() if num_workers is None else num_workers
@@ -84,8 +94,13 @@ class MultimodalData(pl.LightningDataModule):
         return self.table.has_column(name)
 
     def cells(self, column: str, split: str = "train") -> list[Any]:
-        """The cells of a column in one split, None where empty."""
-        return self.table.column(column, self.rows[split])
+        """The cells of a column in one split, None where empty.
+
+        Raises:
+            ConfigError: there is no such split.
+            DataError: there is no such column.
+        """
+        return self.table.column(column, self._rows_of(split))
 
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
@@ -117,33 +132,35 @@ class MultimodalData(pl.LightningDataModule):
         self.require_columns(processors)
         columns = {name: self.column_of(name) for name in processors}
         kinds = {name: processor.kind for name, processor in processors.items()}
-        for rows in self.rows.values():
-            check_rows(self.table, rows, columns)
-            check_labels(self.table, rows, self.labels)
-            if self.check_files:
-                check_files(self.table, rows, columns, kinds)
+        rows = np.concatenate(list(self.rows.values()))
+        check_rows(self.table, rows, columns)
+        check_labels(self.table, rows, self.labels)
+        if self.check_files:
+            check_files(self.table, rows, columns, kinds)
 
     def dataset(self, split: str) -> SampleDataset:
         """The samples of a split.
 
         Raises:
             ConfigError: there is no such split.
+            InputError: ``connect`` was not called.
         """
-        if split not in self.rows:
-            raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
+        if not self.processors:
+            raise InputError(
+                "The data knows no encoder yet: call connect(processors, labels) before asking for samples."
+            )
         columns = {name: self.column_of(name) for name in self.processors}
-        return SampleDataset(self.table, self.rows[split], columns, self.processors, self.labels)
+        return SampleDataset(self.table, self._rows_of(split), columns, self.processors, self.labels)
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
         train = split == "train"
-        generator = torch.Generator()
-        generator.manual_seed(self.seed)
+        dataset = self.dataset(split)
         return DataLoader(
-            self.dataset(split),  # type: ignore[arg-type]
+            dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
-            shuffle=train,
-            generator=generator,
+            sampler=SeededOrder(dataset, self.seed) if train else None,
+            generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
             num_workers=self.num_workers,
             collate_fn=Collate(self.processors),
             pin_memory=self.pin_memory,
@@ -162,21 +179,66 @@ class MultimodalData(pl.LightningDataModule):
         """Batches of every test split, in the order of ``test_splits``."""
         return [self.loader(split) for split in self.test_splits]
 
-    def _split_rows(self) -> dict[str, list[int]]:
+    def _rows_of(self, split: str) -> np.ndarray:
+        if split not in self.rows:
+            raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
+        return self.rows[split]
+
+    def _split_rows(self) -> dict[str, np.ndarray]:
+        """(n,) int64 row numbers of each split."""
         column = self.columns.get(SPLIT, SPLIT)
-        self.table.require(column, "It says which rows are train, val and test; name another with data.columns.split=COLUMN.")
-        rows = {}
+        self.table.require(
+            column, "It says which rows are train, val and test; name another with data.columns.split=COLUMN."
+        )
+        rows = {name: self.table.rows_where(column, value) for name, value in self.splits.items()}
         for name, value in self.splits.items():
-            rows[name] = self.table.rows_where(column, str(value))
-            if not rows[name]:
-                found = self.table.distinct(column)
+            if not len(rows[name]):
+                found = [cell for _, cell in islice(self.table.distinct(column), MANY)]
                 raise DataError(
-                    f"{self.path} has no row whose '{column}' is '{value}' (data.splits.{name}). {nearest(value, found)}"
+                    f"{self.path} has no row whose '{column}' is '{value}' (data.splits.{name}). "
+                    f"{nearest(value, found)} Name another with data.splits.{name}=VALUE{without(name)}."
                 )
-        for name in ("train", "val"):
-            if name not in rows:
-                raise ConfigError(f"data.splits needs '{name}': which value of the column '{column}' is it?")
         return rows
+
+
+def check_options(batch_size: int, eval_batch_size: int | None, num_workers: int | None) -> None:
+    """Refuses numbers that make no loader.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("eval_batch_size", eval_batch_size, 1),
+        ("num_workers", num_workers, 0),
+    ):
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ConfigError(f"data.{name}={value}: it must be a whole number, {least} or more.")
+
+
+def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:
+    """The splits that there are, by name.
+
+    Raises:
+        ConfigError: train or val is missing, or two splits are the same rows: what chooses a model must not judge it.
+    """
+    given = {name: str(value) for name, value in splits.items() if value is not None}
+    for name in ("train", "val"):
+        if name not in given:
+            raise ConfigError(f"data.splits needs '{name}': which value of the split column is it?")
+    for name, value in given.items():
+        twin = next((other for other in given if other != name and given[other] == value), None)
+        if twin is not None:
+            raise ConfigError(
+                f"data.splits.{name} and data.splits.{twin} are both '{value}': the same rows would be used twice. "
+                f"Name another value{without(twin)}."
+            )
+    return given
+
+
+def without(split: str) -> str:
+    """How to do without a split, where that is possible."""
+    return "" if split in ("train", "val") else f", or do without it: data.splits.{split}=null"
 
 
 def default_splits() -> dict[str, str]:
@@ -186,4 +248,5 @@ def default_splits() -> dict[str, str]:
 
 def default_workers() -> int:
     """One process fewer than the cores this job may use, at most 4."""
-    return max(0, min(4, len(os.sched_getaffinity(0)) - 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(4, cores - 1))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmbert.core.errors import DataError
+from mmbert.core.errors import DataError, MmbertError
 from mmbert.data.labels import LabelCodec
 from mmbert.data.media import read_raw
 from mmbert.data.processor import Processor
-from mmbert.data.table import Table
+from mmbert.data.table import Rows, Table
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class SampleDataset(Dataset[Sample]):
     def __init__(
         self,
         table: Table,
-        rows: Sequence[int],
+        rows: Rows,
         columns: Mapping[str, str],
         processors: Mapping[str, Processor],
         labels: Mapping[str, tuple[str, LabelCodec]],
@@ -64,6 +65,11 @@ class SampleDataset(Dataset[Sample]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Sample:
+        """The sample at a place in the split.
+
+        Raises:
+            MmbertError: a file or a cell cannot be used; the message names file, row and column.
+        """
         row = int(self.rows[index])
         prepared = {name: self._prepared(name, row) for name in self.processors}
         return Sample(prepared, {name: self._target(name, row) for name in self.labels}, row)
@@ -76,8 +82,11 @@ class SampleDataset(Dataset[Sample]):
         try:
             raw = read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
             return processor.prepare(raw)
-        except DataError as error:
-            raise DataError(f"{self.table.where(row)}, column '{self.columns[name]}': {error}") from error
+        except MmbertError as error:
+            raise type(error)(f"{self.table.where(row)}, column '{self.columns[name]}': {error}") from error
+        except Exception as error:  # a fault in the processor: its traceback stays, and says which row met it
+            error.add_note(f"while preparing {self.table.where(row)}, column '{self.columns[name]}'")
+            raise
 
     def _target(self, name: str, row: int) -> Tensor:
         column, codec = self.labels[name]
@@ -88,26 +97,25 @@ class SampleDataset(Dataset[Sample]):
             raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
 
 
-def check_rows(table: Table, rows: Sequence[int], columns: Mapping[str, str]) -> None:
+def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
     """Refuses samples that have no modality at all.
 
     Raises:
         DataError: names the first such row.
     """
-    gone = np.ones(len(rows), bool)
+    gone = np.ones(len(table), bool)
     for column in set(columns.values()):
-        gone &= table.empty(column).to_numpy()[np.asarray(rows)]
-    if gone.any():
-        row = int(np.asarray(rows)[gone.argmax()])
-        more = f" ({int(gone.sum())} rows are like that.)" if gone.sum() > 1 else ""
+        gone &= table.empty(column)
+    lost = np.asarray(rows)[gone[np.asarray(rows)]]
+    if len(lost):
+        more = f" ({len(lost)} rows are like that.)" if len(lost) > 1 else ""
         raise DataError(
-            f"{table.where(row)}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
-            "Fill in one of them or remove the row; if the encoders you left out would see it, leave its split out "
-            "with data.splits.NAME=null."
+            f"{table.where(int(lost[0]))}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
+            "Fill in one of them or remove the row."
         )
 
 
-def check_labels(table: Table, rows: Sequence[int], labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
     """Refuses label cells that their task cannot read; each distinct value is tried once.
 
     Raises:
@@ -116,39 +124,51 @@ def check_labels(table: Table, rows: Sequence[int], labels: Mapping[str, tuple[s
     for name, (column, codec) in labels.items():
         if not table.has_column(column):
             continue
-        tried: set[str] = set()
-        for row, cell in zip(rows, table.column(column, rows), strict=True):
-            if repr(cell) in tried:
-                continue
-            tried.add(repr(cell))
+        for row, cell in table.distinct(column, rows):
             try:
                 codec.encode(cell)
             except DataError as error:
+                classes = (
+                    f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(codec, "classes") else ""
+                )
                 raise DataError(
-                    f"{table.where(row)}, column '{column}': {error.args[0].rstrip('.')}. Mend the cell, empty it "
-                    f"(an unlabelled sample is ordinary), or say what the labels are with tasks.{name}.classes=[...]."
+                    f"{table.where(row)}, column '{column}': {str(error).rstrip('.')}. "
+                    f"Mend the cell, or empty it (an unlabelled sample is ordinary){classes}."
                 ) from error
 
 
-def check_files(table: Table, rows: Sequence[int], columns: Mapping[str, str], kinds: Mapping[str, str]) -> None:
-    """Refuses cells that name a file which is not there.
+def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+    """Refuses cells that name a file which is not there, or is empty.
 
     Raises:
         DataError: names the first such row, and how many there are.
     """
-    folder = table.path.parent
     for name, column in columns.items():
-        if kinds[name] == "text":
+        if kinds[name] not in ("image", "audio"):
             continue
-        cells = table.column(column, rows)
-        lost = [(row, cell) for row, cell in zip(rows, cells, strict=True) if cell and not (folder / str(cell)).is_file()]
+        lost: list[tuple[int, str]] = []
+        for row, cell in table.distinct(column, rows):
+            fault = file_fault(os.path.join(table.path.parent, str(cell)))
+            if fault:
+                lost.append((row, fault))
         if lost:
-            row, cell = lost[0]
-            more = f" ({len(lost)} files of this column are missing.)" if len(lost) > 1 else ""
+            row, fault = lost[0]
+            more = f" ({len(lost)} files of this column are like that.)" if len(lost) > 1 else ""
             raise DataError(
-                f"{table.where(row)}, column '{column}': there is no file {Path(folder / str(cell))}.{more} "
+                f"{table.where(row)}, column '{column}': {fault}.{more} "
                 "Paths are relative to the table; an empty cell says that the modality is missing."
             )
+
+
+def file_fault(path: str) -> str:
+    """Why a file cannot be read, as far as its name, kind and size say; empty where nothing speaks against it."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return f"there is no file {path}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path} is no file"
+    return "" if found.st_size else f"{path} is empty (0 bytes)"
 
 
 def stack_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:

@@ -12,6 +12,9 @@ from torch import Tensor
 from mmbert.core.errors import DataError, nearest
 from mmbert.core.types import UNLABELLED
 
+#: The largest target that is finite in float32.
+LARGEST = torch.finfo(torch.float32).max
+
 
 class LabelCodec(Protocol):
     """How one task's label column becomes targets."""
@@ -77,7 +80,8 @@ class MultiLabels:
         names = split_labels(cell, self.separator)
         unknown = [name for name in names if name not in self.classes]
         if unknown:
-            raise DataError(f"the label '{unknown[0]}' never occurs in the train split. {nearest(unknown[0], self.classes)}")
+            hint = nearest(unknown[0], self.classes)
+            raise DataError(f"the label '{unknown[0]}' never occurs in the train split. {hint}")
         return torch.tensor([float(name in names) for name in self.classes])
 
     def decode(self, target: Tensor) -> list[str] | None:
@@ -123,15 +127,15 @@ def split_labels(cell: Any, separator: str = "|") -> list[str]:
 
 
 def as_number(cell: Any) -> float:
-    """A numeric cell as a finite float.
+    """A numeric cell as a float that is finite in single precision.
 
     Raises:
-        DataError: the cell is no finite number.
+        DataError: the cell is no such number.
     """
     try:
         value = float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= LARGEST:  # False for NaN too
         raise DataError(f"'{cell}' is no finite number")
     return value

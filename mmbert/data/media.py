@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,47 +19,74 @@ if TYPE_CHECKING:
 #: (T,) float32 in [-1, 1], and hertz
 Sound = tuple[np.ndarray, int]
 
+#: What to do about a file that cannot be used.
+REMEDY = "Replace the file, or leave its cell empty: a missing modality is ordinary."
+EXIF_ORIENTATION = 0x0112
+TRANSPARENT_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
+
 
 def read_image(path: str | Path) -> Image:
-    """A picture file -> an upright PIL image in mode RGB.
+    """A picture file -> an upright PIL image in mode RGB. Of an animation, the first frame.
 
     Raises:
         DataError: the file does not exist, or holds no picture that PIL can read.
     """
     from PIL import Image as pil
 
-    require_file(Path(path))
-    try:
-        with pil.open(path) as image:
-            image.load()
-            return to_rgb(image)
-    except (OSError, SyntaxError, ValueError, pil.DecompressionBombError) as error:
-        raise DataError(f"{path} is no picture that can be read: {error}") from error
+    with decoding(Path(path), "picture"), pil.open(path) as image:
+        image.load()
+        return to_rgb(image)
 
 
 def to_rgb(image: Image) -> Image:
-    """Any PIL image -> RGB, turned as its EXIF orientation says; transparency becomes white, 16 bits become 8."""
-    from PIL import Image as pil
-    from PIL import ImageOps
+    """Any PIL image -> RGB, turned as its EXIF orientation says; transparency becomes white, 16 bits become 8.
 
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "RGB":
-        return image
+    Raises:
+        DataError: a float picture has values that are not finite.
+    """
+    from PIL import Image as pil
+
+    image = upright(image)
     if image.mode.startswith(("I", "F")):
         return pil.fromarray(eight_bits(np.asarray(image, np.float64), image.mode)).convert("RGB")
-    if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.mode in TRANSPARENT_MODES or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = pil.new("RGBA", rgba.size, (255, 255, 255, 255))
         return pil.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+    if image.mode == "LAB":  # PIL's convert does not know it
+        from PIL import ImageCms
+
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        assert converted is not None  # only an in-place conversion gives None
+        return converted
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def upright(image: Image) -> Image:
+    """Turned and mirrored as the EXIF orientation says; EXIF data that cannot be read says nothing."""
+    from PIL import ImageOps
+
+    try:
+        if image.getexif().get(EXIF_ORIENTATION, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF raises whatever its parser met; the pixels are good
+        return image
 
 
 def eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """(h, w) of any range -> uint8. PIL's own conversion cuts everything above 255 off.
 
-    16-bit integers are divided by 257; floats in [0, 1] are stretched to 255, others are taken as 0 to 255.
+    16-bit integers are divided by 257, and so are 32-bit ones that exceed 255; floats in [0, 1] are stretched to 255,
+    others are taken as 0 to 255.
+
+    Raises:
+        DataError: a value is not finite. The caller adds whose it is.
     """
-    if mode.startswith("I") and (mode.startswith("I;16") or values.max(initial=0) > 255):
+    if not np.isfinite(values).all():
+        raise DataError("it has pixels that are not finite numbers")
+    if mode.startswith("I;16") or (mode.startswith("I") and values.max(initial=0) > 255):
         values = values / 257
     elif mode == "F" and values.max(initial=0) <= 1:
         values = values * 255
@@ -75,46 +105,68 @@ def read_audio(path: str | Path, max_seconds: float | None = None) -> Sound:
     """
     import soundfile
 
-    require_file(Path(path))
-    try:
+    with decoding(Path(path), "sound"):
         with soundfile.SoundFile(str(path)) as file:
             rate = int(file.samplerate)
-            frames = -1 if max_seconds is None else int(np.ceil(max_seconds * rate))
+            frames = -1 if max_seconds is None else math.ceil(max_seconds * rate)
             samples = file.read(frames, dtype="float32", always_2d=True)
-    except (RuntimeError, OSError) as error:
-        raise DataError(f"{path} is no sound that can be read: {error}") from error
-    return mono(samples, str(path)), rate
+        return mono(samples), rate
 
 
-def mono(samples: np.ndarray, name: str) -> np.ndarray:
+def mono(samples: np.ndarray) -> np.ndarray:
     """(T, channels) or (T,) -> (T,) float32, the channels' mean.
 
     Raises:
-        DataError: there are no samples, or some are not finite.
+        DataError: there are no samples, or some are not finite. The caller adds whose they are.
     """
     samples = np.asarray(samples, np.float32)
-    single = samples.mean(1, dtype=np.float32) if samples.ndim == 2 else samples
+    if samples.ndim not in (1, 2):
+        raise DataError(f"its shape is {samples.shape} where (T,) or (T, channels) is needed")
+    single = samples.reshape(-1) if samples.ndim == 1 or samples.shape[1] == 1 else samples.mean(1, dtype=np.float32)
     if not len(single):
-        raise DataError(f"{name} has no samples: its length is zero. Leave the cell empty if the sound is missing.")
+        raise DataError("it has no samples: its length is zero")
     if not np.isfinite(single).all():
-        raise DataError(f"{name} has samples that are not finite numbers.")
+        raise DataError("it has samples that are not finite numbers")
     return single
 
 
-def require_file(path: Path) -> None:
-    """Refuses a path at which there is no file."""
+@contextmanager
+def decoding(path: Path, what: str) -> Iterator[None]:
+    """Whatever goes wrong with a file, told with its name and a remedy."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise whatever a broken file makes them meet
+        raise DataError(f"{path}: {reason(path, what, error)}. {REMEDY}") from error
+
+
+def reason(path: Path, what: str, error: Exception) -> str:
+    """Why a file cannot be used, in words."""
     if path.is_dir():
-        raise DataError(f"{path} is a folder, not a file.")
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file.")
+        return "this is a folder, not a file"
+    if not path.exists():
+        return "there is no such file"
+    if not path.stat().st_size:
+        return "the file is empty (0 bytes)"
+    if isinstance(error, DataError):
+        return f"the {what} cannot be used: {error}"
+    return f"this is no {what} that can be read ({error or type(error).__name__})"
 
 
 def read_raw(kind: str, value: Any, folder: Path, max_seconds: float | None = None) -> Any:
-    """A table's cell -> what ``Processor.prepare`` takes: the text itself, or the file that a cell names."""
+    """A table's cell -> what ``Processor.prepare`` takes: a text, what is in the file it names, or the cell itself.
+
+    Raises:
+        DataError: the file cannot be used.
+    """
     if kind == "text":
         return str(value)
-    path = folder / str(value)
-    return read_image(path) if kind == "image" else read_audio(path, max_seconds)
+    if kind not in ("image", "audio"):
+        return value
+    if not isinstance(value, str):
+        raise DataError(f"a file name is needed, not {value!r:.60}")
+    return read_image(folder / value) if kind == "image" else read_audio(folder / value, max_seconds)
 
 
 def as_raw(value: Any, processor: Processor) -> Any:
@@ -122,12 +174,21 @@ def as_raw(value: Any, processor: Processor) -> Any:
 
     Pictures: a path or a PIL image. Sounds: a path, ``(array, hertz)``, or an array (T,) or (T, channels) at the
     encoder's own rate.
+
+    Raises:
+        DataError: a file or a value cannot be used.
     """
-    if processor.kind == "image":
-        return read_image(value) if isinstance(value, (str, Path)) else to_rgb(value)
-    if processor.kind == "audio":
-        if isinstance(value, (str, Path)):
-            return read_audio(value, getattr(processor, "max_seconds", None))
+    if processor.kind not in ("image", "audio"):
+        return value
+    if isinstance(value, (str, Path)):
+        limit = getattr(processor, "max_seconds", None)
+        return read_image(value) if processor.kind == "image" else read_audio(value, limit)
+    try:
+        if processor.kind == "image":
+            return to_rgb(value)
         samples, rate = value if isinstance(value, tuple) else (value, processor.sample_rate_hz)  # type: ignore[attr-defined]
-        return mono(np.asarray(samples), "the sound given"), int(rate)
-    return value
+        return mono(np.asarray(samples)), int(rate)
+    except DataError as error:
+        raise DataError(
+            f"The {'picture' if processor.kind == 'image' else 'sound'} given cannot be used: {error}."
+        ) from error

@@ -1,28 +1,33 @@
 """A table of samples: CSV, TSV, JSONL or Parquet, memory-mapped, with rows that can be named in a message.
 
-Text formats are read as text: a cell that says ``NA``, ``null`` or ``007`` is just that, and only an empty cell is
-empty. JSONL and Parquet keep their types; null and the empty string are empty there.
+``formats.py`` says how files are read. Null, the empty string and NaN are empty cells; any other text is text.
 
-Row numbers in messages count data rows from 1, a header not included; ``Batch.rows`` counts the same rows from 0.
+Row numbers in messages count data rows from 1, a header not included, and text formats add the line of the file:
+``row 17 (line 19)``. ``Batch.rows`` and every ``row`` in code count the same rows from 0.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, nearest
+from mmbert.data.formats import FORMATS, row_name
 
-READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+#: Cells that become Python objects at a time while a column is checked.
+SLICE = 65_536
+
+#: Row numbers, from 0.
+Rows = Sequence[int] | np.ndarray
 
 
 class Table:
-    """Columns of cells, on disk.
+    """Columns of cells, on disk. Memory holds the cells that are asked for; pickling keeps the file's name alone.
 
     Args:
         path: the file; its ending says the format.
@@ -33,15 +38,29 @@ class Table:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._table = open_arrow(self.path)
-        self.column_names: list[str] = list(self._table.column_names)
+        self._files = arrow_files(self.path)
+        self._map()
+
+    def _map(self) -> None:
+        parts = [pa.ipc.open_stream(pa.memory_map(name)).read_all() for name in self._files]
+        self._columns: dict[str, pa.ChunkedArray] = dict(
+            zip(parts[0].column_names, pa.concat_tables(parts).columns, strict=True)
+        )
+        self.column_names: list[str] = list(self._columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_files": self._files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._map()
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return len(next(iter(self._columns.values())))
 
     def has_column(self, name: str) -> bool:
         """Whether the table has a column of this name."""
-        return name in self.column_names
+        return name in self._columns
 
     def require(self, column: str, why: str = "") -> None:
         """Refuses a column that is not there.
@@ -59,83 +78,92 @@ class Table:
 
     def cell(self, row: int, column: str) -> Any:
         """One cell, None if it is empty. row counts from 0."""
-        value = self._table.column(column)[row].as_py()
+        value = self._columns[column][row].as_py()
         return None if is_empty(value) else value
 
-    def column(self, name: str, rows: Sequence[int] | None = None) -> list[Any]:
+    def column(self, name: str, rows: Rows | None = None) -> list[Any]:
         """The cells of a column, None where empty; of all rows or of those given."""
-        self.require(name)
-        values = self._table.column(name)
-        if rows is not None:
-            values = values.take(pa.array(rows, pa.int64()))
+        values = self._values(name, rows)
         return [None if is_empty(value) else value for value in values.to_pylist()]
 
-    def empty(self, column: str) -> pa.ChunkedArray:
+    def empty(self, column: str) -> np.ndarray:
         """(rows,) bool: which cells of a column are empty."""
-        values = self._table.column(column)
-        gone = pc.is_null(values)
+        values = self._values(column)
+        gone = pc.is_null(values, nan_is_null=True)
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
-            gone = pc.or_(gone, blank)
-        return gone
+            gone = pc.or_kleene(gone, pc.equal(values, ""))
+        return np.asarray(gone.to_numpy(), bool)
 
-    def rows_where(self, column: str, value: str) -> list[int]:
-        """The rows, from 0, whose cell says ``value``; numbers are compared by their text."""
-        self.require(column)
-        cells = pc.cast(self._table.column(column), pa.string())
-        return [int(i) for i in pc.indices_nonzero(pc.fill_null(pc.equal(cells, value), False)).to_pylist()]
+    def rows_where(self, column: str, value: Any) -> np.ndarray:
+        """(n,) int64: the rows, from 0, whose cell is ``value``; numbers and truth values are compared by their text.
 
-    def distinct(self, column: str) -> list[Any]:
-        """The different cells of a column, in order of appearance, empty ones left out."""
-        self.require(column)
-        return [value for value in pc.unique(self._table.column(column)).to_pylist() if not is_empty(value)]
+        Raises:
+            DataError: there is no such column, or its cells are lists or structures.
+        """
+        values = self._values(column)
+        if pa.types.is_nested(values.type):
+            raise DataError(
+                f"{self.path}: the cells of '{column}' are {values.type}, where a word or number is needed."
+            )
+        cells = pc.cast(values, pa.string())
+        wanted = str(value).lower() if isinstance(value, bool) else str(value)
+        return pc.indices_nonzero(pc.fill_null(pc.equal(cells, wanted), False)).to_numpy().astype(np.int64)
+
+    def distinct(self, column: str, rows: Rows | None = None) -> Iterator[tuple[int, Any]]:
+        """Each different cell of a column, empty ones left out, with the first row that has it, in order of rows.
+
+        A column of very many different cells may give one twice: memory is not spent on remembering them all.
+        """
+        seen: set[Any] = set()
+        numbers = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        for start in range(0, len(numbers), SLICE):
+            part = numbers[start : start + SLICE]
+            values = self._values(column, part)
+            if pa.types.is_nested(values.type):
+                firsts = np.arange(len(part))
+            else:  # dictionary codes are found in Arrow: a column of few classes costs next to nothing
+                codes = values.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+                firsts = np.sort(np.unique(codes, return_index=True)[1])
+            for place, value in zip(firsts, values.take(pa.array(firsts)).to_pylist(), strict=True):
+                key = repr(value) if isinstance(value, (list, dict)) else value
+                if is_empty(value) or key in seen:
+                    continue
+                if len(seen) < SLICE:
+                    seen.add(key)
+                yield int(part[place]), value
 
     def where(self, row: int) -> str:
-        """How messages name a row: the file and the data row, counted from 1."""
-        return f"{self.path}, row {row + 1}"
+        """How messages name a row, given from 0: ``manifest.csv, row 17 (line 19)``."""
+        line = FORMATS[self.path.suffix.lower()].line(self.path, row)
+        return f"{self.path}, {row_name(row, line)}"
+
+    def _values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
+        self.require(name)
+        values = self._columns[name]
+        return values if rows is None else values.take(pa.array(np.asarray(rows, np.int64)))
 
 
 def is_empty(value: Any) -> bool:
-    """None, NaN, and text of nothing but spaces."""
-    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and value != value)
+    """None, the empty string and NaN."""
+    return value is None or (isinstance(value, str) and not value) or (isinstance(value, float) and value != value)
 
 
-def open_arrow(path: Path) -> pa.Table:
-    """The file as a memory-mapped Arrow table, through the cache of the ``datasets`` library."""
+def arrow_files(path: Path) -> list[str]:
+    """The file's copy in the cache of the ``datasets`` library, as Arrow streams that can be memory-mapped.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read as its ending says.
+    """
+    endings = ", ".join(FORMATS)
     if path.is_dir():
-        raise DataError(f"{path} is a folder; data.path must name a table in it (.csv, .tsv, .jsonl or .parquet).")
+        raise DataError(f"{path} is a folder; data.path must name a table ({endings}).")
     if not path.is_file():
-        siblings = [p.name for p in path.parent.iterdir() if p.suffix in READERS] if path.parent.is_dir() else []
+        siblings = [p.name for p in path.parent.iterdir() if p.suffix in FORMATS] if path.parent.is_dir() else []
         raise DataError(f"{path}: there is no such file. {nearest(path.name, siblings)}".strip())
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: tables end in {', '.join(READERS)}.")
-    import datasets
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{path}: tables end in {endings}.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty (0 bytes).")
+    from mmbert.data.arrow_cache import cached_files
 
-    datasets.disable_progress_bars()
-    try:
-        loaded = datasets.load_dataset(reader, data_files=str(path.absolute()), split="train", **options(path, reader))
-    except DataError:
-        raise
-    except Exception as error:  # pandas, pyarrow and datasets each have their own
-        cause = error.__cause__ or error
-        raise DataError(f"{path} cannot be read as {path.suffix[1:].upper()}: {cause}") from error
-    if not len(loaded):
-        raise DataError(f"{path} has no rows.")
-    return loaded.data.table
-
-
-def options(path: Path, reader: str) -> dict[str, Any]:
-    """Arguments that make a text table be read as text and nothing else."""
-    if reader != "csv":
-        return {}
-    import datasets
-
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator), [])
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{path} has two columns called '{twice}': rename one.")
-    features = datasets.Features({name: datasets.Value("string") for name in header})
-    return {"sep": separator, "features": features, "keep_default_na": False, "na_values": [], "encoding": "utf-8-sig"}
+    return cached_files(path)
