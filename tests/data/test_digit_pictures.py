@@ -56,6 +56,18 @@ def test_a_clean_picture_shows_as_many_digits_as_the_number_has(scans):
         assert all(image.shape == (HEIGHT, WIDTH) for image in ink.values())
 
 
+def test_tens_stand_left_of_ones():
+    """Scans made up of one grey each: the darker the digit, the larger it is."""
+    greys = {digit: np.full((1, 8, 8), 0.3 * (digit + 1)) for digit in range(3)}
+    for seed in range(10):
+        for number, expected in {10: (0.6, 0.3), 12: (0.6, 0.9)}.items():
+            ink = 1 - pixels(number, greys, seed)
+            rows = ink[ink.max(1) > 0.25]
+            across = np.flatnonzero(np.median(rows, 0) > 0.25)
+            left, right = np.median(rows[:, across[2:6]]), np.median(rows[:, across[-6:-2]])
+            assert (left, right) == pytest.approx(expected, abs=0.05)
+
+
 def test_a_classifier_of_scans_reads_clean_pictures(scans):
     """What is drawn is what the number says: a support vector machine learns it from pictures of other scans."""
 

@@ -130,11 +130,11 @@ def test_the_declared_share_of_test_rows_is_unseen(monkeypatch, tmp_path):
     new_voice = [row["voice"].startswith("new") for row in made]
     new_wording = [int(row["wording"].split("/")[1]) >= 100 for row in made]
     for unseen in (new_voice, new_wording):
-        assert np.mean(unseen) == pytest.approx(0.5, abs=0.08)
+        assert np.mean(unseen) == pytest.approx(TINY.unseen_share, abs=0.08)
     # the two are drawn apart, so that their effects can be told apart
     assert abs(np.corrcoef(new_voice, new_wording)[0, 1]) < 0.15
     assert not any(row["voice"].startswith("new") for row in builder.write_rows(tmp_path, TINY, "val", range(100)))
-    assert np.mean([row["repeated"] != "" for row in made]) == pytest.approx(0.2, abs=0.06)
+    assert np.mean([row["repeated"] != "" for row in made]) == pytest.approx(TINY.repeat_share, abs=0.06)
     counts = Counter((row["seen"], row["heard"]) for row in made)
     assert len(counts) > 150  # of 169 pairs: every number goes with every other
 
