@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
 from mmbert.encoders.base import Encoder
+from mmbert.encoders.memory import Memory
 from mmbert.encoders.weights import OFFLINE_CHOICES, hub, wheel_folder
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class TextEncoder(Encoder):
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
         config: overrides of the model's own configuration, such as ``{"num_hidden_layers": 4}``.
+        remember_mib: a frozen network keeps so much of what it has computed in this process, in MiB, and looks up
+            texts that come again; 0 = nothing.
         assets: folder of a saved encoder, which replaces hub and wheel (set by ``rebuild_args``).
 
     Raises:
@@ -104,6 +107,7 @@ class TextEncoder(Encoder):
         frozen: bool = False,
         lr_scale: float = 1.0,
         config: dict[str, Any] | None = None,
+        remember_mib: float = 256,
         assets: str | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
@@ -121,6 +125,9 @@ class TextEncoder(Encoder):
         self.processor = TextProcessor(tokenizer, max_tokens)
         self._set_pooler(name)
         self._wanted = set(inspect.signature(self.network.forward).parameters)
+        self.remember_mib = remember_mib
+        self.memory = Memory(remember_mib) if frozen and remember_mib else None
+        self.register_load_state_dict_pre_hook(forget)
         self.freeze()
 
     def _set_pooler(self, name: str) -> None:
@@ -131,7 +138,18 @@ class TextEncoder(Encoder):
             self.network.pooler = None
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """input_ids (B, L), mask (B, L) -> tokens (B, L, D)."""
+        """input_ids (B, L), mask (B, L) -> tokens (B, L, D); what a frozen network has seen before is looked up."""
+        if self.memory is None or torch.compiler.is_compiling():
+            return self.compute(inputs)
+        return self.memory.encode(inputs, self.compute)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Moved or cast, the network gives other numbers, elsewhere: what was kept is forgotten."""
+        forget(self)
+        return super()._apply(fn, recurse)
+
+    def compute(self, inputs: Inputs) -> Encoded:
+        """The network itself: input_ids (B, L), mask (B, L) -> tokens (B, L, D)."""
         mask = inputs["mask"]
         pad = torch.tensor(self.processor.tokenizer.pad_token_id, device=mask.device)
         given: dict[str, Tensor] = {"input_ids": torch.where(mask, inputs["input_ids"], pad)}
@@ -160,6 +178,12 @@ class TextEncoder(Encoder):
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The same encoder with random weights, from config and tokenizer in ``folder``."""
         return {**args, "pretrained": False, "assets": str(folder)}
+
+
+def forget(encoder: TextEncoder, *loading: Any) -> None:
+    """Drops what a frozen encoder has kept: other weights, or another device, give other numbers."""
+    if encoder.memory is not None:
+        encoder.memory = Memory(encoder.remember_mib)
 
 
 def source_of(name: str) -> str:

@@ -1,10 +1,11 @@
 """Cross-attention: each modality's tokens look at the tokens of all the others.
 
-    x_m  = W_m LN(tokens_m) + e_m                                             projected, with a modality embedding
+    x_m  = W_m LN([v_m; tokens_m]) + e_m                    the pooled vector goes before its tokens, as their summary;
+                                                            e_m is a modality embedding
     n times, all modalities at once:
         x_m ← x_m + MHA(q = LN(x_m), k = v = [LN(x_j)]_{j ≠ m})               real tokens of the others alone
         x_m ← x_m + FFN(LN(x_m))                                              FFN = Linear, GELU, Linear
-    z    = W_o [1/|P| Σ_{m ∈ P} LN(mean over real tokens of x_m)] + b_o,      P = the modalities that the sample has
+    z    = W_o [1/|P| Σ_{m ∈ P} LN(x_m at the summary)] + b_o,                P = the modalities that the sample has
 
 Papers: attention, Vaswani et al. 2017, arXiv:1706.03762; layers in which one stream's queries meet another's keys and
 values, Lu et al. 2019, "ViLBERT", arXiv:1908.02265, and Tsai et al. 2019, "MulT", arXiv:1906.00295. Differs from
@@ -136,9 +137,12 @@ class CrossAttentionFusion(Fusion):
         self.out = nn.Linear(out_dim, out_dim)
 
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool = False) -> Fused:
-        """``tokens`` (B, L_m, D_m) each -> Fused; diagnostics: ``attention/LAYER/MODALITY`` (B, heads, L_m, K)."""
-        masks = {m: x.mask for m, x in inputs.items()}
-        streams = {m: self.project[m](x.tokens, x.mask) + self.embedding[m] for m, x in inputs.items()}
+        """``tokens`` (B, L_m, D_m) each -> Fused; diagnostics: ``attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K)."""
+        masks = {m: torch.cat([x.present.unsqueeze(1), x.mask], 1) for m, x in inputs.items()}  # (B, 1 + L_m)
+        streams = {
+            m: self.project[m](torch.cat([x.pooled.unsqueeze(1), x.tokens], 1), masks[m]) + self.embedding[m]
+            for m, x in inputs.items()
+        }
         seen: dict[str, Tensor] = {}
         for number, (norms, layers) in enumerate(zip(self.norms, self.layers, strict=True)):
             normed = {m: norms[m](x) if m in norms else x for m, x in streams.items()}  # type: ignore[operator, index]
@@ -150,7 +154,8 @@ class CrossAttentionFusion(Fusion):
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights
             streams = updated
-        pooled = torch.stack([self.final_norms[m](masked_mean(x, masks[m])) for m, x in streams.items()], 1)
+        summaries = torch.stack([self.final_norms[m](x[:, 0]) for m, x in streams.items()], 1)  # (B, M, H)
         present = torch.stack([x.present for x in inputs.values()], 1)  # (B, M)
-        tokens = {m: blank(x, masks[m]) for m, x in streams.items()}
-        return Fused(self.out(masked_mean(pooled, present)), tokens, masks, diagnostics=seen)
+        own = {m: x.mask for m, x in inputs.items()}
+        tokens = {m: blank(x[:, 1:], own[m]) for m, x in streams.items()}
+        return Fused(self.out(masked_mean(summaries, present)), tokens, own, diagnostics=seen)

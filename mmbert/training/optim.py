@@ -43,7 +43,7 @@ class AdamWOptimizer:
         ConfigError: an option lies outside its range.
     """
 
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

@@ -25,11 +25,11 @@ class PictureDifficulty:
         contrast: difference of ink and paper, as a share of full scale, at least.
     """
 
-    noise: float = 0.22
+    noise: float = 0.18
     blur: float = 1.0
-    occlusion: float = 0.4
+    occlusion: float = 0.3
     rotation: float = 15.0
-    contrast: float = 0.40
+    contrast: float = 0.45
 
 
 def scans_by_split(shares: dict[str, int], seed: int) -> dict[str, dict[int, np.ndarray]]:

@@ -1,0 +1,56 @@
+"""Every strategy that has a YAML file keeps the contract; a new one is held to it by being there."""
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import get_class
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+import torch
+from mmbert.testing import check_fusion, random_inputs
+from mmbert.testing.inputs import soil
+
+CONF = Path(__file__).parents[2] / "conf" / "fusion"
+STRATEGIES = sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def options_of(name):
+    options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+    kind = get_class(options.pop("_target_"))
+    options.pop("out_dim")
+    return kind, options
+
+
+def test_the_strategies_are_found():
+    assert {"concat", "mean", "product", "cross_attention"} <= set(STRATEGIES)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_keeps_every_law(name):
+    kind, options = options_of(name)
+    assert check_fusion(kind, **options).passed
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_compiles_and_exports_to_the_same_numbers(name):
+    kind, options = options_of(name)
+    assert check_fusion(kind, dims={"text": 4, "image": 3}, tracing=True, **options).passed
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(data=st.data())
+@settings(deadline=None, max_examples=15)
+def test_no_mix_of_absence_and_garbage_reaches_the_output(name, data):
+    kind, options = options_of(name)
+    torch.manual_seed(0)
+    dims = {"text": 4, "image": 3, "audio": 2}
+    fusion = kind(dims, 8, **options).eval()
+    row = st.lists(st.booleans(), min_size=3, max_size=3).filter(any)
+    present = torch.tensor(data.draw(st.lists(row, min_size=1, max_size=5)))
+    junk = data.draw(st.sampled_from([1e6, -1e30, float("nan"), float("inf")]))
+    inputs = random_inputs(dims, len(present), present=present, seed=data.draw(st.integers(0, 99)))
+    clean = fusion(inputs)
+    assert torch.isfinite(clean.pooled).all()
+    assert torch.equal(fusion(soil(inputs, junk)).pooled, clean.pooled)

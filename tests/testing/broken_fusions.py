@@ -1,0 +1,350 @@
+"""Fusions with a planted fault each, and the law that must catch it. All but the fault is sound."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmbert.core.masks import blank, masked_mean, masked_softmax
+from mmbert.core.types import Encoded, Fused
+from mmbert.fusion.base import Fusion
+
+BROKEN: list[tuple[type[Fusion], str]] = []
+
+
+def breaks(law):
+    """Registers a class under the law that it breaks."""
+
+    def register(kind):
+        BROKEN.append((kind, law))
+        return kind
+
+    return register
+
+
+class Sound(Fusion):
+    """A sound fusion to start from: mean over present modalities of tanh projections."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.project = nn.ModuleDict({m: nn.Linear(d, out_dim) for m, d in dims.items()})
+
+    def values(self, inputs):
+        """(B, M, H) and (B, M)."""
+        stacked = torch.stack([self.project[m](x.pooled).tanh() for m, x in inputs.items()], 1)
+        return stacked, torch.stack([x.present for x in inputs.values()], 1)
+
+    def fuse(self, inputs):
+        return masked_mean(*self.values(inputs))
+
+
+# padding ------------------------------------------------------------------------------------------------------------
+
+
+@breaks("padding does not speak")
+class MeanOverTheWholeLength(Sound):
+    def fuse(self, inputs):
+        return super().fuse({m: Encoded(x.tokens, x.mask, x.tokens.mean(1)) for m, x in inputs.items()})
+
+
+@breaks("padding does not speak")
+class SoftmaxOverPadding(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.score = nn.ModuleDict({m: nn.Linear(d, 1) for m, d in dims.items()})
+
+    def fuse(self, inputs):
+        attended = {}
+        for m, x in inputs.items():
+            weights = self.score[m](x.tokens).squeeze(-1).softmax(1)
+            attended[m] = Encoded(x.tokens, x.mask, blank((weights.unsqueeze(-1) * x.tokens).sum(1), x.present))
+        return super().fuse(attended)
+
+
+@breaks("padding does not speak")
+class MaximumWithPadding(Sound):
+    def fuse(self, inputs):
+        return super().fuse({m: Encoded(x.tokens, x.mask, x.tokens.sub(9).amax(1)) for m, x in inputs.items()})
+
+
+@breaks("padding does not speak")
+class UncheckedInputs(Sound):
+    """Goes around the base class, which blanks padding."""
+
+    def forward(self, inputs, diagnostics=False):
+        ordered = {m: inputs[m] for m in self.dims}
+        clean = {m: Encoded(x.tokens, x.mask, blank(x.pooled, x.present)) for m, x in ordered.items()}
+        weighted = {m: Encoded(x.tokens, x.mask, (x.tokens * x.mask.unsqueeze(-1)).sum(1)) for m, x in clean.items()}
+        return self._with_tokens(self.fuse(weighted), {m: Encoded(blank(x.tokens, x.mask), x.mask, x.pooled) for m, x in ordered.items()})
+
+
+# absence ------------------------------------------------------------------------------------------------------------
+
+
+@breaks("absence does not speak")
+class AbsentVectorsAreRead(Sound):
+    def forward(self, inputs, diagnostics=False):
+        clean = {m: Encoded(blank(inputs[m].tokens, inputs[m].mask), inputs[m].mask, inputs[m].pooled) for m in self.dims}
+        values = torch.stack([self.project[m](x.pooled).tanh() for m, x in clean.items()], 1)
+        return self._with_tokens(values.mean(1), clean)
+
+
+@breaks("absence does not speak")
+class AttentionWithoutAValidKeyIsNan(Sound):
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        others = present.unsqueeze(1) & ~torch.eye(present.shape[1], dtype=torch.bool)  # each looks at the others
+        scores = (values @ values.mT).masked_fill(~others, float("-inf"))
+        return masked_mean(scores.softmax(-1) @ values + values, present)
+
+
+@breaks("absence does not speak")
+class PositionAfterAnAbsentSequence(Sound):
+    """Positions counted over the joined sequence, absent modalities' places included."""
+
+    def fuse(self, inputs):
+        start, pooled = 0, super().fuse(inputs)
+        for x in inputs.values():
+            pooled = pooled + blank(torch.full_like(pooled, 0.1 * start), x.present)
+            start += x.mask.shape[1]
+        return pooled
+
+
+# samples ------------------------------------------------------------------------------------------------------------
+
+
+@breaks("samples do not speak to each other")
+class CentredOverTheBatch(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return fused - fused.mean(0, keepdim=True)
+
+
+@breaks("samples do not speak to each other")
+class BatchStatisticsInEvaluation(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.norm = nn.BatchNorm1d(out_dim, track_running_stats=False)
+
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return self.norm(torch.cat([fused, fused + 1]))[: len(fused)]
+
+
+@breaks("samples do not speak to each other")
+class SoftmaxOverTheWrongDimension(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return fused * fused.softmax(0)
+
+
+@breaks("samples do not speak to each other")
+class FirstSamplesModalitiesForAll(Sound):
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        return masked_mean(values, present) * (1 + present[:1].sum())
+
+
+# presence -----------------------------------------------------------------------------------------------------------
+
+
+@breaks("presence speaks")
+class LastModalityIgnored(Sound):
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        return masked_mean(values[:, :-1], present[:, :-1]) + 0 * values.sum(1)
+
+
+@breaks("presence speaks")
+class FirstModalityDetached(Sound):
+    def fuse(self, inputs):
+        first = next(iter(inputs))
+        x = inputs[first]
+        return super().fuse({**inputs, first: Encoded(x.tokens.detach(), x.mask, x.pooled.detach())})
+
+
+@breaks("everything learns")
+class FactorInAPlainList(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.factors = [nn.Parameter(torch.randn(out_dim))]
+
+    def fuse(self, inputs):
+        return super().fuse(inputs) * self.factors[0]
+
+
+@breaks("everything learns")
+class LayersInAPlainList(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.more = [nn.Linear(out_dim, out_dim)]
+
+    def fuse(self, inputs):
+        return self.more[0](super().fuse(inputs))
+
+
+@breaks("everything learns")
+class TensorThatIsNoBuffer(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.scale = torch.full((out_dim,), 2.0)
+
+    def fuse(self, inputs):
+        return super().fuse(inputs) * self.scale
+
+
+@breaks("everything learns")
+class UnusedLayer(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.forgotten = nn.Linear(out_dim, out_dim)
+
+
+# craft --------------------------------------------------------------------------------------------------------------
+
+
+@breaks("deterministic in evaluation")
+class DropoutInEvaluation(Sound):
+    def fuse(self, inputs):
+        return F.dropout(super().fuse(inputs), 0.5)
+
+
+@breaks("deterministic in evaluation")
+class NoiseInEvaluation(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return fused + 0.1 * torch.randn_like(fused)
+
+
+class Unblanked(Sound):
+    """The inputs themselves reach ``fuse``, as in a fusion that overrides ``forward``."""
+
+    def _checked(self, inputs):
+        super()._checked(inputs)
+        return {m: inputs[m] for m in self.dims}
+
+
+@breaks("inputs are left alone")
+class VectorEditedInPlace(Unblanked):
+    def fuse(self, inputs):
+        for x in inputs.values():
+            with torch.no_grad():
+                x.pooled.mul_(0.5)
+        return super().fuse(inputs)
+
+
+@breaks("inputs are left alone")
+class TokensFilledInPlace(Unblanked):
+    def fuse(self, inputs):
+        for x in inputs.values():
+            with torch.no_grad():
+                x.tokens[:, 0] = 1.0
+        return super().fuse(inputs)
+
+
+@breaks("a batch of one works")
+class Squeezed(Sound):
+    def fuse(self, inputs):
+        return super().fuse(inputs).squeeze()
+
+
+@breaks("a batch of one works")
+class BatchNormInTraining(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.norm = nn.BatchNorm1d(out_dim)
+
+    def fuse(self, inputs):
+        return self.norm(super().fuse(inputs))
+
+
+@breaks("number formats are kept")
+class CastToFloat32(Sound):
+    def fuse(self, inputs):
+        return super().fuse(inputs).float()
+
+
+@breaks("number formats are kept")
+class ConstantInTheDefaultFormat(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return torch.cat([fused[:, :-1], torch.ones(len(fused), 1) * fused[:, -1:].float()], 1)
+
+
+@breaks("state is complete")
+class RandomSketchThatIsNotSaved(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.register_buffer("signs", torch.randint(0, 2, (out_dim,)) * 2.0 - 1, persistent=False)
+
+    def fuse(self, inputs):
+        return super().fuse(inputs) * self.signs
+
+
+@breaks("state is complete")
+class RandomOrderDrawnWhenBuilt(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.order = torch.randperm(out_dim).tolist()
+
+    def fuse(self, inputs):
+        return super().fuse(inputs)[:, self.order]
+
+
+@breaks("shapes")
+class DiagnosticsUnasked(Sound):
+    def fuse(self, inputs):
+        fused = self._with_tokens(super().fuse(inputs), inputs)
+        return Fused(fused.pooled, fused.tokens, fused.masks, diagnostics={"gate": fused.pooled})
+
+
+@breaks("shapes")
+class WrongWidth(Sound):
+    def fuse(self, inputs):
+        return self._with_tokens(super().fuse(inputs), inputs).__class__(super().fuse(inputs)[:, :-1])
+
+
+@breaks("tokens can be dropped")
+class ReadsTheProjectionOfTheBase(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        if self.token_projection:
+            fused = fused + masked_mean(torch.stack([self.token_projection[m](x.pooled) for m, x in inputs.items()], 1), self.values(inputs)[1])
+        return fused
+
+
+@breaks("tokens can be dropped")
+class DependsOnWhetherTokensAreWanted(Sound):
+    def fuse(self, inputs):
+        return super().fuse(inputs) * (1 if self._emits_tokens else 2)
+
+
+@breaks("compiles")
+class BranchesOnValues(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return fused if bool((fused > 0).any()) else -fused
+
+
+@breaks("exports")
+class LoopsOverCounts(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        for _ in range(int(next(iter(inputs.values())).mask.sum())):
+            fused = fused * 1.01
+        return fused
+
+
+class SoundGate(Sound):
+    """Correct: a softmax over the present modalities."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        # without a bias, which a softmax over a single modality would leave without a gradient
+        self.mix = nn.Linear(out_dim, out_dim)
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        weights = masked_softmax(values.sum(-1), present)
+        return self.mix((weights.unsqueeze(-1) * values).sum(1))
