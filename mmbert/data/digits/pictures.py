@@ -25,7 +25,7 @@ class PictureDifficulty:
         contrast: difference of ink and paper, as a share of full scale, at least.
     """
 
-    noise: float = 0.18
+    noise: float = 0.15
     blur: float = 1.0
     occlusion: float = 0.3
     rotation: float = 15.0

@@ -48,14 +48,18 @@ WORDINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "What is {h} minus {s}?",
             "Take {s} from {h}.",
-            "What do you get when you take {s} from {h}?",
-            "Subtract {s} from {h}.",
-            "What is left of {h} without {s}?",
-            "Start from {h} and go down by {s}.",
-            "How much is {h} less {s}?",
-            "Lower {h} by {s}.",
+            "What must be added to {s} to reach {h}?",
+            "How much is missing from {s} to {h}?",
+            "What do you need to climb from {s} to {h}?",
+            "How many more does it take to get from {s} to {h}?",
+            "Fill {s} up to {h}: how many are needed?",
+            "What is still needed when {s} should become {h}?",
         ),
-        ("Remove {s} from {h}.", "If you deduct {s} from {h}, what remains?", "Go back by {s} from {h}."),
+        (
+            "How many must come to {s} so that it becomes {h}?",
+            "What is lacking if you have {s} and need {h}?",
+            "Say what to add to {s} to arrive at {h}.",
+        ),
     ),
     "larger": (
         (
