@@ -18,7 +18,7 @@ from mmbert.core.types import Batch
 from mmbert.data.collate import Collate
 from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
 from mmbert.data.labels import LabelCodec
-from mmbert.data.order import SeededOrder
+from mmbert.data.loading import LazyLoader, SeededOrder
 from mmbert.data.processor import Processor
 from mmbert.data.table import Table
 
@@ -156,7 +156,7 @@ class MultimodalData(pl.LightningDataModule):
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
         train = split == "train"
         dataset = self.dataset(split)
-        return DataLoader(
+        return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
             sampler=SeededOrder(dataset, self.seed) if train else None,

@@ -1,12 +1,15 @@
-"""The order of training samples: a function of the seed and the epoch, whatever was drawn before."""
+"""Batches in an order that depends on the seed and the epoch alone, whatever was drawn or read before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import RandomSampler
+from torch.utils.data import DataLoader, RandomSampler
+
+from mmbert.core.types import Batch
 
 
 class SeededOrder(RandomSampler):
@@ -36,3 +39,23 @@ class SeededOrder(RandomSampler):
         generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
         self.epoch += 1
         return iter(torch.randperm(len(self.data_source), generator=generator).tolist())  # type: ignore[arg-type]
+
+
+class LazyLoader(DataLoader[Batch]):
+    """A ``DataLoader`` whose workers begin when the first batch is asked for.
+
+    torch's own begins with ``iter()``, which Lightning calls in a resumed run before it tells the epoch to the sampler:
+    the first batches would come in the order of epoch 0.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches: Any = super().__iter__()
+        try:
+            yield from batches
+        except Exception as error:
+            if self.num_workers:
+                # A worker's error holds torch's frames, and they the workers, in a cycle: left to the garbage
+                # collector, that costs five seconds of waiting. The worker's own traceback is in a fault's message.
+                del batches
+                raise error.with_traceback(None)  # noqa: B904
+            raise
