@@ -80,7 +80,6 @@ def one_round(parts: Any, cfg: DictConfig, batches: list[Batch], hand_first: boo
     def maker(model: torch.nn.Module, balance: torch.nn.Module, steps: int) -> Any:
         return optimizer_factory.build(model, balance, steps, schedule)
 
-
     def hand() -> float:
         model = copy.deepcopy(parts.model)
         made = maker(model, copy.deepcopy(parts.balance), len(batches))
@@ -139,8 +138,10 @@ def main() -> None:
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"mmbert runs at {result['ratio_median']:.3f} of the hand-written loop's throughput "
-          f"({result['mmbert_ms_per_step']} against {result['hand_ms_per_step']} ms a step); rounds: {result['ratios']}")
+    print(
+        f"mmbert runs at {result['ratio_median']:.3f} of the hand-written loop's throughput "
+        f"({result['mmbert_ms_per_step']} against {result['hand_ms_per_step']} ms a step); rounds: {result['ratios']}"
+    )
 
 
 if __name__ == "__main__":

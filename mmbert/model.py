@@ -49,12 +49,22 @@ class MultimodalModel(nn.Module):
             raise ConfigError(f"The fusion was built for {fusion.dims}, but the encoders give {widths}.")
         for name in [*encoders, *tasks]:
             if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
-                raise ConfigError(f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}.")
+                raise ConfigError(
+                    f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}."
+                )
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
         self.tasks = nn.ModuleDict(tasks)
         if not any(task.reads_tokens for task in tasks.values()):
             fusion.drop_tokens()
+
+    def named_encoders(self) -> dict[str, Encoder]:
+        """The encoders by name."""
+        return dict(self.encoders.items())  # type: ignore[arg-type]
+
+    def named_tasks(self) -> dict[str, Task]:
+        """The tasks by name."""
+        return dict(self.tasks.items())  # type: ignore[arg-type]
 
     def encode(self, inputs: Mapping[str, Inputs]) -> dict[str, Encoded]:
         """Tensors by encoder name -> {modality: Encoded}."""
@@ -110,7 +120,7 @@ class MultimodalModel(nn.Module):
         """
         from mmbert.data.media import as_raw
 
-        processors = {name: encoder.processor for name, encoder in self.encoders.items()}
+        processors = {name: encoder.processor for name, encoder in self.named_encoders().items()}
         was_training = self.training
         self.eval()
         answers: list[dict[str, dict[str, Any]]] = []
@@ -129,8 +139,11 @@ class MultimodalModel(nn.Module):
         return answers
 
     def _answers(self, outputs: dict[str, Tensor], size: int) -> list[dict[str, dict[str, Any]]]:
-        columns = {name: self.tasks[name].predictions(output) for name, output in outputs.items()}
-        return [{name: {key: v[i] for key, v in column.items()} for name, column in columns.items()} for i in range(size)]
+        tasks = self.named_tasks()
+        columns = {name: tasks[name].predictions(output) for name, output in outputs.items()}
+        return [
+            {name: {key: v[i] for key, v in column.items()} for name, column in columns.items()} for i in range(size)
+        ]
 
     def _checked(self, sample: Mapping[str, Any], index: int) -> dict[str, Any]:
         unknown = [key for key in sample if key not in self.encoders]

@@ -34,11 +34,13 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
     try:
         scratch.chmod(0o755)  # mkdtemp makes folders that only the owner can enter
         save_file(distinct_tensors(model.state_dict()), scratch / WEIGHTS)
-        for name, encoder in model.encoders.items():
+        for name, encoder in model.named_encoders().items():
             assets = scratch / "encoders" / name
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
-        (scratch / CONFIG).write_text(json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (scratch / CONFIG).write_text(
+            json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -52,9 +54,9 @@ def describe(model: MultimodalModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "mmbert_version": mmbert.__version__,
-        "encoders": {name: spec(part) for name, part in model.encoders.items()},
+        "encoders": {name: spec(part) for name, part in model.named_encoders().items()},
         "fusion": spec(model.fusion),
-        "tasks": {name: spec(part) for name, part in model.tasks.items()},
+        "tasks": {name: spec(part) for name, part in model.named_tasks().items()},
     }
 
 

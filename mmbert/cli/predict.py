@@ -64,7 +64,9 @@ def parse(words: list[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key.isidentifier():
-            raise ConfigError(f"'{word}' is not of the form key=value, such as image=photo.png. See mmbert-predict --help.")
+            raise ConfigError(
+                f"'{word}' is not of the form key=value, such as image=photo.png. See mmbert-predict --help."
+            )
         if key in given:
             raise ConfigError(f"'{key}' is given twice.")
         given[key] = value

@@ -15,6 +15,7 @@ class Recorded:
     init_args: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Recorded:
+        """Binds the arguments to the names that ``__init__`` gives them; defaults stay out."""
         self = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         try:

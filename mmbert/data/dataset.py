@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from mmbert.data.labels import LabelCodec
 from mmbert.data.media import read_raw
 from mmbert.data.processor import Processor
 from mmbert.data.table import Rows, Table
+
+#: Encoded labels that are kept for the next sample with the same cell, for each task.
+REMEMBERED = 1_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,11 @@ class SampleDataset(Dataset[Sample]):
         self.columns = dict(columns)
         self.processors = dict(processors)
         self.labels = dict(labels)
-        self.folder = table.path.parent
+        self.folder = str(table.path.parent)
+        self._known: dict[str, dict[Any, Tensor]] = {name: {} for name in labels}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {name: {} for name in self.labels}}  # each worker encodes what it meets
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,10 +99,17 @@ class SampleDataset(Dataset[Sample]):
     def _target(self, name: str, row: int) -> Tensor:
         column, codec = self.labels[name]
         cell = self.table.cell(row, column) if self.table.has_column(column) else None
+        known = self._known[name]
+        if isinstance(cell, (str, int, NoneType)) and cell in known:
+            return known[cell]
         try:
-            return codec.encode(cell)
+            target = codec.encode(cell)
         except DataError as error:
             raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
+        # a class is met again and again, a measured quantity is not
+        if isinstance(cell, (str, int, NoneType)) and len(known) < REMEMBERED:
+            known[cell] = target
+        return target
 
 
 def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
@@ -118,15 +133,19 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
 def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
     """Refuses label cells that their task cannot read; each distinct value is tried once.
 
+    A codec may have a method ``check(cell)`` that raises as ``encode`` does and makes no tensor: for quantities, of which
+    every cell is another.
+
     Raises:
         DataError: names the first such row.
     """
     for name, (column, codec) in labels.items():
         if not table.has_column(column):
             continue
+        check = getattr(codec, "check", codec.encode)
         for row, cell in table.distinct(column, rows):
             try:
-                codec.encode(cell)
+                check(cell)
             except DataError as error:
                 classes = (
                     f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(codec, "classes") else ""

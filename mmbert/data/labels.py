@@ -100,6 +100,11 @@ class NumberLabels:
             return torch.tensor(math.nan)
         return torch.tensor(as_number(cell))
 
+    def check(self, cell: Any) -> None:
+        """Raises as ``encode`` does, and is fast: a column of quantities has as many different cells as rows."""
+        if cell is not None:
+            as_number(cell)
+
     def decode(self, target: Tensor) -> float | None:
         """() float -> number."""
         value = float(target)

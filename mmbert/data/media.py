@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def read_image(path: str | Path) -> Image:
     """
     from PIL import Image as pil
 
-    with decoding(Path(path), "picture"), pil.open(path) as image:
+    with decoding(path, "picture"), pil.open(path) as image:
         image.load()
         return to_rgb(image)
 
@@ -105,7 +106,7 @@ def read_audio(path: str | Path, max_seconds: float | None = None) -> Sound:
     """
     import soundfile
 
-    with decoding(Path(path), "sound"):
+    with decoding(path, "sound"):
         with soundfile.SoundFile(str(path)) as file:
             rate = int(file.samplerate)
             frames = -1 if max_seconds is None else math.ceil(max_seconds * rate)
@@ -131,14 +132,14 @@ def mono(samples: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def decoding(path: Path, what: str) -> Iterator[None]:
+def decoding(path: str | Path, what: str) -> Iterator[None]:
     """Whatever goes wrong with a file, told with its name and a remedy."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:  # decoders raise whatever a broken file makes them meet
-        raise DataError(f"{path}: {reason(path, what, error)}. {REMEDY}") from error
+        raise DataError(f"{path}: {reason(Path(path), what, error)}. {REMEDY}") from error
 
 
 def reason(path: Path, what: str, error: Exception) -> str:
@@ -154,7 +155,7 @@ def reason(path: Path, what: str, error: Exception) -> str:
     return f"this is no {what} that can be read ({error or type(error).__name__})"
 
 
-def read_raw(kind: str, value: Any, folder: Path, max_seconds: float | None = None) -> Any:
+def read_raw(kind: str, value: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
     """A table's cell -> what ``Processor.prepare`` takes: a text, what is in the file it names, or the cell itself.
 
     Raises:
@@ -166,7 +167,8 @@ def read_raw(kind: str, value: Any, folder: Path, max_seconds: float | None = No
         return value
     if not isinstance(value, str):
         raise DataError(f"a file name is needed, not {value!r:.60}")
-    return read_image(folder / value) if kind == "image" else read_audio(folder / value, max_seconds)
+    path = os.path.join(folder, value)
+    return read_image(path) if kind == "image" else read_audio(path, max_seconds)
 
 
 def as_raw(value: Any, processor: Processor) -> Any:

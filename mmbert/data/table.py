@@ -121,9 +121,9 @@ class Table:
             values = self._values(column, part)
             if pa.types.is_nested(values.type):
                 firsts = np.arange(len(part))
-            else:  # dictionary codes are found in Arrow: a column of few classes costs next to nothing
+            else:  # Arrow numbers the cells as they appear: a column of few classes costs next to nothing
                 codes = values.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-                firsts = np.sort(np.unique(codes, return_index=True)[1])
+                firsts = np.unique(codes, return_index=True)[1]
             for place, value in zip(firsts, values.take(pa.array(firsts)).to_pylist(), strict=True):
                 key = repr(value) if isinstance(value, (list, dict)) else value
                 if is_empty(value) or key in seen:

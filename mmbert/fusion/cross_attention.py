@@ -46,7 +46,9 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, explicit: bool = False) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, queries: Tensor, keys: Tensor, mask: Tensor, explicit: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """queries (B, Q, H), keys (B, K, H), mask (B, K) -> (B, Q, H), and the weights (B, heads, Q, K) if explicit."""
         q = self._heads(self.query(queries))  # (B, heads, Q, H / heads)
         k, v = (self._heads(x) for x in self.key_value(keys).chunk(2, -1))

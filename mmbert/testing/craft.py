@@ -26,7 +26,9 @@ def shapes_are_right(make: Maker) -> None:
         if tokens is None or tokens.shape != (*x.mask.shape, width):
             raise Broken(f"tokens[{name!r}] is {None if tokens is None else tuple(tokens.shape)}", cause)
         if mask is None or not torch.equal(mask, x.mask):
-            raise Broken(f"masks[{name!r}] is not the encoder's own", "positions must stay, so that labels stay aligned")
+            raise Broken(
+                f"masks[{name!r}] is not the encoder's own", "positions must stay, so that labels stay aligned"
+            )
     for name, loss in fused.auxiliary_losses.items():
         if loss.ndim:
             raise Broken(f"auxiliary_losses[{name!r}] has the shape {tuple(loss.shape)}", "reduce it to a scalar")
@@ -47,7 +49,9 @@ def evaluation_is_deterministic(make: Maker) -> None:
     torch.manual_seed(2)
     seen = difference(first, tensors_of(fusion(inputs)))
     if seen:
-        raise Broken(f"the second time, {seen}", "dropout or noise in evaluation mode: F.dropout needs training=self.training")
+        raise Broken(
+            f"the second time, {seen}", "dropout or noise in evaluation mode: F.dropout needs training=self.training"
+        )
 
 
 def inputs_are_left_alone(make: Maker) -> None:

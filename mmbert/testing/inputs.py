@@ -61,7 +61,9 @@ def soil(inputs: Mapping[str, Encoded], junk: float) -> dict[str, Encoded]:
     """The same inputs with ``junk`` wherever nothing is real: in padding, and in absent modalities' vectors."""
     return {
         name: Encoded(
-            x.tokens.masked_fill(~x.mask.unsqueeze(-1), junk), x.mask, x.pooled.masked_fill(~x.present.unsqueeze(1), junk)
+            x.tokens.masked_fill(~x.mask.unsqueeze(-1), junk),
+            x.mask,
+            x.pooled.masked_fill(~x.present.unsqueeze(1), junk),
         )
         for name, x in inputs.items()
     }

@@ -19,7 +19,6 @@ from mmbert.tasks.base import Task
 from mmbert.training.monitor import Monitor, choose_monitor
 
 if TYPE_CHECKING:
-
     from torch import nn
 
 DEFAULT_LABEL = "label"
@@ -52,7 +51,9 @@ def build(cfg: DictConfig) -> Parts:
     """
     encoder_cfgs = {name: part for name, part in cfg.encoders.items() if part}
     if not encoder_cfgs:
-        raise ConfigError("Every encoder is 'none'. Leave at least one in: text=minilm, image=resnet_mini, audio=melspec_cnn.")
+        raise ConfigError(
+            "Every encoder is 'none'. Leave at least one in: text=minilm, image=resnet_mini, audio=melspec_cnn."
+        )
     data: MultimodalData = make(cfg.data, seed=cfg.seed)
     data.require_columns(encoder_cfgs)
     task_cfgs = all_tasks(cfg, data)
@@ -131,7 +132,7 @@ def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     if not issubclass(kind, Task):
         raise ConfigError(f"{task_cfg._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
     accepted = inspect.signature(kind.learn).parameters
-    options = {key: value for key, value in task_cfg.items() if key in accepted and key != "column"}
+    options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
     learned = kind.learn(data.cells(column), column, **options)
     return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
 
@@ -139,5 +140,3 @@ def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
 def plain(part: Any) -> Any:
     """A config node as plain dictionaries and lists, interpolations resolved."""
     return OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part
-
-

@@ -33,9 +33,13 @@ class EpochLines(Callback):
         if trainer.sanity_checking:
             return
         metrics = trainer.callback_metrics
-        shown = [f"{key} {float(value):.4g}" for key, value in metrics.items() if key.startswith("val/") and is_main(key)]
+        shown = [
+            f"{key} {float(value):.4g}" for key, value in metrics.items() if key.startswith("val/") and is_main(key)
+        ]
         seconds = time.monotonic() - self.began
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {seconds:.0f} s  {'  '.join(shown)}", flush=True)
+        print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {seconds:.0f} s  {'  '.join(shown)}", flush=True
+        )
 
 
 def is_main(key: str) -> bool:

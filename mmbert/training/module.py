@@ -77,7 +77,7 @@ class FusionModule(pl.LightningModule):
     @property
     def tasks(self) -> dict[str, Task]:
         """The tasks by name."""
-        return dict(self.model.tasks.items())  # type: ignore[arg-type]
+        return self.model.named_tasks()
 
     def forward(self, batch: Batch) -> ModelOutput:
         """A batch -> the model's output."""
@@ -151,7 +151,9 @@ class FusionModule(pl.LightningModule):
         if on_step:
             for key, value in weights.items():
                 self.log(f"{split}/{key}", value, on_step=False, on_epoch=True, batch_size=len(batch))
-            self.log(f"{split}/loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch))
+            self.log(
+                f"{split}/loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch)
+            )
         else:
             self.log(f"{split}/loss", total.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
         return total
@@ -165,5 +167,3 @@ def trainable(module: nn.Module) -> int:
 def count_parameters(module: nn.Module) -> int:
     """How many numbers the module holds as parameters."""
     return sum(p.numel() for p in module.parameters())
-
-

@@ -1,4 +1,4 @@
-"""One run from start to finish: fit, choose the checkpoint on validation, measure every split once, write it all down."""
+"""One run from start to finish: fit, choose the checkpoint on validation, measure every split once, write it down."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ def test_sixteen_bit_files_are_scaled_and_not_cut_off(tmp_path):
 
 
 def test_a_dark_sixteen_bit_file_stays_dark(tmp_path):
-    Image.fromarray(np.array([[0, 200, 257]], np.uint16)).save(tmp_path / "a.png")
-    assert pixels(read_image(tmp_path / "a.png")) == [BLACK, (1, 1, 1), (1, 1, 1)]
+    Image.fromarray(np.array([[0, 128, 129, 250]], np.uint16)).save(tmp_path / "a.png")
+    assert pixels(read_image(tmp_path / "a.png")) == [BLACK, BLACK, (1, 1, 1), (1, 1, 1)]
 
 
 def test_of_an_animation_the_first_frame(tmp_path):

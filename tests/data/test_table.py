@@ -150,6 +150,13 @@ def test_parquet_keeps_types_and_reads_categories_as_what_they_stand_for(tmp_pat
     assert [table.rows_where("split", 1).tolist(), table.rows_where("ok", False).tolist()] == [[0], [2]]
 
 
+def test_nan_in_parquet_is_empty(tmp_path):
+    pq.write_table(pa.table({"x": [1.0, float("nan"), None]}), tmp_path / "a.parquet")
+    table = Table(tmp_path / "a.parquet")
+    assert table.empty("x").tolist() == [False, True, True]
+    assert list(table.distinct("x")) == [(0, 1.0)]
+
+
 # asking
 
 

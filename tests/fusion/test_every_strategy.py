@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.utils import get_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-import torch
 from mmbert.testing import check_fusion, random_inputs
 from mmbert.testing.inputs import soil
 

@@ -40,7 +40,9 @@ def weights_of(fusion):
 
 def norm(x, w, name):
     centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt(centred.__pow__(2).mean(-1, keepdims=True) + 1e-5) * w[f"{name}.weight"] + w[f"{name}.bias"]
+    return (
+        centred / np.sqrt(centred.__pow__(2).mean(-1, keepdims=True) + 1e-5) * w[f"{name}.weight"] + w[f"{name}.bias"]
+    )
 
 
 def linear(x, w, name):

@@ -76,7 +76,9 @@ class UncheckedInputs(Sound):
         ordered = {m: inputs[m] for m in self.dims}
         clean = {m: Encoded(x.tokens, x.mask, blank(x.pooled, x.present)) for m, x in ordered.items()}
         weighted = {m: Encoded(x.tokens, x.mask, (x.tokens * x.mask.unsqueeze(-1)).sum(1)) for m, x in clean.items()}
-        return self._with_tokens(self.fuse(weighted), {m: Encoded(blank(x.tokens, x.mask), x.mask, x.pooled) for m, x in ordered.items()})
+        return self._with_tokens(
+            self.fuse(weighted), {m: Encoded(blank(x.tokens, x.mask), x.mask, x.pooled) for m, x in ordered.items()}
+        )
 
 
 # absence ------------------------------------------------------------------------------------------------------------
@@ -85,7 +87,9 @@ class UncheckedInputs(Sound):
 @breaks("absence does not speak")
 class AbsentVectorsAreRead(Sound):
     def forward(self, inputs, diagnostics=False):
-        clean = {m: Encoded(blank(inputs[m].tokens, inputs[m].mask), inputs[m].mask, inputs[m].pooled) for m in self.dims}
+        clean = {
+            m: Encoded(blank(inputs[m].tokens, inputs[m].mask), inputs[m].mask, inputs[m].pooled) for m in self.dims
+        }
         values = torch.stack([self.project[m](x.pooled).tanh() for m, x in clean.items()], 1)
         return self._with_tokens(values.mean(1), clean)
 
@@ -310,7 +314,9 @@ class ReadsTheProjectionOfTheBase(Sound):
     def fuse(self, inputs):
         fused = super().fuse(inputs)
         if self.token_projection:
-            fused = fused + masked_mean(torch.stack([self.token_projection[m](x.pooled) for m, x in inputs.items()], 1), self.values(inputs)[1])
+            fused = fused + masked_mean(
+                torch.stack([self.token_projection[m](x.pooled) for m, x in inputs.items()], 1), self.values(inputs)[1]
+            )
         return fused
 
 

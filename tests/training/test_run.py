@@ -156,5 +156,9 @@ def test_frozen_weights_stay_and_others_move(compose_tiny, tmp_path):
     before = {name: tensor.clone() for name, tensor in build(cfg).model.state_dict().items()}
     run(cfg, tmp_path)
     after = load_file(tmp_path / "model" / "model.safetensors")
-    moved = {name.split(".")[1] for name in after if name.startswith("encoders.") and not torch.equal(after[name], before[name])}
+    moved = {
+        name.split(".")[1]
+        for name in after
+        if name.startswith("encoders.") and not torch.equal(after[name], before[name])
+    }
     assert moved == {"image", "audio"}
