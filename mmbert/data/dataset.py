@@ -106,7 +106,7 @@ class SampleDataset(Dataset[Sample]):
             target = codec.encode(cell)
         except DataError as error:
             raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
-        # a class is met again and again, a measured quantity is not
+        # classes are met again and again; the limit is for quantities, of which every one is another
         if isinstance(cell, (str, int, NoneType)) and len(known) < REMEMBERED:
             known[cell] = target
         return target
@@ -133,8 +133,8 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
 def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
     """Refuses label cells that their task cannot read; each distinct value is tried once.
 
-    A codec may have a method ``check(cell)`` that raises as ``encode`` does and makes no tensor: for quantities, of which
-    every cell is another.
+    A codec may have a method ``check(cell)`` that raises as ``encode`` does and makes no tensor: for quantities, of
+    which every cell is another.
 
     Raises:
         DataError: names the first such row.

@@ -191,11 +191,14 @@ def test_a_loader_that_failed_does_not_make_anybody_wait(path):
                 raise DataError("broken")
             return super().prepare(raw)
 
-    loader = make(path, {"text": Breaking()}, num_workers=1, eval_batch_size=1).loader("test")
+    def fail():
+        loader = make(path, {"text": Breaking()}, num_workers=1, eval_batch_size=1).loader("test")
+        with pytest.raises(DataError, match="broken") as caught:
+            list(loader)
+        assert caught.type is DataError  # held by this frame, which its traceback holds: the collector's business
+
+    fail()
     began = time.monotonic()
-    with pytest.raises(DataError, match="broken") as caught:
-        list(loader)
-    del caught
     gc.collect()
     assert time.monotonic() - began < 3  # torch's loader waits for 5 s
 

@@ -106,7 +106,7 @@ def test_a_table_without_the_label_column_is_unlabelled(folder):
     assert int(dataset[0].targets["class"]) == UNLABELLED
 
 
-def test_a_class_is_encoded_once_and_a_quantity_is_not_remembered(folder, monkeypatch):
+def test_a_label_that_is_met_again_is_not_encoded_again_up_to_a_limit(folder, monkeypatch):
     class Counting(ClassLabels):
         def encode(self, cell):
             asked.append(cell)
@@ -115,11 +115,12 @@ def test_a_class_is_encoded_once_and_a_quantity_is_not_remembered(folder, monkey
     monkeypatch.setattr("mmbert.data.dataset.REMEMBERED", 2)
     table = table_of(folder, *[f"x,,,{label},{i}" for i, label in enumerate(["a", "b", "c", "a", "", "c", "b"])])
     labels = {"class": ("label", Counting(["a", "b", "c"])), "size": ("number", NumberLabels())}
-    dataset = dataset_of(table, labels=labels)
     asked = []
-    assert [int(dataset[i].targets["class"]) for i in range(7)] == [0, 1, 2, 0, UNLABELLED, 2, 1]
-    assert [float(dataset[i].targets["size"]) for i in range(7)] == [0, 1, 2, 3, 4, 5, 6]
-    assert asked == ["a", "b", "c", None, "c"]
+    dataset = dataset_of(table, labels=labels)
+    targets = [dataset[i].targets for i in range(7)]
+    assert [int(target["class"]) for target in targets] == [0, 1, 2, 0, UNLABELLED, 2, 1]
+    assert [float(target["size"]) for target in targets] == [0, 1, 2, 3, 4, 5, 6]
+    assert asked == ["a", "b", "c", None, "c"]  # a and b are remembered, and then there is no more room
 
 
 def test_a_dataset_travels_to_workers_without_the_tables_cells(folder):
