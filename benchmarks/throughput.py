@@ -69,7 +69,8 @@ def with_mmbert(module: FusionModule, batches: list[Batch], cfg: DictConfig, fol
         log_every_n_steps=cfg.trainer.log_every_n_steps,
         num_sanity_val_steps=0,
     )
-    trainer.fit(module, train_dataloaders=batches)
+    # a bare list of batches would be taken for a list of loaders
+    trainer.fit(module, train_dataloaders=torch.utils.data.DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
 
 
 def one_round(parts: Any, cfg: DictConfig, batches: list[Batch], hand_first: bool, folder: Path) -> tuple[float, float]:

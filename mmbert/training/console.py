@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
@@ -47,9 +46,14 @@ def is_main(key: str) -> bool:
     return key == "val/loss" or key.endswith(("/accuracy", "/map", "/mae"))
 
 
+def on_terminal() -> bool:
+    """Whether a moving bar can be seen."""
+    return sys.stdout.isatty()
+
+
 def progress_display() -> Callback:
     """A moving bar on a terminal, one line an epoch elsewhere."""
-    return RichProgressBar(leave=False) if sys.stdout.isatty() else EpochLines()
+    return RichProgressBar(leave=False) if on_terminal() else EpochLines()
 
 
 @rank_zero_only
@@ -77,10 +81,11 @@ def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path) -
     for key in unique_keys(metrics, splits):
         task, _, metric = key.rpartition("/")
         cells = [f"{metrics[f'{split}/{key}']:.4f}" if f"{split}/{key}" in metrics else "–" for split in splits]
-        if last and task != last:
+        if last and (task or "all") != last:
             table.add_section()
-        table.add_row(task if task != last else "", metric, *cells)
-        last = task
+        name = task or "all"
+        table.add_row(name if name != last else "", metric, *cells)
+        last = name
     console = Console(highlight=False)
     console.print(table)
     for what, path in written(run_dir):
@@ -88,13 +93,15 @@ def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path) -
 
 
 def unique_keys(metrics: dict[str, float], splits: list[str]) -> list[str]:
-    """``task/metric`` of every number of the splits, in order of appearance."""
-    keys: dict[str, Any] = {}
+    """``task/metric`` of every number of the splits: task by task, losses last."""
+    keys: dict[str, None] = {}
     for key in metrics:
         split, _, rest = key.partition("/")
         if split in splits:
             keys[rest] = None
-    return list(keys)
+    tasks = list(dict.fromkeys(key.rpartition("/")[0] for key in keys))
+    place = {task: i if task else len(tasks) for i, task in enumerate(tasks)}
+    return sorted(keys, key=lambda key: (place[key.rpartition("/")[0]], key.endswith("loss")))
 
 
 def written(run_dir: Path) -> list[tuple[str, Path]]:

@@ -111,6 +111,7 @@ def fit_and_test(cfg: DictConfig, parts: Parts, loggers: list[Logger], run_dir: 
         logger=loggers,
         callbacks=callbacks,
         default_root_dir=str(run_dir),
+        enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
         **({} if saves else {"enable_checkpointing": False}),
     )
     began = time.monotonic()
@@ -141,7 +142,8 @@ def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path) -> list
         if part._target_.endswith("ModelCheckpoint"):
             told["dirpath"] = str(checkpoints)
         callbacks.append(make(part, **told))
-    callbacks.append(console.progress_display())
+    if cfg.trainer.enable_progress_bar:
+        callbacks.append(console.progress_display())
     return callbacks
 
 
