@@ -1,0 +1,68 @@
+"""mmbert-train as it is typed: a sweep whose jobs are runs of their own, and a class from the folder one stands in."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+TINY = (
+    "data=manifest text=tiny image=none audio=none trainer=cpu trainer.max_epochs=1 data.num_workers=0 "
+    "fusion.out_dim=8"
+).split()
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A folder with a small table of texts and nothing else."""
+    rows = [f"word{i % 2} {i},{'ab'[i % 2]},{split}" for i in range(8) for split in ("train", "val", "test")]
+    (tmp_path / "my.csv").write_text("text,label,split\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+def mmbert(command, folder, *words):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    program = [sys.executable, "-m", f"mmbert.cli.{command}", *words]
+    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_each_job_of_a_sweep_is_a_run_of_its_own_and_a_failed_one_is_told(here):
+    done = mmbert(
+        "train", here, "-m", "data.path=my.csv", *TINY, "fusion=cross_attention", "fusion.num_heads=4,3", "logger=wandb"
+    )
+    assert done.returncode == 2, done.stderr
+    assert "fusion.num_heads=3 must divide fusion.out_dim=8" in done.stderr
+    assert "Traceback" not in done.stderr
+    sweep = next((here / "multirun").glob("*/*"))
+    assert "test/label/accuracy" in json.loads((sweep / "0" / "metrics.json").read_text())
+    assert json.loads((sweep / "1" / "error.json").read_text())["type"] == "ConfigError"
+    assert not (sweep / "1" / "metrics.json").exists()
+    for job in ("0", "1"):  # two offline runs, each in its own job's folder
+        assert len(list((sweep / job / "wandb").glob("offline-run-*"))) == 1
+    report = mmbert("report", here, str(sweep), "--by", "fusion.num_heads")
+    assert report.returncode == 0, report.stderr
+    assert "failed" in report.stdout
+
+
+def test_a_class_from_the_folder_one_stands_in_trains_and_predicts(here):
+    (here / "my_fusion.py").write_text(
+        "from torch import nn\n"
+        "from mmbert.fusion.base import Fusion\n\n\n"
+        "class MyFusion(Fusion):\n"
+        "    def __init__(self, dims, out_dim):\n"
+        "        super().__init__(dims, out_dim)\n"
+        "        self.project = nn.ModuleDict({m: nn.Linear(d, out_dim) for m, d in dims.items()})\n\n"
+        "    def fuse(self, inputs):\n"
+        "        return sum(self.project[m](x.pooled) for m, x in inputs.items())\n"
+    )
+    (here / "fusion").mkdir()
+    (here / "fusion" / "mine.yaml").write_text("_target_: my_fusion.MyFusion\nout_dim: 8\n")
+    done = mmbert("train", here, "data.path=my.csv", *TINY, "fusion=mine", "logger=none", "hydra.run.dir=out")
+    assert done.returncode == 0, done.stderr
+    assert "label" in done.stdout and "out/metrics.json" in done.stdout
+    refused = mmbert("predict", here, "model=out", "text=word1 3")
+    assert refused.returncode == 2 and "from outside the package" in refused.stderr
+    answered = mmbert("predict", here, "model=out", "text=word1 3", "trust_custom_code=true")
+    assert answered.returncode == 0, answered.stderr
+    assert "label" in answered.stdout
