@@ -303,6 +303,18 @@ def test_numbers_that_are_none(tmp_path):
         read_audio(tmp_path / "a.wav")
 
 
+def test_very_loud_is_not_infinite():
+    loud = np.full(4, 3e38, np.float32)  # its squares are beyond float32
+    assert mono(loud).tolist() == loud.tolist()
+
+
+def test_running_out_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    picture("L", [5]).save(tmp_path / "a.png")
+    monkeypatch.setattr("mmbert.data.media.to_rgb", lambda image: bytearray(2**62))
+    with pytest.raises(MemoryError):
+        read_image(tmp_path / "a.png")
+
+
 def test_a_sound_of_no_length(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 2)), 8_000)
     with pytest.raises(DataError, match="a.wav: the sound cannot be used: it has no samples.*leave its cell empty"):
