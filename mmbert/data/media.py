@@ -125,7 +125,9 @@ def mono(samples: np.ndarray) -> np.ndarray:
     if not len(single):
         raise DataError("it has no samples: its length is zero")
     # the sum of squares is many times faster; it is finite but where a sample is not, or is beyond all loudness
-    if not math.isfinite(np.dot(single, single)) and not np.isfinite(single).all():
+    with np.errstate(over="ignore"):
+        energy = np.dot(single, single)
+    if not math.isfinite(energy) and not np.isfinite(single).all():
         raise DataError("it has samples that are not finite numbers")
     return single
 
