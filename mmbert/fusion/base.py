@@ -42,25 +42,26 @@ class Fusion(Recorded, nn.Module):
                 modality is absent its ``pooled`` is zero too.
 
         Returns:
-            (B, H), or a ``Fused`` when the strategy also enriches the token sequences.
+            (B, H), or a ``Fused`` when there is more to give: enriched token sequences, auxiliary losses,
+            diagnostics. A ``Fused`` without tokens is given the plain ones, as a vector is.
         """
         raise NotImplementedError
 
     def forward(self, inputs: dict[str, Encoded], diagnostics: bool = False) -> Fused:
-        """Checks keys and widths, blanks what is absent, fuses, and wraps a plain vector into ``Fused``.
+        """Checks keys and widths, blanks what is absent, fuses, and adds tokens where ``fuse`` gave none.
 
         Raises:
             InputError: keys, widths or batch sizes do not fit ``dims``.
         """
         clean = self._checked(inputs)
         result = self.fuse(clean, diagnostics=diagnostics) if self._tells_diagnostics else self.fuse(clean)  # type: ignore[call-arg]
-        if isinstance(result, Fused):
-            if self._emits_tokens:
-                return result
-            return Fused(result.pooled, {}, {}, result.auxiliary_losses, result.diagnostics)
+        fused = result if isinstance(result, Fused) else Fused(result)
         if not self._emits_tokens:
-            return Fused(result)
-        return self._with_tokens(result, clean)
+            return Fused(fused.pooled, {}, {}, fused.auxiliary_losses, fused.diagnostics)
+        if fused.tokens:
+            return fused
+        plain = self._with_tokens(fused.pooled, clean)
+        return Fused(plain.pooled, plain.tokens, plain.masks, fused.auxiliary_losses, fused.diagnostics)
 
     def drop_tokens(self) -> None:
         """Called once when no task reads tokens: their projection is removed and never computed."""
@@ -69,6 +70,8 @@ class Fusion(Recorded, nn.Module):
 
     def _with_tokens(self, pooled: Tensor, inputs: dict[str, Encoded]) -> Fused:
         """pooled (B, H) -> Fused whose tokens are each modality's own, projected to H, with the vector added."""
+        if not self._emits_tokens:  # so that a strategy may call this itself
+            return Fused(pooled)
         tokens = {m: blank(self.token_projection[m](x.tokens) + pooled.unsqueeze(1), x.mask) for m, x in inputs.items()}
         return Fused(pooled, tokens, {m: x.mask for m, x in inputs.items()})
 
@@ -78,9 +81,12 @@ class Fusion(Recorded, nn.Module):
                 f"{type(self).__name__} was built for {list(self.dims)} but was given {list(inputs)}. "
                 "An absent modality keeps its key: pass an Encoded whose mask is all False."
             )
-        batch_sizes = {m: len(x.mask) for m, x in inputs.items()}
-        if len(set(batch_sizes.values())) > 1:
-            raise InputError(f"The modalities have different batch sizes: {batch_sizes}.")
+        # shapes, not len(): len() would tie an exported or compiled model to the batch size it was traced with
+        size = inputs[next(iter(self.dims))].mask.shape[0]
+        if any(x.mask.shape[0] != size or x.pooled.shape[0] != size for x in inputs.values()):
+            sizes = {m: len(x.mask) for m, x in inputs.items()}
+            vectors = {m: len(x.pooled) for m, x in inputs.items()}
+            raise InputError(f"The modalities have different batch sizes: masks {sizes}, pooled {vectors}.")
         clean = {}
         for name, dim in self.dims.items():
             x = inputs[name]

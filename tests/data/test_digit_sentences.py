@@ -34,10 +34,11 @@ def test_there_are_six_operations_and_dozens_of_wordings():
     assert len(OPERATIONS) >= 6
     wordings = [wording for lists in WORDINGS.values() for wording in lists[0] + lists[1]]
     assert len(wordings) == len(set(wordings)) >= 60
-    # the two subtractions are the same sentences with the two numbers changed about: only the words tell them apart
+    # some wordings of one subtraction are those of the other with the numbers changed about: there the order decides
     swap = {"{s}": "{h}", "{h}": "{s}"}
-    for one, other in zip(WORDINGS["subtract"], WORDINGS["subtract_from"], strict=True):
-        assert [re.sub("{[sh]}", lambda slot: swap[slot.group()], wording) for wording in one] == list(other)
+    turned = {re.sub("{[sh]}", lambda slot: swap[slot.group()], wording) for wording in WORDINGS["subtract"][0]}
+    assert len(turned & set(WORDINGS["subtract_from"][0])) >= 2
+    assert not set(WORDINGS["subtract"][0]) & set(WORDINGS["subtract_from"][0])
 
 
 def test_phrases_of_the_test_splits_occur_in_no_known_wording():
