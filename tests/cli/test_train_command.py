@@ -7,10 +7,16 @@ import sys
 
 import pytest
 
-TINY = (
-    "data=manifest text=tiny image=none audio=none trainer=cpu trainer.max_epochs=1 data.num_workers=0 "
-    "fusion.out_dim=8"
-).split()
+TINY = [
+    "data=manifest",
+    "text=tiny",
+    "image=none",
+    "audio=none",
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+    "data.num_workers=0",
+    "fusion.out_dim=8",
+]
 
 
 @pytest.fixture
