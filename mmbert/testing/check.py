@@ -2,65 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 
+from mmbert.core.errors import InputError, nearest
 from mmbert.fusion.base import Fusion
-from mmbert.testing import craft, laws
+from mmbert.testing import craft, laws, learning, tracing
 from mmbert.testing.inputs import DIMS
 from mmbert.testing.outcome import Broken, ContractError, Report, Verdict
 
+BUILT = "can be built"
 LAWS: dict[str, Callable[[laws.Maker], None]] = {
+    BUILT: craft.can_be_built,
     "shapes": craft.shapes_are_right,
     "padding does not speak": laws.padding_does_not_speak,
     "absence does not speak": laws.absence_does_not_speak,
     "samples do not speak to each other": laws.samples_do_not_speak,
-    "presence speaks": laws.presence_speaks,
-    "everything learns": laws.everything_learns,
+    "presence speaks": learning.presence_speaks,
+    "everything learns": learning.everything_learns,
     "deterministic in evaluation": craft.evaluation_is_deterministic,
     "inputs are left alone": craft.inputs_are_left_alone,
     "a batch of one works": craft.a_batch_of_one_works,
     "number formats are kept": craft.number_formats_are_kept,
+    "devices are kept": craft.devices_are_kept,
+    "the order of keys means nothing": craft.key_order_means_nothing,
     "state is complete": craft.state_is_complete,
     "tokens can be dropped": craft.tokens_can_be_dropped,
 }
-TRACING: dict[str, Callable[[laws.Maker], None]] = {"compiles": craft.compiles, "exports": craft.exports}
+TRACING: dict[str, Callable[[laws.Maker], None]] = {"compiles": tracing.compiles, "exports": tracing.exports}
 
 
 def check_fusion(
-    fusion: type[Fusion] | Callable[..., Fusion],
+    fusion: Fusion | type[Fusion] | Callable[..., Fusion],
     dims: Mapping[str, int] | None = None,
-    out_dim: int = 8,
+    out_dim: int | None = None,
     tracing: bool = False,
     raise_on_failure: bool = True,
+    only: Collection[str] | None = None,
     **options: Any,
 ) -> Report:
-    """Holds a fusion to every law, with two and with three modalities unless ``dims`` says which.
+    """Holds a fusion to every law, with one, two, three and five modalities unless ``dims`` says which.
 
     Args:
-        fusion: the class, or a function with its arguments.
-        dims: width by modality; None = a set of one, of two, of three and of five modalities in turn.
-        out_dim: width H.
+        fusion: the class, a function with its arguments, or a built fusion, which is built anew as it was built.
+        dims: width by modality; None = sets of three, one, two and five modalities in turn, or those of a built fusion.
+        out_dim: width H; None = 8, or that of a built fusion.
         tracing: torch.compile and torch.export too; some seconds more.
         raise_on_failure: raise rather than only report.
+        only: names of the laws to check, after ``can be built``; None = all.
         **options: further arguments of the fusion.
 
     Returns:
-        Which laws are kept; for those that are not, a counter-example and a likely cause.
+        Which laws are kept; for those that are not, a counter-example and a likely cause. Of a fusion that cannot be
+        built, this alone.
 
     Raises:
         ContractError: a law is broken.
+        InputError: ``only`` names a law that there is not.
     """
+    if isinstance(fusion, Fusion):
+        options = {**fusion.init_args, **options}
+        built_with = {"dims": options.pop("dims", fusion.dims), "out_dim": options.pop("out_dim", fusion.out_dim)}
+        dims, out_dim = dims or built_with["dims"], out_dim or built_with["out_dim"]
+        fusion = type(fusion)
     every = list(DIMS.items())
     settings = [dict(dims)] if dims is not None else [dict(every[:count]) for count in (3, 1, 2, 5)]
-    report = Report(getattr(fusion, "__name__", str(fusion)))
-    for law, check in {**LAWS, **(TRACING if tracing else {})}.items():
-        report.verdicts.append(first_broken(law, check, fusion, settings, out_dim, options))
+    report = Report(getattr(fusion, "__qualname__", repr(fusion)))
+    for law, check in chosen_laws(only, tracing).items():
+        report.verdicts.append(first_broken(law, check, fusion, settings, out_dim or 8, options))
+        if law == BUILT and not report.passed:
+            break
     if raise_on_failure and not report.passed:
         raise ContractError(str(report))
     return report
+
+
+def chosen_laws(only: Collection[str] | None, tracing: bool) -> dict[str, Callable[[laws.Maker], None]]:
+    """All laws, or those named and the building that comes before them; tracing only if asked for or named."""
+    if only is None:
+        return {**LAWS, **(TRACING if tracing else {})}
+    every = {**LAWS, **TRACING}
+    for law in only:
+        if law not in every:
+            raise InputError(f"There is no law '{law}'. {nearest(law, every)}")
+    return {law: check for law, check in every.items() if law == BUILT or law in only}
 
 
 def first_broken(

@@ -33,6 +33,7 @@ def random_inputs(
     present: Tensor | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    scattered: bool = False,
 ) -> dict[str, Encoded]:
     """Random tokens, padded to different lengths within a batch.
 
@@ -43,6 +44,7 @@ def random_inputs(
         present: (B, M) bool, which sample has which modality; None = all of them.
         seed: of values and lengths.
         dtype: of the values.
+        scattered: real tokens stand anywhere in the sequence, with padding before and between them.
     """
     generator = torch.Generator().manual_seed(seed)
     inputs = {}
@@ -53,20 +55,39 @@ def random_inputs(
         real[0] = longest
         here = torch.ones(batch, dtype=torch.bool) if present is None else present[:, number]
         mask = (torch.arange(longest) < real.unsqueeze(1)) & here.unsqueeze(1)
+        if scattered:
+            mask = mask.gather(1, torch.rand(batch, longest, generator=generator).argsort(1))
         inputs[name] = Encoded.from_tokens(torch.where(mask.unsqueeze(-1), tokens, 0.0).to(dtype), mask)
     return inputs
 
 
-def soil(inputs: Mapping[str, Encoded], junk: float) -> dict[str, Encoded]:
-    """The same inputs with ``junk`` wherever nothing is real: in padding, and in absent modalities' vectors."""
+def soil(inputs: Mapping[str, Encoded], junk: float, only: str | None = None) -> dict[str, Encoded]:
+    """The same inputs with ``junk`` wherever nothing is real: in padding, and in absent modalities' vectors.
+
+    Args:
+        inputs: by modality.
+        junk: the number to write.
+        only: the one modality to soil; None = all.
+    """
     return {
         name: Encoded(
             x.tokens.masked_fill(~x.mask.unsqueeze(-1), junk),
             x.mask,
             x.pooled.masked_fill(~x.present.unsqueeze(1), junk),
         )
+        if only in (None, name)
+        else x
         for name, x in inputs.items()
     }
+
+
+def sample_words(inputs: Mapping[str, Encoded], row: int) -> str:
+    """What a sample has, for a message: ``sample 2 (text: 3 of 4 tokens, no image)``."""
+    parts = [
+        f"{name}: {int(x.mask[row].sum())} of {x.mask.shape[1]} tokens" if bool(x.mask[row].any()) else f"no {name}"
+        for name, x in inputs.items()
+    ]
+    return f"sample {row} ({', '.join(parts)})"
 
 
 def pad(inputs: Mapping[str, Encoded], extra: int) -> dict[str, Encoded]:

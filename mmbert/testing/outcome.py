@@ -78,11 +78,16 @@ class Report:
 
 
 def tensors_of(fused: Fused) -> dict[str, Tensor]:
-    """Every number a fusion gives, by a name to call it by."""
+    """Every number a fusion gives, by a name to call it by; diagnostics stand apart (``diagnostics_of``)."""
     named = {"pooled": fused.pooled}
     named |= {f"tokens[{name!r}]": tokens for name, tokens in fused.tokens.items()}
     named |= {f"auxiliary_losses[{name!r}]": loss for name, loss in fused.auxiliary_losses.items()}
     return named
+
+
+def diagnostics_of(fused: Fused) -> dict[str, Tensor]:
+    """Gates and attention weights, by a name to call them by."""
+    return {f"diagnostics[{name!r}]": tensor for name, tensor in fused.diagnostics.items()}
 
 
 def difference(first: Mapping[str, Tensor], second: Mapping[str, Tensor], tolerance: float = 0.0) -> str:

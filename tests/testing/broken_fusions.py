@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -37,6 +39,19 @@ class Sound(Fusion):
 
     def fuse(self, inputs):
         return masked_mean(*self.values(inputs))
+
+
+class Unblanked(Sound):
+    """The inputs themselves reach ``fuse``, as in a fusion that overrides ``forward``."""
+
+    def _checked(self, inputs):
+        super()._checked(inputs)
+        return {m: inputs[m] for m in self.dims}
+
+
+def blanked(inputs):
+    """What the base class does to inputs."""
+    return {m: Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present)) for m, x in inputs.items()}
 
 
 # padding ------------------------------------------------------------------------------------------------------------
@@ -79,6 +94,37 @@ class UncheckedInputs(Sound):
         return self._with_tokens(
             self.fuse(weighted), {m: Encoded(blank(x.tokens, x.mask), x.mask, x.pooled) for m, x in ordered.items()}
         )
+
+
+@breaks("padding does not speak")
+class PaddingIsHeardInTrainingAlone(Unblanked):
+    def fuse(self, inputs):
+        clean = blanked(inputs)
+        fused = super().fuse(clean)
+        if self.training:
+            fused = fused + 0.1 * torch.stack([x.tokens.mean((1, 2)) for x in inputs.values()], 1).sum(1, keepdim=True)
+        return self._with_tokens(fused, clean)
+
+
+@breaks("padding does not speak")
+class AttentionMapShowsPadding(Unblanked):
+    def fuse(self, inputs, diagnostics=False):
+        clean = blanked(inputs)
+        fused = self._with_tokens(super().fuse(clean), clean)
+        seen = {f"attention/{m}": x.tokens.mean(2).softmax(1) for m, x in inputs.items()} if diagnostics else {}
+        return Fused(fused.pooled, fused.tokens, fused.masks, diagnostics=seen)
+
+
+@breaks("padding does not speak")
+class RealTokensAreSoughtInFront(Unblanked):
+    """Right for sequences padded at their end; others have padding before or between their tokens."""
+
+    def fuse(self, inputs):
+        clean, means = blanked(inputs), {}
+        for m, x in inputs.items():
+            places = torch.arange(x.mask.shape[1], device=x.mask.device)
+            means[m] = Encoded(x.tokens, x.mask, masked_mean(x.tokens, places < x.mask.sum(1, keepdim=True)))
+        return self._with_tokens(super().fuse(means), clean)
 
 
 # absence ------------------------------------------------------------------------------------------------------------
@@ -168,6 +214,14 @@ class FirstModalityDetached(Sound):
         return super().fuse({**inputs, first: Encoded(x.tokens.detach(), x.mask, x.pooled.detach())})
 
 
+@breaks("presence speaks")
+class OneAloneUnlessAllArePresent(Sound):
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        first = present & (present.cumsum(1) == 1)
+        return masked_mean(values, torch.where(present.all(1, keepdim=True), present, first))
+
+
 @breaks("everything learns")
 class FactorInAPlainList(Sound):
     def __init__(self, dims, out_dim):
@@ -205,6 +259,42 @@ class UnusedLayer(Sound):
         self.forgotten = nn.Linear(out_dim, out_dim)
 
 
+@breaks("everything learns")
+class FactorInAnObject(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.kept = SimpleNamespace(factor=nn.Parameter(torch.ones(out_dim)))
+
+    def fuse(self, inputs):
+        return super().fuse(inputs) * self.kept.factor
+
+
+@breaks("everything learns")
+class FactorInAFunction(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        factor = nn.Parameter(torch.ones(out_dim))
+        self.scale = lambda x: x * factor
+
+    def fuse(self, inputs):
+        return self.scale(super().fuse(inputs))
+
+
+@breaks("everything learns")
+class FactorOfTheClass(Sound):
+    factors = [torch.full((1,), 2.0, requires_grad=True)]
+
+    def fuse(self, inputs):
+        return super().fuse(inputs) * self.factors[0]
+
+
+@breaks("everything learns")
+class ResultKeptWithItsGraph(Sound):
+    def fuse(self, inputs):
+        self.last = super().fuse(inputs)
+        return self.last
+
+
 # craft --------------------------------------------------------------------------------------------------------------
 
 
@@ -219,14 +309,6 @@ class NoiseInEvaluation(Sound):
     def fuse(self, inputs):
         fused = super().fuse(inputs)
         return fused + 0.1 * torch.randn_like(fused)
-
-
-class Unblanked(Sound):
-    """The inputs themselves reach ``fuse``, as in a fusion that overrides ``forward``."""
-
-    def _checked(self, inputs):
-        super()._checked(inputs)
-        return {m: inputs[m] for m in self.dims}
 
 
 @breaks("inputs are left alone")
@@ -274,6 +356,62 @@ class ConstantInTheDefaultFormat(Sound):
     def fuse(self, inputs):
         fused = super().fuse(inputs)
         return torch.cat([fused[:, :-1], torch.ones(len(fused), 1) * fused[:, -1:].float()], 1)
+
+
+@breaks("number formats are kept")
+class FormatsMeetInPlace(Sound):
+    """Under autocast the vectors are float32 and what a linear layer makes of them is bfloat16."""
+
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        kept = fused.new_zeros(fused.shape, dtype=list(inputs.values())[-1 if len(inputs) < 3 else 1].pooled.dtype)
+        kept[fused.isfinite().all(1)] = fused[fused.isfinite().all(1)]
+        return kept
+
+
+@breaks("devices are kept")
+class PositionsMadeOnTheCpu(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return fused + 0.01 * torch.arange(fused.shape[1], dtype=fused.dtype)
+
+
+@breaks("devices are kept")
+class ZerosMadeOnTheCpu(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return torch.cat([fused[:, :-1], torch.zeros(fused.shape[0], 1, dtype=fused.dtype) + fused[:, -1:]], 1)
+
+
+@breaks("the order of keys means nothing")
+class WeightsByPlaceInTheInputs(Sound):
+    def forward(self, inputs, diagnostics=False):
+        weighted = {m: Encoded(x.tokens, x.mask, x.pooled * (i + 1)) for i, (m, x) in enumerate(inputs.items())}
+        return super().forward(weighted, diagnostics)
+
+
+@breaks("the order of keys means nothing")
+class ChainInTheOrderGiven(Sound):
+    def forward(self, inputs, diagnostics=False):
+        clean = self._checked(inputs)
+        chain = torch.zeros_like(self.fuse(clean))
+        for m in inputs:
+            step = chain + self.project[m](clean[m].pooled).tanh()
+            chain = torch.where(clean[m].present.unsqueeze(1), 0.5 * step, chain)
+        return self._with_tokens(chain, clean)
+
+
+@breaks("state is complete")
+class RunningMeanInANumber(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.level = 0.0
+
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        if self.training:
+            self.level = 0.9 * self.level + 0.1 * float(fused.detach().mean())
+        return fused - self.level
 
 
 @breaks("state is complete")
@@ -326,6 +464,40 @@ class DependsOnWhetherTokensAreWanted(Sound):
         return super().fuse(inputs) * (1 if self._emits_tokens else 2)
 
 
+@breaks("tokens can be dropped")
+class LayerForTokensAlone(Sound):
+    """Left without a gradient when nobody reads tokens: several processes would wait for it."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.enrich = nn.Linear(out_dim, out_dim)
+
+    def fuse(self, inputs):
+        fused = self._with_tokens(super().fuse(inputs), inputs)
+        tokens = {m: blank(self.enrich(t), fused.masks[m]) for m, t in fused.tokens.items()}
+        return Fused(fused.pooled, tokens, fused.masks)
+
+
+@breaks("can be built")
+class TakesTwoModalities(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        first, second = dims.values()
+        self.bilinear = nn.Bilinear(first, second, out_dim)
+
+
+@breaks("can be built")
+class NamesTheWidthOtherwise(Sound):
+    def __init__(self, dims, hidden_size=8):
+        super().__init__(dims, hidden_size)
+
+
+@breaks("compiles")
+class CompiledToOtherNumbers(Sound):
+    def fuse(self, inputs):
+        return super().fuse(inputs) * (1 if torch.compiler.is_compiling() else 2)
+
+
 @breaks("compiles")
 class BranchesOnValues(Sound):
     def fuse(self, inputs):
@@ -340,6 +512,36 @@ class LoopsOverCounts(Sound):
         for _ in range(int(next(iter(inputs.values())).mask.sum())):
             fused = fused * 1.01
         return fused
+
+
+@breaks("exports")
+class TiedToTheBatchSize(Sound):
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        return fused.reshape(len(fused), 2, -1).flatten(1)
+
+
+class SoundPair(Sound):
+    """Correct: modules that are registered may stand in a list too."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.in_order = [self.project[m] for m in dims]
+
+    def fuse(self, inputs):
+        values = torch.stack([p(x.pooled).tanh() for p, x in zip(self.in_order, inputs.values(), strict=True)], 1)
+        return masked_mean(values, self.values(inputs)[1])
+
+
+class SoundWithMore(Sound):
+    """Correct: a vector, a loss and a diagnostic, and tokens left to the base class."""
+
+    def fuse(self, inputs, diagnostics=False):
+        values, present = self.values(inputs)
+        shares = present / present.sum(1, keepdim=True)
+        seen = {"share": shares} if diagnostics else {}
+        loss = blank(values, present).square().mean()
+        return Fused(masked_mean(values, present), auxiliary_losses={"small": loss}, diagnostics=seen)
 
 
 class SoundGate(Sound):
