@@ -44,6 +44,9 @@ DEVICES = Rule(
 PATHS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "compile": switch(),
+    "data.split.val": number(0, below=1),
+    "data.split.test": number(0, below=1),
+    "data.split.seed": whole(0),
     "logger.kind": one_of("wandb", "csv", "tensorboard", "none"),
     "logger.mode": one_of("online", "offline", "disabled"),
     "logger.log_samples": whole(0),
@@ -65,6 +68,9 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "weight": number(0),
     },
     "mmbert.data.": {
+        "folds": whole(2),
+        "fold": whole(0),
+        "per_class": whole(1),
         "batch_size": whole(1),
         "eval_batch_size": whole(1),
         "num_workers": whole(0),

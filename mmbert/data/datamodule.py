@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,18 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from mmbert.core.errors import ConfigError, DataError, InputError, nearest
+from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Batch
 from mmbert.data.collate import Collate
 from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
+from mmbert.data.fingerprint import splits_fingerprint
 from mmbert.data.labels import LabelCodec
 from mmbert.data.loading import LazyLoader, SeededOrder
 from mmbert.data.processor import Processor
+from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.table import Table
 
 SPLIT = "split"
-#: Values of the split column that a message names at most.
-MANY = 20
 
 
 class MultimodalData(pl.LightningDataModule):
@@ -35,6 +34,11 @@ class MultimodalData(pl.LightningDataModule):
         columns: the table's column for each encoder, and for ``split``; an encoder not listed reads the column of
             its own name.
         splits: the value of the split column for ``train``, ``val`` and each test split (every other name).
+        split: what is drawn where the column does not say it, options of ``Drawing``.
+        folds: number of folds; see ``Drawing``.
+        fold: which of them is test.
+        per_class: few-shot: train keeps so many rows of each class of ``label``, drawn with ``split.seed``.
+        label: the column of classes for ``per_class`` and ``split.stratify=auto``.
         batch_size: samples a training step, per device.
         eval_batch_size: samples a batch in validation and test; None = ``batch_size``.
         num_workers: processes that read and prepare samples; None = one fewer than the cores, at most 4.
@@ -50,7 +54,7 @@ class MultimodalData(pl.LightningDataModule):
     def __init__(
         self,
         path: str | Path,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | None] | None = None,
         splits: Mapping[str, str] | None = None,
         batch_size: int = 32,
         eval_batch_size: int | None = None,
@@ -58,9 +62,14 @@ class MultimodalData(pl.LightningDataModule):
         pin_memory: bool | None = None,
         check_files: bool = True,
         seed: int = 0,
+        split: Mapping[str, Any] | None = None,
+        folds: int | None = None,
+        fold: int | None = None,
+        per_class: int | None = None,
+        label: str | None = None,
     ) -> None:
         super().__init__()
-        check_options(batch_size, eval_batch_size, num_workers)
+        check_options(batch_size, eval_batch_size, num_workers, per_class)
         self.columns = dict(columns or {})
         self.splits = checked_splits(splits or default_splits())
         self.table = Table(path)
@@ -72,7 +81,10 @@ class MultimodalData(pl.LightningDataModule):
         self.seed = seed
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
-        self.rows = self._split_rows()
+        drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
+        self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label)
+        if per_class is not None:
+            self.rows["train"] = few_shot(self.table, self.rows["train"], label, per_class, drawing.seed)
 
     @property
     def path(self) -> Path:
@@ -89,6 +101,15 @@ class MultimodalData(pl.LightningDataModule):
         """The splits that are measured once, at the end."""
         return [name for name in self.splits if name not in ("train", "val")]
 
+    def facts(self) -> dict[str, Any]:
+        """What a run says of its data: fingerprints of the table and of its splits, and rows by split."""
+        sizes = {f"{name}_rows": len(rows) for name, rows in self.rows.items()}
+        return {
+            "data_fingerprint": self.table.fingerprint(),
+            "splits_fingerprint": splits_fingerprint(self.rows),
+            **sizes,
+        }
+
     def has_column(self, name: str) -> bool:
         """Whether the table has this column."""
         return self.table.has_column(name)
@@ -104,7 +125,7 @@ class MultimodalData(pl.LightningDataModule):
 
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
-        return self.columns.get(encoder, encoder)
+        return self.columns.get(encoder) or encoder
 
     def require_columns(self, encoders: Iterable[str]) -> None:
         """Refuses encoders whose column the table lacks.
@@ -184,24 +205,10 @@ class MultimodalData(pl.LightningDataModule):
             raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
         return self.rows[split]
 
-    def _split_rows(self) -> dict[str, np.ndarray]:
-        """(n,) int64 row numbers of each split."""
-        column = self.columns.get(SPLIT, SPLIT)
-        self.table.require(
-            column, "It says which rows are train, val and test; name another with data.columns.split=COLUMN."
-        )
-        rows = {name: self.table.rows_where(column, value) for name, value in self.splits.items()}
-        for name, value in self.splits.items():
-            if not len(rows[name]):
-                found = [cell for _, cell in islice(self.table.distinct(column), MANY)]
-                raise DataError(
-                    f"{self.path} has no row whose '{column}' is '{value}' (data.splits.{name}). "
-                    f"{nearest(value, found)} Name another with data.splits.{name}=VALUE{without(name)}."
-                )
-        return rows
 
-
-def check_options(batch_size: int, eval_batch_size: int | None, num_workers: int | None) -> None:
+def check_options(
+    batch_size: int, eval_batch_size: int | None, num_workers: int | None, per_class: int | None = None
+) -> None:
     """Refuses numbers that make no loader.
 
     Raises:
@@ -211,39 +218,10 @@ def check_options(batch_size: int, eval_batch_size: int | None, num_workers: int
         ("batch_size", batch_size, 1),
         ("eval_batch_size", eval_batch_size, 1),
         ("num_workers", num_workers, 0),
+        ("per_class", per_class, 1),
     ):
         if value is not None and (not isinstance(value, int) or value < least):
             raise ConfigError(f"data.{name}={value}: it must be a whole number, {least} or more.")
-
-
-def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:
-    """The splits that there are, by name.
-
-    Raises:
-        ConfigError: train or val is missing, or two splits are the same rows: what chooses a model must not judge it.
-    """
-    given = {name: str(value) for name, value in splits.items() if value is not None}
-    for name in ("train", "val"):
-        if name not in given:
-            raise ConfigError(f"data.splits needs '{name}': which value of the split column is it?")
-    for name, value in given.items():
-        twin = next((other for other in given if other != name and given[other] == value), None)
-        if twin is not None:
-            raise ConfigError(
-                f"data.splits.{name} and data.splits.{twin} are both '{value}': the same rows would be used twice. "
-                f"Name another value{without(twin)}."
-            )
-    return given
-
-
-def without(split: str) -> str:
-    """How to do without a split, where that is possible."""
-    return "" if split in ("train", "val") else f", or do without it: data.splits.{split}=null"
-
-
-def default_splits() -> dict[str, str]:
-    """Splits that are called what they are."""
-    return {"train": "train", "val": "val", "test": "test"}
 
 
 def default_workers() -> int:

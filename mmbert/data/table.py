@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, nearest
+from mmbert.data.fingerprint import file_fingerprint
 from mmbert.data.formats import FORMATS, row_name
 
 #: Cells that become Python objects at a time while a column is checked.
@@ -57,6 +58,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
+
+    def fingerprint(self) -> str:
+        """Sixteen letters that change with the file's content."""
+        return file_fingerprint(self.path)
 
     def has_column(self, name: str) -> bool:
         """Whether the table has a column of this name."""
@@ -100,12 +105,7 @@ class Table:
         Raises:
             DataError: there is no such column, or its cells are lists or structures.
         """
-        values = self._values(column)
-        if pa.types.is_nested(values.type):
-            raise DataError(
-                f"{self.path}: the cells of '{column}' are {values.type}, where a word or number is needed."
-            )
-        cells = pc.cast(values, pa.string())
+        cells = pc.cast(self._plain_values(column), pa.string())
         wanted = str(value).lower() if isinstance(value, bool) else str(value)
         return pc.indices_nonzero(pc.fill_null(pc.equal(cells, wanted), False)).to_numpy().astype(np.int64)
 
@@ -132,10 +132,29 @@ class Table:
                     seen.add(key)
                 yield int(part[place]), value
 
+    def codes(self, column: str, rows: Rows | None = None) -> np.ndarray:
+        """(n,) int64: equal numbers, equal cells, compared by their text; -1 where empty.
+
+        Raises:
+            DataError: there is no such column, or its cells are lists or structures.
+        """
+        values = pc.fill_null(pc.cast(self._plain_values(column, rows), pa.string()), "")
+        encoded = values.combine_chunks().dictionary_encode()
+        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        empty = pc.index(encoded.dictionary, "").as_py()
+        codes[codes == empty] = -1
+        return codes
+
     def where(self, row: int) -> str:
         """How messages name a row, given from 0: ``manifest.csv, row 17 (line 19)``."""
         line = FORMATS[self.path.suffix.lower()].line(self.path, row)
         return f"{self.path}, {row_name(row, line)}"
+
+    def _plain_values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
+        values = self._values(name, rows)
+        if pa.types.is_nested(values.type):
+            raise DataError(f"{self.path}: the cells of '{name}' are {values.type}, where a word or number is needed.")
+        return values
 
     def _values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
         self.require(name)

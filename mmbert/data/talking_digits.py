@@ -42,7 +42,7 @@ class TalkingDigits(MultimodalData):
         picture: Mapping[str, float] | None = None,
         sound: Mapping[str, float] | None = None,
         repeat_share: float = 0.2,
-        unseen_share: float = 0.3,
+        unseen_share: float = 0.25,
         **loading: Any,
     ) -> None:
         options = Options(

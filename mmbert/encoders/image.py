@@ -69,6 +69,7 @@ class ImageEncoder(Encoder):
         )
         self.out_dim = int(self.network.num_features)
         self._own_pooling = self._examine(name)
+        self.network.to(memory_format=torch.channels_last)  # the same numbers; convolutions are up to twice as fast
         self.freeze()
 
     def _examine(self, name: str) -> bool:
@@ -110,7 +111,7 @@ class ImageEncoder(Encoder):
     def encode(self, inputs: Inputs) -> Encoded:
         """pixels (B, 3, height, width), mask (B, 1) -> tokens (B, L, D), mask (B, L)."""
         present = inputs["mask"].any(1)
-        pixels = blank(inputs["pixels"], present)
+        pixels = blank(inputs["pixels"], present).contiguous(memory_format=torch.channels_last)
         if self.training and not bool(present.all()):
             tokens, pooled = self._encode_present(pixels, present)
         else:

@@ -146,18 +146,26 @@ class CrossAttentionFusion(Fusion):
             for m, x in inputs.items()
         }
         seen: dict[str, Tensor] = {}
+        # after the last layer only the summaries are read, unless somebody asks for tokens or weights
+        last_alone = None if self._emits_tokens or diagnostics else len(self.layers) - 1
         for number, (norms, layers) in enumerate(zip(self.norms, self.layers, strict=True)):
             normed = {m: norms[m](x) if m in norms else x for m, x in streams.items()}  # type: ignore[operator, index]
             updated = {}
             for m, x in streams.items():
                 others = torch.cat([normed[j] for j in streams if j != m] or [x[:, :0]], 1)
                 mask = torch.cat([masks[j] for j in streams if j != m] or [masks[m][:, :0]], 1)
-                updated[m], weights = layers[m](x, normed[m], others, mask, diagnostics)  # type: ignore[index]
+                asking = slice(0, 1) if number == last_alone else slice(None)
+                updated[m], weights = layers[m](  # type: ignore[index]
+                    x[:, asking], normed[m][:, asking], others, mask, diagnostics
+                )
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights
             streams = updated
         summaries = torch.stack([self.final_norms[m](x[:, 0]) for m, x in streams.items()], 1)  # (B, M, H)
         present = torch.stack([x.present for x in inputs.values()], 1)  # (B, M)
+        pooled = self.out(masked_mean(summaries, present))
+        if not self._emits_tokens:
+            return Fused(pooled, diagnostics=seen)
         own = {m: x.mask for m, x in inputs.items()}
         tokens = {m: blank(x[:, 1:], own[m]) for m, x in streams.items()}
-        return Fused(self.out(masked_mean(summaries, present)), tokens, own, diagnostics=seen)
+        return Fused(pooled, tokens, own, diagnostics=seen)

@@ -54,7 +54,7 @@ def build(cfg: DictConfig) -> Parts:
         raise ConfigError(
             "Every encoder is 'none'. Leave at least one in: text=minilm, image=resnet_mini, audio=melspec_cnn."
         )
-    data: MultimodalData = make(cfg.data, seed=cfg.seed)
+    data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg))
     data.require_columns(encoder_cfgs)
     task_cfgs = all_tasks(cfg, data)
     learned = {name: learn(task_cfg, data) for name, task_cfg in task_cfgs.items()}
@@ -87,6 +87,15 @@ def make(part: DictConfig, **extra: Any) -> Any:
         if f"{error}".startswith(f"{str(part.get('_target_')).rpartition('.')[2]}.__init__()"):
             raise ConfigError(f"{part.get('_target_')} cannot be built: {error}") from error
         raise
+
+
+def class_column(cfg: DictConfig) -> str | None:
+    """The column that splits are stratified by: of the first classification task, or the one called ``label``."""
+    configured = [part for part in cfg.tasks.values() if part]
+    if not configured:
+        return DEFAULT_LABEL
+    kinds = [part for part in configured if str(part.get("_target_", "")).endswith("classification.Classification")]
+    return next((part.column for part in kinds if not OmegaConf.is_missing(part, "column")), None)
 
 
 def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:

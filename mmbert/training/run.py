@@ -80,6 +80,7 @@ def train_and_measure(cfg: DictConfig, run_dir: Path, memory: record.PeakMemory,
         results = fit_and_test(cfg, parts, loggers, run_dir)
         results.facts |= {
             "seed": cfg.seed,
+            **parts.data.facts(),
             "wall_seconds": round(time.monotonic() - started, 2),
             "peak_memory_mib": memory.peak_mib(),
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),

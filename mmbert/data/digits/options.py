@@ -43,7 +43,7 @@ class Options:
     train_voices: int = 50
     test_voices: int = 20
     repeat_share: float = 0.2
-    unseen_share: float = 0.3
+    unseen_share: float = 0.25
     picture: PictureDifficulty = field(default_factory=PictureDifficulty)
     sound: SoundDifficulty = field(default_factory=SoundDifficulty)
 

@@ -25,9 +25,9 @@ class PictureDifficulty:
         contrast: difference of ink and paper, as a share of full scale, at least.
     """
 
-    noise: float = 0.15
+    noise: float = 0.12
     blur: float = 1.0
-    occlusion: float = 0.3
+    occlusion: float = 0.25
     rotation: float = 15.0
     contrast: float = 0.45
 

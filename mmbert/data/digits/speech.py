@@ -54,7 +54,7 @@ class SoundDifficulty:
         reverberation: share of sounds that echo.
     """
 
-    snr_low_db: float = 0.0
+    snr_low_db: float = 3.0
     snr_high_db: float = 16.0
     reverberation: float = 0.3
 

@@ -1,0 +1,28 @@
+"""Short names of what a run was trained and measured on, so that two runs' numbers can be known to be comparable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+#: Hexadecimal digits of a fingerprint.
+LENGTH = 16
+
+
+def file_fingerprint(path: Path) -> str:
+    """Of a file's bytes: equal files, equal fingerprints, wherever they lie and whenever they were written."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
+
+
+def splits_fingerprint(rows: Mapping[str, np.ndarray]) -> str:
+    """Of which rows (n,) int64 are in which split; in the order of names, whatever the mapping's."""
+    digest = hashlib.sha256()
+    for name in sorted(rows):
+        numbers = np.ascontiguousarray(np.sort(rows[name]), "<i8")
+        digest.update(f"{name}:{len(numbers)}:".encode())
+        digest.update(numbers.tobytes())
+    return digest.hexdigest()[:LENGTH]
