@@ -163,7 +163,8 @@ def test_a_local_checkpoint_is_loaded_whole(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.safetensors"
-    save_file(ImageEncoder("tiny", False).network.state_dict(), file)
+    weights = ImageEncoder("tiny", False).network.state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, file)
     with pytest.raises(WeightsError, match="other.safetensors do not fit ResNet.*missing"):
         ImageEncoder("resnet18", True, checkpoint=str(file), options={"channels": [8, 8, 8, 8]})
     with pytest.raises(WeightsError, match="do not fit SmallResNet.*size mismatch"):

@@ -190,3 +190,24 @@ def test_the_order_of_the_keys_does_not_matter():
         inputs, _ = inputs_and_arrays()
         turned = dict(reversed(inputs.items()))
         assert torch.equal(fusion(inputs).pooled, fusion(turned).pooled)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_cross_attention_without_tokens_asks_for_the_summaries_alone_and_gives_the_same_vector(layers):
+    whole = built(CrossAttentionFusion, num_heads=2, num_layers=layers)
+    brief = built(CrossAttentionFusion, num_heads=2, num_layers=layers)
+    brief.drop_tokens()
+    inputs, _ = inputs_and_arrays()
+    asked = []
+    last = brief.layers[-1]["text"].register_forward_pre_hook(lambda module, args: asked.append(args[0].shape[1]))
+    expected, given = whole(inputs), brief(inputs)
+    torch.testing.assert_close(given.pooled, expected.pooled, rtol=1e-12, atol=1e-12)
+    assert asked == [1] and given.tokens == {} and expected.tokens
+    torch.testing.assert_close(brief(inputs, diagnostics=True).pooled, expected.pooled, rtol=1e-12, atol=1e-12)
+    assert asked == [1, 1 + inputs["text"].tokens.shape[1]], "whoever asks for the weights gets all of them"
+    last.remove()
+    for fusion, fused in ((whole, expected), (brief, given)):
+        fusion.zero_grad()
+        fused.pooled.square().sum().backward()
+    for (name, one), other in zip(whole.named_parameters(), brief.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-9, atol=1e-12, msg=name)
