@@ -25,9 +25,9 @@ class PictureDifficulty:
         contrast: difference of ink and paper, as a share of full scale, at least.
     """
 
-    noise: float = 0.12
+    noise: float = 0.1
     blur: float = 1.0
-    occlusion: float = 0.25
+    occlusion: float = 0.15
     rotation: float = 15.0
     contrast: float = 0.45
 

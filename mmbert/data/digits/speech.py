@@ -54,9 +54,9 @@ class SoundDifficulty:
         reverberation: share of sounds that echo.
     """
 
-    snr_low_db: float = 3.0
-    snr_high_db: float = 16.0
-    reverberation: float = 0.3
+    snr_low_db: float = 5.0
+    snr_high_db: float = 20.0
+    reverberation: float = 0.2
 
 
 def voices(count: int, unseen: bool, seed: int) -> list[Voice]:
