@@ -68,6 +68,22 @@ def run_app(job: Job, config_name: str) -> None:
         raise SystemExit(2 if all(map(is_users, failures)) else 1) from None
 
 
+def run_plain(job: Callable[[list[str]], None], command: str) -> None:
+    """Runs a job that does not need Hydra, given the words of the command line; mistakes are told as above."""
+    full = wants_traceback()
+    standing_folder_first()
+    try:
+        job(sys.argv[1:])
+    except KeyboardInterrupt:
+        print(f"\n{command}: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except MmbertError as error:
+        if full:
+            raise
+        print(f"{command}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exception], full: bool) -> None:
     """Checks the command line, then lets Hydra run the job or print what it was asked for."""
     import hydra

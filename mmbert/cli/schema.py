@@ -44,6 +44,7 @@ DEVICES = Rule(
 PATHS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "compile": switch(),
+    "checkpoint.every_minutes": positive(),
     "data.split.val": number(0, below=1),
     "data.split.test": number(0, below=1),
     "data.split.seed": whole(0),

@@ -1,10 +1,12 @@
-"""``mmbert-train``: one run, or with ``-m`` a sweep of them."""
+"""``mmbert-train``: one run, with ``-m`` a sweep of them, with ``resume=FOLDER`` the rest of one."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from mmbert.cli.app import run_app
+from mmbert.cli import resume
+from mmbert.cli.app import run_app, run_plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,6 +25,9 @@ def train(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point of the console script."""
+    if resume.asked_for(sys.argv[1:]):
+        run_plain(resume.resume, "mmbert-train")
+        return
     run_app(train, config_name="train")
 
 

@@ -26,6 +26,10 @@ class InputError(MmbertError):
     """A module was called with tensors or values that break its contract."""
 
 
+class TrainingError(MmbertError):
+    """Training cannot go on; the message says where it stopped and what to try."""
+
+
 class WeightsError(MmbertError):
     """Pretrained weights cannot be had; the message names what can be used instead."""
 

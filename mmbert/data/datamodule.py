@@ -18,7 +18,7 @@ from mmbert.data.collate import Collate
 from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
 from mmbert.data.fingerprint import splits_fingerprint
 from mmbert.data.labels import LabelCodec
-from mmbert.data.loading import LazyLoader, SeededOrder
+from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
 from mmbert.data.processor import Processor
 from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.table import Table
@@ -180,7 +180,7 @@ class MultimodalData(pl.LightningDataModule):
         return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=SeededOrder(dataset, self.seed) if train else None,
+            sampler=SeededOrder(dataset, self.seed) if train else EvaluationOrder(dataset),
             generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
             num_workers=self.num_workers,
             collate_fn=Collate(self.processors),

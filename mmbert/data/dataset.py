@@ -73,13 +73,15 @@ class SampleDataset(Dataset[Sample]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample at a place in the split.
+        """The sample at a place in the split; a negative one gives it without labels and without a row (-1).
 
         Raises:
             MmbertError: a file or a cell cannot be used; the message names file, row and column.
         """
-        row = int(self.rows[index])
+        row = int(self.rows[index if index >= 0 else -1 - index])
         prepared = {name: self._prepared(name, row) for name in self.processors}
+        if index < 0:
+            return Sample(prepared, {name: codec.encode(None) for name, (_, codec) in self.labels.items()}, -1)
         return Sample(prepared, {name: self._target(name, row) for name in self.labels}, row)
 
     def _prepared(self, name: str, row: int) -> Any:

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, RandomSampler
+import torch.distributed as dist
+from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.types import Batch
 
 
-class SeededOrder(RandomSampler):
-    """All samples once an epoch, shuffled anew for each.
+class SeededOrder(Sampler[int]):
+    """All samples once an epoch, shuffled anew for each; of several processes, each its own share of them.
 
     A run that is resumed in epoch 7 sees epoch 7's order, because Lightning tells samplers the epoch; without anybody
-    to tell, each pass is the next epoch. It is a ``RandomSampler`` so that Lightning puts its own distributed sampler,
-    which shuffles by seed and epoch too, in its place.
+    to tell, each pass is the next epoch. The shares are equal, because every process must step as often as the others:
+    what is left over, fewer samples than processes and others in each epoch, is left out of it.
 
     Args:
         data_source: the samples.
@@ -25,20 +26,60 @@ class SeededOrder(RandomSampler):
     """
 
     def __init__(self, data_source: Sized, seed: int) -> None:
-        super().__init__(data_source)
+        self.data_source = data_source
         self.seed = seed
         self.epoch = 0
+        self.skip = 0
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is this epoch, counted from 0."""
         self.epoch = epoch
 
+    def skip_once(self, samples: int) -> None:
+        """The next pass begins behind so many of this process's samples: they were seen before the interruption."""
+        self.skip = samples
+
+    def __len__(self) -> int:
+        return len(self.data_source) // processes()[1]
+
     def __iter__(self) -> Iterator[int]:
         # both numbers hashed together: seed 0's second epoch must not be seed 1's first
         entropy = np.random.SeedSequence([abs(self.seed), self.epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
+        rank, world = processes()
+        order = torch.randperm(len(self.data_source), generator=generator)[rank::world][: len(self)].tolist()
+        begin, self.skip = self.skip, 0
         self.epoch += 1
-        return iter(torch.randperm(len(self.data_source), generator=generator).tolist())  # type: ignore[arg-type]
+        return iter(order[begin:])
+
+
+class EvaluationOrder(Sampler[int]):
+    """All samples in their order; of several processes, each every so-manyth one.
+
+    Shares are made equally long, for collectives would wait for a missing batch. What fills them up is a sample with a
+    negative index, ``-1 - index``: the data set gives it no labels and no row, so that it counts nowhere.
+
+    Args:
+        data_source: the samples.
+    """
+
+    def __init__(self, data_source: Sized) -> None:
+        self.data_source = data_source
+
+    def __len__(self) -> int:
+        return -(-len(self.data_source) // processes()[1])
+
+    def __iter__(self) -> Iterator[int]:
+        rank, world = processes()
+        own = list(range(rank, len(self.data_source), world))
+        return iter([*own, *[-1] * (len(self) - len(own))])
+
+
+def processes() -> tuple[int, int]:
+    """This process's rank, and how many there are."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 class LazyLoader(DataLoader[Batch]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,28 @@ class HistoryLogger(CSVLogger):
         super().log_metrics(dict(metrics), step)
         if any(not key.startswith("train/") for key in metrics):
             self.save()
+
+    def mark(self) -> int:
+        """Writes everything down and counts the rows there are, for ``rewind``."""
+        self.save()
+        path = Path(self.save_dir) / HISTORY_FILE
+        if not path.is_file():
+            return 0
+        with path.open(newline="", encoding="utf-8") as file:
+            return max(0, sum(1 for _ in csv.reader(file)) - 1)
+
+    @rank_zero_only
+    def rewind(self, rows: int) -> None:
+        """Forgets what was written behind so many rows: a resumed run writes it again."""
+        path = Path(self.save_dir) / HISTORY_FILE
+        if not path.is_file():
+            return
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = list(islice(csv.reader(file), rows + 1))
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(kept)
+        temporary.replace(path)
 
     def end(self, failed: bool, error: BaseException | None = None) -> None:
         """Writes what is left and forgets the file."""

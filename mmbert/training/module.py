@@ -6,15 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 
+from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.tasks.base import Task
+from mmbert.training.means import EpochMeans
 from mmbert.training.predictions import PredictionTable
 
 #: model, balance and the number of optimiser steps -> what ``configure_optimizers`` returns
 OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
+
+#: How the names of a fusion's own losses begin.
+AUXILIARY = "fusion/"
 
 
 class StageMetrics(nn.Module):
@@ -71,6 +77,7 @@ class FusionModule(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.penalty = penalty
         self.stages = nn.ModuleDict({"val": StageMetrics(self.tasks)})
+        self.means = {"train": EpochMeans(), "val": EpochMeans()}
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
 
@@ -87,16 +94,51 @@ class FusionModule(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Scalar loss of one batch: the tasks' balanced, plus auxiliary losses and the penalty."""
         output = self(batch)
-        total = self._losses("train", batch, output, on_step=True)
+        losses, counts = self._losses("train", batch, output)
+        total, weights = self.balance(losses, counts)
+        for value in output.fused.auxiliary_losses.values():
+            total = total + value
+        for key, value in weights.items():
+            self.means["train"].add(key, value, len(batch))
+        self.log("train/loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
+        loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
+        if connector.should_update_logs and not loop._should_accumulate():
+            self._write({"train/loss": total})
         if self.penalty is not None:
             total = total + self.penalty(self.model)
+        self._refuse_nan(total, losses, batch)
         return total
+
+    def _refuse_nan(self, total: Tensor, losses: Mapping[str, Tensor], batch: Batch) -> None:
+        """Stops before a step that would spoil every weight. Infinity may pass: loss scaling skips such a step."""
+        if not bool(total.isnan()):
+            return
+        guilty = [name for name, loss in losses.items() if bool(loss.isnan())] or ["the balance, fusion or penalty"]
+        rows = ", ".join(str(row + 1) for row in batch.rows.tolist())
+        raise TrainingError(
+            f"The loss is not a number at step {self.global_step} of epoch {self.current_epoch + 1} "
+            f"({', '.join(guilty)}); the batch's rows are {rows}. The checkpoints from before are kept. Try a lower "
+            "optimizer.lr, trainer.gradient_clip_val=0.5 or trainer.precision=32-true, and look at the rows' values."
+        )
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the epoch's means, ``train/TASK/loss``."""
+        means = {f"train/{key}": value for key, value in self.means["train"].compute().items()}
+        self.log_dict(means, logger=False)
+        self._write(means)
+
+    def _write(self, values: Mapping[str, Tensor]) -> None:
+        """Hands numbers to the loggers now.
+
+        Lightning would do so behind all hooks, and a checkpoint made in a hook would lack what had been measured.
+        """
+        step = self.trainer.fit_loop.epoch_loop._batches_that_stepped
+        for logger in self.loggers:
+            logger.log_metrics({name: float(v) for name, v in values.items()} | {"epoch": self.current_epoch}, step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the validation metrics."""
-        output = self(batch)
-        self._losses("val", batch, output)
-        self._stage("val").update(self.tasks, output.outputs, batch.targets)
+        self._judge("val", batch)
 
     def on_validation_epoch_end(self) -> None:
         """Logs ``val/TASK/METRIC``."""
@@ -106,16 +148,18 @@ class FusionModule(pl.LightningModule):
         """Names the split that the next ``trainer.test`` measures; returns the table its predictions go to."""
         self.test_split = split
         self.stages[split] = StageMetrics(self.tasks).to(self.device)
+        self.means[split] = EpochMeans()
         self.predictions = PredictionTable()
         return self.predictions
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the test metrics and to the table of predictions."""
-        output = self(batch)
-        self._losses(self.test_split, batch, output)
-        self._stage(self.test_split).update(self.tasks, output.outputs, batch.targets)
+        output = self._judge(self.test_split, batch)
         if self.predictions is not None:
-            self.predictions.add(batch.rows, self.tasks, output.outputs, batch.targets)
+            real = batch.rows >= 0  # the others fill up a process's share: see EvaluationOrder
+            outputs = {name: values[real] for name, values in output.outputs.items()}
+            targets = {name: values[real] for name, values in batch.targets.items()}
+            self.predictions.add(batch.rows[real], self.tasks, outputs, targets)
 
     def on_test_epoch_end(self) -> None:
         """Logs ``SPLIT/TASK/METRIC``."""
@@ -130,33 +174,38 @@ class FusionModule(pl.LightningModule):
         assert isinstance(stage, StageMetrics)
         return stage
 
+    def _judge(self, split: str, batch: Batch) -> ModelOutput:
+        output = self(batch)
+        self._losses(split, batch, output)
+        self._stage(split).update(self.tasks, output.outputs, batch.targets)
+        return output
+
     def _finish(self, split: str) -> None:
-        stage = self._stage(split)
-        self.log_dict({f"{split}/{key}": value for key, value in stage.compute().items()}, prog_bar=False)
+        """Logs a split's metrics and losses; the total is the balance of the tasks' means, however it was batched."""
+        stage, means = self._stage(split), self.means[split].compute()
+        losses = {name: means[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in means}
+        counts = {name: int(name in losses) for name in self.tasks}
+        total, _ = self.balance(
+            {name: losses.get(name, torch.zeros((), device=self.device)) for name in counts}, counts
+        )
+        for name, value in means.items():
+            if name.startswith(AUXILIARY):
+                total = total + value
+        values = {**stage.compute(), **means, "loss": total.detach()}
+        self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
         stage.reset()
 
-    def _losses(self, split: str, batch: Batch, output: ModelOutput, on_step: bool = False) -> Tensor:
-        """Balanced sum of the tasks' losses, logged; a task's mean counts each labelled sample once."""
-        losses, counts = {}, {}
+    def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """Each task's loss and how many samples are labelled for it; both go into the split's means."""
+        losses, counts, means = {}, {}, self.means[split]
         for name, task in self.tasks.items():
             losses[name] = task.loss(output.outputs[name], batch.targets[name])
             counts[name] = int(task.labelled(batch.targets[name]).sum())
-        total, weights = self.balance(losses, counts)
+            means.add(f"{name}/loss", losses[name], counts[name])
+        real = int((batch.rows >= 0).sum())
         for name, value in output.fused.auxiliary_losses.items():
-            total = total + value
-            self.log(f"{split}/fusion/{name}", value, on_step=False, on_epoch=True, batch_size=len(batch))
-        for name, value in losses.items():
-            if counts[name]:
-                self.log(f"{split}/{name}/loss", value.detach(), on_step=False, on_epoch=True, batch_size=counts[name])
-        if on_step:
-            for key, value in weights.items():
-                self.log(f"{split}/{key}", value, on_step=False, on_epoch=True, batch_size=len(batch))
-            self.log(
-                f"{split}/loss", total.detach(), on_step=True, on_epoch=False, prog_bar=True, batch_size=len(batch)
-            )
-        else:
-            self.log(f"{split}/loss", total.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
-        return total
+            means.add(f"{AUXILIARY}{name}", value, real)
+        return losses, counts
 
 
 def trainable(module: nn.Module) -> int:

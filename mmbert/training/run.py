@@ -21,14 +21,16 @@ from mmbert.training.devices import check_devices
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results, write_results
+from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, last_checkpoint
 
 
-def run(cfg: DictConfig, run_dir: Path) -> float:
+def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
     """Trains what the config describes and leaves everything in ``run_dir``.
 
     Args:
         cfg: the composed config of ``mmbert-train``.
         run_dir: an existing folder, Hydra's output folder of this job.
+        resume: go on from the last checkpoint in ``run_dir``, if there is one.
 
     Returns:
         The monitored validation metric of the chosen checkpoint, for sweepers.
@@ -42,7 +44,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float:
     try:
         with record.PeakMemory() as memory:
             check_devices(cfg.trainer)
-            results = train_and_measure(cfg, run_dir, memory, started)
+            results = train_and_measure(cfg, run_dir, memory, started, last_checkpoint(run_dir) if resume else None)
     except BaseException as error:
         record.write_error(run_dir, error)
         raise
@@ -58,6 +60,8 @@ def quiet() -> None:
         ".*Found .* module.s. in eval mode at the start of training.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        ".*your dataloader is not resumable.*",  # its order follows from seed and epoch, and seen samples are skipped
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # summed over processes by ourselves
         ".*Trying to infer the `batch_size`.*",
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*Starting from v1.9.0, `tensorboardX` has been removed.*",
@@ -65,7 +69,9 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", pattern)
 
 
-def train_and_measure(cfg: DictConfig, run_dir: Path, memory: record.PeakMemory, started: float) -> Results:
+def train_and_measure(
+    cfg: DictConfig, run_dir: Path, memory: record.PeakMemory, started: float, last: Path | None = None
+) -> Results:
     """Builds, trains, measures and writes; the trackers are told how it ended, whatever happens."""
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     # deterministic algorithms stay; filling memory that nobody reads before it is written only costs time
@@ -77,7 +83,7 @@ def train_and_measure(cfg: DictConfig, run_dir: Path, memory: record.PeakMemory,
     try:
         parts = build(cfg)
         console.announce(parts.model, run_dir)
-        results = fit_and_test(cfg, parts, loggers, run_dir)
+        results = fit_and_test(cfg, parts, loggers, run_dir, last)
         results.facts |= {
             "seed": cfg.seed,
             **parts.data.facts(),
@@ -94,8 +100,13 @@ def train_and_measure(cfg: DictConfig, run_dir: Path, memory: record.PeakMemory,
     return results
 
 
-def fit_and_test(cfg: DictConfig, parts: Parts, loggers: list[Logger], run_dir: Path) -> Results:
-    """Trains, goes back to the best checkpoint, and measures validation and every test split once with it."""
+def fit_and_test(
+    cfg: DictConfig, parts: Parts, loggers: list[Logger], run_dir: Path, last: Path | None = None
+) -> Results:
+    """Trains, goes back to the best checkpoint, and measures validation and every test split once with it.
+
+    With ``last``, a checkpoint, training goes on from there.
+    """
     optimizer, schedule = make(cfg.optimizer), make(cfg.scheduler)
 
     def optimize(model: nn.Module, balance: nn.Module, steps: int) -> dict[str, Any]:
@@ -106,17 +117,18 @@ def fit_and_test(cfg: DictConfig, parts: Parts, loggers: list[Logger], run_dir: 
     if cfg.compile:
         module.model.compile()
     callbacks = make_callbacks(cfg, parts.monitor, run_dir / "checkpoints")
-    saves = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
         cfg.trainer,
         logger=loggers,
         callbacks=callbacks,
         default_root_dir=str(run_dir),
         enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
-        **({} if saves else {"enable_checkpointing": False}),
+        plugins=plugins,
     )
     began = time.monotonic()
-    trainer.fit(module, train_dataloaders=parts.data.train_dataloader(), val_dataloaders=parts.data.val_dataloader())
+    train, val = parts.data.train_dataloader(), parts.data.val_dataloader()
+    trainer.fit(module, train, val, ckpt_path=last, weights_only=True if last else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
     checkpoint = restore_best(trainer, module, parts.monitor, run_dir)
@@ -145,7 +157,18 @@ def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path) -> list
         callbacks.append(make(part, **told))
     if cfg.trainer.enable_progress_bar:
         callbacks.append(console.progress_display())
+    if cfg.trainer.enable_checkpointing is not False:
+        callbacks.append(LastCheckpoint(checkpoints, cfg.checkpoint.every_minutes))  # behind all whose state it keeps
     return callbacks
+
+
+def make_plugins(cfg: DictConfig) -> list[Any]:
+    """The configured plugins of the trainer, as a list."""
+    plugins = cfg.trainer.plugins
+    if plugins is None:
+        return []
+    made = make(OmegaConf.create({"_target_": "builtins.dict", "all": plugins}))["all"]
+    return list(made) if isinstance(made, list) else [made]
 
 
 def restore_best(trainer: pl.Trainer, module: FusionModule, monitor: Monitor, run_dir: Path) -> dict[str, Any]:

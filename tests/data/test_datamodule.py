@@ -10,14 +10,14 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.data import _set_sampler_epoch
 from omegaconf import OmegaConf
-from pytorch_lightning.utilities.data import _update_dataloader
 from torch import nn, tensor
-from torch.utils.data import RandomSampler, SequentialSampler
 
 from mmbert.core.errors import ConfigError, DataError, InputError
+from mmbert.core.types import UNLABELLED
+from mmbert.data import loading
 from mmbert.data.datamodule import MultimodalData, default_workers
 from mmbert.data.labels import ClassLabels
-from mmbert.data.loading import LazyLoader, SeededOrder
+from mmbert.data.loading import SeededOrder
 
 
 class Letters:
@@ -40,6 +40,7 @@ class Pictures(Letters):
 
 
 SIZES = {"train": 20, "val": 7, "test": 5, "extra": 3}
+SPLIT_ROWS = {"train": list(range(20)), "val": list(range(20, 27))}
 
 
 @pytest.fixture
@@ -174,14 +175,33 @@ def test_a_run_that_is_resumed_sees_the_order_of_the_run_that_was_not_interrupte
     assert fit(3, tmp_path / "last.ckpt") == whole[10:]
 
 
-def test_lightning_may_replace_the_samplers_for_several_processes(path):
-    data = make(path)
-    assert isinstance(data.train_dataloader().sampler, RandomSampler)
-    assert isinstance(data.val_dataloader().sampler, SequentialSampler)
+@pytest.mark.parametrize("world", [2, 3])
+def test_several_processes_share_the_samples_out(path, world, monkeypatch):
+    def shares(split):
+        for rank in range(world):
+            monkeypatch.setattr(loading, "processes", lambda rank=rank: (rank, world))
+            yield orders(make(path, seed=5).loader(split))[0]
 
-    replaced = _update_dataloader(make(path, num_workers=1).train_dataloader(), SequentialSampler(range(20)))
-    assert isinstance(replaced, LazyLoader)
-    assert orders(replaced) == [list(range(20))]
+    trained = list(shares("train"))
+    assert {len(share) for share in trained} == {20 // world}, "every process steps as often as the others"
+    assert len({row for share in trained for row in share}) == 20 // world * world, "no sample comes twice"
+    judged = list(shares("val"))
+    assert len({len(share) for share in judged}) == 1, "collectives would wait for a missing batch"
+    assert sorted(row for share in judged for row in share if row >= 0) == SPLIT_ROWS["val"]
+
+
+def test_what_fills_a_share_up_counts_nowhere(path, monkeypatch):
+    monkeypatch.setattr(loading, "processes", lambda: (1, 2))
+    (*_, last) = make(path).loader("val")  # 7 rows: the second process has one too few
+    assert last.rows.tolist()[-1] == -1
+    assert last.targets["letter"].tolist()[-1] == UNLABELLED
+
+
+def test_a_pass_can_begin_behind_what_was_seen_already(path):
+    whole = orders(make(path, seed=4).train_dataloader(), 2)
+    loader = make(path, seed=4).train_dataloader()
+    loader.sampler.skip_once(8)
+    assert orders(loader, 2) == [whole[0][8:], whole[1]]
 
 
 def test_a_loader_that_failed_does_not_make_anybody_wait(path):

@@ -50,7 +50,9 @@ def test_classes_keep_their_shares(people):
 
 def test_the_seed_alone_decides(people):
     def rows(split_seed, **options):
-        return splits_fingerprint(MultimodalData(people, split={"val": 0.1, "test": 0.2, "seed": split_seed}, **options).rows)
+        return splits_fingerprint(
+            MultimodalData(people, split={"val": 0.1, "test": 0.2, "seed": split_seed}, **options).rows
+        )
 
     assert rows(0) == rows(0, seed=7, batch_size=3)
     assert len({rows(seed) for seed in range(5)}) == 5

@@ -1,0 +1,50 @@
+"""``mmbert-train resume=FOLDER``: an interrupted run goes on, with its own config, in its own folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mmbert.core.errors import ConfigError, nearest
+
+WORD = "resume="
+
+
+def asked_for(words: list[str]) -> bool:
+    """Whether a command line asks to resume."""
+    return any(word.startswith(WORD) for word in words)
+
+
+def resume(words: list[str]) -> None:
+    """Goes on with the run in the folder that ``resume=FOLDER`` names; a finished one is left as it is.
+
+    Raises:
+        ConfigError: there is no run, or something else is asked for as well.
+    """
+    others = [word for word in words if not word.startswith(WORD)]
+    if others:
+        raise ConfigError(
+            f"resume=FOLDER goes on with the run's own config, so that it ends as if it had not stopped: leave out "
+            f"'{others[0]}'. For other options start a new run."
+        )
+    folder = Path(next(word for word in words if word.startswith(WORD)).removeprefix(WORD))
+    config = folder / "config.yaml"
+    if not config.is_file():
+        runs = [str(path.parent) for path in folder.parent.glob("*/config.yaml")] if folder.parent.is_dir() else []
+        raise ConfigError(
+            f"resume={folder}: there is no config.yaml, so this is no run's folder. {nearest(str(folder), runs)}"
+        )
+    if (folder / "metrics.json").is_file():
+        print(f"{folder} has finished: its numbers are in metrics.json", file=sys.stderr)
+        return
+
+    from omegaconf import OmegaConf
+
+    from mmbert.cli.check import check_config
+
+    cfg = OmegaConf.load(config)
+    check_config(cfg)  # type: ignore[arg-type]
+
+    from mmbert.training.run import run
+
+    run(cfg, folder, resume=True)  # type: ignore[arg-type]

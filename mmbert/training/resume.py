@@ -1,0 +1,178 @@
+"""Going on after an interruption: the state of a run on disk, and a run that starts from it.
+
+``checkpoints/last.ckpt`` is written every so many minutes in mid-epoch and at the end of every epoch. Beside what
+Lightning keeps (weights, optimiser, schedule, callbacks, progress) it holds what the next step depends on: the random
+states of every process and the sums of the epoch's means. The data need no state: an epoch's order follows from the
+seed and the epoch, and the samples that were seen are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from mmbert.core.errors import ConfigError
+from mmbert.data.loading import SeededOrder, processes
+from mmbert.training.history import HistoryLogger
+from mmbert.training.module import FusionModule
+
+LAST = "last.ckpt"
+STATE = "mmbert"
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps ``last.ckpt`` up to date, and puts back what it holds of this process.
+
+    Args:
+        folder: where it is written.
+        every_minutes: how much work a kill may cost; None = what was done since the epoch began.
+    """
+
+    def __init__(self, folder: Path, every_minutes: float | None = 10.0) -> None:
+        self.path = folder / LAST
+        self.every_seconds = None if every_minutes is None else 60 * every_minutes
+        self._saved = time.monotonic()
+        self._held: dict[str, Any] | None = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
+        """Saves when it is time, between two steps of the optimiser, but not behind the last batch of an epoch.
+
+        There the validation comes next, and the epoch's end is saved anyhow.
+        """
+        loop = trainer.fit_loop.epoch_loop
+        if self.every_seconds is None or loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return
+        due = time.monotonic() - self._saved >= self.every_seconds
+        if trainer.strategy.broadcast(due):  # all processes save together, when the first one's clock says so
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Saves behind the validation and the choice of the best checkpoint."""
+        self.save(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, error: BaseException) -> None:
+        """Saves when the run was asked to end (SIGTERM), as SLURM does before it takes the machine away."""
+        if isinstance(error, SIGTERMException) and not trainer.fit_loop.epoch_loop._should_accumulate():
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Writes the file; every process must call it."""
+        self._saved = time.monotonic()
+        trainer.save_checkpoint(self.path)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds every process's random states and means to a checkpoint."""
+        assert isinstance(module, FusionModule)
+        means = module.means["train"].state_dict()
+        rows = [logger.mark() for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
+        checkpoint[STATE] = gathered({"random": random_state(), "means": means, "history_rows": rows})
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Takes this process's part of a checkpoint, until training starts.
+
+        Raises:
+            ConfigError: the checkpoint is of a run with another number of processes.
+        """
+        rank, world = processes()
+        parts = checkpoint[STATE]
+        if len(parts) != world:
+            raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
+        self._held = parts[rank]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Puts the states back, as the last thing before the first batch."""
+        if self._held is None:
+            return
+        assert isinstance(module, FusionModule)
+        module.means["train"].load_state_dict(
+            {name: pair.to(module.device) for name, pair in self._held["means"].items()}
+        )
+        logs = [logger for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
+        for logger, rows in zip(logs, self._held["history_rows"], strict=False):
+            logger.rewind(rows)
+        seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        loader: Any = trainer.train_dataloader
+        if trainer.fit_loop.restarting and 0 < seen < trainer.num_training_batches:
+            assert isinstance(loader.sampler, SeededOrder)
+            loader.sampler.skip_once(seen * loader.batch_size)
+        stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+        if any(callback.stopped_epoch for callback in stops):
+            trainer.should_stop = True
+        set_random_state(self._held["random"])
+        self._held = None
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoint files that are whole or not there: written under another name, flushed to the disk, then renamed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Writes a checkpoint."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every process's state, by rank; every process must call it."""
+    world = processes()[1]
+    if world == 1:
+        return [state]
+    parts: list[Any] = [None] * world
+    dist.all_gather_object(parts, state)
+    return parts
+
+
+def random_state() -> dict[str, Any]:
+    """Where torch's, NumPy's and Python's random numbers stand in this process, as plain tensors and lists."""
+    kind, keys, place, has_gauss, gauss = np.random.get_state()
+    version, numbers, following = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, np.int64)), int(place), int(has_gauss), float(gauss)],
+        "python": [version, list(numbers), following],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Puts back what ``random_state`` gave."""
+    torch.set_rng_state(as_bytes(state["torch"]))
+    kind, keys, place, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), place, has_gauss, gauss))
+    version, numbers, following = state["python"]
+    random.setstate((version, tuple(numbers), following))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([as_bytes(part) for part in state["cuda"]])
+
+
+def as_bytes(state: Tensor) -> Tensor:
+    """A random state on the CPU, where torch wants it."""
+    return state.cpu().to(torch.uint8)
+
+
+def last_checkpoint(run_dir: Path) -> Path | None:
+    """The state a run can go on from; None if it was interrupted before the first."""
+    path = run_dir / "checkpoints" / LAST
+    return path if path.is_file() else None
