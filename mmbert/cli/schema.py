@@ -81,6 +81,9 @@ CLASSES: dict[str, dict[str, Rule]] = {
     "mmbert.encoders.": {
         "pooling": one_of("mean", "cls", "pooler"),
         "max_tokens": whole(1),
+        "trainable_last_n": whole(1),
+        "layer_decay": positive(),
+        "gradient_checkpointing": switch(),
         "max_seconds": positive(),
         "image_size": either(whole(1), many(whole(1), length=2)),
         "channels": many(whole(1)),

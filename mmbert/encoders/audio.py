@@ -11,25 +11,27 @@ positional convolution. An unpadded sound gets torchaudio's own numbers. Layers 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
 from mmbert.encoders.audio_processor import AudioProcessor
-from mmbert.encoders.base import Encoder
+from mmbert.encoders.tuning import LayeredEncoder, stack
 from mmbert.encoders.weights import OFFLINE_CHOICES, load_weights, reachable, read_weights
 
 SERVER = "https://download.pytorch.org"
 
 
-class SpeechEncoder(Encoder):
+class SpeechEncoder(LayeredEncoder):
     """A model of ``torchaudio.pipelines`` over raw waveforms: one token every 20 ms.
 
     Args:
@@ -39,6 +41,7 @@ class SpeechEncoder(Encoder):
         frozen: no gradients, always in evaluation mode.
         frozen_features: keep the convolutions at the bottom as they are, as is usual in fine-tuning.
         lr_scale: factor on the learning rate.
+        trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
         checkpoint: a local file with the bundle's weights instead of a download.
         options: overrides of the bundle's architecture, such as ``{"encoder_dropout": 0.0}``.
 
@@ -50,6 +53,7 @@ class SpeechEncoder(Encoder):
     kind: ClassVar[Kind] = "audio"
     network: Any
     processor: AudioProcessor
+    checkpointed: bool = False
 
     def __init__(
         self,
@@ -61,6 +65,10 @@ class SpeechEncoder(Encoder):
         lr_scale: float = 1.0,
         checkpoint: str | None = None,
         options: dict[str, Any] | None = None,
+        trainable_last_n: int | None = None,
+        layer_decay: float = 1.0,
+        gradient_checkpointing: bool = False,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
         bundle = find_bundle(name)
@@ -77,7 +85,7 @@ class SpeechEncoder(Encoder):
         self.out_dim = int(self.network.encoder.transformer.pos_conv_embed.embed_dim)
         reach = receptive_field(self.network.feature_extractor)
         self.processor = AudioProcessor(int(bundle.sample_rate), max_seconds, min_samples=reach)
-        self.freeze()
+        self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
@@ -127,8 +135,21 @@ class SpeechEncoder(Encoder):
             masks = {"attention_mask": keys[:, None, None, :].expand(size)}
         bias = None
         for layer in transformer.layers:
-            x, bias = layer(x, position_bias=bias, **masks)
+            if self.checkpointed and self.training:
+                x, bias = checkpoint(partial(layer, **masks), x, position_bias=bias, use_reentrant=False)
+            else:
+                x, bias = layer(x, position_bias=bias, **masks)
         return x if transformer.layer_norm_first else transformer.layer_norm(x)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Convolutions and projection, then each transformer layer."""
+        transformer = self.network.encoder.transformer
+        behind = [] if transformer.layer_norm_first else [transformer.layer_norm]
+        return stack(self.network, list(transformer.layers), behind)
+
+    def checkpoint_gradients(self) -> None:
+        """The transformer's layers are computed again."""
+        self.checkpointed = True
 
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:

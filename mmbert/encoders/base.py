@@ -42,11 +42,31 @@ class Encoder(Recorded, nn.Module):
         """``encode`` with what all encoders share: no graph when frozen, zeros where nothing is real."""
         if self.frozen:
             with torch.no_grad():
-                encoded = self.encode(inputs)
+                encoded = self._encode_present(inputs)
         else:
-            encoded = self.encode(inputs)
+            encoded = self._encode_present(inputs)
         tokens = blank(encoded.tokens, encoded.mask)
         return Encoded(tokens, encoded.mask, blank(encoded.pooled, encoded.present))
+
+    def _encode_present(self, inputs: Inputs) -> Encoded:
+        """The network runs over the samples that have the modality, and over one blank where none has."""
+        present = inputs["mask"].any(1)
+        if torch.compiler.is_exporting() or bool(present.all()):
+            return self.encode(inputs)
+        rows = present.nonzero().squeeze(1)
+        if not len(rows):  # one keeps the graph whole, which distributed training needs
+            rows = rows.new_zeros(1)
+        some = self.encode({name: tensor[rows] for name, tensor in inputs.items()})
+        size = len(present)
+        tokens, mask, pooled = (
+            part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part)
+            for part in (some.tokens, some.mask, some.pooled)
+        )
+        return Encoded(tokens, mask, pooled)
+
+    def lr_factors(self) -> dict[nn.Parameter, float]:
+        """The factor on the learning rate of each parameter that is slowed down, beside ``lr_scale``; none here."""
+        return {}
 
     def freeze(self) -> None:
         """Called by a subclass at the end of ``__init__``: applies ``frozen`` to the parameters."""

@@ -11,13 +11,13 @@ from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
-from mmbert.encoders.base import Encoder
 from mmbert.encoders.image_networks import small_network
 from mmbert.encoders.image_processor import Fit, ImageProcessor
+from mmbert.encoders.tuning import LayeredEncoder
 from mmbert.encoders.weights import OFFLINE_CHOICES, hub, load_weights, read_weights, wheel_folder
 
 
-class ImageEncoder(Encoder):
+class ImageEncoder(LayeredEncoder):
     """A timm network: one token a grid position, after class and register tokens where the network has some.
 
     The pooled vector is the network's own (``forward_head(pre_logits=True)``) if that is as wide as its tokens. Some
@@ -31,6 +31,7 @@ class ImageEncoder(Encoder):
         fit: ``crop``, ``stretch`` or ``pad``: how a picture of another shape gets this size (see ``ImageProcessor``).
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
+        trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
         checkpoint: a local file with weights for this architecture (.safetensors or .pth), instead of a download.
         options: further options of the network, such as ``{"drop_path_rate": 0.1}``.
 
@@ -53,6 +54,10 @@ class ImageEncoder(Encoder):
         lr_scale: float = 1.0,
         checkpoint: str | None = None,
         options: dict[str, Any] | None = None,
+        trainable_last_n: int | None = None,
+        layer_decay: float = 1.0,
+        gradient_checkpointing: bool = False,
+        lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
         size = as_size(image_size)
@@ -70,7 +75,7 @@ class ImageEncoder(Encoder):
         self.out_dim = int(self.network.num_features)
         self._own_pooling = self._examine(name)
         self.network.to(memory_format=torch.channels_last)  # the same numbers; convolutions are up to twice as fast
-        self.freeze()
+        self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def _examine(self, name: str) -> bool:
         """Tries the network on one blank picture: widths, and parameters that no output depends on.
@@ -112,8 +117,10 @@ class ImageEncoder(Encoder):
         """pixels (B, 3, height, width), mask (B, 1) -> tokens (B, L, D), mask (B, L)."""
         present = inputs["mask"].any(1)
         pixels = blank(inputs["pixels"], present).contiguous(memory_format=torch.channels_last)
-        if self.training and not bool(present.all()):
-            tokens, pooled = self._encode_present(pixels, present)
+        if self.training and not bool(present.any()):
+            self.network.eval()  # a blank is nothing to take batch statistics of
+            tokens, pooled = self._encode_all(pixels)
+            self.train()
         else:
             tokens, pooled = self._encode_all(pixels)
         return Encoded(tokens, present.unsqueeze(1).expand(tokens.shape[:2]), pooled)
@@ -125,18 +132,24 @@ class ImageEncoder(Encoder):
         pooled = self.network.forward_head(features, pre_logits=True) if self._own_pooling else tokens.mean(1)
         return tokens, pooled
 
-    def _encode_present(self, pixels: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``_encode_all`` in training: a blank in place of a missing picture would enter the batch statistics."""
-        if not bool(present.any()):
-            self.network.eval()  # nothing to take statistics of; the blanks only keep the graph whole, which DDP needs
-            tokens, pooled = self._encode_all(pixels)
-            self.network.train()
-            return tokens, pooled
-        some_tokens, some_pooled = self._encode_all(pixels[present])
-        tokens = some_tokens.new_zeros(len(present), *some_tokens.shape[1:])
-        pooled = some_pooled.new_zeros(len(present), some_pooled.shape[1])
-        rows = present.nonzero().squeeze(1)
-        return tokens.index_copy(0, rows, some_tokens), pooled.index_copy(0, rows, some_pooled)
+    def layers(self) -> list[list[nn.Parameter]]:
+        """As timm numbers them: the stem, then each block."""
+        from timm.models import group_parameters
+
+        if not hasattr(self.network, "group_matcher"):
+            raise ConfigError(f"{type(self.network).__name__} does not say what its layers are.")
+        numbers = group_parameters(self.network, self.network.group_matcher(coarse=False), reverse=True)
+        named = dict(self.network.named_parameters())
+        layers: dict[int, list[nn.Parameter]] = {}
+        for name, number in numbers.items():
+            layers.setdefault(number, []).append(named[name])
+        return [layers[number] for number in sorted(layers)]
+
+    def checkpoint_gradients(self) -> None:
+        """As timm does it."""
+        if not hasattr(self.network, "set_grad_checkpointing"):
+            super().checkpoint_gradients()
+        self.network.set_grad_checkpointing(True)
 
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from mmbert.core.errors import ConfigError, InputError, WeightsError, nearest
 from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
-from mmbert.encoders.base import Encoder
 from mmbert.encoders.memory import Memory
+from mmbert.encoders.tuning import LayeredEncoder, stack
 from mmbert.encoders.weights import OFFLINE_CHOICES, hub, wheel_folder
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class TextProcessor:
         return inputs
 
 
-class TextEncoder(Encoder):
+class TextEncoder(LayeredEncoder):
     """A BERT-family model of transformers: one token a word piece.
 
     Args:
@@ -84,6 +84,7 @@ class TextEncoder(Encoder):
         max_tokens: longer texts are cut, special tokens included.
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
+        trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
         config: overrides of the model's own configuration, such as ``{"num_hidden_layers": 4}``.
         remember_mib: a frozen network keeps so much of what it has computed in this process, in MiB, and looks up
             texts that come again; 0 = nothing.
@@ -108,6 +109,10 @@ class TextEncoder(Encoder):
         lr_scale: float = 1.0,
         config: dict[str, Any] | None = None,
         remember_mib: float = 256,
+        trainable_last_n: int | None = None,
+        layer_decay: float = 1.0,
+        gradient_checkpointing: bool = False,
+        lora: dict[str, Any] | None = None,
         assets: str | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
@@ -128,7 +133,7 @@ class TextEncoder(Encoder):
         self.remember_mib = remember_mib
         self.memory = Memory(remember_mib) if frozen and remember_mib else None
         self.register_load_state_dict_pre_hook(forget)
-        self.freeze()
+        self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def _set_pooler(self, name: str) -> None:
         """A pooler that nobody reads would hold parameters without gradients, at which DDP takes offence."""
@@ -168,6 +173,23 @@ class TextEncoder(Encoder):
         else:
             pooled = output.pooler_output
         return Encoded(tokens, mask, pooled)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Embeddings, then each transformer layer."""
+        count = int(self.network.config.num_hidden_layers)
+        lists = [m for m in self.network.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+        if not lists:
+            raise ConfigError(f"The layers of {type(self.network).__name__} were not found; leave its options alone.")
+        inside = set(lists[0].modules())
+        places = [*self.network.children()]
+        holder = next(i for i, child in enumerate(places) if inside & set(child.modules()))
+        return stack(self.network, list(lists[0]), places[holder + 1 :])
+
+    def checkpoint_gradients(self) -> None:
+        """As transformers does it."""
+        if not self.network.supports_gradient_checkpointing:
+            raise ConfigError(f"{type(self.network).__name__} has no gradient checkpointing.")
+        self.network.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
     def save_assets(self, folder: Path) -> None:
         """Writes the model's config.json and the tokenizer's files."""

@@ -103,7 +103,7 @@ class FusionModule(pl.LightningModule):
         self.log("train/loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
         loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
         if connector.should_update_logs and not loop._should_accumulate():
-            self._write({"train/loss": total})
+            self._write({"train/loss": total.detach()})
         if self.penalty is not None:
             total = total + self.penalty(self.model)
         self._refuse_nan(total, losses, batch)

@@ -17,6 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from mmbert.core.errors import ConfigError
+from mmbert.encoders.base import Encoder
 
 
 class Schedule(Protocol):
@@ -108,8 +109,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Every trainable parameter in exactly one group, named ``part/decay`` or ``part/no_decay``.
 
-    The parts are ``encoders.NAME``, ``model`` (fusion, tasks and whatever else) and ``balance``. A parameter that
-    parts share belongs to the first that holds it, one that two layers share to the first layer's kind.
+    The parts are ``encoders.NAME``, ``model`` (fusion, tasks and whatever else) and ``balance``; an encoder whose
+    layers learn at rates of their own has a part a rate, ``encoders.NAME*0.25``. A parameter that parts share
+    belongs to the first that holds it, one that two layers share to the first layer's kind.
 
     Raises:
         ConfigError: there is no trainable parameter.
@@ -124,16 +126,18 @@ def parameter_groups(
     seen: set[Tensor] = set()  # tensors hash by identity
     groups: list[dict[str, Any]] = []
     for part, module, scale in parts:
-        split: dict[bool, list[Tensor]] = {True: [], False: []}
+        factors = module.lr_factors() if isinstance(module, Encoder) else {}
+        split: dict[tuple[float, bool], list[Tensor]] = {}
         for parameter, decays in trainable(module):
             if parameter not in seen:
                 seen.add(parameter)
-                split[decays and part != "balance"].append(parameter)
-        for decays, parameters in split.items():
-            if parameters:
-                name = f"{part}/{'decay' if decays else 'no_decay'}"
-                decay = weight_decay if decays else 0.0
-                groups.append({"params": parameters, "name": name, "lr": lr * scale, "weight_decay": decay})
+                key = (factors.get(parameter, 1.0), decays and part != "balance")  # type: ignore[call-overload]
+                split.setdefault(key, []).append(parameter)
+        for (factor, decays), parameters in sorted(split.items(), key=lambda item: (-item[0][0], not item[0][1])):
+            rate = "" if factor == 1 else f"*{factor:.4g}"
+            name = f"{part}{rate}/{'decay' if decays else 'no_decay'}"
+            decay = weight_decay if decays else 0.0
+            groups.append({"params": parameters, "name": name, "lr": lr * scale * factor, "weight_decay": decay})
     if not seen:
         raise ConfigError("Nothing can be trained: every parameter is frozen. Set frozen=false on an encoder.")
     return groups

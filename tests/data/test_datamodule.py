@@ -281,7 +281,7 @@ def test_a_split_without_rows_is_told_with_the_nearest_value(path):
     with pytest.raises(DataError, match=message) as caught:
         make(path, splits={"train": "train", "val": "val", "test": "tset"})
     assert str(caught.value).endswith(
-        "Name another with data.splits.test=VALUE, or do without it: data.splits.test=null."
+        "or draw it from train: data.split.test=0.1, or do without it: data.splits.test=null."
     )
 
 

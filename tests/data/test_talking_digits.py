@@ -246,7 +246,7 @@ def test_what_is_in_the_way_is_named(tmp_path):
         ({"unseen_share": 1.5}, "data.unseen_share=1.5: it must be from 0 to 1"),
         ({"picture": PictureDifficulty(occlusion=-0.1)}, "data.picture.occlusion=-0.1: it must be from 0 to 1"),
         ({"picture": PictureDifficulty(noise=float("nan"))}, "data.picture.noise=nan: it must be at least 0"),
-        ({"sound": SoundDifficulty(snr_low_db=20.0)}, "data.sound.snr_low_db=20.0 lies above data.sound.snr_high_db"),
+        ({"sound": SoundDifficulty(snr_low_db=25.0)}, "data.sound.snr_low_db=25.0 lies above data.sound.snr_high_db"),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(changed, message):
@@ -262,7 +262,7 @@ def test_every_option_has_a_folder_of_its_own():
         {"train": 5999},
         {"test_voices": 19},
         {"repeat_share": 0.3},
-        {"picture": PictureDifficulty(noise=0.1)},
+        {"picture": PictureDifficulty(noise=0.2)},
         {"sound": SoundDifficulty(snr_low_db=-9.0)},
     ):
         names.add(folder_name(Options(**changed)))
@@ -289,8 +289,8 @@ def test_the_datamodule_builds_it_on_first_use_and_reads_it(tmp_path, monkeypatc
         return digits
 
     monkeypatch.setattr(talking_digits, "build", instead)
-    data = TalkingDigits(tmp_path, 4, {"train": 48}, {"noise": 0.1}, {"snr_low_db": -1.0}, batch_size=7)
-    expected = Options(4, 48, picture=PictureDifficulty(noise=0.1), sound=SoundDifficulty(snr_low_db=-1.0))
+    data = TalkingDigits(tmp_path, 4, {"train": 48}, {"noise": 0.2}, {"snr_low_db": -1.0}, batch_size=7)
+    expected = Options(4, 48, picture=PictureDifficulty(noise=0.2), sound=SoundDifficulty(snr_low_db=-1.0))
     assert seen == [(tmp_path / folder_name(expected), expected)]
     assert data.path == digits
     assert data.batch_size == 7

@@ -144,6 +144,14 @@ def test_options_of_training_run(options, compose_tiny, tmp_path):
     assert (facts["checkpoint"]["path"] is None) == ("none" in options[0] or "overfit" in options[0])
 
 
+@pytest.mark.slow
+def test_a_compiled_model_learns_the_same(compose_tiny, tmp_path):
+    for name, options in (("eager", []), ("compiled", ["compile=true"])):
+        run(compose_tiny("trainer.max_epochs=1", "logger=none", "fusion.dropout=0", *options), tmp_path / name)
+    eager, compiled = metrics_of(tmp_path / "eager"), metrics_of(tmp_path / "compiled")
+    assert compiled["test/loss"] == pytest.approx(eager["test/loss"], rel=1e-3)
+
+
 def test_frozen_weights_stay_and_others_move(compose_tiny, tmp_path):
     from safetensors.torch import load_file
 

@@ -1,0 +1,97 @@
+"""What a newcomer's first two commands rest on: ranges and pins that agree, and a set-up that runs once."""
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+
+
+def requirements():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"].values()
+    lines = [*setup["options"]["install_requires"].splitlines(), *"\n".join(extras).splitlines()]
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_what_is_tested_lies_in_the_ranges_that_are_declared():
+    pinned = {canonical(name): version for name, version in pins().items()}
+    for requirement in requirements():
+        assert requirement.specifier.contains(pinned[canonical(requirement.name)]), str(requirement)
+
+
+def test_torch_torchvision_and_torchaudio_are_the_trio_that_works():
+    assert [pins()[name] for name in ("torch", "torchvision", "torchaudio")] == ["2.11.0", "0.26.0", "2.11.0"]
+    (torch,) = [requirement for requirement in requirements() if requirement.name == "torch"]
+    assert not torch.specifier.contains("2.12.0")
+
+
+def test_torchaudio_is_imported_only_where_audio_is_processed():
+    code = "import sys, mmbert.model, mmbert.encoders.text, mmbert.encoders.image, mmbert.training.run; "
+    code += "sys.exit('torchaudio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_readme_says_what_mmbert_is_and_what_it_is_not():
+    first = (ROOT / "README.md").read_text().partition("## ")[0]
+    assert "multimodal fusion" in first
+    assert re.search(r"\*\*not\*\* the multilingual encoder mmBERT \(`jhu-clsp/mmBERT-base`\)", first)
+    assert "`text=mmbert_base`" in first and "not MMBT" in first
+
+
+def test_the_workflow_types_what_people_type():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.findall(r"run: (.*)", workflow) == ["make check", "make test"]
+    assert 'python: ["3.11", "3.12", "3.13"]' in workflow
+    assert "exec make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the set-up's files and an environment that looks finished."""
+    for name in ("Makefile", "setup.cfg", "setup.py", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    os.symlink(sys.executable, tmp_path / ".venv" / "bin" / "python")
+    (tmp_path / ".venv" / ".stamp").write_text(f"{tmp_path}\n")
+    return tmp_path
+
+
+def planned(folder, target):
+    told = subprocess.run(["make", "-n", target], cwd=folder, capture_output=True, text=True, check=True)
+    return told.stdout
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "setup"])
+def test_the_second_call_installs_nothing(checkout, target):
+    assert ".ci/setup" not in planned(checkout, target)
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_a_first_call_a_changed_setup_and_a_moved_folder_install(checkout, target):
+    later = (checkout / ".venv" / ".stamp").stat().st_mtime + 10
+    os.utime(checkout / "setup.cfg", (later, later))
+    assert ".ci/setup" in planned(checkout, target)
+    os.utime(checkout / ".venv" / ".stamp", (later, later))
+    assert ".ci/setup" not in planned(checkout, target)
+    moved = checkout.rename(checkout.with_name(f"{checkout.name}-moved"))
+    assert ".ci/setup" in planned(moved, target)
+    shutil.rmtree(moved / ".venv")
+    assert ".ci/setup" in planned(moved, target)
