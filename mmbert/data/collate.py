@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from mmbert.core.types import Batch
+from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.dataset import Sample, stack_targets
 from mmbert.data.processor import Processor
 
@@ -16,10 +17,12 @@ class Collate:
 
     Args:
         processors: by encoder name.
+        augment: what changes a batch of training samples.
     """
 
-    def __init__(self, processors: Mapping[str, Processor]) -> None:
+    def __init__(self, processors: Mapping[str, Processor], augment: Augmentation | None = None) -> None:
         self.processors = dict(processors)
+        self.augment = augment
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """B samples -> a batch of B."""
@@ -27,4 +30,7 @@ class Collate:
             name: processor.collate([sample.prepared[name] for sample in samples])
             for name, processor in self.processors.items()
         }
+        draws = [sample.draw for sample in samples if sample.draw is not None]
+        if self.augment is not None and len(draws) == len(samples):
+            inputs = {name: self.augment.collated(part, self.processors[name], draws) for name, part in inputs.items()}
         return Batch(inputs, stack_targets(samples), torch.tensor([sample.row for sample in samples]))

@@ -12,13 +12,16 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.core.errors import ConfigError, DataError, InputError, nearest
 from mmbert.core.types import Batch
+from mmbert.data.arrays import as_sequence
+from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.collate import Collate
 from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
 from mmbert.data.fingerprint import splits_fingerprint
 from mmbert.data.labels import LabelCodec
 from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
+from mmbert.data.media import read_raw
 from mmbert.data.processor import Processor
 from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.table import Table
@@ -39,6 +42,7 @@ class MultimodalData(pl.LightningDataModule):
         fold: which of them is test.
         per_class: few-shot: train keeps so many rows of each class of ``label``, drawn with ``split.seed``.
         label: the column of classes for ``per_class`` and ``split.stratify=auto``.
+        augment: random changes to the samples of train, and of no other split.
         batch_size: samples a training step, per device.
         eval_batch_size: samples a batch in validation and test; None = ``batch_size``.
         num_workers: processes that read and prepare samples; None = one fewer than the cores, at most 4.
@@ -67,6 +71,7 @@ class MultimodalData(pl.LightningDataModule):
         fold: int | None = None,
         per_class: int | None = None,
         label: str | None = None,
+        augment: Augmentation | None = None,
     ) -> None:
         super().__init__()
         check_options(batch_size, eval_batch_size, num_workers, per_class)
@@ -79,6 +84,7 @@ class MultimodalData(pl.LightningDataModule):
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
         self.check_files = check_files
         self.seed = seed
+        self.augment = augment
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
@@ -123,6 +129,24 @@ class MultimodalData(pl.LightningDataModule):
         """
         return self.table.column(column, self._rows_of(split))
 
+    def feature_width(self, encoder: str, key: str | None = None) -> int:
+        """How many numbers the first vector in an encoder's column has.
+
+        Args:
+            encoder: its name.
+            key: the array's name in files that hold several.
+
+        Raises:
+            DataError: the column is empty or its first cell cannot be used.
+        """
+        column = self.column_of(encoder)
+        for row, cell in self.table.distinct(column):
+            try:
+                return int(as_sequence(read_raw("features", cell, self.table.path.parent), key).shape[1])
+            except DataError as error:
+                raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
+        raise DataError(f"{self.path}: the column '{column}' is empty, so the width of its features is unknown.")
+
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
         return self.columns.get(encoder) or encoder
@@ -151,6 +175,8 @@ class MultimodalData(pl.LightningDataModule):
         """
         self.processors, self.labels = dict(processors), dict(labels)
         self.require_columns(processors)
+        if self.augment is not None:
+            self.augment.check(processors)
         columns = {name: self.column_of(name) for name in processors}
         kinds = {name: processor.kind for name, processor in processors.items()}
         rows = np.concatenate(list(self.rows.values()))
@@ -171,7 +197,10 @@ class MultimodalData(pl.LightningDataModule):
                 "The data knows no encoder yet: call connect(processors, labels) before asking for samples."
             )
         columns = {name: self.column_of(name) for name in self.processors}
-        return SampleDataset(self.table, self._rows_of(split), columns, self.processors, self.labels)
+        augment = self.augment if split == "train" and self.augment is not None and self.augment.active else None
+        return SampleDataset(
+            self.table, self._rows_of(split), columns, self.processors, self.labels, augment, self.seed
+        )
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
@@ -180,10 +209,10 @@ class MultimodalData(pl.LightningDataModule):
         return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=SeededOrder(dataset, self.seed) if train else EvaluationOrder(dataset),
+            sampler=SeededOrder(dataset, self.seed, tell_epoch=True) if train else EvaluationOrder(dataset),
             generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
             num_workers=self.num_workers,
-            collate_fn=Collate(self.processors),
+            collate_fn=Collate(self.processors, dataset.augment),
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0 and split in ("train", "val"),
         )

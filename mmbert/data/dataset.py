@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmbert.core.errors import DataError, MmbertError
+from mmbert.data.augment.augmentation import Augmentation, sample_draw
 from mmbert.data.labels import LabelCodec
 from mmbert.data.media import read_raw
 from mmbert.data.processor import Processor
@@ -31,12 +32,14 @@ class Sample:
     Attributes:
         prepared: what each encoder's ``processor.prepare`` returned; None = the modality is missing.
         targets: by task, as its label codec encodes them.
-        row: number in the table, from 0.
+        row: number in the table, from 0; -1 = the sample counts nowhere.
+        draw: from which the random changes of a training sample follow; None = it is as it is in the table.
     """
 
     prepared: dict[str, Any]
     targets: dict[str, Tensor]
     row: int
+    draw: int | None = None
 
 
 class SampleDataset(Dataset[Sample]):
@@ -48,6 +51,8 @@ class SampleDataset(Dataset[Sample]):
         columns: the table's column by encoder name.
         processors: by encoder name.
         labels: ``(column, codec)`` by task name. A column that the table lacks leaves every sample unlabelled.
+        augment: random changes to the samples.
+        seed: of these changes.
     """
 
     def __init__(
@@ -57,12 +62,16 @@ class SampleDataset(Dataset[Sample]):
         columns: Mapping[str, str],
         processors: Mapping[str, Processor],
         labels: Mapping[str, tuple[str, LabelCodec]],
+        augment: Augmentation | None = None,
+        seed: int = 0,
     ) -> None:
         self.table = table
         self.rows = np.asarray(rows, np.int64)
         self.columns = dict(columns)
         self.processors = dict(processors)
         self.labels = dict(labels)
+        self.augment = augment
+        self.seed = seed
         self.folder = str(table.path.parent)
         self._known: dict[str, dict[Any, Tensor]] = {name: {} for name in labels}
 
@@ -72,26 +81,39 @@ class SampleDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
         """The sample at a place in the split; a negative one gives it without labels and without a row (-1).
+
+        Args:
+            index: a place, or ``(epoch, place)``, where random changes differ from epoch to epoch.
 
         Raises:
             MmbertError: a file or a cell cannot be used; the message names file, row and column.
         """
-        row = int(self.rows[index if index >= 0 else -1 - index])
-        prepared = {name: self._prepared(name, row) for name in self.processors}
-        if index < 0:
-            return Sample(prepared, {name: codec.encode(None) for name, (_, codec) in self.labels.items()}, -1)
-        return Sample(prepared, {name: self._target(name, row) for name in self.labels}, row)
+        epoch, place = index if isinstance(index, tuple) else (0, index)
+        row = int(self.rows[place if place >= 0 else -1 - place])
+        draw = None if self.augment is None else sample_draw(self.seed, epoch, row)
+        prepared = self._all_prepared(row, draw)
+        if place < 0:
+            return Sample(prepared, {name: codec.encode(None) for name, (_, codec) in self.labels.items()}, -1, draw)
+        return Sample(prepared, {name: self._target(name, row) for name in self.labels}, row, draw)
 
-    def _prepared(self, name: str, row: int) -> Any:
-        cell = self.table.cell(row, self.columns[name])
+    def _all_prepared(self, row: int, draw: int | None) -> dict[str, Any]:
+        cells = {name: self.table.cell(row, self.columns[name]) for name in self.processors}
+        if self.augment is not None and draw is not None:
+            kept = self.augment.kept([name for name, cell in cells.items() if cell is not None], draw)
+            cells = {name: cell if name in kept else None for name, cell in cells.items()}
+        return {name: self._prepared(name, row, cell, draw) for name, cell in cells.items()}
+
+    def _prepared(self, name: str, row: int, cell: Any, draw: int | None) -> Any:
         if cell is None:
             return None
         processor = self.processors[name]
         try:
             raw = read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
-            return processor.prepare(raw)
+            if self.augment is None or draw is None:
+                return processor.prepare(raw)
+            return self.augment.prepare(raw, processor, draw)
         except MmbertError as error:
             raise type(error)(f"{self.table.where(row)}, column '{self.columns[name]}': {error}") from error
         except Exception as error:  # a fault in the processor: its traceback stays, and says which row met it
@@ -165,10 +187,12 @@ def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Map
         DataError: names the first such row, and how many there are.
     """
     for name, column in columns.items():
-        if kinds[name] not in ("image", "audio"):
+        if kinds[name] == "text":
             continue
         lost: list[tuple[int, str]] = []
         for row, cell in table.distinct(column, rows):
+            if kinds[name] == "features" and not isinstance(cell, str):
+                break  # the features themselves
             fault = file_fault(os.path.join(table.path.parent, str(cell)))
             if fault:
                 lost.append((row, fault))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 from mmbert.core.types import Batch
 
 
-class SeededOrder(Sampler[int]):
+class SeededOrder(Sampler[Any]):
     """All samples once an epoch, shuffled anew for each; of several processes, each its own share of them.
 
     A run that is resumed in epoch 7 sees epoch 7's order, because Lightning tells samplers the epoch; without anybody
@@ -23,11 +23,13 @@ class SeededOrder(Sampler[int]):
     Args:
         data_source: the samples.
         seed: of all epochs.
+        tell_epoch: give ``(epoch, index)`` instead of an index, for samples that change from epoch to epoch.
     """
 
-    def __init__(self, data_source: Sized, seed: int) -> None:
+    def __init__(self, data_source: Sized, seed: int, tell_epoch: bool = False) -> None:
         self.data_source = data_source
         self.seed = seed
+        self.tell_epoch = tell_epoch
         self.epoch = 0
         self.skip = 0
 
@@ -42,15 +44,16 @@ class SeededOrder(Sampler[int]):
     def __len__(self) -> int:
         return len(self.data_source) // processes()[1]
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Any]:
         # both numbers hashed together: seed 0's second epoch must not be seed 1's first
         entropy = np.random.SeedSequence([abs(self.seed), self.epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
         rank, world = processes()
         order = torch.randperm(len(self.data_source), generator=generator)[rank::world][: len(self)].tolist()
         begin, self.skip = self.skip, 0
+        epoch = self.epoch
         self.epoch += 1
-        return iter(order[begin:])
+        return iter([(epoch, index) for index in order[begin:]] if self.tell_epoch else order[begin:])
 
 
 class EvaluationOrder(Sampler[int]):

@@ -160,6 +160,10 @@ def read_raw(kind: str, value: Any, folder: str | Path, max_seconds: float | Non
     """
     if kind == "text":
         return str(value)
+    if kind == "features" and isinstance(value, str):
+        from mmbert.data.arrays import read_arrays
+
+        return read_arrays(os.path.join(folder, value))
     if kind not in ("image", "audio"):
         return value
     if not isinstance(value, str):
@@ -171,12 +175,14 @@ def read_raw(kind: str, value: Any, folder: str | Path, max_seconds: float | Non
 def as_raw(value: Any, processor: Processor) -> Any:
     """A value as people hold it in Python -> what ``Processor.prepare`` takes.
 
-    Pictures: a path or a PIL image. Sounds: a path, ``(array, hertz)``, or an array (T,) or (T, channels) at the
-    encoder's own rate.
+    Features: a path or an array (L, D). Pictures: a path or a PIL image. Sounds: a path, ``(array, hertz)``, or an
+    array (T,) or (T, channels) at the encoder's own rate.
 
     Raises:
         DataError: a file or a value cannot be used.
     """
+    if processor.kind == "features" and isinstance(value, (str, Path)):
+        return read_raw("features", str(value), "")
     if processor.kind not in ("image", "audio"):
         return value
     if isinstance(value, (str, Path)):

@@ -22,6 +22,7 @@ from mmbert.data.processor import Kind
 from mmbert.encoders.audio_processor import AudioProcessor
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.log_mel import LogMel
+from mmbert.encoders.spec_augment import SpecAugment
 
 
 class ConformerEncoder(Encoder):
@@ -41,6 +42,7 @@ class ConformerEncoder(Encoder):
         dropout: in every layer.
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
+        spec_augment: options of ``SpecAugment``; None = frames stay as they are.
 
     Raises:
         ConfigError: widths, heads or kernel do not fit.
@@ -65,6 +67,7 @@ class ConformerEncoder(Encoder):
         dropout: float = 0.1,
         frozen: bool = False,
         lr_scale: float = 1.0,
+        spec_augment: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
         from torchaudio.models import Conformer
@@ -83,11 +86,14 @@ class ConformerEncoder(Encoder):
         self.network = Conformer(
             out_dim, num_heads, ffn_dim, num_layers, kernel_size, dropout=dropout, use_group_norm=True
         )
+        self.spec_augment = None if spec_augment is None else SpecAugment(**spec_augment)
         self.freeze()
 
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
         frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
+        if self.spec_augment is not None:
+            frames = self.spec_augment(frames, mask)
         x = frames.mT  # (B, num_mels, L)
         for convolution in self.thin:
             x = F.gelu(convolution(x))

@@ -59,15 +59,18 @@ class ImageProcessor:
             got = f"mode {raw.mode}" if hasattr(raw, "mode") else type(raw).__name__
             raise InputError(f"A picture must be a PIL image in mode RGB, not {got}: use image.convert('RGB').")
         height, width = self.size
-        placed = self._place(raw)
-        pixels = torch.from_numpy(np.array(placed, dtype=np.uint8)).permute(2, 0, 1).float().div_(255)
-        pixels = (pixels - self.mean) / self.std
+        pixels = self.normalise(self._place(raw))
         if pixels.shape[1:] == (height, width):
             return pixels
         full = torch.zeros(3, height, width)  # 0 = the mean colour
         top, left = (height - pixels.shape[1]) // 2, (width - pixels.shape[2]) // 2
         full[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
         return full
+
+    def normalise(self, image: Image) -> Tensor:
+        """Picture in mode RGB -> (3, height, width) float32 as the network's colours are, at its own size."""
+        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float().div_(255)
+        return (pixels - self.mean) / self.std
 
     def _place(self, image: Image) -> Image:
         """The picture at its final scale: exactly ``size``, or smaller in one direction with ``fit="pad"``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.nn import functional as F
@@ -14,6 +14,7 @@ from mmbert.data.processor import Kind
 from mmbert.encoders.audio_processor import AudioProcessor
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.log_mel import LogMel
+from mmbert.encoders.spec_augment import SpecAugment
 
 
 class MelspecCNN(Encoder):
@@ -34,6 +35,7 @@ class MelspecCNN(Encoder):
         dropout: on the tokens.
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
+        spec_augment: options of ``SpecAugment``; None = frames stay as they are.
     """
 
     kind: ClassVar[Kind] = "audio"
@@ -52,6 +54,7 @@ class MelspecCNN(Encoder):
         dropout: float = 0.1,
         frozen: bool = False,
         lr_scale: float = 1.0,
+        spec_augment: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
         if len(channels) != len(time_strides) or not channels:
@@ -70,11 +73,14 @@ class MelspecCNN(Encoder):
         self.mix = nn.Conv1d(channels[-1] * bands, out_dim, 3, padding=1)
         self.norm = nn.LayerNorm(out_dim)
         self.dropout = nn.Dropout(dropout)
+        self.spec_augment = None if spec_augment is None else SpecAugment(**spec_augment)
         self.freeze()
 
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
         frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
+        if self.spec_augment is not None:
+            frames = self.spec_augment(frames, mask)
         grid = frames.unsqueeze(1)  # (B, 1, L, bands)
         for convolution, norm, stride in zip(self.convolutions, self.norms, self.time_strides, strict=True):
             by_frame = convolution(grid).transpose(1, 2)  # (B, L, channels, bands)

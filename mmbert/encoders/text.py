@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -69,6 +70,25 @@ class TextProcessor:
             inputs[name] = torch.full((len(prepared), length), fill)
             inputs[name][present] = encoding[name]
         return inputs
+
+    def mask_tokens(self, inputs: Inputs, share: float, generators: Sequence[np.random.Generator]) -> Inputs:
+        """A batch in which some tokens are the mask token; special tokens and padding stay.
+
+        Args:
+            inputs: what ``collate`` returned.
+            share: chance of each token.
+            generators: one a sample.
+
+        Raises:
+            ConfigError: the tokenizer has no mask token.
+        """
+        if self.tokenizer.mask_token_id is None:
+            raise ConfigError("augment.text.mask: this tokenizer has no mask token.")
+        ids = inputs["input_ids"]
+        draws = np.stack([generator.random(ids.shape[1]) for generator in generators])
+        special = torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids))
+        chosen = torch.from_numpy(draws < share) & inputs["mask"] & ~special
+        return {**inputs, "input_ids": ids.masked_fill(chosen, self.tokenizer.mask_token_id)}
 
 
 class TextEncoder(LayeredEncoder):

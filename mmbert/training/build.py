@@ -54,11 +54,13 @@ def build(cfg: DictConfig) -> Parts:
         raise ConfigError(
             "Every encoder is 'none'. Leave at least one in: text=minilm, image=resnet_mini, audio=melspec_cnn."
         )
-    data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg))
+    data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=make(cfg.augment))
     data.require_columns(encoder_cfgs)
     task_cfgs = all_tasks(cfg, data)
     learned = {name: learn(task_cfg, data) for name, task_cfg in task_cfgs.items()}
-    encoders: dict[str, Encoder] = {name: make(part) for name, part in encoder_cfgs.items()}
+    encoders: dict[str, Encoder] = {
+        name: make(part, **learned_width(name, part, data)) for name, part in encoder_cfgs.items()
+    }
     fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
     tasks: dict[str, Task] = {
         name: make(task_cfg, **{**learned[name], "in_dim": fusion.out_dim}) for name, task_cfg in task_cfgs.items()
@@ -69,6 +71,14 @@ def build(cfg: DictConfig) -> Parts:
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )
     return Parts(data, model, make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks))
+
+
+def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str, int]:
+    """The width of an encoder of ready features, where the config leaves it to the table."""
+    target = get_class(part._target_) if "width" in part and part.width is None else None
+    if target is None or getattr(target, "kind", None) != "features":
+        return {}
+    return {"width": data.feature_width(name, part.get("key"))}
 
 
 def make(part: DictConfig, **extra: Any) -> Any:

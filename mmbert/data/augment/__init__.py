@@ -1,0 +1,1 @@
+"""Random changes to training samples: pictures, sounds, texts, and whole modalities that are left out."""

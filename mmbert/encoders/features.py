@@ -1,0 +1,103 @@
+"""Sequences of vectors that were extracted elsewhere: OpenFace, COVAREP, Whisper states, video features, ..."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.types import Encoded, Inputs
+from mmbert.data.arrays import as_sequence
+from mmbert.data.processor import Kind
+from mmbert.encoders.base import Encoder
+
+
+class FeatureProcessor:
+    """Checks sequences (L, D) and pads them to the longest of a batch.
+
+    Args:
+        width: D.
+        max_tokens: longer sequences are cut.
+        key: the array's name in .npz and .safetensors files; None = the only one.
+    """
+
+    kind: Kind = "features"
+
+    def __init__(self, width: int, max_tokens: int, key: str | None = None) -> None:
+        self.width = width
+        self.max_tokens = max_tokens
+        self.key = key
+
+    def prepare(self, raw: Any) -> torch.Tensor:
+        """An array (L, D) or (D,), a list, or arrays by name -> (L, D) float32.
+
+        Raises:
+            DataError: width or values cannot be used.
+        """
+        sequence = as_sequence(raw, self.key)
+        if sequence.shape[1] != self.width:
+            raise DataError(
+                f"its vectors have {sequence.shape[1]} numbers where {self.width} are needed: all rows of a column "
+                "must have the same width, and a model keeps the one it was trained with"
+            )
+        return torch.from_numpy(sequence[: self.max_tokens].copy())
+
+    def collate(self, prepared: list[torch.Tensor | None]) -> Inputs:
+        """Sequences (None = missing) -> features (B, L, D) float, mask (B, L) bool."""
+        longest = max([1, *(len(sequence) for sequence in prepared if sequence is not None)])
+        features = torch.zeros(len(prepared), longest, self.width)
+        mask = torch.zeros(len(prepared), longest, dtype=torch.bool)
+        for row, sequence in enumerate(prepared):
+            if sequence is not None:
+                features[row, : len(sequence)] = sequence
+                mask[row, : len(sequence)] = True
+        return {"features": features, "mask": mask}
+
+
+class FeatureEncoder(Encoder):
+    """Ready features as tokens: a layer norm, for their scales are unknown, and nothing else unless asked for.
+
+    Args:
+        width: D, numbers in a vector; None stands for the width of the table's first and is filled in by the build.
+        max_tokens: longer sequences are cut.
+        out_dim: width of a token after a linear layer; None = tokens stay as wide as they come.
+        norm: normalise each vector to mean 0 and variance 1, with learnt scale and shift.
+        dropout: on the tokens.
+        key: the array's name in .npz and .safetensors files; None = the only one.
+        frozen: no gradients, always in evaluation mode.
+        lr_scale: factor on the learning rate.
+
+    Raises:
+        ConfigError: the width is not known.
+    """
+
+    kind: ClassVar[Kind] = "features"
+    processor: FeatureProcessor
+
+    def __init__(
+        self,
+        width: int | None = None,
+        max_tokens: int = 512,
+        out_dim: int | None = None,
+        norm: bool = True,
+        dropout: float = 0.0,
+        key: str | None = None,
+        frozen: bool = False,
+        lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__(frozen, lr_scale)
+        if width is None:
+            raise ConfigError("The width of the features is not known: give FeatureEncoder its width.")
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+        self.project = nn.Identity() if out_dim is None else nn.Linear(width, out_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.out_dim = out_dim or width
+        self.processor = FeatureProcessor(width, max_tokens, key)
+        self.freeze()
+
+    def encode(self, inputs: Inputs) -> Encoded:
+        """features (B, L, width), mask (B, L) -> tokens (B, L, D), mask (B, L)."""
+        tokens = self.dropout(self.project(self.norm(inputs["features"])))
+        return Encoded.from_tokens(tokens, inputs["mask"])
