@@ -11,7 +11,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mmbert.cli.rules import Rule, either, is_whole, many, number, one_of, positive, share_or_count, switch, whole
+from mmbert.cli.rules import (
+    Rule,
+    either,
+    is_number,
+    is_whole,
+    many,
+    number,
+    one_of,
+    positive,
+    share_or_count,
+    switch,
+    whole,
+)
 from mmbert.core.errors import ConfigError
 
 #: Options that are missing in YAML on purpose and are asked for later, with more to say than is known here.
@@ -48,6 +60,15 @@ PATHS: dict[str, Rule] = {
     "data.split.val": number(0, below=1),
     "data.split.test": number(0, below=1),
     "data.split.seed": whole(0),
+    "augment.image.flip": number(0, at_most=1),
+    "augment.image.erasing": number(0, at_most=1),
+    "augment.audio.shift_seconds": number(0),
+    "augment.audio.gain_db": number(0),
+    "augment.text.mask": number(0, below=1),
+    "augment.modality_dropout": Rule(
+        "a chance (0.2), or one for each encoder ({text: 0.3, audio: 0.1}),",
+        lambda v: all(is_number(p) and 0 <= p < 1 for p in (v.values() if isinstance(v, dict) else [v])),
+    ),
     "logger.kind": one_of("wandb", "csv", "tensorboard", "none"),
     "logger.mode": one_of("online", "offline", "disabled"),
     "logger.log_samples": whole(0),
@@ -77,6 +98,7 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "num_workers": whole(0),
         "pin_memory": switch(),
         "check_files": switch(),
+        "on_error": one_of("raise", "skip"),
     },
     "mmbert.encoders.": {
         "pooling": one_of("mean", "cls", "pooler"),

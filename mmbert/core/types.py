@@ -30,11 +30,13 @@ class Batch:
         inputs: tensors by encoder name; each holds ``mask`` (B, L) bool, a row of False = modality absent.
         targets: labels by task name: (B,) int64 classes, or float (B,) or (B, C); missing = UNLABELLED or NaN.
         rows: (B,) int64, the samples' row numbers in their table, the first row being 0.
+        skipped: rows that could not be read, and why; in their places stand samples that count nowhere.
     """
 
     inputs: dict[str, Inputs]
     targets: dict[str, Tensor]
     rows: Tensor
+    skipped: tuple[tuple[int, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,7 +51,8 @@ class Batch:
 
     def _map(self, move) -> Batch:  # type: ignore[no-untyped-def]
         inputs = {name: {key: move(t) for key, t in tensors.items()} for name, tensors in self.inputs.items()}
-        return Batch(inputs, {name: move(t) for name, t in self.targets.items()}, move(self.rows))
+        targets = {name: move(t) for name, t in self.targets.items()}
+        return Batch(inputs, targets, move(self.rows), self.skipped)
 
 
 @dataclass(frozen=True)

@@ -33,4 +33,5 @@ class Collate:
         draws = [sample.draw for sample in samples if sample.draw is not None]
         if self.augment is not None and len(draws) == len(samples):
             inputs = {name: self.augment.collated(part, self.processors[name], draws) for name, part in inputs.items()}
-        return Batch(inputs, stack_targets(samples), torch.tensor([sample.row for sample in samples]))
+        skipped = tuple(fault for sample in samples for fault in sample.skipped)
+        return Batch(inputs, stack_targets(samples), torch.tensor([sample.row for sample in samples]), skipped)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,7 +17,14 @@ from mmbert.core.types import Batch
 from mmbert.data.arrays import as_sequence
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.collate import Collate
-from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
+from mmbert.data.dataset import (
+    SampleDataset,
+    check_files,
+    check_labels,
+    check_rows,
+    rows_without_modality,
+    unusable_rows,
+)
 from mmbert.data.fingerprint import splits_fingerprint
 from mmbert.data.labels import LabelCodec
 from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
@@ -27,6 +34,8 @@ from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot
 from mmbert.data.table import Table
 
 SPLIT = "split"
+#: The one split of a table that is taken as a whole.
+ALL = "all"
 
 
 class MultimodalData(pl.LightningDataModule):
@@ -48,6 +57,10 @@ class MultimodalData(pl.LightningDataModule):
         num_workers: processes that read and prepare samples; None = one fewer than the cores, at most 4.
         pin_memory: page-locked batches; None = where there is a GPU.
         check_files: look before training whether every file of the table exists.
+        on_error: ``raise``: a row that cannot be used is an error; ``skip``: it is left out, and listed in ``skipped``.
+            Labels that cannot be read are errors always.
+        drop: encoders whose modality is taken for missing everywhere; rows that have no other are left out.
+        whole: all rows are one split, called ``all``, whatever its column says; there is nothing to train on.
         seed: of the order in which training samples come.
 
     Raises:
@@ -72,6 +85,9 @@ class MultimodalData(pl.LightningDataModule):
         per_class: int | None = None,
         label: str | None = None,
         augment: Augmentation | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        drop: Sequence[str] = (),
+        whole: bool = False,
     ) -> None:
         super().__init__()
         check_options(batch_size, eval_batch_size, num_workers, per_class)
@@ -85,8 +101,15 @@ class MultimodalData(pl.LightningDataModule):
         self.check_files = check_files
         self.seed = seed
         self.augment = augment
+        self.skip = on_error == "skip"
+        self.drop = tuple(drop)
+        self.skipped: dict[int, str] = {}
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
+        if whole:
+            self.splits = {ALL: ALL}
+            self.rows = {ALL: np.arange(len(self.table), dtype=np.int64)}
+            return
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label)
         if per_class is not None:
@@ -114,6 +137,7 @@ class MultimodalData(pl.LightningDataModule):
             "data_fingerprint": self.table.fingerprint(),
             "splits_fingerprint": splits_fingerprint(self.rows),
             **sizes,
+            "skipped_rows": len(self.skipped),
         }
 
     def has_column(self, name: str) -> bool:
@@ -174,16 +198,33 @@ class MultimodalData(pl.LightningDataModule):
             DataError: a row has no modality, a label cannot be read, or a file is not there.
         """
         self.processors, self.labels = dict(processors), dict(labels)
-        self.require_columns(processors)
+        self.require_columns(name for name in processors if name not in self.drop)
         if self.augment is not None:
             self.augment.check(processors)
-        columns = {name: self.column_of(name) for name in processors}
+        columns = {name: self.column_of(name) for name in processors if name not in self.drop}
         kinds = {name: processor.kind for name, processor in processors.items()}
-        rows = np.concatenate(list(self.rows.values()))
-        check_rows(self.table, rows, columns)
-        check_labels(self.table, rows, self.labels)
+        if self.drop:
+            reason = f"nothing is left of it without {' and '.join(self.drop)}"
+            self._leave_out({int(row): reason for row in rows_without_modality(self.table, self._all(), columns)})
+        if self.skip:
+            self._leave_out(unusable_rows(self.table, self._all(), columns, kinds, self.check_files))
+        check_rows(self.table, self._all(), columns)
+        check_labels(self.table, self._all(), self.labels)
         if self.check_files:
-            check_files(self.table, rows, columns, kinds)
+            check_files(self.table, self._all(), columns, kinds)
+
+    def _all(self) -> np.ndarray:
+        return np.concatenate(list(self.rows.values()))
+
+    def _leave_out(self, faults: Mapping[int, str]) -> None:
+        """Takes rows out of their splits and remembers why."""
+        self.skipped |= faults
+        for split, rows in self.rows.items():
+            kept = rows[~np.isin(rows, np.fromiter(faults, np.int64, len(faults)))]
+            if len(rows) and not len(kept):
+                first = int(rows[0])
+                raise DataError(f"No row of '{split}' can be used. {self.table.where(first)}: {faults[first]}.")
+            self.rows[split] = kept
 
     def dataset(self, split: str) -> SampleDataset:
         """The samples of a split.
@@ -199,7 +240,15 @@ class MultimodalData(pl.LightningDataModule):
         columns = {name: self.column_of(name) for name in self.processors}
         augment = self.augment if split == "train" and self.augment is not None and self.augment.active else None
         return SampleDataset(
-            self.table, self._rows_of(split), columns, self.processors, self.labels, augment, self.seed
+            self.table,
+            self._rows_of(split),
+            columns,
+            self.processors,
+            self.labels,
+            augment,
+            self.seed,
+            self.skip,
+            self.drop,
         )
 
     def loader(self, split: str) -> DataLoader[Batch]:

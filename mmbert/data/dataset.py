@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmbert.core.errors import DataError, MmbertError
+from mmbert.core.errors import DataError, InputError, MmbertError
 from mmbert.data.augment.augmentation import Augmentation, sample_draw
 from mmbert.data.labels import LabelCodec
 from mmbert.data.media import read_raw
@@ -34,12 +34,14 @@ class Sample:
         targets: by task, as its label codec encodes them.
         row: number in the table, from 0; -1 = the sample counts nowhere.
         draw: from which the random changes of a training sample follow; None = it is as it is in the table.
+        skipped: rows that could not be read, and why; the sample stands in for them.
     """
 
     prepared: dict[str, Any]
     targets: dict[str, Tensor]
     row: int
     draw: int | None = None
+    skipped: tuple[tuple[int, str], ...] = ()
 
 
 class SampleDataset(Dataset[Sample]):
@@ -53,6 +55,8 @@ class SampleDataset(Dataset[Sample]):
         labels: ``(column, codec)`` by task name. A column that the table lacks leaves every sample unlabelled.
         augment: random changes to the samples.
         seed: of these changes.
+        skip: an unreadable sample gives way to the next readable one, which then counts nowhere; else it is an error.
+        drop: encoders whose modality is taken for missing.
     """
 
     def __init__(
@@ -64,6 +68,8 @@ class SampleDataset(Dataset[Sample]):
         labels: Mapping[str, tuple[str, LabelCodec]],
         augment: Augmentation | None = None,
         seed: int = 0,
+        skip: bool = False,
+        drop: Sequence[str] = (),
     ) -> None:
         self.table = table
         self.rows = np.asarray(rows, np.int64)
@@ -72,7 +78,10 @@ class SampleDataset(Dataset[Sample]):
         self.labels = dict(labels)
         self.augment = augment
         self.seed = seed
+        self.skip = skip
+        self.drop = frozenset(drop)
         self.folder = str(table.path.parent)
+        self._unreadable: dict[int, str] = {}  # by place
         self._known: dict[str, dict[Any, Tensor]] = {name: {} for name in labels}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -91,15 +100,41 @@ class SampleDataset(Dataset[Sample]):
             MmbertError: a file or a cell cannot be used; the message names file, row and column.
         """
         epoch, place = index if isinstance(index, tuple) else (0, index)
-        row = int(self.rows[place if place >= 0 else -1 - place])
-        draw = None if self.augment is None else sample_draw(self.seed, epoch, row)
-        prepared = self._all_prepared(row, draw)
         if place < 0:
-            return Sample(prepared, {name: codec.encode(None) for name, (_, codec) in self.labels.items()}, -1, draw)
-        return Sample(prepared, {name: self._target(name, row) for name in self.labels}, row, draw)
+            return self._stand_in(-1 - place, epoch)
+        row = int(self.rows[place])
+        targets = {name: self._target(name, row) for name in self.labels}
+        try:
+            return Sample(*self._read(place, epoch, targets))
+        except (DataError, InputError) as error:
+            if not self.skip:
+                raise
+            self._unreadable[place] = str(error)
+            return replace(self._stand_in(place, epoch), skipped=((row, str(error)),))
+
+    def _read(
+        self, place: int, epoch: int, targets: dict[str, Tensor]
+    ) -> tuple[Any, dict[str, Tensor], int, int | None]:
+        row = int(self.rows[place])
+        draw = None if self.augment is None else sample_draw(self.seed, epoch, row)
+        return self._all_prepared(row, draw), targets, row, draw
+
+    def _stand_in(self, place: int, epoch: int) -> Sample:
+        """The sample at a place, or the next one that can be read, without labels and without a row."""
+        unlabelled = {name: codec.encode(None) for name, (_, codec) in self.labels.items()}
+        for tried in (*range(place, len(self.rows)), *range(place)):
+            if tried in self._unreadable:
+                continue
+            try:
+                return replace(Sample(*self._read(tried, epoch, unlabelled)), row=-1)
+            except (DataError, InputError) as error:
+                if not self.skip:
+                    raise
+                self._unreadable[tried] = str(error)
+        raise DataError(f"{self.table.path}: no sample of this split can be read. {self._unreadable[place]}")
 
     def _all_prepared(self, row: int, draw: int | None) -> dict[str, Any]:
-        cells = {name: self.table.cell(row, self.columns[name]) for name in self.processors}
+        cells = {n: None if n in self.drop else self.table.cell(row, self.columns[n]) for n in self.processors}
         if self.augment is not None and draw is not None:
             kept = self.augment.kept([name for name, cell in cells.items() if cell is not None], draw)
             cells = {name: cell if name in kept else None for name, cell in cells.items()}
@@ -142,16 +177,43 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
     Raises:
         DataError: names the first such row.
     """
-    gone = np.ones(len(table), bool)
-    for column in set(columns.values()):
-        gone &= table.empty(column)
-    lost = np.asarray(rows)[gone[np.asarray(rows)]]
+    lost = rows_without_modality(table, rows, columns)
     if len(lost):
         more = f" ({len(lost)} rows are like that.)" if len(lost) > 1 else ""
         raise DataError(
             f"{table.where(int(lost[0]))}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
-            "Fill in one of them or remove the row."
+            "Fill in one of them or remove the row; data.on_error=skip leaves such rows out."
         )
+
+
+def rows_without_modality(table: Table, rows: Rows, columns: Mapping[str, str]) -> np.ndarray:
+    """(n,) int64: those of the rows whose cells are all empty."""
+    gone = np.ones(len(table), bool)
+    for column in set(columns.values()):
+        gone &= table.empty(column)
+    return np.asarray(rows, np.int64)[gone[np.asarray(rows, np.int64)]]
+
+
+def unusable_rows(
+    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str], files: bool
+) -> dict[int, str]:
+    """What ``check_rows`` and ``check_files`` would refuse: every such row, and why.
+
+    Args:
+        table: where the rows are.
+        rows: those that matter.
+        columns: the table's column by encoder name.
+        kinds: what the encoders read, by name.
+        files: whether to look for the files.
+    """
+    reason = f"every modality is missing ({', '.join(columns.values())} are empty)"
+    found = {int(row): reason for row in rows_without_modality(table, rows, columns)}
+    for column, lost in file_faults(table, rows, columns, kinds) if files else ():
+        faults = {table.cell(row, column): fault for row, fault in lost}
+        for row, cell in zip(rows, table.column(column, rows), strict=True) if faults else ():
+            if isinstance(cell, str) and cell in faults:
+                found.setdefault(int(row), f"column '{column}': {faults[cell]}")
+    return found
 
 
 def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
@@ -186,6 +248,20 @@ def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Map
     Raises:
         DataError: names the first such row, and how many there are.
     """
+    for column, lost in file_faults(table, rows, columns, kinds):
+        if lost:
+            row, fault = lost[0]
+            more = f" ({len(lost)} files of this column are like that.)" if len(lost) > 1 else ""
+            raise DataError(
+                f"{table.where(row)}, column '{column}': {fault}.{more} Paths are relative to the table; an empty "
+                "cell says that the modality is missing. data.on_error=skip leaves such rows out."
+            )
+
+
+def file_faults(
+    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str]
+) -> Iterator[tuple[str, list[tuple[int, str]]]]:
+    """Each column of files with the cells that name none: the first row that has the cell, and what is wrong."""
     for name, column in columns.items():
         if kinds[name] == "text":
             continue
@@ -196,13 +272,7 @@ def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Map
             fault = file_fault(os.path.join(table.path.parent, str(cell)))
             if fault:
                 lost.append((row, fault))
-        if lost:
-            row, fault = lost[0]
-            more = f" ({len(lost)} files of this column are like that.)" if len(lost) > 1 else ""
-            raise DataError(
-                f"{table.where(row)}, column '{column}': {fault}.{more} "
-                "Paths are relative to the table; an empty cell says that the modality is missing."
-            )
+        yield column, lost
 
 
 def file_fault(path: str) -> str:

@@ -22,6 +22,7 @@ from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results, write_results
 from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, last_checkpoint
+from mmbert.training.skipped import SkippedRows, write_skipped
 
 
 def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
@@ -92,6 +93,7 @@ def train_and_measure(
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
         write_results(results, parts, loggers, run_dir)
+        write_skipped(run_dir, parts.data.table, parts.data.skipped)
     except BaseException as error:
         failure = error
         raise
@@ -116,7 +118,8 @@ def fit_and_test(
     module = FusionModule(parts.model, parts.balance, optimize, optimizer.penalty)
     if cfg.compile:
         module.model.compile()
-    callbacks = make_callbacks(cfg, parts.monitor, run_dir / "checkpoints")
+    skipped = SkippedRows()
+    callbacks = [skipped, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints")]
     plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
         cfg.trainer,
@@ -140,6 +143,7 @@ def fit_and_test(
         measured = trainer.test(module, dataloaders=parts.data.loader(split), verbose=False)[0]
         results.metrics |= {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
         results.predictions[split] = table.gather()
+    parts.data.skipped |= skipped.gather()
     return results
 
 
