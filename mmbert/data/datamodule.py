@@ -34,8 +34,6 @@ from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot
 from mmbert.data.table import Table
 
 SPLIT = "split"
-#: The one split of a table that is taken as a whole.
-ALL = "all"
 
 
 class MultimodalData(pl.LightningDataModule):
@@ -60,7 +58,8 @@ class MultimodalData(pl.LightningDataModule):
         on_error: ``raise``: a row that cannot be used is an error; ``skip``: it is left out, and listed in ``skipped``.
             Labels that cannot be read are errors always.
         drop: encoders whose modality is taken for missing everywhere; rows that have no other are left out.
-        whole: all rows are one split, called ``all``, whatever its column says; there is nothing to train on.
+        only: the splits that are wanted, for judging a trained model; the others need no rows. ``["all"]``: every row
+            is in one split of this name, whatever the split column says.
         seed: of the order in which training samples come.
 
     Raises:
@@ -87,7 +86,7 @@ class MultimodalData(pl.LightningDataModule):
         augment: Augmentation | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         drop: Sequence[str] = (),
-        whole: bool = False,
+        only: Sequence[str] = (),
     ) -> None:
         super().__init__()
         check_options(batch_size, eval_batch_size, num_workers, per_class)
@@ -106,12 +105,11 @@ class MultimodalData(pl.LightningDataModule):
         self.skipped: dict[int, str] = {}
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
-        if whole:
-            self.splits = {ALL: ALL}
-            self.rows = {ALL: np.arange(len(self.table), dtype=np.int64)}
-            return
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
-        self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label)
+        self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label, only)
+        if only:
+            self.splits = {name: self.splits.get(name, name) for name in self.rows}
+            return
         if per_class is not None:
             self.rows["train"] = few_shot(self.table, self.rows["train"], label, per_class, drawing.seed)
 

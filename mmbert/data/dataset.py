@@ -182,7 +182,7 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
         more = f" ({len(lost)} rows are like that.)" if len(lost) > 1 else ""
         raise DataError(
             f"{table.where(int(lost[0]))}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
-            "Fill in one of them or remove the row; data.on_error=skip leaves such rows out."
+            "Fill in one of them or remove the row. data.on_error=skip leaves such rows out."
         )
 
 

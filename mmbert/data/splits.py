@@ -6,7 +6,7 @@ groups allow. The same seed and the same table give the same rows, on every mach
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,6 +20,8 @@ from mmbert.data.table import Table
 VAL_BESIDE_FOLDS = 0.1
 #: Values of the split column that a message names at most.
 MANY = 20
+#: The one split of a table that is taken as a whole.
+ALL = "all"
 #: Streams of random numbers that do not depend on each other.
 TEST_DRAW, VAL_DRAW, FOLD_DRAW, FEW_DRAW = range(4)
 
@@ -75,7 +77,12 @@ class Drawing:
 
 
 def split_rows(
-    table: Table, column: str | None, values: Mapping[str, str], drawing: Drawing, label: str | None = None
+    table: Table,
+    column: str | None,
+    values: Mapping[str, str],
+    drawing: Drawing,
+    label: str | None = None,
+    only: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """The rows of every split: those that the split column names, and those that are drawn from train.
 
@@ -85,6 +92,7 @@ def split_rows(
         values: the column's value for each split.
         drawing: what is drawn, and how.
         label: what ``stratify=auto`` stands for.
+        only: the splits that are wanted; none = all of ``values``; ``["all"]`` = every row in one split of this name.
 
     Returns:
         (n,) int64 row numbers by split.
@@ -93,6 +101,13 @@ def split_rows(
         DataError: a split has no row, or a column does not exist.
         ConfigError: a split is both named and drawn.
     """
+    if list(only) == [ALL]:
+        return {ALL: np.arange(len(table), dtype=np.int64)}
+    for name in only:
+        if name not in values:
+            raise ConfigError(f"There is no split '{name}'. {nearest(name, [*values, ALL])}")
+    if only and not drawing.draws:
+        values = {name: values[name] for name in only}
     if column is not None and (table.has_column(column) or not drawing.draws):
         rows = named_rows(table, column, values, drawing)
     else:
@@ -107,7 +122,7 @@ def split_rows(
                 f"There is no split '{name}': no column names its rows and none are drawn. "
                 f"Draw some, data.split.{name}=0.1{without(name)}."
             )
-    return {name: rows[name] for name in values}
+    return {name: rows[name] for name in only or values}
 
 
 def named_rows(table: Table, column: str, values: Mapping[str, str], drawing: Drawing) -> dict[str, np.ndarray]:

@@ -15,6 +15,8 @@ from rich.table import Table
 from mmbert.model import MultimodalModel
 from mmbert.training.module import count_parameters, trainable
 
+RUN_TITLE = "Test metrics of the checkpoint chosen on validation"
+
 
 class EpochLines(Callback):
     """One line an epoch, for logs and pipes, where a moving bar would be noise."""
@@ -70,9 +72,9 @@ def announce(model: MultimodalModel, run_dir: Path) -> None:
 
 
 @rank_zero_only
-def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path) -> None:
-    """The table of test metrics, and where everything was written."""
-    table = Table(title="Test metrics of the checkpoint chosen on validation", title_justify="left")
+def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path, title: str = RUN_TITLE) -> None:
+    """The table of metrics, and where everything was written."""
+    table = Table(title=title, title_justify="left")
     table.add_column("task")
     table.add_column("metric")
     for split in splits:
@@ -108,6 +110,8 @@ def written(run_dir: Path) -> list[tuple[str, Path]]:
     """What a run has left, with a word for each; only what exists."""
     places = {
         "metrics": "metrics.json",
+        "evaluation": "evaluation.json",
+        "skipped": "skipped.csv",
         "predictions": "predictions",
         "plots": "plots",
         "model": "model",

@@ -121,5 +121,5 @@ def test_dropped_modalities_are_missing_and_rows_without_another_are_left_out(di
 
 def test_a_table_as_a_whole_needs_no_split_column(tmp_path):
     (tmp_path / "t.csv").write_text("text\na\nb\n")
-    data = MultimodalData(tmp_path / "t.csv", whole=True)
+    data = MultimodalData(tmp_path / "t.csv", only=["all"])
     assert data.test_splits == ["all"] and data.rows["all"].tolist() == [0, 1]

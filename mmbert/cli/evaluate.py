@@ -1,0 +1,173 @@
+"""``mmbert-evaluate model=FOLDER``: a saved model measured on any split of any table, with or without a modality."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.cli.app import run_plain
+from mmbert.cli.predict import model_folder
+from mmbert.core.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = """\
+usage: mmbert-evaluate model=FOLDER [split=test] [drop=[audio]] [out=FOLDER] [data=...] [data.OPTION=...] [trainer=...]
+
+Measures a saved model: metrics, predictions and plots, from the splits of the data that it was trained on, or from
+any other table. FOLDER is a run's folder or the model/ in it.
+
+  mmbert-evaluate model=outputs/DATE/TIME
+  mmbert-evaluate model=outputs/DATE/TIME split=val,test drop=[audio]
+  mmbert-evaluate model=outputs/DATE/TIME data.path=corrected.csv
+  mmbert-evaluate model=outputs/DATE/TIME data=manifest data.path=other.csv split=all
+
+  split    which splits, with commas; all = every row of the table, which then needs no split column
+           (default: the test splits)
+  drop     modalities that are taken away; rows that have no other are left out and counted
+  out      where the results go (default: outputs/DATE/TIME)
+  data     as for mmbert-train; without data=, the run's own, changed by data.OPTION=VALUE
+  trainer  as for mmbert-train (default: trainer=auto)
+
+  trust_custom_code=true   let classes outside the package be imported
+"""
+
+OWN = ("model", "split", "drop", "out", "trust_custom_code")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    words = [word for word in sys.argv[1:] if word != "--traceback"]
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE, end="")
+        return
+    run_plain(answer, "mmbert-evaluate")
+
+
+def answer(words: list[str]) -> None:
+    """Parses the words, measures, and prints the table.
+
+    Raises:
+        MmbertError: an option, the model or the data is at fault.
+    """
+    own, others = parse(words)
+    folder = model_folder(own.get("model"))
+    data_cfg, trainer_cfg = configs(others, folder)
+    splits = listed(own.get("split", "")) or test_splits(data_cfg)
+    out = Path(own["out"]) if "out" in own else default_folder()
+
+    from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
+    from mmbert.training.console import print_results
+    from mmbert.training.evaluate import evaluate
+
+    model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
+    drop = listed(own.get("drop", ""))
+    done = evaluate(model, data_cfg, trainer_cfg, out, splits, drop)
+    without = f", without {' and '.join(drop)}" if drop else ""
+    print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
+
+
+def parse(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """This command's own words by key, and those for Hydra.
+
+    Raises:
+        ConfigError: a word is of neither kind, or comes twice.
+    """
+    own: dict[str, str] = {}
+    others = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        group = key.lstrip("+~").split(".")[0].split("@")[0]
+        if equals and key in OWN:
+            if key in own:
+                raise ConfigError(f"'{key}' is given twice.")
+            own[key] = value
+        elif group in ("data", "trainer"):
+            others.append(word)
+        else:
+            raise ConfigError(f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN, 'data', 'trainer'])}")
+    if own.get("trust_custom_code", "false") not in ("true", "false"):
+        raise ConfigError(f"trust_custom_code={own['trust_custom_code']}: true or false is wanted here.")
+    return own, others
+
+
+def listed(value: str) -> list[str]:
+    """``[audio,image]`` or ``audio,image`` -> the names."""
+    return [name.strip() for name in value.strip("[] ").split(",") if name.strip()]
+
+
+def configs(words: list[str], folder: Path) -> tuple[DictConfig, DictConfig]:
+    """The configs of data and trainer: from their groups, or of the run that the model comes from.
+
+    Raises:
+        ConfigError: a word is wrong, or the model lies outside its run and no ``data=`` is given.
+    """
+    import hydra
+
+    from mmbert.cli.check import check_config, check_words
+    from mmbert.cli.search import PACKAGE, add_standing_folder
+
+    add_standing_folder()
+    chosen = any(word.partition("=")[0].lstrip("+") == "data" for word in words)
+    own = [] if chosen else [word for word in words if word.lstrip("+~").startswith("data")]
+    with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="evaluate"):
+        cfg = check_words([word for word in words if word not in own], "train")
+        if not chosen:
+            cfg.data = changed(run_config(folder).data, own)
+            check_config(cfg.__class__({"data": cfg.data}))
+    return cfg.data, cfg.trainer
+
+
+def changed(data_cfg: Any, words: list[str]) -> Any:
+    """The run's own data config with other values.
+
+    Raises:
+        ConfigError: there is no such option, or not of this kind.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    from mmbert.cli.check import Groups, parse
+    from mmbert.cli.values import apply, check_value
+
+    cfg = OmegaConf.create({"data": data_cfg})
+    groups = Groups(GlobalHydra.instance().config_loader())
+    for override in parse(words, groups):
+        if not override.is_add():
+            check_value(cfg, override, groups.names)
+        apply(cfg, override)
+    return cfg.data
+
+
+def run_config(folder: Path) -> Any:
+    """The config of the run that a model's folder lies in.
+
+    Raises:
+        ConfigError: it lies in none.
+    """
+    from omegaconf import OmegaConf
+
+    for place in (folder, folder.parent):
+        if (place / "config.yaml").is_file():
+            return OmegaConf.load(place / "config.yaml")
+    raise ConfigError(
+        f"model={folder} lies in no run's folder, so its data are not known. Say which: data=manifest data.path=my.csv"
+    )
+
+
+def test_splits(data_cfg: DictConfig) -> list[str]:
+    """The splits that a run measures at its end."""
+    splits = data_cfg.get("splits") or {"test": "test"}
+    return [str(name) for name, value in splits.items() if name not in ("train", "val") and value is not None]
+
+
+def default_folder() -> Path:
+    """``outputs/DATE/TIME``, as a run's."""
+    return Path(datetime.datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S-%f"))
+
+
+if __name__ == "__main__":
+    main()

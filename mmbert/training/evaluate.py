@@ -1,0 +1,146 @@
+"""A saved model measured on any split of any table, with all of its modalities or without some of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.data.datamodule import MultimodalData
+from mmbert.model import MultimodalModel
+from mmbert.training import console, plots, record
+from mmbert.training.balance import FixedBalance
+from mmbert.training.build import make
+from mmbert.training.devices import check_devices
+from mmbert.training.machine import environment
+from mmbert.training.module import FusionModule
+from mmbert.training.predictions import PredictionTable
+from mmbert.training.run import quiet
+from mmbert.training.skipped import SkippedRows, write_skipped
+
+EVALUATION_FILE = "evaluation.json"
+
+
+@dataclass
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        metrics: ``SPLIT/TASK/METRIC``. The total loss is not among them: its weights belong to the training.
+        predictions: by split.
+        facts: which model and data, and the rows that were left out.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    predictions: dict[str, PredictionTable] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate(
+    model: MultimodalModel,
+    data_cfg: DictConfig,
+    trainer_cfg: DictConfig,
+    folder: Path,
+    splits: Sequence[str],
+    drop: Sequence[str] = (),
+) -> Evaluation:
+    """Measures a model and leaves ``evaluation.json``, predictions, plots and ``skipped.csv`` in a folder.
+
+    Args:
+        model: as it was saved.
+        data_cfg: a config of the group ``data``.
+        trainer_cfg: a config of the group ``trainer``.
+        folder: made if it does not exist.
+        splits: which; ``["all"]`` = every row of the table.
+        drop: encoders whose modality is taken for missing.
+
+    Raises:
+        ConfigError: an option is at fault.
+        DataError: the table cannot be used, or has no label for any of the tasks.
+    """
+    quiet()
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    check_devices(trainer_cfg)
+    check_drop(model, drop)
+    data: MultimodalData = make(data_cfg, seed=0, label=None, augment=None, drop=list(drop), only=list(splits))
+    tasks = model.named_tasks()
+    if not any(data.has_column(task.column) for task in tasks.values()):
+        columns = ", ".join(f"{name}: '{task.column}'" for name, task in tasks.items())
+        raise DataError(
+            f"{data.path} has none of the model's label columns ({columns}), so there is nothing to measure. "
+            "mmbert-predict answers without labels."
+        )
+    data.connect(
+        {name: encoder.processor for name, encoder in model.named_encoders().items()},
+        {name: (task.column, task.labels) for name, task in tasks.items()},
+    )
+    done = measure(model, data, trainer_cfg, folder)
+    done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}
+    write(done, data, folder)
+    return done
+
+
+def check_drop(model: MultimodalModel, drop: Sequence[str]) -> None:
+    """Refuses names that are no modality of the model, and to take away all.
+
+    Raises:
+        ConfigError: names it.
+    """
+    names = list(model.named_encoders())
+    for name in drop:
+        if name not in names:
+            raise ConfigError(f"drop={name}: the model has no such modality. {nearest(name, names)}")
+    if set(drop) == set(names):
+        raise ConfigError(f"drop=[{','.join(drop)}] leaves nothing to judge by: keep one of {', '.join(names)}.")
+
+
+def measure(model: MultimodalModel, data: MultimodalData, trainer_cfg: DictConfig, folder: Path) -> Evaluation:
+    """Runs the model over every split of the data."""
+    module = FusionModule(model, FixedBalance(model.named_tasks()), no_optimizer)
+    skipped = SkippedRows()
+    bar = [console.progress_display()] if trainer_cfg.enable_progress_bar and console.on_terminal() else []
+    trainer: pl.Trainer = make(
+        trainer_cfg,
+        logger=False,
+        callbacks=[skipped, *bar],
+        enable_checkpointing=False,
+        enable_progress_bar=bool(bar),
+        default_root_dir=str(folder),
+    )
+    done = Evaluation()
+    for split in data.rows:
+        table = module.begin_test(split)
+        measured = trainer.test(module, dataloaders=data.loader(split), verbose=False)[0]
+        done.metrics |= {
+            key: float(value)
+            for key, value in measured.items()
+            if key.startswith(f"{split}/") and key != f"{split}/loss"
+        }
+        done.predictions[split] = table.gather()
+    data.skipped |= skipped.gather()
+    return done
+
+
+def write(done: Evaluation, data: MultimodalData, folder: Path) -> None:
+    """Leaves the files, by the first process alone."""
+    if not record.is_rank_zero():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {**done.facts, "finished": record.now(), "environment": environment()}
+    record.write_json(folder / EVALUATION_FILE, {**done.metrics, **facts})
+    for split, table in done.predictions.items():
+        table.write(folder / "predictions" / f"{split}.parquet")
+    first = next(iter(done.predictions))
+    plots.write_plots(done.predictions[first], first, folder / "plots")
+    write_skipped(folder, data.table, data.skipped)
+
+
+def no_optimizer(*args: Any) -> Any:
+    """Nothing is trained here."""
+    raise AssertionError("an evaluation has no optimiser")

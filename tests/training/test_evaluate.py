@@ -1,0 +1,124 @@
+"""mmbert-evaluate: the run's own numbers again, other tables, other splits, lost modalities, and its mistakes."""
+
+import csv
+import json
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmbert.cli import evaluate as command
+from mmbert.data.table import Table
+
+
+@pytest.fixture
+def evaluate(monkeypatch, tmp_path, capsys):
+    """``evaluate("split=val", ...)`` -> exit code, what was printed, and evaluation.json if there is one."""
+
+    def call(*words):
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        monkeypatch.setattr(sys, "argv", ["mmbert-evaluate", *words, f"out={out}"])
+        code = 0
+        try:
+            command.main()
+        except SystemExit as error:
+            code = error.code
+        said = capsys.readouterr()
+        facts = json.loads((out / "evaluation.json").read_text()) if code == 0 else {}
+        return code, said.out + said.err, facts, out
+
+    return call
+
+
+def metrics(facts, split):
+    return {key: value for key, value in facts.items() if key.startswith(f"{split}/") and key != f"{split}/loss"}
+
+
+def test_the_runs_own_test_splits_give_the_runs_own_numbers(evaluate, finished_run):
+    code, said, facts, out = evaluate(f"model={finished_run}", "trainer=cpu")
+    assert code == 0, said
+    known = json.loads((finished_run / "metrics.json").read_text())
+    for split in ("test", "test_missing"):
+        assert metrics(facts, split) == metrics(known, split) != {}
+        ours, theirs = (
+            pq.read_table(folder / "predictions" / f"{split}.parquet").to_pylist() for folder in (out, finished_run)
+        )
+        assert ours == theirs
+    assert facts["data_fingerprint"] == known["data_fingerprint"]
+    assert "evaluation.json" in said and (out / "plots").is_dir()
+
+
+def test_another_batch_size_and_split_change_no_number(evaluate, finished_run):
+    _, _, facts, _ = evaluate(f"model={finished_run / 'model'}", "split=val", "data.batch_size=5", "trainer=cpu")
+    known = metrics(json.loads((finished_run / "metrics.json").read_text()), "val")
+    assert metrics(facts, "val") == pytest.approx(known, abs=1e-6)
+
+
+def test_dropping_a_modality_is_emptying_its_column(evaluate, finished_run, digits, tmp_path):
+    rows = [row for row in csv.DictReader(digits.open()) if row["split"] == "test"]
+    for row in rows:
+        row |= {"audio": "", "image": str(digits.parent / row["image"])}
+    with (tmp_path / "silent.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    _, _, dropped, _ = evaluate(f"model={finished_run}", "split=test", "drop=[audio]", "trainer=cpu")
+    code, said, emptied, _ = evaluate(
+        f"model={finished_run}", "data=manifest", f"data.path={tmp_path / 'silent.csv'}", "split=all", "trainer=cpu"
+    )
+    assert code == 0, said
+    ours, theirs = metrics(dropped, "test"), metrics(emptied, "all")
+    assert ours == pytest.approx({key.replace("all/", "test/"): value for key, value in theirs.items()}, abs=1e-6)
+    _, _, whole, _ = evaluate(f"model={finished_run}", "split=test", "trainer=cpu")
+    assert metrics(whole, "test") != ours
+    assert dropped["dropped_modalities"] == ["audio"]
+
+
+def test_rows_with_nothing_left_are_counted(evaluate, finished_run, digits):
+    table = Table(digits)
+    silent = [
+        row
+        for row in table.rows_where("split", "test_missing").tolist()
+        if table.cell(row, "text") is None and table.cell(row, "image") is None
+    ]
+    code, said, facts, out = evaluate(f"model={finished_run}", "split=test_missing", "drop=[audio]", "trainer=cpu")
+    assert code == 0, said
+    assert facts["skipped_rows"] == len(silent)
+    assert (out / "skipped.csv").exists() == bool(silent)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["split=tset"], "There is no split 'tset'. Did you mean 'test'?"),
+        (["drop=[sound]"], "the model has no such modality. Choices: text, image, audio"),
+        (["drop=text,image,audio"], "leaves nothing to judge by"),
+        (["data.pth=x.csv"], "Did you mean 'data.path'?"),
+        (["data=manifset"], "data has no choice 'manifset'"),
+        (["data=manifest"], "data.path has no value"),
+        (["fusion=mean"], "'fusion=mean' is no option of mmbert-evaluate."),
+        (["split=val", "split=test"], "'split' is given twice"),
+        (["data.path=gone.csv"], "there is no such file"),
+        (["trust_custom_code=perhaps"], "true or false is wanted"),
+    ],
+)
+def test_mistakes_are_told(evaluate, finished_run, words, message):
+    code, said, _, out = evaluate(f"model={finished_run}", *words)
+    assert code == 2
+    assert message in said and "Traceback" not in said
+    assert not out.exists()
+
+
+def test_a_table_without_labels_is_for_predict(evaluate, finished_run, tmp_path):
+    (tmp_path / "bare.csv").write_text("text,image,audio\nadd,,\n")
+    words = [f"model={finished_run}", "data=manifest", f"data.path={tmp_path / 'bare.csv'}", "split=all"]
+    code, said, _, _ = evaluate(*words)
+    assert code == 2 and "nothing to measure" in said and "mmbert-predict" in said
+
+
+def test_a_model_outside_its_run_needs_data(evaluate, finished_run, tmp_path):
+    import shutil
+
+    shutil.copytree(finished_run / "model", tmp_path / "alone")
+    code, said, _, _ = evaluate(f"model={tmp_path / 'alone'}")
+    assert code == 2 and "lies in no run's folder" in said
