@@ -133,12 +133,13 @@ class MultimodalModel(nn.Module):
                     inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
                 device = next(self.parameters()).device
                 moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}
-                answers += self._answers(self(moved).outputs, len(chunk))
+                answers += self.answers(self(moved).outputs, len(chunk))
         finally:
             self.train(was_training)
         return answers
 
-    def _answers(self, outputs: dict[str, Tensor], size: int) -> list[dict[str, dict[str, Any]]]:
+    def answers(self, outputs: Mapping[str, Tensor], size: int) -> list[dict[str, dict[str, Any]]]:
+        """Tasks' outputs for a batch of ``size`` samples -> what ``predict`` says of each."""
         tasks = self.named_tasks()
         columns = {name: tasks[name].predictions(output) for name, output in outputs.items()}
         return [

@@ -1,4 +1,4 @@
-"""``mmbert-predict model=FOLDER text="…" image=a.png audio=b.wav``: what a saved model says of one sample.
+"""``mmbert-predict model=FOLDER text="…" image=a.png audio=b.wav``: what a saved model says of a sample or a table.
 
 Values are taken as they are typed: commas, colons and brackets in a sentence mean nothing special.
 """
@@ -9,17 +9,31 @@ import json
 import sys
 from pathlib import Path
 
-from mmbert.core.errors import ConfigError, MmbertError
+from mmbert.core.errors import ConfigError, MmbertError, nearest
 
 USAGE = """\
 usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
+       mmbert-predict model=FOLDER table=my.csv out=answers.jsonl [columns.text=COLUMN] [batch_size=32]
+                      [device=auto] [num_workers=2] [on_error=skip] [trust_custom_code=true]
 
-Says what a saved model answers to one sample. Any subset of its modalities will do; the names are those of
-the model's encoders. FOLDER is a run's folder or the model/ in it.
+Says what a saved model answers to one sample, or to every row of a table (CSV, TSV, JSONL, Parquet; labels are
+not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
+folder or the model/ in it.
 
-  --json      print everything the model says, all probabilities too, as JSON
-  --help      show this
+  --json       print everything the model says, all probabilities too, as JSON
+  out          .jsonl or .parquet; rows are counted from 0
+  columns.X    the table's column for the encoder X (default: as in the run, or the column called X)
+  batch_size   rows that go through the model at once
+  device       auto (a GPU if there is one), cpu, cuda, cuda:1, mps
+  num_workers  processes that read the files
+  on_error     skip = rows that cannot be used are left out and listed in answers.skipped.csv
+  --help       show this
 """
+
+#: How the names of columns are given: columns.text=transcript.
+COLUMNS = "columns."
+#: What only a table has beside it.
+TABLE_WORDS = ("table", "out", "batch_size", "device", "num_workers", "on_error")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,6 +55,9 @@ def answer(words: list[str]) -> None:
     given = parse([word for word in words if word != "--json"])
     folder = model_folder(given.pop("model", None))
     trust = given.pop("trust_custom_code", "false").lower() in ("true", "1", "yes")
+    if "table" in given:
+        answer_table(folder, given, trust)
+        return
     if not given:
         raise ConfigError('Nothing to judge. Give at least one modality: text="...", image=FILE or audio=FILE.')
 
@@ -54,6 +71,71 @@ def answer(words: list[str]) -> None:
         print_answers(result)
 
 
+def answer_table(folder: Path, given: dict[str, str], trust: bool) -> None:
+    """Answers every row of a table, and says where they are.
+
+    Raises:
+        ConfigError: a word is not one for tables, or has a wrong value.
+    """
+    columns = {key.removeprefix(COLUMNS): given.pop(key) for key in list(given) if key.startswith(COLUMNS)}
+    strange = next((key for key in given if key not in TABLE_WORDS), None)
+    if strange is not None:
+        raise ConfigError(f"'{strange}' does not go with table=: {nearest(strange, TABLE_WORDS)} See --help.")
+    if "out" not in given:
+        raise ConfigError("Where shall the answers go? Give out=answers.jsonl or out=answers.parquet.")
+    if given.get("on_error", "raise") not in ("raise", "skip"):
+        raise ConfigError(f"on_error={given['on_error']}: raise or skip is wanted here.")
+    batch_size, workers = whole(given, "batch_size", 1), whole(given, "num_workers", 0)
+
+    from mmbert.model import MultimodalModel
+    from mmbert.training.predict_table import predict_table
+
+    model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
+    table, out = Path(given["table"]), Path(given["out"])
+    done = predict_table(
+        model,
+        table,
+        out,
+        columns={**run_columns(folder, table, list(model.named_encoders())), **columns},
+        batch_size=32 if batch_size is None else batch_size,
+        num_workers=workers,
+        device=given.get("device", "auto"),
+        on_error=given.get("on_error", "raise"),
+        progress=sys.stderr.isatty(),
+    )
+    if done.absent:
+        print(f"  the table has no column for {', '.join(done.absent)}: answered without")
+    print(f"  {done.rows} rows answered, {done.skipped} skipped: {out}")
+
+
+def whole(given: dict[str, str], key: str, least: int) -> int | None:
+    """A whole number among the words, None if it is not given.
+
+    Raises:
+        ConfigError: it is none, or too small.
+    """
+    value = given.get(key)
+    if value is None:
+        return None
+    if not value.isdecimal() or int(value) < least:
+        raise ConfigError(f"{key}={value}: a whole number of at least {least} is wanted here.")
+    return int(value)
+
+
+def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str]:
+    """The columns that the run read for its encoders, where this table has them too."""
+    config = folder.parent / "config.yaml"
+    if not config.is_file():
+        return {}
+    from omegaconf import OmegaConf
+
+    from mmbert.data.table import Table
+
+    known = OmegaConf.select(OmegaConf.load(config), "data.columns") or {}
+    there = Table(table)
+    return {name: str(known[name]) for name in encoders if known.get(name) and there.has_column(str(known[name]))}
+
+
 def parse(words: list[str]) -> dict[str, str]:
     """``key=value`` words -> a dictionary.
 
@@ -63,7 +145,7 @@ def parse(words: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not key.isidentifier():
+        if not equals or not key.removeprefix(COLUMNS).isidentifier():
             raise ConfigError(
                 f"'{word}' is not of the form key=value, such as image=photo.png. See mmbert-predict --help."
             )

@@ -22,7 +22,7 @@ from mmbert.training.machine import environment
 from mmbert.training.module import FusionModule
 from mmbert.training.predictions import PredictionTable
 from mmbert.training.run import quiet
-from mmbert.training.skipped import SkippedRows, write_skipped
+from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -138,7 +138,7 @@ def write(done: Evaluation, data: MultimodalData, folder: Path) -> None:
         table.write(folder / "predictions" / f"{split}.parquet")
     first = next(iter(done.predictions))
     plots.write_plots(done.predictions[first], first, folder / "plots")
-    write_skipped(folder, data.table, data.skipped)
+    write_skipped(folder / SKIPPED_FILE, data.table, data.skipped)
 
 
 def no_optimizer(*args: Any) -> Any:

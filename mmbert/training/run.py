@@ -22,7 +22,7 @@ from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results, write_results
 from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, last_checkpoint
-from mmbert.training.skipped import SkippedRows, write_skipped
+from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
 
 
 def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
@@ -93,7 +93,7 @@ def train_and_measure(
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
         write_results(results, parts, loggers, run_dir)
-        write_skipped(run_dir, parts.data.table, parts.data.skipped)
+        write_skipped(run_dir / SKIPPED_FILE, parts.data.table, parts.data.skipped)
     except BaseException as error:
         failure = error
         raise

@@ -71,15 +71,15 @@ def listed(table: Table, skipped: Mapping[int, str]) -> list[tuple[int, str]]:
 
 
 @rank_zero_only
-def write_skipped(folder: Path, table: Table, skipped: Mapping[int, str]) -> None:
-    """Leaves ``skipped.csv`` (row, reason) where rows were skipped, and names the first of them in the terminal."""
+def write_skipped(path: Path, table: Table, skipped: Mapping[int, str]) -> None:
+    """Leaves a CSV file (row, reason) where rows were skipped, and names the first of them in the terminal."""
     if not skipped:
         return
     rows = listed(table, skipped)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("row", "reason"), *rows])
-    write_text(folder / SKIPPED_FILE, text.getvalue())
+    write_text(path, text.getvalue())
     count = f"{len(rows)} rows were" if len(rows) > 1 else "1 row was"
-    print(f"  {count} skipped, all listed in {SKIPPED_FILE}:")
+    print(f"  {count} skipped, all listed in {path.name}:")
     for row, reason in rows[:SHOWN]:
         print(f"    row {row}: {reason}")
