@@ -96,7 +96,8 @@ def commands() -> list[tuple[str, str]]:
         for line in file.read_text("utf-8").splitlines():
             if match := re.match(r"# [A-Z]\w*: +mmbert-train ?(.*?)(?:, then .*)?$", line):
                 found.append((str(file.relative_to(ROOT)), match[1]))
-    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("experiments/*/README.md")]:
+    pages = {*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "your_own_data.md"}  # which has a folder of its own
+    for file in [ROOT / "README.md", *pages, *ROOT.glob("experiments/*/README.md")]:
         text = file.read_text("utf-8").replace("\\\n", " ") if file.exists() else ""
         shown = re.findall(r"(?m)^ {4,}(?:\$ )?mmbert-train ?(.*)$", text)
         found += [(str(file.relative_to(ROOT)), " ".join(command.split())) for command in shown]
