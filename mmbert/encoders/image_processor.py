@@ -69,8 +69,8 @@ class ImageProcessor:
 
     def normalise(self, image: Image) -> Tensor:
         """Picture in mode RGB -> (3, height, width) float32 as the network's colours are, at its own size."""
-        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float().div_(255)
-        return (pixels - self.mean) / self.std
+        planes = np.asarray(image, dtype=np.uint8).transpose(2, 0, 1).copy()  # one plane a colour: stacked much faster
+        return torch.from_numpy(planes).float().div_(255).sub_(self.mean).div_(self.std)
 
     def _place(self, image: Image) -> Image:
         """The picture at its final scale: exactly ``size``, or smaller in one direction with ``fit="pad"``."""
