@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -210,6 +211,7 @@ class MultimodalData(pl.LightningDataModule):
         check_labels(self.table, self._all(), self.labels)
         if self.check_files:
             check_files(self.table, self._all(), columns, kinds)
+        pa.default_memory_pool().release_unused()  # what the checks held of the columns
 
     def _all(self) -> np.ndarray:
         return np.concatenate(list(self.rows.values()))

@@ -89,6 +89,11 @@ class Table:
     def column(self, name: str, rows: Rows | None = None) -> list[Any]:
         """The cells of a column, None where empty; of all rows or of those given."""
         values = self._values(name, rows)
+        if pa.types.is_string(values.type):  # equal texts become one object: 200,000 labels are often a dozen words
+            encoded = values.combine_chunks().dictionary_encode()
+            words = [*encoded.dictionary.to_pylist(), None]
+            codes = pc.fill_null(encoded.indices, len(words) - 1).to_numpy()
+            return [words[code] or None for code in codes]
         return [None if is_empty(value) else value for value in values.to_pylist()]
 
     def empty(self, column: str) -> np.ndarray:
