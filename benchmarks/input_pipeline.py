@@ -1,0 +1,156 @@
+"""How fast samples reach the model, against bare decoding of the same files on the same cores.
+
+Bare decoding is what nobody can do without: ``PIL.Image.open(...).convert("RGB")`` and ``soundfile.read(...)`` of the
+same files, in as many processes as mmbert has workers, the results thrown away where they are made. mmbert's side is
+the loader as a run uses it: cells looked up, files decoded and checked, pictures scaled and normalised, sounds
+resampled and cut, texts tokenised, all of it collated and sent to the main process. Rounds of the two alternate.
+
+Three kinds of data: ``demo`` (talking_digits, files of a few kilobytes), ``photos`` (JPEG 640 x 480, speech-like FLAC
+of 5 s at 16 kHz) and ``large`` (JPEG 2048 x 1536, FLAC of 10 s at 44.1 kHz).
+
+Run: python benchmarks/input_pipeline.py [--workers 2] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from hydra import compose, initialize_config_module
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torch.utils.data import DataLoader, Dataset
+
+from mmbert.data.datamodule import MultimodalData
+from mmbert.training.build import make
+from mmbert.training.record import environment
+
+#: pixels (width, height), seconds, hertz, rows
+KINDS = {"photos": ((640, 480), 5.0, 16_000, 600), "large": ((2048, 1536), 10.0, 44_100, 120)}
+ENCODERS = {
+    "demo": ["text=minilm", "image=resnet_mini", "audio=melspec_cnn"],
+    "photos": ["text=minilm", "image=efficientnet_lite0", "audio=melspec_cnn"],
+    "large": ["text=minilm", "image=efficientnet_lite0", "audio=melspec_cnn"],
+}
+
+
+class Bare(Dataset[int]):
+    """Decodes a row's files and gives their number."""
+
+    def __init__(self, files: list[tuple[str | None, str | None]]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> int:
+        picture, sound = self.files[index]
+        if picture:
+            with Image.open(picture) as image:
+                image.convert("RGB")
+        if sound:
+            soundfile.read(sound, dtype="float32")
+        return index
+
+
+def make_files(folder: Path, size: tuple[int, int], seconds: float, rate: int, rows: int) -> Path:
+    """Photographs (crops of scikit-learn's two), sounds with a falling spectrum, and a table that names them."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    photos = [Image.fromarray(image) for image in load_sample_images().images]
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "image", "audio", "split", "label"])
+        for row in range(rows):
+            photo = photos[row % 2]
+            left, top = (int(random.integers(0, side // 3)) for side in photo.size)
+            photo.crop((left, top, *photo.size)).resize(size).save(folder / f"{row}.jpg", quality=90)
+            noise = np.cumsum(random.standard_normal(int(seconds * rate)))
+            sound = noise - np.convolve(noise, np.ones(400) / 400, "same")
+            soundfile.write(folder / f"{row}.flac", 0.3 * sound / np.abs(sound).max(), rate)
+            split = "train" if row < rows - 2 else "val" if row < rows - 1 else "test"
+            writer.writerow(
+                [f"a photograph, number {row}, and a sound", f"{row}.jpg", f"{row}.flac", split, "ab"[row % 2]]
+            )
+    return folder / "table.csv"
+
+
+def connected(kind: str, scratch: Path, workers: int) -> MultimodalData:
+    """The data of one kind, connected to the preprocessing of its encoders."""
+    words = ENCODERS[kind]
+    if kind != "demo":
+        words = ["data=manifest", f"data.path={make_files(scratch / kind, *KINDS[kind])}", *words]
+    with initialize_config_module("mmbert.conf", version_base="1.3"):
+        cfg = compose("train", overrides=[*words, f"data.num_workers={workers}", "data.batch_size=32"])
+    data: MultimodalData = make(cfg.data, seed=0, label=None, augment=None)
+    encoders = {name: make(part) for name, part in cfg.encoders.items()}
+    data.connect({name: encoder.processor for name, encoder in encoders.items()}, {})
+    return data
+
+
+def seconds_for_all(loader: Any) -> float:
+    """One pass from the second batch on: the workers have started by then."""
+    batches = iter(loader)
+    next(batches)
+    began = time.perf_counter()
+    for _ in batches:
+        pass
+    return time.perf_counter() - began
+
+
+def measure(data: MultimodalData, workers: int, rounds: int) -> dict[str, Any]:
+    """Samples a second of both sides, round by round."""
+    folder, rows = data.path.parent, data.rows["train"].tolist()
+    cells = [(data.table.cell(row, "image"), data.table.cell(row, "audio")) for row in rows]
+    files = [tuple(str(folder / name) if name else None for name in pair) for pair in cells]
+    counted = len(rows) - 32
+    ours, bare = [], []
+    for number in range(rounds + 1):
+        bare_loader = DataLoader(Bare(files), batch_size=32, num_workers=workers)  # type: ignore[arg-type]
+        pair = [(bare, bare_loader), (ours, data.train_dataloader())]
+        for times, loader in pair if number % 2 else pair[::-1]:
+            seconds = seconds_for_all(loader)
+            if number:  # the first warms the file cache
+                times.append(counted / seconds)
+    ratios = [a / b for a, b in zip(ours, bare, strict=True)]
+    return {
+        "ratio_median": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "mmbert_samples_per_second": round(statistics.median(ours), 1),
+        "bare_samples_per_second": round(statistics.median(bare), 1),
+        "rows": counted,
+    }
+
+
+def main() -> None:
+    """Prints the ratios and writes them beside the machine's description."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "input_pipeline.json")
+    args = parser.parse_args()
+    measured = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for kind in ENCODERS:
+            measured[kind] = measure(connected(kind, Path(scratch), args.workers), args.workers, args.rounds)
+            print(kind, measured[kind], flush=True)
+    result = {
+        "what": "samples a second of the input pipeline, mmbert / bare decoding (1 = equally fast)",
+        "workers": args.workers,
+        "kinds": measured,
+        "environment": environment(),
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
