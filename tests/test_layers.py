@@ -37,7 +37,12 @@ ONLY_IN = {
     "datasets": ["mmbert/data/*.py"],
     "soundfile": ["mmbert/data/*.py", "mmbert/encoders/*.py", "mmbert/training/*tracker.py"],
     "wandb": ["mmbert/training/*tracker.py", "mmbert/training/tracking.py"],
-    "matplotlib": ["mmbert/training/*.py", "mmbert/reporting/*.py", "mmbert/analysis/*.py"],
+    "matplotlib": [
+        "mmbert/training/*.py",
+        "mmbert/data/quality/page.py",
+        "mmbert/reporting/*.py",
+        "mmbert/analysis/*.py",
+    ],
     "hydra": ["mmbert/training/build.py", "mmbert/cli/*.py", "mmbert/testing/*.py"],
     "omegaconf": ["mmbert/training/*.py", "mmbert/cli/*.py", "mmbert/testing/*.py"],
     "pytorch_lightning": ["mmbert/data/datamodule.py", "mmbert/training/*.py", "mmbert/analysis/*.py"],

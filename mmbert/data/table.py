@@ -100,9 +100,20 @@ class Table:
         """(rows,) bool: which cells of a column are empty."""
         values = self._values(column)
         gone = pc.is_null(values, nan_is_null=True)
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        if self.is_text(column):
             gone = pc.or_kleene(gone, pc.equal(values, ""))
         return np.asarray(gone.to_numpy(), bool)
+
+    def is_text(self, column: str) -> bool:
+        """Whether the cells of a column are words."""
+        kind = self._values(column).type
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+    def shared(self, column: str, first: Rows, second: Rows) -> int:
+        """How many of the second rows have a cell, not empty, that one of the first rows has too."""
+        cells = self._values(column, second)
+        there = pc.and_kleene(pc.is_in(cells, pc.unique(self._values(column, first))), pc.invert(pc.is_null(cells)))
+        return int(pc.sum(pc.and_kleene(there, pc.not_equal(cells, ""))).as_py() or 0)
 
     def rows_where(self, column: str, value: Any) -> np.ndarray:
         """(n,) int64: the rows, from 0, whose cell is ``value``; numbers and truth values are compared by their text.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mmbert.model import MultimodalModel
@@ -69,6 +71,16 @@ def announce(model: MultimodalModel, run_dir: Path) -> None:
     console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")
     console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")
     console.print(f"  {'run':<9} {shortest(run_dir)}")
+
+
+@rank_zero_only
+def warn_of(lines: Sequence[str]) -> None:
+    """What may mislead whoever reads the results."""
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(f"  [yellow]warning[/]   {escape(line)}")
+    if lines:
+        console.print("            mmbert-check-data lists them, and looks for equal files under other names")
 
 
 @rank_zero_only

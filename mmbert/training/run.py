@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from mmbert.data.quality.shared import shared_cells
 from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
 from mmbert.training.devices import check_devices
@@ -84,6 +85,7 @@ def train_and_measure(
     try:
         parts = build(cfg)
         console.announce(parts.model, run_dir)
+        console.warn_of(shared_cells(parts.data))
         results = fit_and_test(cfg, parts, loggers, run_dir, last)
         results.facts |= {
             "seed": cfg.seed,

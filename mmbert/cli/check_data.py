@@ -1,0 +1,180 @@
+"""``mmbert-check-data data=…``: what a table holds and what is wrong with it, before anybody trains on it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.cli.app import run_plain
+from mmbert.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from mmbert.data.datamodule import MultimodalData
+    from mmbert.data.labels import LabelCodec
+    from mmbert.data.quality.check import Reads
+    from mmbert.data.quality.files import FileFacts
+    from mmbert.data.quality.report import DataReport
+
+USAGE = """\
+usage: mmbert-check-data data=... [any option of mmbert-train] [--html FILE] [--json FILE]
+
+Reads a table and every file that it names, and says what is there and what is wrong: rows, classes and missing
+modalities by split, lengths and sizes, unreadable files, samples that several splits share, classes that train never
+shows. Takes the words of mmbert-train, so that what is checked is what would be trained.
+
+  mmbert-check-data data=manifest data.path=my.csv
+  mmbert-check-data data=manifest data.path=my.csv audio=none --html data.html
+
+  --html FILE   a page with histograms and examples, in one file
+  --json FILE   everything that was found, for programs
+
+Exit code: 0 = nothing that training would stop at; 1 = errors in the data; 2 = the check could not be made.
+"""
+
+FLAGS = ("--html", "--json")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    words = [word for word in sys.argv[1:] if word != "--traceback"]
+    if "--help" in words or "-h" in words:
+        print(USAGE, end="")
+        return
+    run_plain(answer, "mmbert-check-data")
+
+
+def answer(words: list[str]) -> None:
+    """Parses the words, checks, and shows what was found.
+
+    Raises:
+        MmbertError: an option is wrong, or the table cannot be read at all.
+    """
+    pages, others = parse(words)
+    cfg = composed(others)
+
+    from mmbert.cli.data_tables import show
+    from mmbert.data.quality.check import check_data
+
+    data, encoders, labels, faults = prepared(cfg)
+    report = check_data(data, encoders, labels, progress)
+    report.findings[:0] = faults
+    show(report, data.path)
+    write(report, data, encoders, labels, pages)
+    if report.errors:
+        raise SystemExit(1)
+
+
+def parse(words: list[str]) -> tuple[dict[str, Path], list[str]]:
+    """The files asked for by flag, and the words for Hydra.
+
+    Raises:
+        ConfigError: a flag is unknown, or its file is not named or cannot be written.
+    """
+    pages: dict[str, Path] = {}
+    others = []
+    rest = iter(words)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag in FLAGS:
+            value = value if equals else next(rest, "")
+            if not value or value.startswith("-"):
+                raise ConfigError(f"{flag} needs the name of a file: {flag} data.{flag.removeprefix('--')}")
+            pages[flag] = Path(value)
+            if not pages[flag].absolute().parent.is_dir():
+                raise ConfigError(f"{flag} {value}: there is no folder {pages[flag].parent}.")
+        elif word.startswith("-"):
+            raise ConfigError(f"'{word}' is no flag of mmbert-check-data: it has {', '.join(FLAGS)} and --help.")
+        else:
+            others.append(word)
+    return pages, others
+
+
+def composed(words: list[str]) -> DictConfig:
+    """The config that mmbert-train would have from the same words.
+
+    Raises:
+        ConfigError: a word is wrong.
+    """
+    import hydra
+
+    from mmbert.cli.check import check_words
+    from mmbert.cli.search import PACKAGE, add_standing_folder
+
+    add_standing_folder()
+    with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="check_data"):
+        return check_words(words, "train")
+
+
+def prepared(
+    cfg: DictConfig,
+) -> tuple[MultimodalData, dict[str, Reads], dict[str, tuple[str, LabelCodec]], list[Any]]:
+    """The data, what the encoders read, and each task's column and labels, without any network's weights.
+
+    The last is what kept a task from learning its labels: findings like the others.
+    """
+    from hydra.utils import get_class
+
+    from mmbert.data.quality.check import Reads
+    from mmbert.data.quality.report import Finding
+    from mmbert.training.build import all_tasks, class_column, learn, make
+
+    parts = {str(name): part for name, part in cfg.encoders.items() if part}
+    if not parts:
+        raise ConfigError("Every encoder is 'none', so there is nothing to check.")
+    data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
+    kinds = {name: getattr(get_class(part._target_), "kind", "text") for name, part in parts.items()}
+    encoders = {name: Reads(kinds[name], part.get("key"), part.get("width")) for name, part in parts.items()}
+    labels, faults = {}, []
+    for name, part in all_tasks(cfg, data).items():
+        try:
+            task = make(part, **{**learn(part, data), "in_dim": 1})
+        except DataError as error:
+            faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
+            continue
+        labels[str(name)] = (task.column, task.labels)
+    return data, encoders, labels, faults
+
+
+def progress(facts: Iterable[FileFacts], count: int, name: str) -> Iterator[FileFacts]:
+    """A moving bar on a terminal, for the reading of an encoder's files."""
+    from rich.console import Console
+    from rich.progress import track
+
+    quiet = not sys.stderr.isatty()
+    yield from track(facts, f"reading {name}", count, console=Console(stderr=True), disable=quiet, transient=True)
+
+
+def write(
+    report: DataReport,
+    data: MultimodalData,
+    encoders: dict[str, Reads],
+    labels: dict[str, tuple[str, LabelCodec]],
+    pages: dict[str, Path],
+) -> None:
+    """Writes the files that were asked for.
+
+    Raises:
+        ConfigError: one cannot be written.
+    """
+    texts = {}
+    if "--json" in pages:
+        texts["--json"] = json.dumps(report.as_json(), ensure_ascii=False, indent=2) + "\n"
+    if "--html" in pages:
+        from mmbert.data.quality.page import page
+
+        texts["--html"] = page(report, data, {name: reads.kind for name, reads in encoders.items()}, labels)
+    for flag, text in texts.items():
+        try:
+            pages[flag].write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{flag} {pages[flag]}: it cannot be written ({error.strerror}).") from error
+        print(f"  {pages[flag]}")
+
+
+if __name__ == "__main__":
+    main()

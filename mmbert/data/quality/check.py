@@ -1,0 +1,266 @@
+"""Looks at every row and every file of a table that a run would use."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbert.core.errors import DataError
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.dataset import rows_without_modality
+from mmbert.data.labels import ClassLabels, LabelCodec, MultiLabels
+from mmbert.data.quality.files import FileFacts, all_facts
+from mmbert.data.quality.hashing import near_pairs
+from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
+
+#: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
+Track = Callable[[Iterable[FileFacts], int, str], Iterable[FileFacts]]
+#: Rows by split.
+Rows = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What an encoder reads.
+
+    Attributes:
+        kind: ``text``, ``image``, ``audio`` or ``features``.
+        key: of features, the array's name in files that hold several.
+        width: of features, what the encoder wants; None = the same in all rows.
+    """
+
+    kind: str
+    key: str | None = None
+    width: int | None = None
+
+
+def check_data(
+    data: MultimodalData,
+    encoders: Mapping[str, Reads],
+    labels: Mapping[str, tuple[str, LabelCodec]],
+    track: Track = lambda things, count, what: things,
+) -> DataReport:
+    """Everything that can be known of the data without a model.
+
+    Args:
+        data: a table and its splits, not connected.
+        encoders: what each reads, by its name.
+        labels: ``(column, codec)`` by task.
+        track: shows progress over the files.
+
+    Raises:
+        DataError: the table lacks a column.
+    """
+    check = Check(data, labels)
+    data.require_columns(encoders)
+    check.rows({name: data.column_of(name) for name in encoders})
+    for name, reads in encoders.items():
+        if reads.kind == "text":
+            check.texts(name)
+        else:
+            check.files(name, reads, track)
+    for task in labels:
+        check.labels(task)
+    order = {"error": 0, "warning": 1}
+    return DataReport(check.splits, sorted(check.findings, key=lambda finding: order[finding.severity]))
+
+
+class Check:
+    """A check under way.
+
+    Args:
+        data: what is checked.
+        labels: ``(column, codec)`` by task.
+    """
+
+    def __init__(self, data: MultimodalData, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+        self.data = data
+        self.codecs = labels
+        self.splits = {split: SplitFacts(len(rows)) for split, rows in data.rows.items()}
+        self.findings: list[Finding] = []
+
+    def find(self, severity: Severity, what: str, rows: Iterable[int], column: str | None = None) -> None:
+        """Notes a finding, if there are rows that it is true of; with ``column``, what each has there is said too."""
+        numbers = sorted(set(map(int, rows)))
+        if numbers:
+            named = [self.data.table.where(row).removeprefix(f"{self.data.path}, ") for row in numbers[:NAMED]]
+            if column is not None and self.data.table.is_text(column):
+                cells = self.data.table.column(column, np.asarray(numbers[:NAMED]))
+                named = [f"{name} {cell}" for name, cell in zip(named, cells, strict=True)]
+            self.findings.append(Finding(severity, what, named, len(numbers)))
+
+    def rows(self, columns: Mapping[str, str]) -> None:
+        """Missing modalities, and rows that have none."""
+        for split, rows in self.data.rows.items():
+            for name, column in columns.items():
+                self.splits[split].missing[name] = int(self.data.table.empty(column)[rows].sum())
+        everything = np.concatenate(list(self.data.rows.values()))
+        lost = rows_without_modality(self.data.table, everything, columns)
+        self.find("error", f"every modality is missing ({', '.join(columns.values())} are empty)", lost)
+
+    def texts(self, name: str) -> None:
+        """Lengths of texts, and texts that several splits share."""
+        holders: dict[str, Rows] = defaultdict(dict)
+        column = self.data.column_of(name)
+        for split, rows in self.data.rows.items():
+            texts = self.data.table.column(column, rows)
+            present = [(int(row), str(text)) for row, text in zip(rows, texts, strict=True) if text is not None]
+            self._spread(split, name, "characters", [len(text) for _, text in present])
+            self._spread(split, name, "words", [len(text.split()) for _, text in present])
+            for row, text in present:
+                holders[" ".join(text.casefold().split())].setdefault(split, []).append(row)
+        self._shared(holders.values(), f"{name}: rows of '{{1}}' whose text is in '{{0}}' too")
+
+    def files(self, name: str, reads: Reads, track: Track) -> None:
+        """Reads what every cell names, each file once: sizes, faults, and which are the same in several splits."""
+        column, table = self.data.column_of(name), self.data.table
+        holders: list[Rows] = self._holders(column)
+        firsts = [next(iter(rows.values()))[0] for rows in holders]
+        cells = (table.cell(row, column) for row in firsts)
+        facts = list(track(all_facts(cells, self.data.path.parent, reads.kind, reads.key), len(firsts), name))
+        by_fault: dict[str, list[int]] = defaultdict(list)
+        for fact, rows, first in zip(facts, holders, firsts, strict=True):
+            if fact.fault:
+                by_fault[reason(fact.fault, self.data.path.parent, table.cell(first, column))] += all_of(rows)
+        for fault, unreadable in by_fault.items():
+            self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
+        good = [(fact, rows) for fact, rows in zip(facts, holders, strict=True) if not fact.fault]
+        for split in self.splits:
+            for quantity, value in QUANTITIES.items():
+                pairs = [(value(fact), len(rows.get(split, ()))) for fact, rows in good]
+                self._spread(split, name, quantity, [v for v, count in pairs if v is not None for _ in range(count)])
+        self._widths(name, reads.width, good)
+        self._same_files(name, good)
+
+    def _holders(self, column: str) -> list[Rows]:
+        """The rows that hold each different file name of a column; a cell that is no word stands for itself."""
+        holders: dict[Any, Rows] = {}
+        gone = self.data.table.empty(column)
+        words = self.data.table.is_text(column)
+        for split, rows in self.data.rows.items():
+            there = rows[~gone[rows]]
+            keys = self.data.table.column(column, there) if words else there.tolist()
+            for row, key in zip(there.tolist(), keys, strict=True):
+                holders.setdefault(key, {}).setdefault(split, []).append(row)
+        return list(holders.values())
+
+    def _widths(self, name: str, width: int | None, facts: Sequence[tuple[FileFacts, Rows]]) -> None:
+        """Features of another width than the encoder's, or than those of the first row."""
+        by_width: dict[int, list[int]] = defaultdict(list)
+        for fact, rows in facts:
+            if fact.shape is not None:
+                by_width[fact.shape[1]] += all_of(rows)
+        wanted = width or next(iter(by_width), None)
+        for found, rows_of in by_width.items():
+            if found != wanted:
+                self.find("error", f"{name}: vectors of {found} numbers where {wanted} are needed", rows_of)
+
+    def _same_files(self, name: str, facts: Sequence[tuple[FileFacts, Rows]]) -> None:
+        """Equal bytes, and pictures that look alike though their bytes differ."""
+        by_bytes: dict[bytes, Rows] = defaultdict(lambda: defaultdict(list))
+        by_look: dict[int, Rows] = defaultdict(lambda: defaultdict(list))
+        contents: dict[int, set[bytes]] = defaultdict(set)
+        for fact, rows in facts:
+            for split, numbers in rows.items():
+                by_bytes[fact.digest][split] += numbers
+                if fact.look is not None:
+                    by_look[fact.look][split] += numbers
+                    contents[fact.look].add(fact.digest)
+        self._shared(by_bytes.values(), f"{name}: rows of '{{1}}' whose content is in '{{0}}' too, byte for byte")
+        looks = list(by_look)
+        alike = [by_look[look] for look in looks if len(contents[look]) > 1]
+        alike += [merged(by_look[looks[i]], by_look[looks[j]]) for i, j in near_pairs(looks)]
+        self._shared(alike, f"{name}: rows of '{{1}}' that look nearly the same as a picture in '{{0}}'")
+
+    def labels(self, task: str) -> None:
+        """Counts of classes, cells that are no labels, and classes that train never shows."""
+        column, codec = self.codecs[task]
+        if not self.data.has_column(column):
+            return
+        faults: dict[str, list[int]] = defaultdict(list)
+        for split, rows in self.data.rows.items():
+            counts: Counter[str] = Counter()
+            numbers: list[float] = []
+            unlabelled = 0
+            for row, cell in zip(rows, self.data.table.column(column, rows), strict=True):
+                if cell is None:
+                    unlabelled += 1
+                    continue
+                try:
+                    said = codec.decode(codec.encode(cell))
+                except DataError as error:
+                    faults[str(error)].append(int(row))
+                    continue
+                if isinstance(codec, (ClassLabels, MultiLabels)):
+                    counts.update([said] if isinstance(said, str) else said or ())
+                else:
+                    numbers.append(said)
+            self.splits[split].unlabelled[task] = unlabelled
+            if isinstance(codec, (ClassLabels, MultiLabels)):
+                self.splits[split].labels[task] = {name: counts[name] for name in codec.classes}
+            else:
+                self._spread(split, task, "value", numbers)
+        for fault, rows_of in faults.items():
+            self.find("error", f"{task}, column '{column}': {fault}", rows_of)
+        self._unseen(task)
+
+    def _unseen(self, task: str) -> None:
+        """Classes that are configured and judged, but that train does not show."""
+        shown = self.splits["train"].labels.get(task) if "train" in self.splits else None
+        if shown is None:
+            return
+        for split, facts in self.splits.items():
+            unseen = [name for name, count in facts.labels.get(task, {}).items() if count and not shown.get(name)]
+            if unseen:
+                what = f"{task}: '{split}' has classes that train never shows: {', '.join(unseen)}"
+                count = sum(facts.labels[task][name] for name in unseen)
+                self.findings.append(Finding("warning", what, [], count))
+
+    def _shared(self, groups: Iterable[Rows], what: str) -> None:
+        """Groups of rows that are the same, by split: a warning for each pair of splits that shares some."""
+        pairs: dict[tuple[str, str], list[int]] = defaultdict(list)
+        names = list(self.splits)
+        for group in groups:
+            held = [name for name in names if group.get(name)]
+            for i, first in enumerate(held):
+                for second in held[i + 1 :]:
+                    pairs[first, second] += group[second]
+        for (first, second), rows in sorted(pairs.items(), key=lambda item: [names.index(name) for name in item[0]]):
+            self.find("warning", what.format(first, second), rows)
+
+    def _spread(self, split: str, name: str, quantity: str, values: list[Any]) -> None:
+        spread = Spread.of(values)
+        if spread is not None:
+            self.splits[split].spreads.setdefault(name, {})[quantity] = spread
+
+
+QUANTITIES: dict[str, Callable[[FileFacts], float | None]] = {
+    "seconds": lambda fact: fact.seconds,
+    "hertz": lambda fact: fact.rate_hz,
+    "length": lambda fact: None if fact.shape is None else fact.shape[0],
+    "width": lambda fact: None if fact.size is None else fact.size[0],
+    "height": lambda fact: None if fact.size is None else fact.size[1],
+}
+
+
+def all_of(rows: Rows) -> list[int]:
+    """The rows of all splits."""
+    return [row for numbers in rows.values() for row in numbers]
+
+
+def merged(first: Rows, second: Rows) -> Rows:
+    """Rows by split of two groups."""
+    return {split: [*first.get(split, ()), *second.get(split, ())] for split in {*first, *second}}
+
+
+def reason(fault: str, folder: Path, cell: Any) -> str:
+    """A file's fault without its name and the advice, so that equal faults of several files are one finding."""
+    if isinstance(cell, str):
+        path = str(folder / cell)
+        fault = fault.removeprefix(f"{path}: ").replace(f" '{path}'", "").replace(path, cell)
+    return fault.partition(". Replace")[0]

@@ -1,0 +1,237 @@
+"""The check of a table as one HTML file: nothing is loaded from elsewhere, pictures and sounds lie inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL.Image import Image
+
+from mmbert.core.errors import DataError
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.labels import LabelCodec
+from mmbert.data.media import Sound, read_raw
+from mmbert.data.quality.report import DataReport, Finding, Spread
+
+#: Samples of each split that are shown.
+EXAMPLES = 6
+#: Longest side of a shown picture, in pixels; seconds of a sound; letters of a text.
+PIXELS, SECONDS, LETTERS = 192, 10.0, 400
+BINS = 30
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2933; --soft: #66727f; --line: #d9dee3; --back: #fff; --bar: #1f6feb }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ec; --soft: #9aa5b1; --line: #3a4450; --back: #15191e; --bar: #539bf5 } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 64rem;
+  margin: 0 auto; padding: 1rem }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.2rem; margin-top: 2.2rem }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .8rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line) }
+th:first-child, td:first-child { text-align: left } th { color: var(--soft); font-weight: 600 }
+.findings { list-style: none; padding: 0 }
+.findings li { border-left: 4px solid; padding: .3rem .8rem; margin: .5rem 0 }
+.error { border-color: #d1242f } .warning { border-color: #d4a72c } .fine { border-color: #2da44e }
+.findings small { color: var(--soft); display: block; overflow-wrap: anywhere }
+.bar { display: inline-block; height: .6rem; background: var(--bar); border-radius: 2px; margin-left: .5rem }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem } .plots figure { margin: 0; flex: 1 1 18rem; max-width: 24rem }
+figcaption { color: var(--soft) } svg { width: 100%; height: auto }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem }
+.card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem; overflow-wrap: anywhere }
+.card img { max-width: 100%; display: block; margin: .4rem 0; image-rendering: auto } .card audio { width: 100% }
+.card small { color: var(--soft) }
+"""
+
+
+def page(
+    report: DataReport,
+    data: MultimodalData,
+    kinds: Mapping[str, str],
+    labels: Mapping[str, tuple[str, LabelCodec]],
+) -> str:
+    """The whole page.
+
+    Args:
+        report: what was found.
+        data: where the examples are.
+        kinds: what each encoder reads, by name.
+        labels: ``(column, codec)`` by task.
+    """
+    body = [
+        f"<h1>{escape(str(data.path))}</h1>",
+        *findings(report.findings),
+        "<h2>Splits</h2>",
+        splits(report),
+        *classes(report),
+        "<h2>Lengths and sizes</h2>",
+        f'<div class="plots">{"".join(histograms(report))}</div>',
+        *examples(data, kinds, labels),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Data: {escape(data.path.name)}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def findings(found: Sequence[Finding]) -> Iterator[str]:
+    """Errors and warnings, with the rows that they are true of."""
+    yield "<h2>Findings</h2>"
+    if not found:
+        yield '<ul class="findings"><li class="fine">Nothing was found to be wrong.</li></ul>'
+        return
+    items = []
+    for finding in found:
+        more = f" and {finding.count - len(finding.rows)} more" if finding.count > len(finding.rows) > 0 else ""
+        rows = f"<small>{escape(', '.join(finding.rows))}{more}</small>" if finding.rows else ""
+        count = f" <b>({finding.count:,} row{'s' * (finding.count != 1)})</b>" if finding.count else ""
+        items.append(f'<li class="{finding.severity}">{escape(finding.what)}{count}{rows}</li>')
+    yield f'<ul class="findings">{"".join(items)}</ul>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells are HTML; heads are words."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def splits(report: DataReport) -> str:
+    """Rows, missing modalities and missing labels."""
+    encoders = list(dict.fromkeys(name for facts in report.splits.values() for name in facts.missing))
+    tasks = list(dict.fromkeys(name for facts in report.splits.values() for name in facts.unlabelled))
+    rows = [
+        [
+            escape(split),
+            f"{facts.rows:,}",
+            *(f"{facts.missing.get(name, 0):,}" for name in encoders),
+            *(f"{facts.unlabelled.get(name, 0):,}" for name in tasks),
+        ]
+        for split, facts in report.splits.items()
+    ]
+    return table(["split", "rows", *(f"no {name}" for name in encoders), *(f"no {name} label" for name in tasks)], rows)
+
+
+def classes(report: DataReport) -> Iterator[str]:
+    """Each task's classes by split, with bars for the shares."""
+    for task in dict.fromkeys(name for facts in report.splits.values() for name in facts.labels):
+        counts = {split: facts.labels.get(task, {}) for split, facts in report.splits.items()}
+        largest = {split: max([*of.values(), 1]) for split, of in counts.items()}
+        names = list(next(iter(counts.values())))
+        rows = [
+            [escape(name), *(bar(of.get(name, 0), largest[split]) for split, of in counts.items())] for name in names
+        ]
+        yield f"<h2>Classes of {escape(task)}</h2>"
+        yield table(["class", *counts], rows)
+
+
+def bar(count: int, largest: int) -> str:
+    """A number and a bar as long as its share of the largest."""
+    return f'{count:,}<span class="bar" style="width:{4 * count / largest:.2f}rem"></span>'
+
+
+def histograms(report: DataReport) -> Iterator[str]:
+    """A picture for each quantity, the splits in it as shares of their rows."""
+    names = [(name, what) for facts in report.splits.values() for name, of in facts.spreads.items() for what in of]
+    for name, what in dict.fromkeys(names):
+        of = {split: facts.spreads.get(name, {}).get(what) for split, facts in report.splits.items()}
+        spreads = {split: spread for split, spread in of.items() if spread is not None}
+        caption = f"{escape(name)}: {escape(what)}"
+        values = [v for spread in spreads.values() for v in (spread.least, spread.most)]
+        if min(values) == max(values):
+            yield f"<figure><figcaption>{caption}: {values[0]:.4g} everywhere</figcaption></figure>"
+        else:
+            yield f"<figure><figcaption>{caption}</figcaption>{histogram(spreads)}</figure>"
+
+
+def histogram(spreads: Mapping[str, Spread]) -> str:
+    """An SVG whose lines can be told apart on light and on dark."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.8, 2.3), layout="tight")
+    axes = figure.add_subplot()
+    edges = np.histogram_bin_edges(np.concatenate([spread.values for spread in spreads.values()]), BINS)
+    for split, spread in spreads.items():
+        counts, _ = np.histogram(spread.values, edges)
+        axes.stairs(counts / counts.sum(), edges, label=split, linewidth=1.4)
+    grey = "#7b8794"
+    axes.tick_params(colors=grey, labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(grey)
+    axes.set_ylabel("share of rows", color=grey, fontsize=8)
+    axes.legend(fontsize=7, frameon=False, labelcolor=grey)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
+
+
+def examples(
+    data: MultimodalData, kinds: Mapping[str, str], labels: Mapping[str, tuple[str, LabelCodec]]
+) -> Iterator[str]:
+    """Some samples of each split, evenly spaced."""
+    for split, rows in data.rows.items():
+        if len(rows):
+            picked = rows[np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).round().astype(int))]
+            cards = "".join(card(data, int(row), kinds, labels) for row in picked)
+            yield f'<h2>Examples of {escape(split)}</h2>\n<div class="cards">{cards}</div>'
+
+
+def card(data: MultimodalData, row: int, kinds: Mapping[str, str], labels: Mapping[str, tuple[str, LabelCodec]]) -> str:
+    """One sample: its modalities and its labels."""
+    parts = [f"<small>{escape(data.table.where(row).removeprefix(f'{data.path}, '))}</small>"]
+    for name, kind in kinds.items():
+        cell = data.table.cell(row, data.column_of(name))
+        parts.append(f"<div>{shown(cell, kind, data.path.parent)}</div>" if cell is not None else "")
+        if cell is None:
+            parts.append(f"<div><small>no {escape(name)}</small></div>")
+    for task, (column, _) in labels.items():
+        said = data.table.cell(row, column) if data.table.has_column(column) else None
+        parts.append(f"<div><b>{escape(task)}</b> {'–' if said is None else escape(str(said))}</div>")
+    return f'<div class="card">{"".join(parts)}</div>'
+
+
+def shown(cell: Any, kind: str, folder: Path) -> str:
+    """A text, a small picture, a sound that plays, or the shape of features."""
+    if kind == "text":
+        text = str(cell)
+        return escape(text if len(text) <= LETTERS else f"{text[:LETTERS]}…")
+    try:
+        raw = read_raw(kind, cell, folder, SECONDS)
+        if kind == "image":
+            return picture(raw)
+        if kind == "audio":
+            return sound(raw)
+    except DataError as error:
+        return f"<small>{escape(str(error))}</small>"
+    return f"<small>{escape(str(cell)[:80])}</small>"
+
+
+def picture(image: Image) -> str:
+    """As it is seen, made smaller where it is large."""
+    small = image.copy()
+    small.thumbnail((PIXELS, PIXELS))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG" if max(image.size) > PIXELS else "PNG")
+    kind = "jpeg" if max(image.size) > PIXELS else "png"
+    return f'<img alt="{image.width}×{image.height} pixels" src="{inline(buffer.getvalue(), f"image/{kind}")}">'
+
+
+def sound(sound: Sound) -> str:
+    """Its first seconds."""
+    samples, rate = sound
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1, 1), rate, format="WAV", subtype="PCM_16")
+    return f'<audio controls preload="none" src="{inline(buffer.getvalue(), "audio/wav")}"></audio>'
+
+
+def inline(content: bytes, kind: str) -> str:
+    """A data URI."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

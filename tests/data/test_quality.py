@@ -1,0 +1,212 @@
+"""The check of a table: planted faults are found, with their rows, and nothing else is."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.labels import ClassLabels, MultiLabels, NumberLabels
+from mmbert.data.quality.check import Reads, check_data
+from mmbert.data.quality.hashing import NEAR, distance, near_pairs, perceptual_hash
+from mmbert.data.quality.page import page
+from mmbert.data.quality.report import Spread
+from mmbert.data.quality.shared import shared_cells
+
+
+def picture(seed, size=(96, 80)):
+    """Smooth blobs: like a photograph, most of it lies in the low frequencies."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def recompressed(image, quality):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(buffer.getvalue()))
+
+
+class TestPerceptualHash:
+    def test_equals_the_sum_of_cosines(self):
+        image = picture(3)
+        grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), float)
+        n, k = np.arange(32), np.arange(8)
+        cosines = np.cos(np.pi * (2 * n[None] + 1) * k[:, None] / 64)
+        scale = np.where(k == 0, np.sqrt(1 / 32), np.sqrt(2 / 32))
+        low = (scale[:, None] * cosines) @ grey @ (scale[:, None] * cosines).T
+        bits = (low > np.median(low)).ravel()
+        assert perceptual_hash(image) == sum(int(bit) << (63 - place) for place, bit in enumerate(bits))
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_survives_scaling_compression_and_brightness(self, seed):
+        image = picture(seed)
+        original = perceptual_hash(image)
+        assert distance(original, perceptual_hash(image.resize((240, 200)))) <= NEAR
+        assert distance(original, perceptual_hash(recompressed(image, 75))) <= NEAR
+        assert distance(original, perceptual_hash(image.point(lambda v: int(v * 0.9 + 8)))) <= NEAR
+
+    def test_other_pictures_are_far(self):
+        hashes = [perceptual_hash(picture(seed)) for seed in range(40)]
+        assert list(near_pairs(hashes)) == []
+
+    def test_one_grey_has_no_hash(self):
+        assert perceptual_hash(Image.new("RGB", (50, 50), "teal")) is None
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(st.integers(0, 2**12 - 1), max_size=40), st.integers(0, 4))
+    def test_near_pairs_are_those_of_every_pair_tried(self, hashes, limit):
+        tried = [(i, j) for j in range(len(hashes)) for i in range(j) if (hashes[i] ^ hashes[j]).bit_count() <= limit]
+        assert sorted(near_pairs(hashes, limit, bits=12)) == sorted(tried)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """``make(rows)``: data whose table has these rows, files beside it."""
+
+    def made(rows, **options):
+        (tmp_path / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return MultimodalData(tmp_path / "table.jsonl", num_workers=0, **options)
+
+    for name in ("a", "b", "c"):
+        picture(ord(name)).save(tmp_path / f"{name}.png")
+        sound = np.random.default_rng(ord(name)).normal(0, 0.1, 8000)
+        soundfile.write(tmp_path / f"{name}.wav", sound, 16000)
+    return made
+
+
+def rows_of_three(**changes):
+    """A sound table: one row in each split; changes by split."""
+    rows = {}
+    for split, name in (("train", "a"), ("val", "b"), ("test", "c")):
+        rows[split] = {"text": f"words of {name}", "image": f"{name}.png", "audio": f"{name}.wav", "label": "yes"}
+        rows[split] |= {"split": split, **changes.get(split, {})}
+    return list(rows.values())
+
+
+READS = {"text": Reads("text"), "image": Reads("image"), "audio": Reads("audio")}
+LABELS = {"answer": ("label", ClassLabels(["yes", "no"]))}
+
+
+def found(report):
+    return [(finding.severity, finding.what) for finding in report.findings]
+
+
+class TestFindings:
+    def test_a_sound_table_has_none(self, make):
+        report = check_data(make(rows_of_three()), READS, LABELS)
+        assert found(report) == []
+        train = report.splits["train"]
+        assert train.rows == 1 and train.missing == {"text": 0, "image": 0, "audio": 0}
+        assert train.labels == {"answer": {"yes": 1, "no": 0}} and train.unlabelled == {"answer": 0}
+        assert train.spreads["audio"]["seconds"].median == 0.5 and train.spreads["audio"]["hertz"].most == 16000
+        assert (train.spreads["image"]["width"].least, train.spreads["image"]["height"].least) == (96, 80)
+        assert train.spreads["text"]["characters"].most == 10 and train.spreads["text"]["words"].most == 3
+
+    def test_files_that_cannot_be_read_are_named_with_their_rows(self, make, tmp_path):
+        (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
+        (tmp_path / "b.wav").write_bytes(b"")
+        (tmp_path / "c.wav").unlink()
+        report = check_data(make(rows_of_three()), READS, LABELS)
+        assert [severity for severity, _ in found(report)] == ["error"] * 3
+        truncated, empty, gone = sorted(report.findings, key=lambda finding: finding.rows)
+        assert truncated.what.startswith("image, column 'image': this is no picture that can be read")
+        assert truncated.rows == ["row 1 (line 1) a.png"] and str(tmp_path) not in truncated.what
+        assert empty.what == "audio, column 'audio': the file is empty (0 bytes)" and "row 2" in empty.rows[0]
+        assert gone.what == "audio, column 'audio': there is no such file" and "c.wav" in gone.rows[0]
+
+    def test_leaks_between_splits(self, make, tmp_path):
+        (tmp_path / "d.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+        recompressed(picture(ord("a")), 60).save(tmp_path / "d.png")
+        changes = {"text": "WORDS  of a", "audio": "d.wav", "image": "d.png"}
+        report = check_data(make(rows_of_three(test=changes)), READS, LABELS)
+        assert found(report) == [
+            ("warning", "text: rows of 'test' whose text is in 'train' too"),
+            ("warning", "image: rows of 'test' that look nearly the same as a picture in 'train'"),
+            ("warning", "audio: rows of 'test' whose content is in 'train' too, byte for byte"),
+        ]
+        assert all(finding.rows == [finding.rows[0]] and "row 3" in finding.rows[0] for finding in report.findings)
+
+    def test_the_same_within_one_split_is_no_leak(self, make):
+        rows = rows_of_three()
+        assert found(check_data(make([*rows, rows[0]]), READS, LABELS)) == []
+
+    def test_classes(self, make):
+        rows = rows_of_three(val={"label": "no"}, test={"label": "perhaps"})
+        report = check_data(make(rows), READS, LABELS)
+        (error, warning) = report.findings
+        assert error.severity == "error" and "'perhaps' is no class" in error.what and "row 3" in error.rows[0]
+        assert warning.what == "answer: 'val' has classes that train never shows: no" and warning.count == 1
+
+    def test_labels_of_other_kinds(self, make):
+        rows = rows_of_three(train={"label": 2.5}, val={"label": "abc"}, test={"label": None})
+        report = check_data(make(rows), {"text": Reads("text")}, {"size": ("label", NumberLabels())})
+        assert [finding.severity for finding in report.findings] == ["error"] and "abc" in report.findings[0].what
+        assert report.splits["train"].spreads["size"]["value"].most == 2.5
+        assert report.splits["test"].unlabelled == {"size": 1}
+        rows = rows_of_three(train={"label": "x|y"}, val={"label": "y"}, test={"label": ""})
+        report = check_data(make(rows), {"text": Reads("text")}, {"tags": ("label", MultiLabels(["x", "y"]))})
+        assert report.splits["train"].labels["tags"] == {"x": 1, "y": 1}
+
+    def test_missing_modalities_and_rows_without_any(self, make):
+        nothing = {"text": "", "image": "", "audio": None}
+        report = check_data(make(rows_of_three(train={"image": ""}, test=nothing)), READS, LABELS)
+        assert report.splits["train"].missing == {"text": 0, "image": 1, "audio": 0}
+        assert found(report) == [("error", "every modality is missing (text, image, audio are empty)")]
+
+    def test_features(self, make, tmp_path):
+        np.save(tmp_path / "a.npy", np.ones((5, 4), np.float32))
+        np.save(tmp_path / "b.npy", np.full((2, 4), np.nan, np.float32))
+        np.save(tmp_path / "c.npy", np.ones((3, 7), np.float32))
+        rows = rows_of_three(
+            **{split: {"pose": f"{n}.npy"} for split, n in zip(("train", "val", "test"), "abc", strict=True)}
+        )
+        report = check_data(make(rows), {"pose": Reads("features", None, None)}, LABELS)
+        whats = [what for _, what in found(report)]
+        assert any("not finite" in what for what in whats)
+        assert "pose: vectors of 7 numbers where 4 are needed" in whats and len(whats) == 2
+        assert report.splits["train"].spreads["pose"]["length"].most == 5
+
+    def test_features_in_the_cells(self, make):
+        rows = rows_of_three(
+            **{split: {"pose": [n, 2.0]} for split, n in zip(("train", "val", "test"), (1.0, 5.0, 1.0), strict=True)}
+        )
+        report = check_data(make(rows), {"pose": Reads("features")}, LABELS)
+        assert found(report) == [("warning", "pose: rows of 'test' whose content is in 'train' too, byte for byte")]
+
+    def test_as_json_can_be_written(self, make):
+        plain = json.loads(json.dumps(check_data(make(rows_of_three()), READS, LABELS).as_json()))
+        assert plain["splits"]["train"]["spreads"]["audio"]["seconds"] == {"least": 0.5, "median": 0.5, "most": 0.5}
+
+
+def test_the_page_escapes_what_the_table_holds(make, tmp_path):
+    rows = rows_of_three(test={"text": "<script>alert(1)</script>", "label": "<b>"})
+    data = make(rows)
+    (tmp_path / "b.png").write_bytes(b"broken")
+    html = page(check_data(data, READS, LABELS), data, {"text": "text", "image": "image", "audio": "audio"}, LABELS)
+    assert "<script" not in html and "&lt;script&gt;" in html and "&lt;b&gt;" in html
+    assert (
+        html.count("<audio") == 3 and html.count("<img") == 2 and "http://" not in html.replace("http://www.w3.org", "")
+    )
+    assert "this is no picture" in html
+
+
+def test_spread_of_nothing():
+    assert Spread.of([]) is None
+
+
+def test_what_every_run_says_of_shared_cells(make):
+    class Kind:
+        def __init__(self, kind):
+            self.kind = kind
+
+    data = make(rows_of_three(test={"image": "a.png", "text": ""}, train={"text": ""}, val={"audio": "a.wav"}))
+    data.processors = {name: Kind(name) for name in READS}
+    assert shared_cells(data) == [
+        "1 of 1 rows of 'test' have their file (column 'image') in train too",
+        "1 of 1 rows of 'val' have their file (column 'audio') in train too",
+    ]
