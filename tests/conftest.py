@@ -76,3 +76,22 @@ def finished_run(compose_tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     run(compose_tiny("+data.splits.test_missing=test_missing", "logger=csv"), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def what_is_left():
+    """``what_is_left(folder)``: what a run leaves that interruptions, workers and company must not change."""
+    import json
+
+    def left(folder):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        return {
+            "metrics": {key: value for key, value in metrics.items() if "/" in key},
+            "checkpoint": metrics["checkpoint"],
+            "steps": metrics["steps"],
+            "model": (folder / "model" / "model.safetensors").read_bytes(),
+            "predictions": (folder / "predictions" / "test.parquet").read_bytes(),
+            "history": (folder / "history.csv").read_text().splitlines(),
+        }
+
+    return left

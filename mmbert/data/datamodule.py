@@ -93,7 +93,7 @@ class MultimodalData(pl.LightningDataModule):
         check_options(batch_size, eval_batch_size, num_workers, per_class)
         self.columns = dict(columns or {})
         self.splits = checked_splits(splits or default_splits())
-        self.table = Table(path)
+        self.table = self.open_table(path)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = default_workers() if num_workers is None else num_workers
@@ -113,6 +113,10 @@ class MultimodalData(pl.LightningDataModule):
             return
         if per_class is not None:
             self.rows["train"] = few_shot(self.table, self.rows["train"], label, per_class, drawing.seed)
+
+    def open_table(self, path: str | Path) -> Table:
+        """The samples; other kinds of data open other tables."""
+        return Table(path)
 
     @property
     def path(self) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -32,11 +34,16 @@ def read_image(path: str | Path) -> Image:
         DataError: the file does not exist, or holds no picture that PIL can read.
     """
     try:
-        with pil.open(path) as image:
-            image.load()
-            return to_rgb(image)
+        return decode_image(path)
     except Exception as error:  # decoders raise whatever a broken file makes them meet
         raise unusable(path, "picture", error) from error
+
+
+def decode_image(source: str | Path | BinaryIO) -> Image:
+    """What ``read_image`` does, errors as they come."""
+    with pil.open(source) as image:
+        image.load()
+        return to_rgb(image)
 
 
 def to_rgb(image: Image) -> Image:
@@ -103,13 +110,18 @@ def read_audio(path: str | Path, max_seconds: float | None = None) -> Sound:
         DataError: the file does not exist, holds no sound, or one of no length or of values that are not finite.
     """
     try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
-            rate = int(file.samplerate)
-            frames = -1 if max_seconds is None else math.ceil(max_seconds * rate)
-            samples = file.read(frames, dtype="float32")
-        return mono(samples), rate
+        return decode_audio(os.fspath(path), max_seconds)
     except Exception as error:  # as above
         raise unusable(path, "sound", error) from error
+
+
+def decode_audio(source: str | BinaryIO, max_seconds: float | None = None) -> Sound:
+    """What ``read_audio`` does, errors as they come."""
+    with soundfile.SoundFile(source) as file:
+        rate = int(file.samplerate)
+        frames = -1 if max_seconds is None else math.ceil(max_seconds * rate)
+        samples = file.read(frames, dtype="float32")
+    return mono(samples), rate
 
 
 def mono(samples: np.ndarray) -> np.ndarray:
@@ -166,10 +178,36 @@ def read_raw(kind: str, value: Any, folder: str | Path, max_seconds: float | Non
         return read_arrays(os.path.join(folder, value))
     if kind not in ("image", "audio"):
         return value
+    if isinstance(value, dict):
+        return read_stored(kind, value, folder, max_seconds)
     if not isinstance(value, str):
         raise DataError(f"a file name is needed, not {value!r:.60}")
     path = os.path.join(folder, value)
     return read_image(path) if kind == "image" else read_audio(path, max_seconds)
+
+
+def read_stored(
+    kind: str, cell: Mapping[str, Any], folder: str | Path, max_seconds: float | None = None
+) -> Image | Sound:
+    """A picture or sound that lies in a table, or that it names: ``{"bytes": ..., "path": ...}``.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    content, path = cell.get("bytes"), cell.get("path")
+    if content is None:
+        if not path:
+            raise DataError(f"neither bytes nor a path of the {kind} are there: {list(cell)}")
+        return read_raw(kind, os.path.join(folder, path), folder, max_seconds)
+    what = "picture" if kind == "image" else "sound"
+    try:
+        return decode_image(io.BytesIO(content)) if kind == "image" else decode_audio(io.BytesIO(content), max_seconds)
+    except MemoryError:
+        raise
+    except Exception as error:  # as in read_image
+        named = f"the {what} in the table" + (f" ('{path}')" if path else "")
+        why = f"{error}" if isinstance(error, DataError) else f"this is no {what} that can be read ({error})"
+        raise DataError(f"{named}: {why}. {REMEDY}") from error
 
 
 def as_raw(value: Any, processor: Processor) -> Any:

@@ -23,6 +23,9 @@ from mmbert.data.formats import FORMATS, row_name
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
 
+#: What the ``datasets`` library keeps of a picture or a sound.
+MEDIA = ("bytes", "path")
+
 #: Row numbers, from 0.
 Rows = Sequence[int] | np.ndarray
 
@@ -100,6 +103,8 @@ class Table:
         """(rows,) bool: which cells of a column are empty."""
         values = self._values(column)
         gone = pc.is_null(values, nan_is_null=True)
+        if self.is_media(column):
+            gone = pc.or_kleene(gone, pc.and_(*(pc.is_null(pc.struct_field(values, name)) for name in MEDIA)))
         if self.is_text(column):
             gone = pc.or_kleene(gone, pc.equal(values, ""))
         return np.asarray(gone.to_numpy(), bool)
@@ -108,6 +113,11 @@ class Table:
         """Whether the cells of a column are words."""
         kind = self._values(column).type
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+    def is_media(self, column: str) -> bool:
+        """Whether the cells are pictures or sounds themselves, ``{"bytes": ..., "path": ...}``."""
+        kind = self._values(column).type
+        return bool(pa.types.is_struct(kind)) and {field.name for field in kind} == set(MEDIA)
 
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
@@ -179,7 +189,9 @@ class Table:
 
 
 def is_empty(value: Any) -> bool:
-    """None, the empty string and NaN."""
+    """None, the empty string and NaN; of a picture or sound kept in the table, neither bytes nor a path."""
+    if isinstance(value, dict):
+        return all(part is None for part in value.values())
     return value is None or (isinstance(value, str) and not value) or (isinstance(value, float) and value != value)
 
 

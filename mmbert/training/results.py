@@ -57,19 +57,35 @@ def write_results(results: Results, parts: Parts, loggers: Sequence[Logger], run
         tracking.log_charts(loggers, table, split)
         limit = tracking.sample_limit(loggers)
         if limit:
-            tracking.log_samples(loggers, shown_samples(table, parts.data, limit), split)
+            tracking.log_samples(loggers, shown_samples(table, parts.data, limit, run_dir / "samples"), split)
     tracking.log_figures(loggers, figures)
     tracking.log_model(loggers, folder)
 
 
-def shown_samples(table: PredictionTable, data: MultimodalData, limit: int) -> list[dict[str, Any]]:
-    """The first predictions with what they were made from: text, and the paths of picture and sound."""
+def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, folder: Path) -> list[dict[str, Any]]:
+    """The first predictions with what they were made from: text, and the paths of picture and sound.
+
+    Pictures and sounds that lie in the table itself are written to ``folder``, for trackers take files.
+    """
     samples = []
     for said in table.records(limit):
         shown: dict[str, Any] = {}
         for name, processor in data.processors.items():
             cell = data.table.cell(said["row"], data.column_of(name))
-            is_path = cell is not None and processor.kind != "text"
-            shown[name] = str(data.table.path.parent / str(cell)) if is_path else cell
+            if isinstance(cell, dict) and cell.get("bytes") is not None:
+                shown[name] = str(written(cell, folder / f"{said['row']}_{name}"))
+            elif cell is not None and processor.kind != "text":
+                named = cell["path"] if isinstance(cell, dict) else str(cell)
+                shown[name] = str(data.table.path.parent / named)
+            else:
+                shown[name] = cell
         samples.append({**said, **shown})
     return samples
+
+
+def written(cell: dict[str, Any], target: Path) -> Path:
+    """A picture or sound as the file that it was, its ending that of its own name."""
+    path = target.with_suffix(Path(cell.get("path") or "").suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cell["bytes"])
+    return path

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,10 @@ STATE = "mmbert"
 class LastCheckpoint(Checkpoint):
     """Keeps ``last.ckpt`` up to date, and puts back what it holds of this process.
 
+    SIGTERM, which SLURM sends before it takes a machine away, makes all processes save between the same two steps and
+    end with exit code 143. Lightning's own answer to it would broadcast from within the signal's handler, wherever
+    each process happens to be.
+
     Args:
         folder: where it is written.
         every_minutes: how much work a kill may cost; None = what was done since the epoch began.
@@ -45,6 +52,7 @@ class LastCheckpoint(Checkpoint):
         self.every_seconds = None if every_minutes is None else 60 * every_minutes
         self._saved = time.monotonic()
         self._held: dict[str, Any] | None = None
+        self._asked_to_end = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
         """Saves when it is time, between two steps of the optimiser, but not behind the last batch of an epoch.
@@ -52,25 +60,29 @@ class LastCheckpoint(Checkpoint):
         There the validation comes next, and the epoch's end is saved anyhow.
         """
         loop = trainer.fit_loop.epoch_loop
-        if self.every_seconds is None or loop.batch_progress.is_last_batch or loop._should_accumulate():
+        if loop.batch_progress.is_last_batch or loop._should_accumulate():
             return
-        due = time.monotonic() - self._saved >= self.every_seconds
-        if trainer.strategy.broadcast(due):  # all processes save together, when the first one's clock says so
+        due = self.every_seconds is not None and time.monotonic() - self._saved >= self.every_seconds
+        end = self._asked_to_end
+        if trainer.world_size > 1:  # all processes do the same: the first one's clock counts, and anybody's signal
+            states: list[Any] = [None] * trainer.world_size
+            dist.all_gather_object(states, (due, end))
+            due, end = states[0][0], any(asked for _, asked in states)
+        if due or end:
             self.save(trainer)
+        if end:
+            raise asked_to_end()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Saves behind the validation and the choice of the best checkpoint."""
         self.save(trainer)
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, error: BaseException) -> None:
-        """Saves when the run was asked to end (SIGTERM), as SLURM does before it takes the machine away."""
-        if isinstance(error, SIGTERMException) and not trainer.fit_loop.epoch_loop._should_accumulate():
-            self.save(trainer)
+        if trainer.strategy.reduce_boolean_decision(self._asked_to_end, all=False):
+            raise asked_to_end()
 
     def save(self, trainer: pl.Trainer) -> None:
         """Writes the file; every process must call it."""
         self._saved = time.monotonic()
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds every process's random states and means to a checkpoint."""
@@ -92,7 +104,10 @@ class LastCheckpoint(Checkpoint):
         self._held = parts[rank]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Puts the states back, as the last thing before the first batch."""
+        """Listens to SIGTERM until Lightning gives it back, and puts the states back before the first batch."""
+        self._asked_to_end = trainer.received_sigterm
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note)
         if self._held is None:
             return
         assert isinstance(module, FusionModule)
@@ -112,6 +127,14 @@ class LastCheckpoint(Checkpoint):
             trainer.should_stop = True
         set_random_state(self._held["random"])
         self._held = None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_end = True
+
+
+def asked_to_end() -> SIGTERMException:
+    """What ends this process: exit code 143 of the first one, by which schedulers know; the others just go."""
+    return SIGTERMException(143 if processes()[0] == 0 else 0)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -13,8 +13,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from mmbert.core.errors import TrainingError
 from mmbert.data.quality.shared import shared_cells
 from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
@@ -47,6 +49,10 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
         with record.PeakMemory() as memory:
             check_devices(cfg.trainer)
             results = train_and_measure(cfg, run_dir, memory, started, last_checkpoint(run_dir) if resume else None)
+    except SIGTERMException as error:
+        told = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
+        record.write_error(run_dir, told)
+        raise SystemExit(143 if error.code is None else error.code) from None
     except BaseException as error:
         record.write_error(run_dir, error)
         raise

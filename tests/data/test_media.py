@@ -228,7 +228,7 @@ def test_a_cell_is_a_text_or_names_a_file_beside_the_table(tmp_path):
     assert pixels(read_raw("image", str(tmp_path / "sub" / "a.png"), tmp_path / "elsewhere")) == [(5, 5, 5)]
     assert read_raw("text", 7, tmp_path) == "7"
     assert read_raw("features", [1.0], tmp_path) == [1.0]
-    with pytest.raises(DataError, match="a file name is needed, not {'bytes': None"):
+    with pytest.raises(DataError, match="neither bytes nor a path"):
         read_raw("image", {"bytes": None}, tmp_path)
 
 

@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -45,29 +42,15 @@ def stopping(cfg, step):
     return cfg
 
 
-def left(folder):
-    """What a run leaves that must not depend on interruptions."""
-    metrics = json.loads((folder / "metrics.json").read_text())
-    history = (folder / "history.csv").read_text().splitlines()
-    return {
-        "metrics": {key: value for key, value in metrics.items() if "/" in key},
-        "checkpoint": metrics["checkpoint"],
-        "steps": metrics["steps"],
-        "model": (folder / "model" / "model.safetensors").read_bytes(),
-        "predictions": (folder / "predictions" / "test.parquet").read_bytes(),
-        "history": history,
-    }
-
-
 @pytest.fixture(scope="module")
-def whole(compose_tiny, tmp_path_factory):
+def whole(compose_tiny, tmp_path_factory, what_is_left):
     folder = tmp_path_factory.mktemp("whole")
     run(compose_tiny(*OPTIONS), folder)
-    return left(folder)
+    return what_is_left(folder)
 
 
 @pytest.mark.parametrize("step", [4, 6, 11], ids=["in the first epoch", "at the end of it", "before the last batch"])
-def test_the_rest_of_a_run_is_the_same_to_the_bit(compose_tiny, tmp_path, monkeypatch, whole, step):
+def test_the_rest_of_a_run_is_the_same_to_the_bit(compose_tiny, tmp_path, monkeypatch, whole, what_is_left, step):
     monkeypatch.setitem(sys.modules, __name__, sys.modules[Stop.__module__])
     cfg = compose_tiny(*OPTIONS)
     with pytest.raises(RuntimeError, match="the machine is gone"):
@@ -75,7 +58,7 @@ def test_the_rest_of_a_run_is_the_same_to_the_bit(compose_tiny, tmp_path, monkey
     assert json.loads((tmp_path / "error.json").read_text())["message"] == "the machine is gone"
     torch.manual_seed(99)  # whatever the new process has drawn before
     run(cfg, tmp_path, resume=True)
-    resumed = left(tmp_path)
+    resumed = what_is_left(tmp_path)
     for part in whole:
         assert resumed[part] == whole[part], part
     assert not (tmp_path / "error.json").exists()
@@ -112,46 +95,3 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_the_weights(com
     with pytest.raises(TrainingError, match=r"not a number at step \d+ of epoch \d.*the batch's rows are \d+, .*lower"):
         run(cfg, tmp_path)
     assert "not a number" in json.loads((tmp_path / "error.json").read_text())["message"]
-
-
-def words(cfg_path, *options):
-    return [sys.executable, "-m", "mmbert.cli.train", *options]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_kill_9_at_a_random_moment(compose_tiny, tmp_path, whole, seed):
-    from mmbert.training.record import write_config
-
-    folder = tmp_path / "run"
-    folder.mkdir()
-    write_config(folder / "config.yaml", compose_tiny(*OPTIONS))
-    moments = np.random.default_rng(seed)
-    for _ in range(20):
-        process = subprocess.Popen(words(folder, f"resume={folder}"), stdout=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=float(moments.uniform(8, 25)))
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert process.returncode == 0
-    assert left(folder) == whole
-
-
-@pytest.mark.slow
-def test_sigterm_saves_and_exits(compose_tiny, tmp_path, whole):
-    from mmbert.training.record import write_config
-
-    folder = tmp_path / "run"
-    folder.mkdir()
-    write_config(folder / "config.yaml", compose_tiny(*OPTIONS, "checkpoint.every_minutes=60"))
-    process = subprocess.Popen(words(folder, f"resume={folder}"), stdout=subprocess.DEVNULL)
-    while process.poll() is None and not (folder / "history.csv").is_file():
-        time.sleep(0.05)
-    process.terminate()
-    process.wait()
-    assert process.returncode == 143
-    assert (folder / "checkpoints" / "last.ckpt").is_file()
-    subprocess.run(words(folder, f"resume={folder}"), check=True, stdout=subprocess.DEVNULL)
-    assert left(folder) == whole

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmbert.core.errors import MmbertError
 from mmbert.data.arrays import as_sequence
-from mmbert.data.media import read_audio, read_image, read_raw
+from mmbert.data.media import read_raw
 from mmbert.data.quality.hashing import perceptual_hash
 
 #: Cells that are taken up at a time: memory holds no more decoded ones than there are threads.
@@ -56,18 +56,18 @@ def cell_facts(cell: Any, folder: Path, kind: str, key: str | None = None) -> Fi
         if kind == "features":
             sequence = as_sequence(read_raw(kind, cell, folder), key)
             return FileFacts(digest=hashed(sequence.tobytes()), shape=(len(sequence), sequence.shape[1]))
-        if not isinstance(cell, str):
-            return FileFacts(fault=f"a file name is needed, not {cell!r:.60}")
-        path = folder / cell
+        raw = read_raw(kind, cell, folder)
+        content = cell.get("bytes") if isinstance(cell, dict) else None
+        name = cell["path"] if isinstance(cell, dict) else cell
+        same = digest(folder / name) if content is None else hashed(content)
         if kind == "image":
-            image = read_image(path)
-            return FileFacts(digest=digest(path), size=image.size, look=perceptual_hash(image))
-        samples, rate = read_audio(path)
-        return FileFacts(digest=digest(path), seconds=len(samples) / rate, rate_hz=rate)
+            return FileFacts(digest=same, size=raw.size, look=perceptual_hash(raw))
+        samples, rate = raw
+        return FileFacts(digest=same, seconds=len(samples) / rate, rate_hz=rate)
     except MmbertError as error:
         return FileFacts(fault=str(error))
     except MemoryError:
-        return FileFacts(fault=f"{cell}: it needs more memory than this machine has")
+        return FileFacts(fault=f"{cell!r:.60}: it needs more memory than this machine has")
 
 
 def hashed(content: bytes) -> bytes:

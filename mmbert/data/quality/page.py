@@ -169,7 +169,9 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
     axes.set_ylabel("share of rows", color=grey, fontsize=8)
     axes.legend(fontsize=7, frameon=False, labelcolor=grey)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
 
 
