@@ -69,7 +69,7 @@ def test_two_processes_measure_what_one_measures(mmbert, alone):
     one, two = (mmbert.folder / f"judged_{trainer}" for trainer in ("cpu", "ddp_cpu"))
     single, double = (json.loads((folder / "evaluation.json").read_text()) for folder in (one, two))
     names = [name for name in single if name.count("/") == 2]
-    assert len(names) > 12 and {name for name in double if name.count("/") == 2} == set(names)
+    assert len(names) == 12 and {name for name in double if name.count("/") == 2} == set(names)
     for name in names:
         assert double[name] == pytest.approx(single[name], abs=1e-6), name
     for split, rows in (("test", 17), ("test_missing", 12), ("val", 16)):
@@ -95,7 +95,7 @@ def test_a_sweep_with_two_processes_leaves_each_job_once(mmbert, words):
         epochs = [
             line for line in history if line.split(",")[history[0].split(",").index("val/loss")] not in ("", "val/loss")
         ]
-        assert len(epochs) == EPOCHS
+        assert len(epochs) == EPOCHS + 1  # and what the chosen checkpoint measures at the end
         assert fusion in json.dumps(json.loads((folder / job / "model" / "config.json").read_text()))
         assert len(pq.read_table(folder / job / "predictions" / "test.parquet")) == 17
     outside = {path.name for path in mmbert.folder.iterdir()} - {"alone", "workers0", "workers4", "sweep", "pairs"}
