@@ -38,6 +38,9 @@ class MultimodalModel(nn.Module):
         fusion: its ``dims`` must equal the encoders' widths.
         tasks: by name, each built for the fusion's ``out_dim``.
 
+    Attributes:
+        card: the model card, Markdown, that is saved with it as ``README.md``; a run writes one.
+
     Raises:
         ConfigError: a name cannot be used, or the widths of the parts do not fit.
     """
@@ -55,6 +58,7 @@ class MultimodalModel(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
         self.tasks = nn.ModuleDict(tasks)
+        self.card: str | None = None
         if not any(task.reads_tokens for task in tasks.values()):
             fusion.drop_tokens()
 
@@ -85,22 +89,55 @@ class MultimodalModel(nn.Module):
         return save_model(self, Path(folder))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, trust_custom_code: bool = False) -> Self:
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        trust_custom_code: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> Self:
         """A model saved by ``save_pretrained``, in evaluation mode on the CPU.
 
         Args:
-            folder: where it was saved.
+            folder: where it was saved; or ``user/name``, from the Hugging Face hub, where there is no such folder.
             trust_custom_code: allow classes that lie outside the package; importing them runs their code.
+            revision: branch, tag or commit on the hub.
+            token: for private repositories; None = that of ``hf auth login`` or HF_TOKEN.
 
         Raises:
-            InputError: the folder holds no model, or one that needs ``trust_custom_code``.
+            InputError: there is no model, or one that needs ``trust_custom_code``.
         """
-        from mmbert.saving import load_parts
+        from mmbert.hub import fetch, is_hub_name
+        from mmbert.saving import load_parts, read_card
 
-        encoders, fusion, tasks, state = load_parts(Path(folder), trust_custom_code)
+        place = fetch(str(folder), revision, token) if is_hub_name(folder) else Path(folder)
+        encoders, fusion, tasks, state = load_parts(place, trust_custom_code)
         model = cls(encoders, fusion, tasks)
         model.load_state_dict(state)
+        model.card = read_card(place)
         return model.eval()
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        token: str | None = None,
+        private: bool | None = None,
+        commit_message: str = "Upload a model of mmbert",
+    ) -> str:
+        """Uploads what ``save_pretrained`` writes to the Hugging Face hub; returns the address.
+
+        Args:
+            repo_id: ``user/name``; made if it does not exist.
+            token: one that may write; None = that of ``hf auth login`` or HF_TOKEN.
+            private: whether a repository that is made now is private; None = the account's default.
+            commit_message: of the commit.
+
+        Raises:
+            InputError: it may not be written, or the hub cannot be reached.
+        """
+        from mmbert.hub import push
+
+        return push(self, repo_id, token, private, commit_message)
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[Mapping[str, Any]], batch_size: int = 32) -> list[dict[str, dict[str, Any]]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+CARD = "README.md"
 
 
 def save_model(model: MultimodalModel, folder: Path) -> Path:
@@ -41,6 +42,8 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
         (scratch / CONFIG).write_text(
             json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
+        if model.card is not None:
+            (scratch / CARD).write_text(model.card, encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -95,6 +98,12 @@ def load_parts(
     fusion = find_class(config["fusion"]["class"])(**config["fusion"]["args"])
     tasks = {name: find_class(part["class"])(**part["args"]) for name, part in config["tasks"].items()}
     return encoders, fusion, tasks, load_file(folder / WEIGHTS)
+
+
+def read_card(folder: Path) -> str | None:
+    """The model card of a saved model, None if it has none."""
+    path = folder / CARD
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ ALLOWED = BEFORE | {
     "cli": {*ORDER, "reporting", "testing", "cli", "conf"},
 }
 #: Modules that lie directly in mmbert/, by the part they belong to.
-PART_OF_MODULE = {"model": "model", "saving": "model"}
+PART_OF_MODULE = {"model": "model", "saving": "model", "hub": "model"}
 
 #: Libraries that only some files may import. Whatever is not named here is free.
 ONLY_IN = {

@@ -18,7 +18,7 @@ USAGE = """\
 usage: mmbert-evaluate model=FOLDER [split=test] [drop=[audio]] [out=FOLDER] [data=...] [data.OPTION=...] [trainer=...]
 
 Measures a saved model: metrics, predictions and plots, from the splits of the data that it was trained on, or from
-any other table. FOLDER is a run's folder or the model/ in it.
+any other table. FOLDER is a run's folder, the model/ in it, or user/name on the Hugging Face hub.
 
   mmbert-evaluate model=outputs/DATE/TIME
   mmbert-evaluate model=outputs/DATE/TIME split=val,test drop=[audio]

@@ -18,7 +18,7 @@ usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--jso
 
 Says what a saved model answers to one sample, or to every row of a table (CSV, TSV, JSONL, Parquet; labels are
 not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
-folder or the model/ in it.
+folder, the model/ in it, or user/name on the Hugging Face hub.
 
   --json       print everything the model says, all probabilities too, as JSON
   out          .jsonl or .parquet; rows are counted from 0
@@ -156,13 +156,18 @@ def parse(words: list[str]) -> dict[str, str]:
 
 
 def model_folder(given: str | None) -> Path:
-    """The folder of the model: the one given, or the ``model/`` of a run's folder.
+    """The folder of the model: the one given, the ``model/`` of a run's folder, or a copy of one on the hub.
 
     Raises:
         ConfigError: none was given, or it does not exist.
+        InputError: it looks like a name on the hub, and cannot be had from there.
     """
+    from mmbert.hub import fetch, is_hub_name
+
     if given is None:
         raise ConfigError("Which model? Give model=FOLDER, a run's folder or the model/ in it.")
+    if is_hub_name(given):
+        return fetch(given)
     folder = Path(given)
     if not folder.exists():
         raise ConfigError(f"model={given}: there is no such folder.")

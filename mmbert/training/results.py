@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 from mmbert.data.datamodule import MultimodalData
 from mmbert.training import plots, record, tracking
 from mmbert.training.build import Parts
+from mmbert.training.card import model_card
 from mmbert.training.predictions import PredictionTable
 
 
@@ -41,13 +42,17 @@ class Results:
         return math.nan if value is None else float(value)
 
 
-def write_results(results: Results, parts: Parts, loggers: Sequence[Logger], run_dir: Path) -> None:
+def write_results(
+    results: Results, parts: Parts, loggers: Sequence[Logger], run_dir: Path, config: Mapping[str, Any]
+) -> None:
     """Metrics, predictions, model and plots into the run's folder, and the same to the trackers."""
     record.write_metrics(run_dir, results.metrics, results.checkpoint, results.facts)
     if not record.is_rank_zero():
         return
     for split, table in results.predictions.items():
         table.write(run_dir / "predictions" / f"{split}.parquet")
+    known = {**results.facts, "checkpoint": results.checkpoint}
+    parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
     folder = parts.model.save_pretrained(run_dir / "model")
     tracking.log_summary(loggers, {**results.metrics, **results.facts})
     figures = plots.write_learning_curves(run_dir, run_dir / "plots")

@@ -86,7 +86,8 @@ def train_and_measure(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    loggers = tracking.make_loggers(config["logger"], run_dir, {str(k): v for k, v in config.items()})
+    plain_config = {str(key): value for key, value in config.items()}
+    loggers = tracking.make_loggers(config["logger"], run_dir, plain_config)
     failure: BaseException | None = None
     try:
         parts = build(cfg)
@@ -100,7 +101,7 @@ def train_and_measure(
             "peak_memory_mib": memory.peak_mib(),
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
-        write_results(results, parts, loggers, run_dir)
+        write_results(results, parts, loggers, run_dir, plain_config)
         write_skipped(run_dir / SKIPPED_FILE, parts.data.table, parts.data.skipped)
     except BaseException as error:
         failure = error
