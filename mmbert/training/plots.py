@@ -8,29 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmbert.training.calibration import reliability_diagram
+from mmbert.training.curves import precision_recall_curves, roc_curves
+from mmbert.training.figures import ACCENT, GRID, INK, MUTED, label, new_figure, save, shorten
 from mmbert.training.history import HISTORY_FILE, read_history
 from mmbert.training.record import is_rank_zero
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mmbert.training.predictions import PredictionTable
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
-INK, MUTED, GRID, ACCENT = "#1f2933", "#9aa5b1", "#e4e7eb", "#1f6feb"
-DPI = 130
-#: more classes than this have their curves drawn without a name in the legend
-NAMED_CURVES = 10
 #: more classes than this make a confusion matrix show colours alone
 NUMBERED_CLASSES = 20
-#: a label is shortened to this many letters
-LABEL_LETTERS = 18
 
 
 def write_plots(table: PredictionTable, split: str, folder: Path) -> dict[str, Figure]:
@@ -71,10 +67,14 @@ def draw(table: PredictionTable, split: str) -> dict[str, Figure]:
         name, title = f"{split}/{task}", f"{task} ({split}, {len(targets)} samples)"
         if kind == "classification":
             figures[f"{name}/confusion"] = confusion_matrix(classes, targets, judged.argmax(1), title)
-            figures[f"{name}/roc"] = roc_curves(classes, one_hot(targets, len(classes)), judged, title)
+            which = one_hot(targets, len(classes))
+            figures[f"{name}/roc"] = roc_curves(classes, which, judged, title)
+            figures[f"{name}/precision_recall"] = precision_recall_curves(classes, which, judged, title)
+            figures[f"{name}/reliability"] = reliability_diagram(targets, judged, title)
         elif kind == "multilabel":
             figures[f"{name}/roc"] = roc_curves(classes, targets, judged, title)
             figures[f"{name}/precision_recall"] = precision_recall_curves(classes, targets, judged, title)
+            figures[f"{name}/reliability"] = reliability_diagram(targets, judged, title)
         else:
             figures[f"{name}/scatter"] = regression_scatter(targets, judged, title)
     return figures
@@ -123,65 +123,6 @@ def confusion_matrix(
             axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=shade, fontsize=font)
     accuracy = counts.trace() / max(counts.sum(), 1)
     label(axes, "predicted", "true", f"{title}\naccuracy {accuracy:.3f}".strip())
-    return figure
-
-
-def roc_curves(classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, title: str = "") -> Figure:
-    """One class against the rest, thin, and their mean, thick; areas in the legend.
-
-    A class that all samples have, or none, has no curve and does not count for the mean.
-
-    Args:
-        classes: C names.
-        targets: (N, C) of 0 and 1.
-        probabilities: (N, C).
-        title: above the picture.
-    """
-    from sklearn.metrics import auc, roc_curve
-
-    grid = np.linspace(0, 1, 501)
-    curves = {}
-    for i in judged_classes(targets):
-        false, true, _ = roc_curve(targets[:, i], probabilities[:, i])
-        curves[classes[i]] = (false, true, float(auc(false, true)))
-    figure, axes = new_figure(5.6, 5.2)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-    plot_each(axes, curves)
-    if curves:
-        # where a curve rises upright np.interp gives its upper end, so the first point is added by hand
-        mean = np.mean([np.interp(grid, false, true) for false, true, _ in curves.values()], axis=0)
-        area = np.mean([area for *_, area in curves.values()])
-        axes.plot([0, *grid], [0, *mean], color=ACCENT, linewidth=2.4, label=f"macro mean, AUC {area:.3f}")
-    label(axes, "false positive rate", "true positive rate", title)
-    legend(axes, curves, "lower right")
-    square(axes)
-    return figure
-
-
-def precision_recall_curves(
-    classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, title: str = ""
-) -> Figure:
-    """One curve a property; average precisions in the legend.
-
-    Args:
-        classes: C names.
-        targets: (N, C) of 0 and 1.
-        probabilities: (N, C).
-        title: above the picture.
-    """
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
-    curves = {}
-    for i in judged_classes(targets):
-        precision, recall, _ = precision_recall_curve(targets[:, i], probabilities[:, i])
-        area = float(average_precision_score(targets[:, i], probabilities[:, i]))
-        curves[classes[i]] = (recall, precision, area)
-    figure, axes = new_figure(5.6, 5.2)
-    plot_each(axes, curves, drawstyle="steps-post")
-    mean = np.mean([area for *_, area in curves.values()]) if curves else float("nan")
-    label(axes, "recall", "precision", f"{title}\nmean average precision {mean:.3f}".strip())
-    legend(axes, curves, "lower left")
-    square(axes)
     return figure
 
 
@@ -260,73 +201,3 @@ def count_pairs(targets: Sequence[int] | np.ndarray, predictions: Sequence[int] 
 def one_hot(targets: np.ndarray, size: int) -> np.ndarray:
     """(N,) class indices -> (N, C) of 0 and 1."""
     return np.eye(size, dtype=np.int64)[targets]
-
-
-def judged_classes(targets: np.ndarray) -> list[int]:
-    """Indices of the classes that some samples have and others have not."""
-    have = targets.sum(0)
-    return [i for i in range(targets.shape[1]) if 0 < have[i] < len(targets)]
-
-
-def plot_each(axes: Axes, curves: Mapping[str, tuple[Any, Any, float]], **style: Any) -> None:
-    """Thin curves: each with a colour and a name while they are few, in one grey when they are many."""
-    from matplotlib import colormaps
-
-    named = len(curves) <= NAMED_CURVES
-    for i, (name, (x, y, area)) in enumerate(curves.items()):
-        look: dict[str, Any] = (
-            {"color": colormaps["tab10"](i % 10), "alpha": 0.8} if named else {"color": MUTED, "alpha": 0.45}
-        )
-        text = f"{shorten(name)}, {area:.3f}" if named else None
-        axes.plot(x, y, linewidth=1.1, label=text, **look, **style)
-
-
-def legend(axes: Axes, curves: Mapping[str, tuple[Any, Any, float]], place: Any) -> None:
-    """Names and areas; for many curves their range in one line."""
-    if len(curves) > NAMED_CURVES:
-        areas = [area for *_, area in curves.values()]
-        axes.plot(
-            [], [], color=MUTED, linewidth=1.1, label=f"{len(areas)} classes, {min(areas):.3f} to {max(areas):.3f}"
-        )
-    if curves:
-        axes.legend(loc=place, frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
-
-
-def square(axes: Axes) -> None:
-    """The unit square, with a little air."""
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.grid(color=GRID, linewidth=0.6)
-
-
-def label(axes: Axes, x: str, y: str, title: str) -> None:
-    """Names the axes; the title stands left, as in a text."""
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
-    axes.tick_params(colors=INK)
-
-
-def new_figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, layout: str = "constrained"
-) -> tuple[Figure, Any]:
-    """A figure of its own, of so many inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
-    FigureCanvasAgg(figure)  # PNG and nothing else: no display is looked for
-    axes = figure.subplots(rows, columns)
-    for place in np.atleast_1d(axes).ravel():
-        place.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def save(figure: Figure, path: Path) -> None:
-    """A PNG file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, facecolor="white")
-
-
-def shorten(name: str) -> str:
-    """A long class name, cut."""
-    return name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmbert.training import plots
+from mmbert.training import curves, figures, plots
 from mmbert.training.predictions import PredictionTable
 
 
@@ -36,7 +36,7 @@ def test_many_classes_stay_readable(tmp_path):
     figure = plots.confusion_matrix(names, truth, truth, "answer")
     labels = figure.axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == names
-    plots.save(figure, tmp_path / "x.png")
+    figures.save(figure, tmp_path / "x.png")
     boxes = [label.get_window_extent() for label in labels]
     assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))  # none over another
     assert min(label.get_fontsize() for label in labels) >= 5.5
@@ -54,14 +54,14 @@ def test_areas_by_hand():
     targets = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
     scores = np.array([[0.9, 0.1], [0.3, 0.6], [0.5, 0.7], [0.1, 0.2]])
     # a: positives .9 .3, negatives .5 .1: 3 of 4 pairs in order; b: positive .7 above .1 .6 .2: all
-    names = list(lines_of(plots.roc_curves(["a", "b"], targets, scores)))
+    names = list(lines_of(curves.roc_curves(["a", "b"], targets, scores)))
     assert {"a, 0.750", "b, 1.000", "macro mean, AUC 0.875"} <= set(names)
 
 
 def test_the_mean_curve_has_the_mean_area():
     rng = np.random.default_rng(0)
     targets = plots.one_hot(rng.integers(0, 4, 400), 4)
-    lines = lines_of(plots.roc_curves(list("abcd"), targets, targets + rng.normal(size=(400, 4))))
+    lines = lines_of(curves.roc_curves(list("abcd"), targets, targets + rng.normal(size=(400, 4))))
     (name,) = [name for name in lines if name.startswith("macro")]
     x, y = lines[name].T
     assert np.trapezoid(y, x) == pytest.approx(float(name.rpartition(" ")[2]), abs=4e-3)
@@ -70,13 +70,13 @@ def test_the_mean_curve_has_the_mean_area():
 def test_a_class_nobody_has_counts_for_nothing():
     targets = np.array([[1, 0, 0], [0, 1, 0]])
     scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
-    names = list(lines_of(plots.roc_curves(["a", "b", "never"], targets, scores)))
+    names = list(lines_of(curves.roc_curves(["a", "b", "never"], targets, scores)))
     assert "macro mean, AUC 1.000" in names and not any("never" in name for name in names)
 
 
 def test_average_precision_by_hand():
     # ranked: right, wrong, right: (1/1 + 2/3) / 2 = 0.833
-    figure = plots.precision_recall_curves(["a"], np.array([[1], [0], [1]]), np.array([[0.9], [0.8], [0.7]]))
+    figure = curves.precision_recall_curves(["a"], np.array([[1], [0], [1]]), np.array([[0.9], [0.8], [0.7]]))
     assert "a, 0.833" in lines_of(figure)
     assert "mean average precision 0.833" in figure.axes[0].get_title(loc="left")
 
@@ -92,11 +92,11 @@ def test_learning_curves_put_training_and_validation_in_one_panel(tmp_path):
     (tmp_path / "history.csv").write_text(
         "step,train/loss,val/loss,val/answer/accuracy,test/x\n0,2.0,,,\n9,1.0,1.5,0.4,1\n"
     )
-    figures = plots.write_learning_curves(tmp_path, tmp_path / "plots")
-    panels = {axes.get_title(loc="left"): axes for axes in figures["learning_curves"].axes}
+    drawn = plots.write_learning_curves(tmp_path, tmp_path / "plots")
+    panels = {axes.get_title(loc="left"): axes for axes in drawn["learning_curves"].axes}
     assert list(panels) == ["loss", "answer/accuracy"]
-    curves = {line.get_label(): line.get_xydata().tolist() for line in panels["loss"].get_lines()}
-    assert curves == {"train": [[0, 2], [9, 1]], "val": [[9, 1.5]]}
+    lines = {line.get_label(): line.get_xydata().tolist() for line in panels["loss"].get_lines()}
+    assert lines == {"train": [[0, 2], [9, 1]], "val": [[9, 1.5]]}
     assert (tmp_path / "plots" / "learning_curves.png").is_file()
 
 
@@ -116,9 +116,12 @@ def test_each_task_gets_the_pictures_of_its_kind(tmp_path):
             "nobody": {"target": [None, None], "prediction": [1.5, 2.0]},
         },
     )
-    figures = plots.write_plots(table, "test", tmp_path / "plots")
-    expected = ["answer/confusion", "answer/roc", "properties/roc", "properties/precision_recall", "value/scatter"]
-    assert list(figures) == [f"test/{name}" for name in expected]
+    drawn = plots.write_plots(table, "test", tmp_path / "plots")
+    expected = [
+        *("answer/confusion", "answer/roc", "answer/precision_recall", "answer/reliability"),
+        *("properties/roc", "properties/precision_recall", "properties/reliability", "value/scatter"),
+    ]
+    assert list(drawn) == [f"test/{name}" for name in expected]
     files = {path.name for path in (tmp_path / "plots").iterdir()}
     assert files == {f"test_{name.replace('/', '_')}.png" for name in expected}
     for name in files:

@@ -1,0 +1,57 @@
+"""What all pictures of a run share: figures without a display, colours, labels, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, ACCENT = "#1f2933", "#9aa5b1", "#e4e7eb", "#1f6feb"
+DPI = 130
+#: a label is shortened to this many letters
+LABEL_LETTERS = 18
+
+
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, layout: str = "constrained"
+) -> tuple[Figure, Any]:
+    """A figure of its own, of so many inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+    FigureCanvasAgg(figure)  # PNG and nothing else: no display is looked for
+    axes = figure.subplots(rows, columns)
+    for place in np.atleast_1d(axes).ravel():
+        place.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def label(axes: Axes, x: str, y: str, title: str) -> None:
+    """Names the axes; the title stands left, as in a text."""
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.tick_params(colors=INK)
+
+
+def square(axes: Axes) -> None:
+    """The unit square, with a little air."""
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.grid(color=GRID, linewidth=0.6)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """A PNG file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, facecolor="white")
+
+
+def shorten(name: str) -> str:
+    """A long class name, cut."""
+    return name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…"
