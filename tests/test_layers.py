@@ -37,6 +37,7 @@ ONLY_IN = {
     "datasets": ["mmbert/data/*.py"],
     "soundfile": ["mmbert/data/*.py", "mmbert/encoders/*.py", "mmbert/training/*tracker.py"],
     "wandb": ["mmbert/training/*tracker.py", "mmbert/training/tracking.py"],
+    "mlflow": ["mmbert/training/mlflow_tracker.py"],
     "matplotlib": [
         "mmbert/training/*.py",
         "mmbert/data/quality/page.py",

@@ -69,7 +69,7 @@ PATHS: dict[str, Rule] = {
         "a chance (0.2), or one for each encoder ({text: 0.3, audio: 0.1}),",
         lambda v: all(is_number(p) and 0 <= p < 1 for p in (v.values() if isinstance(v, dict) else [v])),
     ),
-    "logger.kind": one_of("wandb", "csv", "tensorboard", "none"),
+    "logger.kind": one_of("wandb", "csv", "tensorboard", "mlflow", "none"),
     "logger.mode": one_of("online", "offline", "disabled"),
     "logger.log_samples": whole(0),
     "logger.log_model": switch(),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mmbert.training.predictions import PredictionTable
 
-KINDS = ("wandb", "csv", "tensorboard", "none")
+KINDS = ("wandb", "csv", "tensorboard", "mlflow", "none")
 #: as many test samples as ``log_samples`` shows when a config does not say
 SAMPLES = 32
 
@@ -73,6 +73,10 @@ def make_loggers(
         from mmbert.training.wandb_tracker import start_wandb
 
         tracker: Logger | None = start_wandb(given, run_dir, run_config)
+    elif kind == "mlflow":
+        from mmbert.training.mlflow_tracker import start_mlflow
+
+        tracker = start_mlflow(given, run_config)
     else:
         from mmbert.training.tensorboard_tracker import start_tensorboard
 

@@ -345,3 +345,53 @@ def test_tensorboard_not_installed_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr("mmbert.training.tensorboard_tracker.TensorBoardTracker", missing)
     with pytest.raises(ConfigError, match=r"pip install 'mmbert\[tensorboard\]'"):
         tracking.make_loggers("tensorboard", tmp_path, CONFIG)
+
+
+def test_mlflow_holds_numbers_options_pictures_samples_and_how_it_ended(tmp_path, table, samples, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    options = {"kind": "mlflow", "log_samples": 3, "log_model": True, "project": "ours", "tags": ["first", "try"]}
+    good = tracking.make_loggers(options, tmp_path / "0", CONFIG, group="study")
+    for logger in good:
+        logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
+    tracking.log_figures(good, plots.draw(table, "test"))
+    tracking.log_samples(good, samples)
+    tracking.log_summary(good, {"test/answer/accuracy": 0.5, "data_fingerprint": "abc"})
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    tracking.log_model(good, tmp_path / "model")
+    tracking.finish(good, failed=False)
+    bad = tracking.make_loggers({**options, "name": "mine"}, tmp_path / "1", CONFIG)
+    tracking.finish(bad, failed=True, error=RuntimeError("out of memory"))
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("ours").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"} and len(runs) == 2
+    failed, done = sorted(runs, key=lambda run: run.info.status)
+    assert failed.data.tags["error"] == "RuntimeError: out of memory" and failed.info.run_name == "mine"
+    assert done.data.metrics == {"val/answer/accuracy": 0.25, "test/answer/accuracy": 0.5}
+    assert [(m.step, m.value) for m in client.get_metric_history(done.info.run_id, "val/answer/accuracy")] == [
+        (9, 0.25)
+    ]
+    assert done.data.tags["group"] == "study" and done.data.tags["tags"] == "first, try"
+    assert done.data.tags["data_fingerprint"] == "abc"
+    assert done.data.params["seed"] == str(CONFIG["seed"]) and "fusion._target_" in done.data.params
+    kept = {path.relative_to(tmp_path / "mlartifacts").parts[2:] for path in (tmp_path / "mlartifacts").rglob("*.*")}
+    names = {"/".join(parts) for parts in kept}
+    assert {"plots/test/answer/confusion.png", "samples/test.json", "model/config.json"} <= names
+    assert any(name.startswith("samples/test/") and name.endswith(".wav") for name in names)
+
+
+def test_mlflow_not_installed_and_no_server_are_told(monkeypatch, tmp_path):
+    from mmbert.training import mlflow_tracker
+
+    monkeypatch.setattr(mlflow_tracker, "PARTS", ("mlflow", "no_such_package"))
+    with pytest.raises(ConfigError, match=r"needs no_such_package: pip install 'mmbert\[mlflow\]'"):
+        tracking.make_loggers("mlflow", tmp_path, CONFIG)
+    monkeypatch.undo()
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ConfigError, match="logger.tracking_uri=http://127.0.0.1:9: .*leave it out"):
+        tracking.make_loggers({"kind": "mlflow", "tracking_uri": "http://127.0.0.1:9"}, tmp_path, CONFIG)
