@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, nearest
 from mmbert.data.fingerprint import file_fingerprint
-from mmbert.data.formats import FORMATS, row_name
+from mmbert.data.formats import FORMATS, reading, row_name
 
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
@@ -200,6 +200,8 @@ def arrow_files(path: Path) -> list[str]:
         DataError: there is no such file, or it cannot be read as its ending says.
     """
     endings = ", ".join(FORMATS)
+    with reading(path):
+        path.exists()  # a folder above it may be closed to this user
     if path.is_dir():
         raise DataError(f"{path} is a folder; data.path must name a table ({endings}).")
     if not path.is_file():
