@@ -153,10 +153,8 @@ def reason(path: Path, what: str, error: Exception) -> str:
     if isinstance(error, DataError):
         return f"the {what} cannot be used: {error}"
     if isinstance(error, pil.DecompressionBombError):
-        return (
-            f"the {what} has more than {2 * (pil.MAX_IMAGE_PIXELS or 0):,} pixels, which take half a gigabyte of memory "
-            "and more: scale it down, networks see far fewer"
-        )
+        most = 2 * (pil.MAX_IMAGE_PIXELS or 0)
+        return f"the {what} has more than {most:,} pixels, which take half a gigabyte of memory and more: scale it down"
     return f"this is no {what} that can be read ({error or type(error).__name__})"
 
 

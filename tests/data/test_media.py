@@ -311,7 +311,7 @@ def test_a_picture_too_large_for_memory_is_refused_before_it_is_decoded(tmp_path
         read_image(tmp_path / "huge.png")
     assert f"{caught.value}" == (
         f"{tmp_path}/huge.png: the picture has more than 178,956,970 pixels, which take half a gigabyte of memory and "
-        "more: scale it down, networks see far fewer. Replace the file, or leave its cell empty: a missing modality is "
+        "more: scale it down. Replace the file, or leave its cell empty: a missing modality is "
         "ordinary."
     )
     assert memory.peak_mib() - before < 40  # its bits alone would be 50
