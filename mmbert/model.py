@@ -194,5 +194,5 @@ class MultimodalModel(nn.Module):
 
 
 def is_empty_text(value: Any) -> bool:
-    """An empty string stands for an absent modality, as an empty cell does in a table."""
-    return isinstance(value, str) and not value
+    """A string of nothing, or of white space alone, stands for an absent modality, as such a cell does in a table."""
+    return isinstance(value, str) and not value.strip()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError, nearest
-from mmbert.data.media import REMEDY
+from mmbert.data.media import REMEDY, unusable
 
 ENDINGS = (".npy", ".npz", ".safetensors")
 
@@ -32,13 +32,8 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         from safetensors.torch import load_file  # torch's, because NumPy has no bfloat16
 
         return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file. {REMEDY}") from error
-    except MemoryError:
-        raise
     except Exception as error:  # readers raise whatever a broken file makes them meet
-        what = "this is a folder, not a file" if path.is_dir() else f"no features can be read from it ({error})"
-        raise DataError(f"{path}: {what}. {REMEDY}") from error
+        raise unusable(path, "file of features", error) from error
 
 
 def chosen(arrays: dict[str, np.ndarray], key: str | None) -> np.ndarray:

@@ -16,7 +16,7 @@ import datasets
 import pyarrow as pa
 
 from mmbert.core.errors import DataError
-from mmbert.data.formats import FORMATS
+from mmbert.data.formats import FORMATS, reading
 
 #: Files up to this size are told apart by their content; larger ones by path, size and time of change.
 HASHED_BYTES = 256 * 2**20
@@ -59,9 +59,11 @@ def cached_files(path: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read, or the cache cannot be written.
     """
+    with reading(path):  # what is wrong with the table is no fault of the cache's
+        name = digest(path)
     try:
         with bars_in_terminals():
-            builder = TableBuilder(path, digest(path))
+            builder = TableBuilder(path, name)
             builder.download_and_prepare(verification_mode="no_checks")
             rows = builder.as_dataset(split="rows", in_memory=False)
     except DataError:

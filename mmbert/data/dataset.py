@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from mmbert.core.errors import DataError, InputError, MmbertError
 from mmbert.data.augment.augmentation import Augmentation, sample_draw
 from mmbert.data.labels import LabelCodec
-from mmbert.data.media import read_raw
+from mmbert.data.media import NOT_ALLOWED, read_raw
 from mmbert.data.processor import Processor
 from mmbert.data.table import Rows, Table
 
@@ -279,6 +279,8 @@ def file_fault(path: str) -> str:
     """Why a file cannot be read, as far as its name, kind and size say; empty where nothing speaks against it."""
     try:
         found = os.stat(path)
+    except PermissionError:
+        return f"{path}: {NOT_ALLOWED}"
     except (OSError, ValueError):  # ValueError: a null character in the name
         return f"there is no file {path}"
     if not stat.S_ISREG(found.st_mode):

@@ -253,6 +253,8 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(
             f"{path} is not UTF-8 (byte {error.start} of a block: {error.reason}). Save it as UTF-8."
         ) from error
+    except PermissionError as error:
+        raise DataError(f"{path}: this user may not read it (permission denied).") from error
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
 

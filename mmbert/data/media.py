@@ -23,6 +23,7 @@ Sound = tuple[np.ndarray, int]
 
 #: What to do about a file that cannot be used.
 REMEDY = "Replace the file, or leave its cell empty: a missing modality is ordinary."
+NOT_ALLOWED = "this user may not read it (permission denied)"
 EXIF_ORIENTATION = 0x0112
 TRANSPARENT_MODES = ("LA", "PA", "La", "RGBA", "RGBa")
 
@@ -153,6 +154,8 @@ def unusable(path: str | Path, what: str, error: Exception) -> DataError:
 
 def reason(path: Path, what: str, error: Exception) -> str:
     """Why a file cannot be used, in words."""
+    if isinstance(error, PermissionError) or not may_read(path):
+        return NOT_ALLOWED
     if path.is_dir():
         return "this is a folder, not a file"
     if not path.exists():
@@ -161,7 +164,18 @@ def reason(path: Path, what: str, error: Exception) -> str:
         return "the file is empty (0 bytes)"
     if isinstance(error, DataError):
         return f"the {what} cannot be used: {error}"
+    if isinstance(error, pil.DecompressionBombError):
+        most = 2 * (pil.MAX_IMAGE_PIXELS or 0)
+        return f"the {what} has more than {most:,} pixels, which take half a gigabyte of memory and more: scale it down"
     return f"this is no {what} that can be read ({error or type(error).__name__})"
+
+
+def may_read(path: Path) -> bool:
+    """Whether this user may read a file; True where there is none."""
+    try:
+        return not path.exists() or os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+    except PermissionError:  # of a folder above it
+        return False
 
 
 def read_raw(kind: str, value: Any, folder: str | Path, max_seconds: float | None = None) -> Any:

@@ -1,6 +1,7 @@
 """A table of samples: CSV, TSV, JSONL or Parquet, memory-mapped, with rows that can be named in a message.
 
-``formats.py`` says how files are read. Null, the empty string and NaN are empty cells; any other text is text.
+``formats.py`` says how files are read. Null, NaN, the empty string and one of white space alone are empty cells; any
+other text is text.
 
 Row numbers in messages count data rows from 1, a header not included, and text formats add the line of the file:
 ``row 17 (line 19)``. ``Batch.rows`` and every ``row`` in code count the same rows from 0.
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, nearest
 from mmbert.data.fingerprint import file_fingerprint
-from mmbert.data.formats import FORMATS, row_name
+from mmbert.data.formats import FORMATS, reading, row_name
 
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
@@ -94,9 +95,9 @@ class Table:
         values = self._values(name, rows)
         if pa.types.is_string(values.type):  # equal texts become one object: 200,000 labels are often a dozen words
             encoded = values.combine_chunks().dictionary_encode()
-            words = [*encoded.dictionary.to_pylist(), None]
+            words = [None if is_empty(word) else word for word in [*encoded.dictionary.to_pylist(), None]]
             codes = pc.fill_null(encoded.indices, len(words) - 1).to_numpy()
-            return [words[code] or None for code in codes]
+            return [words[code] for code in codes]
         return [None if is_empty(value) else value for value in values.to_pylist()]
 
     def empty(self, column: str) -> np.ndarray:
@@ -106,7 +107,7 @@ class Table:
         if self.is_media(column):
             gone = pc.or_kleene(gone, pc.and_(*(pc.is_null(pc.struct_field(values, name)) for name in MEDIA)))
         if self.is_text(column):
-            gone = pc.or_kleene(gone, pc.equal(values, ""))
+            gone = pc.or_kleene(gone, blank(values))
         return np.asarray(gone.to_numpy(), bool)
 
     def is_text(self, column: str) -> bool:
@@ -123,7 +124,9 @@ class Table:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
         cells = self._values(column, second)
         there = pc.and_kleene(pc.is_in(cells, pc.unique(self._values(column, first))), pc.invert(pc.is_null(cells)))
-        return int(pc.sum(pc.and_kleene(there, pc.not_equal(cells, ""))).as_py() or 0)
+        if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+            there = pc.and_kleene(there, pc.invert(blank(cells)))
+        return int(pc.sum(there).as_py() or 0)
 
     def rows_where(self, column: str, value: Any) -> np.ndarray:
         """(n,) int64: the rows, from 0, whose cell is ``value``; numbers and truth values are compared by their text.
@@ -167,8 +170,8 @@ class Table:
         values = pc.fill_null(pc.cast(self._plain_values(column, rows), pa.string()), "")
         encoded = values.combine_chunks().dictionary_encode()
         codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        empty = pc.index(encoded.dictionary, "").as_py()
-        codes[codes == empty] = -1
+        empty = pc.indices_nonzero(blank(encoded.dictionary)).to_numpy()
+        codes[np.isin(codes, empty)] = -1
         return codes
 
     def where(self, row: int) -> str:
@@ -189,10 +192,17 @@ class Table:
 
 
 def is_empty(value: Any) -> bool:
-    """None, the empty string and NaN; of a picture or sound kept in the table, neither bytes nor a path."""
+    """None, NaN, the empty string and one of white space alone; of a picture or sound in the table, neither bytes nor a path."""
     if isinstance(value, dict):
         return all(part is None for part in value.values())
-    return value is None or (isinstance(value, str) and not value) or (isinstance(value, float) and value != value)
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def blank(texts: Any) -> Any:
+    """``is_empty`` for an Arrow array of texts; each is looked at up to its first letter, and none is copied."""
+    return pc.or_kleene(pc.equal(texts, ""), pc.utf8_is_space(texts))
 
 
 def arrow_files(path: Path) -> list[str]:
@@ -202,6 +212,8 @@ def arrow_files(path: Path) -> list[str]:
         DataError: there is no such file, or it cannot be read as its ending says.
     """
     endings = ", ".join(FORMATS)
+    with reading(path):
+        path.exists()  # a folder above it may be closed to this user
     if path.is_dir():
         raise DataError(f"{path} is a folder; data.path must name a table ({endings}).")
     if not path.is_file():

@@ -17,6 +17,7 @@ from mmbert.core.errors import ConfigError, InputError, WeightsError, nearest
 from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
+from mmbert.encoders.long_texts import beginning
 from mmbert.encoders.memory import Memory
 from mmbert.encoders.tuning import LayeredEncoder, stack
 from mmbert.encoders.weights import OFFLINE_CHOICES, hub, wheel_folder
@@ -45,10 +46,10 @@ class TextProcessor:
         self.max_tokens = max_tokens
 
     def prepare(self, raw: str) -> str:
-        """The text itself: tokenising a whole batch at once is faster than text by text."""
+        """The text itself, of a very long one the beginning: a whole batch at once is tokenised faster than each."""
         if not isinstance(raw, str):
             raise InputError(f"A text must be a str, not {type(raw).__name__} ({raw!r}).")
-        return raw
+        return beginning(raw, self.tokenizer, self.max_tokens)
 
     def collate(self, prepared: list[str | None]) -> Inputs:
         """Texts (None = missing) -> input_ids (B, L) int64, mask (B, L) bool, token_type_ids (B, L) where used."""

@@ -1,8 +1,13 @@
 """Pictures arrive upright in RGB and sounds as one channel, whatever their files are like."""
 
+import contextlib
+import importlib
+import os
 import pickle
 import struct
+import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +15,10 @@ import soundfile
 from PIL import Image
 
 from mmbert.core.errors import DataError
+from mmbert.data.arrays import read_arrays
 from mmbert.data.media import as_raw, mono, read_audio, read_image, read_raw, to_rgb
+from mmbert.data.table import Table
+from mmbert.training.memory import PeakMemory
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -290,6 +298,80 @@ def test_a_picture_that_breaks_off(tmp_path):
     (tmp_path / "b.png").write_bytes(broken_png())
     with pytest.raises(DataError, match="b.png: this is no picture that can be read"):
         read_image(tmp_path / "b.png")
+
+
+def test_a_picture_too_large_for_memory_is_refused_before_it_is_decoded(tmp_path):
+    squeeze = zlib.compressobj(1)
+    packed = b"".join(squeeze.compress(bytes(2_501)) for _ in range(20_000)) + squeeze.flush()  # a bit a pixel
+    parts = (b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)), (b"IDAT", packed), (b"IEND", b"")
+    chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts]
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with PeakMemory() as memory, pytest.raises(DataError) as caught:
+        before = memory.peak_mib()
+        read_image(tmp_path / "huge.png")
+    assert f"{caught.value}" == (
+        f"{tmp_path}/huge.png: the picture has more than 178,956,970 pixels, which take half a gigabyte of memory and "
+        "more: scale it down. Replace the file, or leave its cell empty: a missing modality is "
+        "ordinary."
+    )
+    assert memory.peak_mib() - before < 40  # its bits alone would be 50
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "I;16", "CMYK"])
+def test_a_picture_of_one_pixel_is_a_picture(mode, tmp_path):
+    ending = "tiff" if mode == "CMYK" else "png"
+    Image.new(mode, (1, 1)).save(tmp_path / f"a.{ending}")
+    assert read_image(tmp_path / f"a.{ending}").size == (1, 1)
+
+
+@pytest.fixture
+def stranger(tmp_path_factory):
+    """A folder, and a context in which this process has the rights of nobody: root may read everything."""
+    if os.geteuid() != 0:
+        yield tmp_path_factory.mktemp("mine"), contextlib.nullcontext
+        return
+
+    @contextlib.contextmanager
+    def nobody():
+        os.seteuid(65_534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to others
+        os.chmod(folder, 0o755)
+        yield Path(folder), nobody
+
+
+@pytest.mark.parametrize("closed", ["file", "folder"])
+@pytest.mark.parametrize("read", [read_image, read_audio, read_arrays, Table])
+def test_what_this_user_may_not_read_is_told_as_that(read, closed, stranger):
+    folder, nobody = stranger
+    inside = folder / "inside"
+    inside.mkdir()
+    names = {read_image: "a.png", read_audio: "a.wav", read_arrays: "a.npy", Table: "a.csv"}
+    path = inside / names[read]
+    path.write_bytes(b"content")
+    importlib.import_module("mmbert.data.arrow_cache")  # libraries may be closed to strangers too
+    (path if closed == "file" else inside).chmod(0)
+    try:
+        with nobody(), pytest.raises(DataError, match=rf"{path}: this user may not read it \(permission denied\)"):
+            read(path)
+    finally:
+        inside.chmod(0o700)
+
+
+@pytest.mark.parametrize("read", [read_image, read_audio])
+def test_a_refusal_by_the_system_is_told_whatever_the_file_s_mode_says(read, tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    monkeypatch.setattr(soundfile, "SoundFile", refuse)
+    (tmp_path / "a.bin").write_bytes(b"content")
+    with pytest.raises(DataError, match="a.bin: this user may not read it"):
+        read(tmp_path / "a.bin")
 
 
 def test_numbers_that_are_none(tmp_path):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mmbert.core.errors import DataError
 from mmbert.data import formats
-from mmbert.data.table import Table
+from mmbert.data.table import Table, blank, is_empty
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CELL = st.one_of(
@@ -36,6 +36,11 @@ def write(folder, name, content):
 def contents(path):
     table = Table(path)
     return {name: table.column(name) for name in table.column_names}
+
+
+def kept(cell):
+    """What a table says of a text that was written into it."""
+    return cell if cell and cell.strip() else None
 
 
 # reading text
@@ -72,7 +77,7 @@ def test_any_text_comes_back_from_csv_and_tsv(rows, ending, data, tmp_path):
     writer = csv.writer(text, delimiter={"csv": ",", "tsv": "\t"}[ending], quoting=quoting, lineterminator="\r\n")
     writer.writerows([("text", "label"), *rows])
     path = write(tmp_path, f"a.{ending}", text.getvalue())
-    assert contents(path) == {"text": [a or None for a, _ in rows], "label": [b or None for _, b in rows]}
+    assert contents(path) == {"text": [kept(a) for a, _ in rows], "label": [kept(b) for _, b in rows]}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -80,7 +85,7 @@ def test_any_text_comes_back_from_csv_and_tsv(rows, ending, data, tmp_path):
 def test_any_text_comes_back_from_jsonl(cells, ascii_only, tmp_path):
     lines = [json.dumps({"text": cell, "n": 1}, ensure_ascii=ascii_only) for cell in cells]
     path = write(tmp_path, "a.jsonl", "\n".join(lines))
-    assert contents(path)["text"] == [cell or None for cell in cells]
+    assert contents(path)["text"] == [kept(cell) for cell in cells]
 
 
 def test_a_text_longer_than_the_csv_modules_limit(tmp_path):
@@ -155,6 +160,40 @@ def test_nan_in_parquet_is_empty(tmp_path):
     table = Table(tmp_path / "a.parquet")
     assert table.empty("x").tolist() == [False, True, True]
     assert list(table.distinct("x")) == [(0, 1.0)]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet", "large"])
+def test_a_cell_of_white_space_alone_is_empty_however_it_is_asked_for(ending, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "BATCH_ROWS", 2)  # so that columns have several chunks
+    cells = ["a", " ", "\t \n", "\u00a0\u3000", " b ", "", "\u200b", "a"]  # a zero-width space is a character
+    split = ["train"] * 4 + ["val"] * 4
+    path = tmp_path / f"t.{'parquet' if ending == 'large' else ending}"
+    if ending in ("csv", "tsv"):
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter="," if ending == "csv" else "\t").writerows(
+                [("text", "split"), *zip(cells, split, strict=True)]
+            )
+    elif ending == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": c, "split": s}) for c, s in zip(cells, split, strict=True)))
+    else:
+        kind = pa.large_string() if ending == "large" else pa.string()
+        pq.write_table(pa.table({"text": pa.array(cells, kind), "split": split}), path)
+    table = Table(path)
+    expected = ["a", None, None, None, " b ", None, "\u200b", "a"]
+    assert table.column("text") == expected
+    assert table.column("text", [7, 3, 1]) == ["a", None, None]
+    assert [table.cell(row, "text") for row in range(8)] == expected
+    assert table.empty("text").tolist() == [cell is None for cell in expected]
+    assert [cell for _, cell in table.distinct("text")] == ["a", " b ", "\u200b"]
+    codes = table.codes("text").tolist()
+    assert [code == -1 for code in codes] == [cell is None for cell in expected]
+    assert codes[0] == codes[7] and len({codes[0], codes[4], codes[6]}) == 3
+    assert table.shared("text", range(4), range(4, 8)) == 1  # the "a" of the last row; blank cells are not alike
+
+
+def test_arrow_and_python_mean_the_same_by_white_space():
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    assert blank(pa.array(characters)).to_pylist() == [is_empty(character) for character in characters]
 
 
 # asking
