@@ -192,7 +192,7 @@ class Table:
 
 
 def is_empty(value: Any) -> bool:
-    """None, NaN, the empty string and one of white space alone; of a picture or sound in the table, neither bytes nor a path."""
+    """None, NaN, an empty or blank string; of a picture or sound in the table, neither bytes nor a path."""
     if isinstance(value, dict):
         return all(part is None for part in value.values())
     if isinstance(value, str):

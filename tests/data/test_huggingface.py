@@ -1,9 +1,11 @@
-"""``data=huggingface``: a set saved by the datasets library gives the samples that a table of the same files gives."""
+"""``data=huggingface``: a set saved by the datasets library gives the samples that a table of the same files gives.
+
+The library is imported by the tests one by one: it must not choose its cache before they have one of their own.
+"""
 
 import csv
 import io
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,6 +22,8 @@ from mmbert.data.quality.check import Reads, check_data
 @pytest.fixture(scope="module")
 def saved(digits, tmp_path_factory):
     """The tiny demo set as ``save_to_disk`` leaves it: bytes inside, classes as numbers, val called validation."""
+    import datasets
+
     rows = list(csv.DictReader(digits.open()))
     names = sorted({row["operation"] for row in rows})
     features = datasets.Features(
@@ -96,6 +100,8 @@ def test_rows_are_named_by_split(table, saved):
 
 
 def test_the_fingerprint_follows_the_content_alone(saved, tmp_path, table):
+    import datasets
+
     again = datasets.load_from_disk(str(saved))
     again.save_to_disk(tmp_path / "other", num_shards={name: 3 if name == "train" else 1 for name in again})
     assert HuggingFaceTable(tmp_path / "other").fingerprint() == table.fingerprint()
@@ -107,6 +113,8 @@ def test_the_fingerprint_follows_the_content_alone(saved, tmp_path, table):
 
 
 def test_chosen_rows_keep_their_order(saved, tmp_path):
+    import datasets
+
     part = datasets.load_from_disk(str(saved))["train"].select([5, 3, 9])
     part.save_to_disk(tmp_path / "part")
     whole, few = HuggingFaceTable(saved), HuggingFaceTable(tmp_path / "part")
@@ -167,6 +175,8 @@ def test_a_folder_of_pictures_with_metadata(tmp_path):
 
 
 def test_broken_bytes_are_told_with_their_row(tmp_path):
+    import datasets
+
     features = datasets.Features({"image": datasets.Image(decode=False), "split": datasets.Value("string")})
     good = io.BytesIO()
     Image.new("RGB", (4, 4)).save(good, "PNG")
