@@ -98,28 +98,48 @@ def test_a_sweep_with_two_processes_leaves_each_job_once(mmbert, words):
         assert len(epochs) == EPOCHS + 1  # and what the chosen checkpoint measures at the end
         assert fusion in json.dumps(json.loads((folder / job / "model" / "config.json").read_text()))
         assert len(pq.read_table(folder / job / "predictions" / "test.parquet")) == 17
-    outside = {path.name for path in mmbert.folder.iterdir()} - {"alone", "workers0", "workers4", "sweep", "pairs"}
-    assert not {name for name in outside if not name.startswith("judged")}, outside
+    known = {"alone", "workers0", "workers4", "sweep", "pairs", "judged_cpu", "judged_ddp_cpu"}
+    assert {path.name for path in mmbert.folder.iterdir()} <= known
 
 
-@pytest.mark.parametrize("processes", [2])
-def test_torchrun_starts_the_same_run(mmbert, words, processes):
+@pytest.fixture(scope="module")
+def pair(mmbert, words):
+    """What two processes get that Lightning started itself."""
+    mmbert("train", *words, *DISTRIBUTED, "hydra.run.dir=lightning")
+    return numbers(mmbert.folder / "lightning")
+
+
+DISTRIBUTED = ("trainer=ddp_cpu", "logger=csv", "data.num_workers=0")
+
+
+def numbers(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return {name: value for name, value in metrics.items() if "/" in name}
+
+
+def test_torchrun_starts_the_same_run(mmbert, words, pair):
     """As on several machines: the launcher starts every process, each with all the words."""
-    program = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "mmbert.cli.train"]
-    given = (*words, "trainer=ddp_cpu", "logger=csv", "hydra.run.dir=torchrun", "data.num_workers=0")
+    program = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mmbert.cli.train"]
+    given = (*words, *DISTRIBUTED, "hydra.run.dir=torchrun")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *program, *given],
-        cwd=mmbert.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    command = [sys.executable, *program, *given]
+    done = subprocess.run(command, cwd=mmbert.folder, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Test metrics of the checkpoint") == 1
-    mmbert("train", *words, "trainer=ddp_cpu", "logger=csv", "hydra.run.dir=lightning", "data.num_workers=0")
-    launched, started = (
-        json.loads((mmbert.folder / name / "metrics.json").read_text()) for name in ("torchrun", "lightning")
-    )
-    assert {k: v for k, v in launched.items() if "/" in k} == {k: v for k, v in started.items() if "/" in k}
+    assert numbers(mmbert.folder / "torchrun") == pair
+
+
+def test_slurm_starts_the_same_run(mmbert, words, pair):
+    """What srun leaves in the environment of its tasks, without SLURM itself."""
+    job = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    job |= {"SLURM_NNODES": "1", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "MASTER_ADDR": "127.0.0.1"}
+    command = [sys.executable, "-m", "mmbert.cli.train", *words, *DISTRIBUTED, "hydra.run.dir=slurm"]
+    tasks = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **job, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+        pipe = subprocess.PIPE
+        tasks.append(subprocess.Popen(command, cwd=mmbert.folder, env=environment, stdout=pipe, stderr=pipe, text=True))
+    said = [task.communicate(timeout=400) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    assert [out.count("Test metrics of the checkpoint") for out, _ in said] == [1, 0]
+    assert numbers(mmbert.folder / "slurm") == pair
