@@ -104,9 +104,10 @@ def check_config(cfg: DictConfig) -> None:
     unresolved = OmegaConf.to_container(cfg)
     assert isinstance(unresolved, dict)
     for path, node in schema.nodes(unresolved):
-        for name in [name for name, value in node.items() if value == "???"]:
-            key = f"{path}.{name}" if path else name
-            if not schema.told_later(key):
+        for name, value in node.items():
+            key = f"{path}.{name}" if path else str(name)
+            lacking = value == "???" or value is None and key in schema.NEEDED
+            if lacking and not schema.told_later(key):
                 raise ConfigError(f"{key} has no value, and needs one: {key}={schema.placeholder(key)}")
     try:
         # what Hydra knows of a run, such as ${hydra:runtime.output_dir}, it knows only inside the job
