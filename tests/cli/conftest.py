@@ -32,6 +32,12 @@ class Ended:
 
 
 @pytest.fixture
+def tiny_words():
+    """The words of a tiny run."""
+    return [*TINY]
+
+
+@pytest.fixture
 def here(tmp_path, monkeypatch):
     """The folder one stands in, with ``my.csv``: 8 rows of train, 4 of val and 4 of test, two classes."""
     monkeypatch.chdir(tmp_path)
