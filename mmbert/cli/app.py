@@ -68,12 +68,12 @@ def run_app(job: Job, config_name: str) -> None:
         raise SystemExit(2 if all(map(is_users, failures)) else 1) from None
 
 
-def run_plain(job: Callable[[list[str]], None], command: str) -> None:
+def run_plain(job: Callable[[list[str]], None], command: str, words: list[str] | None = None) -> None:
     """Runs a job that does not need Hydra, given the words of the command line; mistakes are told as above."""
-    full = wants_traceback()
+    full = wants_traceback() or "--traceback" in (words or ())
     standing_folder_first()
     try:
-        job(sys.argv[1:])
+        job([word for word in (sys.argv[1:] if words is None else words) if word != "--traceback"])
     except KeyboardInterrupt:
         print(f"\n{command}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -89,6 +89,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     import hydra
     from hydra._internal.utils import get_args_parser
 
+    from mmbert.cli.check import check_folder, writing_folders
     from mmbert.cli.search import PACKAGE, add_standing_folder
 
     standing_folder_first()
@@ -103,8 +104,11 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     if args.cfg == "job" and cfg is not None:
         print_config(cfg, args.package, args.resolve)
         return
+    if args.cfg is None and cfg is not None and not args.multirun:
+        check_folder(cfg)
     main = hydra.main(version_base="1.3", config_path=f"pkg://{PACKAGE}", config_name=config_name)
-    main(shielded(job, command, failures, full))()
+    with writing_folders(failures):
+        main(shielded(job, command, failures, full))()
 
 
 def wants_traceback() -> bool:

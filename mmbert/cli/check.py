@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -25,6 +29,9 @@ from omegaconf.errors import OmegaConfBaseException
 from mmbert.cli import schema
 from mmbert.cli.values import apply, check_value, choices, first_line, first_value, without_hydra
 from mmbert.core.errors import ConfigError, nearest
+
+#: Where launchers write a process's number.
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 
 
 def check_words(words: list[str], config_name: str, sweep: bool = False) -> DictConfig:
@@ -61,6 +68,33 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
     return cfg
 
 
+def check_folder(cfg: DictConfig) -> None:
+    """Refuses to begin where a run lies already, before Hydra writes into its folder; the first process alone asks.
+
+    Raises:
+        ConfigError: says what is there.
+    """
+    from mmbert.training.record import refuse_taken
+
+    if all(os.environ.get(name, "0") == "0" for name in RANKS):
+        refuse_taken(Path(str(cfg.hydra.run.dir)))
+
+
+@contextmanager
+def writing_folders(failures: Sequence[Exception]) -> Iterator[None]:
+    """While Hydra runs jobs: a folder that it cannot write is told, what a job raised passes.
+
+    Raises:
+        ConfigError: says why it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if any(error is failure for failure in failures):
+            raise
+        raise ConfigError(f"The run's folder cannot be written: {error}. Name another: hydra.run.dir=FOLDER") from error
+
+
 def check_config(cfg: DictConfig) -> None:
     """Checks a composed config, less its ``hydra`` part: nothing missing, every value among those allowed.
 
@@ -70,9 +104,10 @@ def check_config(cfg: DictConfig) -> None:
     unresolved = OmegaConf.to_container(cfg)
     assert isinstance(unresolved, dict)
     for path, node in schema.nodes(unresolved):
-        for name in [name for name, value in node.items() if value == "???"]:
-            key = f"{path}.{name}" if path else name
-            if not schema.told_later(key):
+        for name, value in node.items():
+            key = f"{path}.{name}" if path else str(name)
+            lacking = value == "???" or value is None and key in schema.NEEDED
+            if lacking and not schema.told_later(key):
                 raise ConfigError(f"{key} has no value, and needs one: {key}={schema.placeholder(key)}")
     try:
         # what Hydra knows of a run, such as ${hydra:runtime.output_dir}, it knows only inside the job

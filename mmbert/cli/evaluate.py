@@ -58,14 +58,18 @@ def answer(words: list[str]) -> None:
     data_cfg, trainer_cfg = configs(others, folder)
     splits = listed(own.get("split", "")) or test_splits(data_cfg)
     out = Path(own["out"]) if "out" in own else default_folder()
+    if (out / "metrics.json").exists():
+        raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
 
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
     from mmbert.training.console import print_results
     from mmbert.training.evaluate import evaluate
+    from mmbert.training.shortage import told
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
-    done = evaluate(model, data_cfg, trainer_cfg, out, splits, drop)
+    with told(out, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
+        done = evaluate(model, data_cfg, trainer_cfg, out, splits, drop)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
 

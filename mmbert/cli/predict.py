@@ -9,7 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from mmbert.core.errors import ConfigError, MmbertError, nearest
+from mmbert.cli.app import run_plain
+from mmbert.core.errors import ConfigError, nearest
 
 USAGE = """\
 usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
@@ -42,11 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     if not words or "--help" in words or "-h" in words:
         print(USAGE, end="")
         return
-    try:
-        answer(words)
-    except MmbertError as error:
-        print(f"mmbert-predict: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    run_plain(answer, "mmbert-predict", words)
 
 
 def answer(words: list[str]) -> None:
@@ -89,20 +86,23 @@ def answer_table(folder: Path, given: dict[str, str], trust: bool) -> None:
 
     from mmbert.model import MultimodalModel
     from mmbert.training.predict_table import predict_table
+    from mmbert.training.shortage import told
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
     table, out = Path(given["table"]), Path(given["out"])
-    done = predict_table(
-        model,
-        table,
-        out,
-        columns={**run_columns(folder, table, list(model.named_encoders())), **columns},
-        batch_size=32 if batch_size is None else batch_size,
-        num_workers=workers,
-        device=given.get("device", "auto"),
-        on_error=given.get("on_error", "raise"),
-        progress=sys.stderr.isatty(),
-    )
+    size = 32 if batch_size is None else batch_size
+    with told(out.parent, f"batch_size={max(1, size // 4)}, num_workers=0", "Answers so far are in the .partial file."):
+        done = predict_table(
+            model,
+            table,
+            out,
+            columns={**run_columns(folder, table, list(model.named_encoders())), **columns},
+            batch_size=size,
+            num_workers=workers,
+            device=given.get("device", "auto"),
+            on_error=given.get("on_error", "raise"),
+            progress=sys.stderr.isatty(),
+        )
     if done.absent:
         print(f"  the table has no column for {', '.join(done.absent)}: answered without")
     print(f"  {done.rows} rows answered, {done.skipped} skipped: {out}")

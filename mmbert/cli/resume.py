@@ -34,7 +34,10 @@ def resume(words: list[str]) -> None:
         raise ConfigError(
             f"resume={folder}: there is no config.yaml, so this is no run's folder. {nearest(str(folder), runs)}"
         )
-    if (folder / "metrics.json").is_file():
+
+    from mmbert.training.record import finished  # here, for --help wants to be quick
+
+    if finished(folder):
         print(f"{folder} has finished: its numbers are in metrics.json", file=sys.stderr)
         return
 

@@ -28,6 +28,8 @@ from mmbert.core.errors import ConfigError
 
 #: Options that are missing in YAML on purpose and are asked for later, with more to say than is known here.
 TOLD_LATER = ("tasks.*.column",)
+#: Options that null cannot turn off.
+NEEDED = ("seed", "data.path", "data.batch_size", "optimizer.lr", "fusion.out_dim")
 
 
 STRATEGIES = (

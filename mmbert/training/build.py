@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
@@ -143,6 +143,7 @@ def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
 
     Raises:
         ConfigError: the column does not exist, or the target is no task.
+        DataError: the labels are none for this task.
     """
     column = task_cfg.column
     if not data.has_column(column):
@@ -152,7 +153,10 @@ def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
         raise ConfigError(f"{task_cfg._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
     accepted = inspect.signature(kind.learn).parameters
     options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
-    learned = kind.learn(data.cells(column), column, **options)
+    try:
+        learned = kind.learn(data.cells(column), column, **options)
+    except DataError as error:
+        raise DataError(f"{data.path}: {error}") from error
     return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
 
 

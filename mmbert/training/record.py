@@ -5,6 +5,7 @@ The files and their keys are described in docs/runs.md. Everything here is writt
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
@@ -15,16 +16,53 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmbert.core.errors import MmbertError
+from mmbert.core.errors import ConfigError, MmbertError
 from mmbert.training.machine import environment
 from mmbert.training.memory import PeakMemory
 
-__all__ = ["PeakMemory", "environment", "write_config", "write_error", "write_json", "write_metrics", "write_start"]
+__all__ = [
+    "PeakMemory",
+    "environment",
+    "finished",
+    "refuse_taken",
+    "write_config",
+    "write_error",
+    "write_json",
+    "write_metrics",
+    "write_start",
+]
 
 CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 METRICS_FILE = "metrics.json"
 ERROR_FILE = "error.json"
+#: What is written after the numbers and the predictions.
+LAST_WRITTEN = "model/model.safetensors"
+
+
+def finished(run_dir: Path) -> bool:
+    """Whether the run in a folder came to its end: its numbers are there, and so is all that is written behind them."""
+    missing = any(not (run_dir / name).exists() for name in (METRICS_FILE, LAST_WRITTEN))
+    return not missing and not (run_dir / ERROR_FILE).exists()
+
+
+def refuse_taken(run_dir: Path) -> None:
+    """Refuses to begin a run where one lies already, unless that failed before there was anything to lose.
+
+    Raises:
+        ConfigError: says what is there.
+    """
+    numbers = (run_dir / METRICS_FILE).exists()
+    lost = numbers or any(run_dir.glob("checkpoints/*.ckpt"))
+    if not lost and ((run_dir / ERROR_FILE).exists() or not (run_dir / CONFIG_FILE).exists()):
+        return
+    another = "hydra.run.dir=FOLDER, or hydra.sweep.dir=FOLDER of a sweep"
+    if finished(run_dir):
+        raise ConfigError(f"{run_dir} holds a finished run, which would be overwritten. Name another folder: {another}")
+    raise ConfigError(
+        f"{run_dir} holds a run that is not finished. mmbert-train resume={run_dir} goes on with it; a new one needs "
+        f"another folder: {another}"
+    )
 
 
 def write_start(run_dir: Path, config: Mapping[str, Any]) -> None:
@@ -75,13 +113,17 @@ def write_metrics(
 
 
 def write_error(run_dir: Path, error: BaseException) -> None:
-    """Leaves ``error.json``: why a run did not finish. A user's own mistake is told without a traceback."""
+    """Leaves ``error.json``: why a run did not finish. A user's own mistake is told without a traceback.
+
+    Where not even that can be written, the error itself is what there is to tell.
+    """
     if not is_rank_zero():
         return
     told: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "when": now()}
     if not isinstance(error, (MmbertError, KeyboardInterrupt)):
         told["traceback"] = "".join(traceback.format_exception(error))
-    write_json(run_dir / ERROR_FILE, told)
+    with contextlib.suppress(OSError):
+        write_json(run_dir / ERROR_FILE, told)
 
 
 def write_json(path: Path, content: Any) -> None:

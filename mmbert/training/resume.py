@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,18 +22,27 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading import SeededOrder, processes
 from mmbert.training.history import HistoryLogger
 from mmbert.training.module import FusionModule
 
 LAST = "last.ckpt"
 STATE = "mmbert"
+BEGUN = "mmbert_begun_with"
+#: What may be another when a run goes on: its numbers do not depend on it. Of the table its content counts.
+FREE = (
+    *("callbacks", "logger", "checkpoint", "data.path", "data.num_workers", "data.pin_memory", "data.check_files"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.max_time", "trainer.profiler"),
+    *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+)
 
 
 class LastCheckpoint(Checkpoint):
@@ -45,9 +55,13 @@ class LastCheckpoint(Checkpoint):
     Args:
         folder: where it is written.
         every_minutes: how much work a kill may cost; None = what was done since the epoch began.
+        begun_with: what ``begun_with`` says of the run.
     """
 
-    def __init__(self, folder: Path, every_minutes: float | None = 10.0) -> None:
+    def __init__(
+        self, folder: Path, every_minutes: float | None = 10.0, begun_with: dict[str, Any] | None = None
+    ) -> None:
+        self.begun_with = begun_with or {}
         self.path = folder / LAST
         self.every_seconds = None if every_minutes is None else 60 * every_minutes
         self._saved = time.monotonic()
@@ -89,6 +103,7 @@ class LastCheckpoint(Checkpoint):
         assert isinstance(module, FusionModule)
         means = module.means["train"].state_dict()
         rows = [logger.mark() for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
+        checkpoint[BEGUN] = self.begun_with
         checkpoint[STATE] = gathered({"random": random_state(), "means": means, "history_rows": rows})
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -153,6 +168,42 @@ class WholeCheckpoints(TorchCheckpointIO):
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def begun_with(cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
+    """What a run's numbers depend on: its options by dotted name, and the content of its table."""
+    options = {name: value for name, value in flat(OmegaConf.to_container(cfg, resolve=True)) if not free(name)}
+    return {**options, "the content of data.path": data.table.fingerprint()}
+
+
+def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each option by its dotted name."""
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def free(name: str) -> bool:
+    """Whether an option may change in mid-run."""
+    return any(name == other or name.startswith(f"{other}.") for other in FREE)
+
+
+def check_same_run(checkpoint: Path, now: dict[str, Any]) -> None:
+    """Refuses to go on with another config, or another table, than the run was begun with.
+
+    Raises:
+        ConfigError: names the first option that differs.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    before = state.get(BEGUN) or now
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            raise ConfigError(
+                f"{checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was begun with "
+                f"{before.get(name)}. Put it back in config.yaml, or start a new run."
+            )
 
 
 def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:

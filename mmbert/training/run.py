@@ -24,7 +24,8 @@ from mmbert.training.devices import check_devices
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results, write_results
-from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, last_checkpoint
+from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run, last_checkpoint
+from mmbert.training.shortage import less_memory, told
 from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
 
 
@@ -40,13 +41,17 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
         The monitored validation metric of the chosen checkpoint, for sweepers.
 
     Raises:
-        MmbertError: an option, a file or a row is at fault. Why a run failed is also left in its ``error.json``.
+        MmbertError: an option, a file or a row is at fault, or the machine is full. Why a run failed is also left in
+            its ``error.json``.
     """
     started = time.monotonic()
     quiet()
-    record.write_start(run_dir, cfg)
+    if not resume and record.is_rank_zero():
+        record.refuse_taken(run_dir)
+    then = f"What was computed is kept: mmbert-train resume={run_dir} goes on from it."
     try:
-        with record.PeakMemory() as memory:
+        with told(run_dir, less_memory(cfg), then), record.PeakMemory() as memory:
+            record.write_start(run_dir, cfg)
             check_devices(cfg.trainer)
             results = train_and_measure(cfg, run_dir, memory, started, last_checkpoint(run_dir) if resume else None)
     except SIGTERMException as error:
@@ -128,7 +133,10 @@ def fit_and_test(
     if cfg.compile:
         module.model.compile()
     skipped = SkippedRows()
-    callbacks = [skipped, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints")]
+    origin = begun_with(cfg, parts.data)
+    if last is not None:
+        check_same_run(last, origin)
+    callbacks = [skipped, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
     plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
         cfg.trainer,
@@ -156,8 +164,11 @@ def fit_and_test(
     return results
 
 
-def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path) -> list[Callback]:
-    """The configured callbacks, told what is monitored and where checkpoints go, and a progress display."""
+def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path, origin: dict[str, Any]) -> list[Callback]:
+    """The configured callbacks, told what is monitored and where checkpoints go, and a progress display.
+
+    ``origin`` is what a resumed run must agree with.
+    """
     callbacks: list[Callback] = []
     for part in cfg.callbacks.values():
         if not part:
@@ -171,7 +182,8 @@ def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path) -> list
     if cfg.trainer.enable_progress_bar:
         callbacks.append(console.progress_display())
     if cfg.trainer.enable_checkpointing is not False:
-        callbacks.append(LastCheckpoint(checkpoints, cfg.checkpoint.every_minutes))  # behind all whose state it keeps
+        # behind all whose state it keeps
+        callbacks.append(LastCheckpoint(checkpoints, cfg.checkpoint.every_minutes, origin))
     return callbacks
 
 
