@@ -55,8 +55,8 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
             check_devices(cfg.trainer)
             results = train_and_measure(cfg, run_dir, memory, started, last_checkpoint(run_dir) if resume else None)
     except SIGTERMException as error:
-        told = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
-        record.write_error(run_dir, told)
+        ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
+        record.write_error(run_dir, ended)
         raise SystemExit(143 if error.code is None else error.code) from None
     except BaseException as error:
         record.write_error(run_dir, error)

@@ -19,8 +19,8 @@ from mmbert.fusion.mean import MeanFusion
 
 
 class FailingFusion(MeanFusion):
-    def __init__(self, dims, out_dim, how):
-        super().__init__(dims, out_dim)
+    def __init__(self, dims, out_dim, how, normalize=True, dropout=0.0):
+        super().__init__(dims, out_dim, normalize, dropout)
         self.how, self.steps = how, 0
 
     def fuse(self, inputs):
@@ -28,7 +28,7 @@ class FailingFusion(MeanFusion):
         fused = super().fuse(inputs)
         return getattr(self, self.how)(fused) if self.steps == 3 else fused
 
-    def nan(self, fused):
+    def not_a_number(self, fused):
         return fused * float("nan")
 
     def torch_cpu(self, fused):
@@ -60,7 +60,7 @@ EPOCHS = ["trainer.max_epochs=2"]
 
 @pytest.fixture
 def failing(here, monkeypatch):
-    """``failing("nan")``: the words of a run that fails so in its second epoch."""
+    """``failing("not_a_number")``: the words of a run that fails so in its second epoch."""
     (here / "failing_fusion.py").write_text(FAILING)
     monkeypatch.syspath_prepend(str(here))
     monkeypatch.delitem(sys.modules, "failing_fusion", raising=False)
@@ -129,7 +129,7 @@ def test_what_the_failed_run_held_is_free_for_the_next():
 
 
 def test_a_loss_that_is_no_number_is_told_with_step_rows_and_advice(stopped, failing, here):
-    said = stopped(*failing("nan"))
+    said = stopped(*failing("not_a_number"))
     assert "The loss is not a number at step 2 of epoch 2 (label); the batch's rows are " in said
     assert "Try a lower optimizer.lr, trainer.gradient_clip_val=0.5 or trainer.precision=32-true" in said
     assert kept(here / "out") == 0
@@ -238,8 +238,10 @@ def test_a_folder_that_must_not_be_written_is_told(refused, monkeypatch, here):
 
     error = PermissionError(errno.EACCES, "Permission denied", str(here / "out" / "config.yaml"))
     Full(monkeypatch, record, "write_text", error=error)
-    assert refused() == f"{here}/out/config.yaml cannot be written (Permission denied): name another folder, or get " + (
-        "the right to."
+    assert (
+        refused()
+        == f"{here}/out/config.yaml cannot be written (Permission denied): name another folder, or get "
+        + ("the right to.")
     )
 
 

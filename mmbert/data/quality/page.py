@@ -37,9 +37,11 @@ th, td { padding: .25rem .8rem .25rem 0; text-align: right; border-bottom: 1px s
 th:first-child, td:first-child { text-align: left } th { color: var(--soft); font-weight: 600 }
 .findings { list-style: none; padding: 0 }
 .findings li { border-left: 4px solid; padding: .3rem .8rem; margin: .5rem 0 }
-.error { border-color: #d1242f } .warning { border-color: #d4a72c } .fine { border-color: #2da44e }
+.findings .error { border-color: #d1242f } .findings .warning { border-color: #d4a72c }
+.findings .fine { border-color: #2da44e }
 .findings small { color: var(--soft); display: block; overflow-wrap: anywhere }
-.bar { display: inline-block; height: .6rem; background: var(--bar); border-radius: 2px; margin-left: .5rem }
+.bar { display: inline-block; height: .6rem; background: var(--bar); border-radius: 2px }
+.track { display: inline-block; width: 4rem; margin-left: .5rem; text-align: left }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem } .plots figure { margin: 0; flex: 1 1 18rem; max-width: 24rem }
 figcaption { color: var(--soft) } svg { width: 100%; height: auto }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem }
@@ -135,7 +137,7 @@ def classes(report: DataReport) -> Iterator[str]:
 
 def bar(count: int, largest: int) -> str:
     """A number and a bar as long as its share of the largest."""
-    return f'{count:,}<span class="bar" style="width:{4 * count / largest:.2f}rem"></span>'
+    return f'{count:,}<span class="track"><span class="bar" style="width:{4 * count / largest:.2f}rem"></span></span>'
 
 
 def histograms(report: DataReport) -> Iterator[str]:
