@@ -42,9 +42,9 @@ format: $(STAMP)  ## put the formatting right, and what ruff can mend by itself
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP)  ## measure start-up and training throughput; results go to benchmarks/results
-	@$(BIN)/python benchmarks/startup.py
-	@$(BIN)/python benchmarks/throughput.py
+bench: $(STAMP)  ## measure start-up, speed and memory (half an hour); results go to benchmarks/results
+	@for name in startup throughput frameworks where_time_goes input_pipeline memory; do \
+		echo "benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## remove the environment and caches; runs in outputs/ and multirun/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
