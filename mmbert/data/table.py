@@ -123,10 +123,11 @@ class Table:
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
         cells = self._values(column, second)
-        there = pc.and_kleene(pc.is_in(cells, pc.unique(self._values(column, first))), pc.invert(pc.is_null(cells)))
-        if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-            there = pc.and_kleene(there, pc.invert(blank(cells)))
-        return int(pc.sum(there).as_py() or 0)
+        numbers, found = np.asarray(first, np.int64), np.zeros(len(second), bool)
+        for start in range(0, len(numbers), SLICE):  # a hash table of all rows would outweigh the rest of a run
+            part = self._values(column, numbers[start : start + SLICE])
+            found |= np.asarray(pc.is_in(cells, part).to_numpy(), bool)
+        return int((found & ~self.empty(column)[np.asarray(second, np.int64)]).sum())
 
     def rows_where(self, column: str, value: Any) -> np.ndarray:
         """(n,) int64: the rows, from 0, whose cell is ``value``; numbers and truth values are compared by their text.

@@ -49,7 +49,14 @@ def whole(compose_tiny, tmp_path_factory, what_is_left):
     return what_is_left(folder)
 
 
-@pytest.mark.parametrize("step", [4, 6, 11], ids=["in the first epoch", "at the end of it", "before the last batch"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(4, id="in the first epoch", marks=pytest.mark.slow),
+        pytest.param(6, id="at the end of it"),
+        pytest.param(11, id="before the last batch"),
+    ],
+)
 def test_the_rest_of_a_run_is_the_same_to_the_bit(compose_tiny, tmp_path, monkeypatch, whole, what_is_left, step):
     monkeypatch.setitem(sys.modules, __name__, sys.modules[Stop.__module__])
     cfg = compose_tiny(*OPTIONS)

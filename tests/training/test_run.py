@@ -75,6 +75,7 @@ def test_the_checkpoint_is_the_best_epoch_on_validation(finished_run):
     assert metrics_of(finished_run)["checkpoint"]["value"] == pytest.approx(best, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(compose_tiny, tmp_path):
     def numbers(name, *overrides):
         (tmp_path / name).mkdir()

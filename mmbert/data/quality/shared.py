@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from mmbert.data.datamodule import MultimodalData
 
@@ -26,4 +27,5 @@ def shared_cells(data: MultimodalData) -> list[str]:
                 lines.append(
                     f"{count:,} of {rows:,} rows of '{split}' have their {what} (column '{column}') in train too"
                 )
+    pa.default_memory_pool().release_unused()
     return lines
