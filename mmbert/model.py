@@ -70,6 +70,11 @@ class MultimodalModel(nn.Module):
         """The tasks by name."""
         return dict(self.tasks.items())  # type: ignore[arg-type]
 
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether fusion or a task looks at more than each modality's vector."""
+        return self.fusion.reads_tokens or any(task.reads_tokens for task in self.named_tasks().values())
+
     def encode(self, inputs: Mapping[str, Inputs]) -> dict[str, Encoded]:
         """Tensors by encoder name -> {modality: Encoded}."""
         return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}

@@ -246,7 +246,10 @@ def alone(sweep: bool) -> Iterator[None]:
     and it leaves the process group and its environment behind, which the next job would take for its own.
     """
     if not sweep:
-        yield
+        try:
+            yield
+        finally:
+            leave_process_group()  # its threads, still running when the process ends, may abort it
         return
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict, read_write

@@ -58,6 +58,9 @@ DEVICES = Rule(
 PATHS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "compile": switch(),
+    "store.enabled": switch(),
+    "store.dtype": one_of("float32", "float16", "bfloat16"),
+    "store.max_gib": positive(),
     "checkpoint.every_minutes": positive(),
     "data.split.val": number(0, below=1),
     "data.split.test": number(0, below=1),

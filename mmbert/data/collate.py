@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
-from mmbert.core.types import Batch
+from mmbert.core.types import Batch, Inputs
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.dataset import Sample, stack_targets
 from mmbert.data.processor import Processor
+from mmbert.data.stored import POOLED, StoredTokens, collate_stored
 
 
 class Collate:
@@ -27,11 +29,20 @@ class Collate:
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """B samples -> a batch of B."""
         inputs = {
-            name: processor.collate([sample.prepared[name] for sample in samples])
+            name: collated([sample.prepared[name] for sample in samples], processor)
             for name, processor in self.processors.items()
         }
         draws = [sample.draw for sample in samples if sample.draw is not None]
         if self.augment is not None and len(draws) == len(samples):
-            inputs = {name: self.augment.collated(part, self.processors[name], draws) for name, part in inputs.items()}
+            inputs = {
+                name: part if POOLED in part else self.augment.collated(part, self.processors[name], draws)
+                for name, part in inputs.items()
+            }
         skipped = tuple(fault for sample in samples for fault in sample.skipped)
         return Batch(inputs, stack_targets(samples), torch.tensor([sample.row for sample in samples]), skipped)
+
+
+def collated(values: list[Any], processor: Processor) -> Inputs:
+    """A batch of one modality, of values that were prepared now or encoded before."""
+    stored = any(isinstance(value, StoredTokens) for value in values)
+    return collate_stored(values, processor) if stored else processor.collate(values)

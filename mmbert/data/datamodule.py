@@ -32,6 +32,7 @@ from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
 from mmbert.data.media import read_raw
 from mmbert.data.processor import Processor
 from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
+from mmbert.data.stored import Source
 from mmbert.data.table import Table
 
 SPLIT = "split"
@@ -106,6 +107,7 @@ class MultimodalData(pl.LightningDataModule):
         self.skipped: dict[int, str] = {}
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
+        self.sources: dict[str, Source] = {}
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label, only)
         if only:
@@ -253,7 +255,13 @@ class MultimodalData(pl.LightningDataModule):
             self.seed,
             self.skip,
             self.drop,
+            {name: source for name, source in self.sources.items() if not self.changes(split, name)},
         )
+
+    def changes(self, split: str, encoder: str) -> bool:
+        """Whether what an encoder reads of a split is changed at random, and so is never the same twice."""
+        augment = self.augment if split == "train" else None
+        return augment is not None and augment.changes(self.processors[encoder].kind)
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""

@@ -19,6 +19,7 @@ from mmbert.data.augment.augmentation import Augmentation, sample_draw
 from mmbert.data.labels import LabelCodec
 from mmbert.data.media import NOT_ALLOWED, read_raw
 from mmbert.data.processor import Processor
+from mmbert.data.stored import Source
 from mmbert.data.table import Rows, Table
 
 #: Encoded labels that are kept for the next sample with the same cell, for each task.
@@ -57,6 +58,7 @@ class SampleDataset(Dataset[Sample]):
         seed: of these changes.
         skip: an unreadable sample gives way to the next readable one, which then counts nowhere; else it is an error.
         drop: encoders whose modality is taken for missing.
+        sources: what is kept of prepared or encoded samples, by encoder name; what they lack is prepared here.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class SampleDataset(Dataset[Sample]):
         seed: int = 0,
         skip: bool = False,
         drop: Sequence[str] = (),
+        sources: Mapping[str, Source] | None = None,
     ) -> None:
         self.table = table
         self.rows = np.asarray(rows, np.int64)
@@ -80,6 +83,7 @@ class SampleDataset(Dataset[Sample]):
         self.seed = seed
         self.skip = skip
         self.drop = frozenset(drop)
+        self.sources = dict(sources or {})
         self.folder = str(table.path.parent)
         self._unreadable: dict[int, str] = {}  # by place
         self._known: dict[str, dict[Any, Tensor]] = {name: {} for name in labels}
@@ -143,6 +147,9 @@ class SampleDataset(Dataset[Sample]):
     def _prepared(self, name: str, row: int, cell: Any, draw: int | None) -> Any:
         if cell is None:
             return None
+        kept = self.sources[name].row(row) if name in self.sources else None
+        if kept is not None:
+            return kept
         processor = self.processors[name]
         try:
             raw = read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
 
 from mmbert.core.types import Inputs
 
@@ -26,4 +28,27 @@ class Processor(Protocol):
 
     def collate(self, prepared: list[Any]) -> Inputs:
         """Prepared values of a batch (None = the sample lacks the modality) -> padded tensors and ``mask``."""
+        ...
+
+
+@runtime_checkable
+class Storable(Protocol):
+    """What a processor has besides, if its work may be kept on disk: ``prepare(raw)`` is ``unpack(*pack(raw))``.
+
+    Attributes:
+        packed: NumPy's names of the types of the two arrays that are kept, and the length of the second.
+    """
+
+    packed: tuple[str, str, int]
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that prepared values depend on beside the raw one."""
+        ...
+
+    def pack(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        """One sample's value as an array of any length, in the smallest exact form, and one of fixed length."""
+        ...
+
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Any:
+        """What ``collate`` takes; the first array comes flat, and neither may be written to."""
         ...

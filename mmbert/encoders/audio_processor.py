@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class AudioProcessor:
     """
 
     kind: Kind = "audio"
+    packed: ClassVar[tuple[str, str, int]] = ("float32", "int8", 0)
 
     def __init__(self, sample_rate_hz: int, max_seconds: float, min_samples: int) -> None:
         if max_seconds * sample_rate_hz < min_samples:
@@ -58,6 +59,18 @@ class AudioProcessor:
         waveform = self._resample(waveform, int(rate_hz))[: int(self.max_seconds * self.sample_rate_hz)]
         lacking = self.min_samples - len(waveform)
         return torch.nn.functional.pad(waveform, (0, lacking)) if lacking > 0 else waveform.contiguous()
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Storable``."""
+        return {"hertz": self.sample_rate_hz, "seconds": self.max_seconds, "min_samples": self.min_samples}
+
+    def pack(self, raw: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
+        """The waveform (T',) at the encoder's rate."""
+        return self.prepare(raw).numpy(), np.zeros(0, np.int8)
+
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Tensor:
+        """See ``Storable``."""
+        return torch.from_numpy(long.copy())
 
     def _resample(self, waveform: Tensor, rate_hz: int) -> Tensor:
         if rate_hz == self.sample_rate_hz or not len(waveform):

@@ -12,6 +12,7 @@ from mmbert.core.masks import blank
 from mmbert.core.spec import Recorded
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind, Processor
+from mmbert.data.stored import FRESH, PART, POOLED, TOKENS, encoded, insert
 
 
 class Encoder(Recorded, nn.Module):
@@ -25,6 +26,12 @@ class Encoder(Recorded, nn.Module):
         lr_scale: factor on the learning rate of this encoder's parameters.
     """
 
+    #: Options that change no number of a frozen encoder, or do so through its weights alone.
+    ASIDE: ClassVar[frozenset[str]] = frozenset(
+        {"frozen", "lr_scale", "pretrained", "checkpoint", "assets", "remember_mib", "layer_decay", "lora"}
+        | {"trainable_last_n", "gradient_checkpointing", "frozen_features"}
+    )
+
     kind: ClassVar[Kind]
     out_dim: int
     processor: Processor
@@ -34,19 +41,37 @@ class Encoder(Recorded, nn.Module):
         self.frozen = frozen
         self.lr_scale = lr_scale
 
+    def identity(self) -> dict[str, Any]:
+        """The options that an encoder's numbers depend on beside its weights and its processor's settings."""
+        return {name: value for name, value in self.init_args.items() if name not in self.ASIDE}
+
     def encode(self, inputs: Inputs) -> Encoded:
         """The network itself. inputs: what ``processor.collate`` returned -> tokens (B, L, D), D = ``out_dim``."""
         raise NotImplementedError
 
     def forward(self, inputs: Inputs) -> Encoded:
-        """``encode`` with what all encoders share: no graph when frozen, zeros where nothing is real."""
+        """``encode`` with what all encoders share: no graph when frozen, zeros where nothing is real.
+
+        Rows that were encoded before (see ``mmbert.data.stored``) are taken as they are.
+        """
+        if POOLED in inputs:
+            return self._completed(inputs)
         if self.frozen:
             with torch.no_grad():
-                encoded = self._encode_present(inputs)
+                given = self._encode_present(inputs)
         else:
-            encoded = self._encode_present(inputs)
-        tokens = blank(encoded.tokens, encoded.mask)
-        return Encoded(tokens, encoded.mask, blank(encoded.pooled, encoded.present))
+            given = self._encode_present(inputs)
+        return Encoded(blank(given.tokens, given.mask), given.mask, blank(given.pooled, given.present))
+
+    def _completed(self, inputs: Inputs) -> Encoded:
+        """Tokens from the store; those of rows that it lacks are computed."""
+        stored = encoded(inputs)
+        if FRESH not in inputs:
+            return stored
+        fresh = self({name.removeprefix(PART): tensor for name, tensor in inputs.items() if name.startswith(PART)})
+        if TOKENS not in inputs:  # nobody reads more than the vectors
+            fresh = Encoded(fresh.pooled.unsqueeze(1), fresh.present.unsqueeze(1), fresh.pooled)
+        return insert(stored, inputs[FRESH], fresh)
 
     def _encode_present(self, inputs: Inputs) -> Encoded:
         """The network runs over the samples that have the modality, and over one blank where none has."""

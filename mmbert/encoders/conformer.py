@@ -19,9 +19,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
-from mmbert.encoders.audio_processor import AudioProcessor
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.log_mel import LogMel
+from mmbert.encoders.log_mel import LogMel, LogMelProcessor, frames_of
 from mmbert.encoders.spec_augment import SpecAugment
 
 
@@ -50,7 +49,7 @@ class ConformerEncoder(Encoder):
 
     kind: ClassVar[Kind] = "audio"
     network: Any
-    processor: AudioProcessor
+    processor: LogMelProcessor
 
     def __init__(
         self,
@@ -78,7 +77,9 @@ class ConformerEncoder(Encoder):
             raise ConfigError(f"kernel_size={kernel_size} must be odd, so that a frame stands in the middle.")
         self.out_dim = out_dim
         self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
-        self.processor = AudioProcessor(sample_rate_hz, max_seconds, min_samples=self.log_mel.window)
+        self.processor = LogMelProcessor(
+            LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds), sample_rate_hz, max_seconds
+        )
         self.thin = nn.ModuleList(
             [nn.Conv1d(num_mels, out_dim, 3, stride=2, padding=1), nn.Conv1d(out_dim, out_dim, 3, stride=2, padding=1)]
         )
@@ -90,8 +91,8 @@ class ConformerEncoder(Encoder):
         self.freeze()
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
-        frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
+        """waveform (B, T) or log-mel frames (B, L, N), and their mask -> tokens (B, L, D), mask (B, L)."""
+        frames, mask = frames_of(inputs, self.log_mel)
         if self.spec_augment is not None:
             frames = self.spec_augment(frames, mask)
         x = frames.mT  # (B, num_mels, L)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ class ImageProcessor:
     """
 
     kind: Kind = "image"
+    #: Colours of 0 to 255, and the height and width that they make.
+    packed: ClassVar[tuple[str, str, int]] = ("uint8", "int32", 2)
 
     def __init__(
         self,
@@ -55,11 +57,25 @@ class ImageProcessor:
 
     def prepare(self, raw: Image) -> Tensor:
         """Picture in mode RGB -> (3, height, width), scaled and normalised."""
+        return self.unpack(*self.pack(raw))
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Storable``."""
+        numbers = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+        return {"size": self.size, "by": self.interpolation, "crop_pct": self.crop_pct, "fit": self.fit, **numbers}
+
+    def pack(self, raw: Image) -> tuple[np.ndarray, np.ndarray]:
+        """Picture -> its colours at their final scale (height, width, 3)."""
         if getattr(raw, "mode", None) != "RGB":
             got = f"mode {raw.mode}" if hasattr(raw, "mode") else type(raw).__name__
             raise InputError(f"A picture must be a PIL image in mode RGB, not {got}: use image.convert('RGB').")
+        placed = np.asarray(self._place(raw), dtype=np.uint8)
+        return placed, np.array(placed.shape[:2], np.int32)
+
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Tensor:
+        """Colours of 0 to 255 -> (3, height, width), normalised."""
         height, width = self.size
-        pixels = self.normalise(self._place(raw))
+        pixels = self.normalise(long.reshape(int(fixed[0]), int(fixed[1]), 3))
         if pixels.shape[1:] == (height, width):
             return pixels
         full = torch.zeros(3, height, width)  # 0 = the mean colour
@@ -67,7 +83,7 @@ class ImageProcessor:
         full[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
         return full
 
-    def normalise(self, image: Image) -> Tensor:
+    def normalise(self, image: Image | np.ndarray) -> Tensor:
         """Picture in mode RGB -> (3, height, width) float32 as the network's colours are, at its own size."""
         planes = np.asarray(image, dtype=np.uint8).transpose(2, 0, 1).copy()  # one plane a colour: stacked much faster
         return torch.from_numpy(planes).float().div_(255).sub_(self.mean).div_(self.std)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.masks import blank
+from mmbert.core.types import Inputs
+from mmbert.encoders.audio_processor import AudioProcessor
 
 
 class LogMel(nn.Module):
@@ -50,3 +55,56 @@ def standardise(frames: Tensor, real: Tensor) -> Tensor:
     centred = blank(frames - blank(frames, real).sum(1, keepdim=True) / count, real)
     variance = centred.square().sum((1, 2), keepdim=True) / (count * frames.shape[2])
     return centred * (variance + 1e-5).rsqrt()
+
+
+class LogMelProcessor(AudioProcessor):
+    """Waveforms for an encoder that reads log-mel frames; what is kept of a sound are its frames.
+
+    Args:
+        log_mel: of the encoder, or one like it.
+        sample_rate_hz, max_seconds: see ``AudioProcessor``.
+    """
+
+    def __init__(self, log_mel: LogMel, sample_rate_hz: int, max_seconds: float) -> None:
+        super().__init__(sample_rate_hz, max_seconds, min_samples=log_mel.window)
+        self.log_mel = log_mel
+        self.num_mels = int(log_mel.mel.n_mels)
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Storable``."""
+        return {**super().settings(), "mels": self.num_mels, "window": self.log_mel.window, "hop": self.log_mel.hop}
+
+    def pack(self, raw: tuple[np.ndarray, int]) -> tuple[np.ndarray, np.ndarray]:
+        """A sound -> its frames (L, N)."""
+        return self._frames(self.prepare(raw)).numpy(), np.zeros(0, np.int8)
+
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Tensor:
+        """See ``Storable``: -> (L, N)."""
+        return torch.from_numpy(long.copy()).view(-1, self.num_mels)
+
+    def collate(self, prepared: list[Tensor | None]) -> Inputs:
+        """Sounds -> as ``AudioProcessor``; if any is frames (L, N) already, frames (B, L, N), mask (B, L)."""
+        if not any(sound is not None and sound.ndim == 2 for sound in prepared):
+            return super().collate(prepared)
+        parts = [self._frames(sound) if sound is not None and sound.ndim == 1 else sound for sound in prepared]
+        longest = max(len(part) for part in parts if part is not None)
+        frames = torch.zeros(len(parts), longest, self.num_mels)
+        mask = torch.zeros(len(parts), longest, dtype=torch.bool)
+        for row, part in enumerate(parts):
+            if part is not None:
+                frames[row, : len(part)] = part
+                mask[row, : len(part)] = True
+        return {"frames": frames, "mask": mask}
+
+    def _frames(self, waveform: Tensor) -> Tensor:
+        with torch.no_grad():
+            frames: Tensor = self.log_mel(waveform[None], torch.ones(1, len(waveform), dtype=torch.bool))[0][0]
+        return frames
+
+
+def frames_of(inputs: Inputs, log_mel: LogMel) -> tuple[Tensor, Tensor]:
+    """The frames (B, L, N) and their mask (B, L) of a batch of sounds, or of frames that were computed before."""
+    if "frames" in inputs:
+        return inputs["frames"], inputs["mask"]
+    frames: tuple[Tensor, Tensor] = log_mel(inputs["waveform"], inputs["mask"])
+    return frames

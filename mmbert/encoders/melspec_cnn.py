@@ -11,9 +11,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
-from mmbert.encoders.audio_processor import AudioProcessor
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.log_mel import LogMel
+from mmbert.encoders.log_mel import LogMel, LogMelProcessor, frames_of
 from mmbert.encoders.spec_augment import SpecAugment
 
 
@@ -39,7 +38,7 @@ class MelspecCNN(Encoder):
     """
 
     kind: ClassVar[Kind] = "audio"
-    processor: AudioProcessor
+    processor: LogMelProcessor
 
     def __init__(
         self,
@@ -62,7 +61,9 @@ class MelspecCNN(Encoder):
         self.out_dim = out_dim
         self.time_strides = list(time_strides)
         self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
-        self.processor = AudioProcessor(sample_rate_hz, max_seconds, min_samples=self.log_mel.window)
+        self.processor = LogMelProcessor(
+            LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds), sample_rate_hz, max_seconds
+        )
         widths, bands = [1, *channels], num_mels
         self.convolutions = nn.ModuleList()
         self.norms = nn.ModuleList()
@@ -77,8 +78,8 @@ class MelspecCNN(Encoder):
         self.freeze()
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
-        frames, mask = self.log_mel(inputs["waveform"], inputs["mask"])
+        """waveform (B, T) or log-mel frames (B, L, N), and their mask -> tokens (B, L, D), mask (B, L)."""
+        frames, mask = frames_of(inputs, self.log_mel)
         if self.spec_augment is not None:
             frames = self.spec_augment(frames, mask)
         grid = frames.unsqueeze(1)  # (B, 1, L, bands)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +42,8 @@ class TextProcessor:
     """
 
     kind: Kind = "text"
+    #: Word-piece numbers, and behind them their segments where the model has some.
+    packed: ClassVar[tuple[str, str, int]] = ("int32", "int8", 0)
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
         self.tokenizer = tokenizer
@@ -51,8 +55,10 @@ class TextProcessor:
             raise InputError(f"A text must be a str, not {type(raw).__name__} ({raw!r}).")
         return beginning(raw, self.tokenizer, self.max_tokens)
 
-    def collate(self, prepared: list[str | None]) -> Inputs:
+    def collate(self, prepared: list[Any]) -> Inputs:
         """Texts (None = missing) -> input_ids (B, L) int64, mask (B, L) bool, token_type_ids (B, L) where used."""
+        if any(isinstance(text, np.ndarray) for text in prepared):
+            return self._collate_packed(prepared)
         present = [i for i, text in enumerate(prepared) if text is not None]
         texts = [text for text in prepared if text is not None]
         names = {name for name in self.tokenizer.model_input_names if name in ("input_ids", "token_type_ids")}
@@ -70,6 +76,37 @@ class TextProcessor:
             fill = self.tokenizer.pad_token_id if name == "input_ids" else 0
             inputs[name] = torch.full((len(prepared), length), fill)
             inputs[name][present] = encoding[name]
+        return inputs
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Storable``."""
+        return {"max_tokens": self.max_tokens, "tokenizer": tokenizer_fingerprint(self.tokenizer)}
+
+    def pack(self, raw: str) -> tuple[np.ndarray, np.ndarray]:
+        """A text -> its rows of numbers (n, L), one behind the other."""
+        encoding = self.tokenizer(self.prepare(raw), truncation=True, max_length=self.max_tokens)
+        return np.array([encoding[name] for name in self._names() if name in encoding], np.int32), np.zeros(0, np.int8)
+
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+        """See ``Storable``: -> (n, L)."""
+        return long.reshape(len(self._names()), -1)
+
+    def _names(self) -> list[str]:
+        return sorted({"input_ids", "token_type_ids"} & set(self.tokenizer.model_input_names))
+
+    def _collate_packed(self, prepared: list[str | np.ndarray | None]) -> Inputs:
+        """As ``collate``, where some texts have been tokenised before."""
+        rows = [self.unpack(*self.pack(text)) if isinstance(text, str) else text for text in prepared]
+        length = max(row.shape[1] for row in rows if row is not None)
+        inputs: Inputs = {"mask": torch.zeros(len(rows), length, dtype=torch.bool)}
+        for number, name in enumerate(self._names()):
+            fill = self.tokenizer.pad_token_id if name == "input_ids" else 0
+            numbers = np.full((len(rows), length), fill, np.int64)
+            for place, row in enumerate(rows):
+                if row is not None:
+                    numbers[place, : row.shape[1]] = row[number]
+                    inputs["mask"][place, : row.shape[1]] = True
+            inputs[name] = torch.from_numpy(numbers)
         return inputs
 
     def mask_tokens(self, inputs: Inputs, share: float, generators: Sequence[np.random.Generator]) -> Inputs:
@@ -163,6 +200,14 @@ class TextEncoder(LayeredEncoder):
         if self.pooling != "pooler" and getattr(self.network, "pooler", None) is not None:
             self.network.pooler = None
 
+    def identity(self) -> dict[str, Any]:
+        """The model's own configuration stands for its name: a folder's content may change."""
+        config = self.network.config.to_dict()
+        for name in ("_name_or_path", "transformers_version"):
+            config.pop(name, None)
+        options = {name: value for name, value in super().identity().items() if name not in ("name", "config")}
+        return {**options, "config": config}
+
     def encode(self, inputs: Inputs) -> Encoded:
         """input_ids (B, L), mask (B, L) -> tokens (B, L, D); what a frozen network has seen before is looked up."""
         if self.memory is None or torch.compiler.is_compiling():
@@ -227,6 +272,19 @@ def forget(encoder: TextEncoder, *loading: Any) -> None:
     """Drops what a frozen encoder has kept: other weights, or another device, give other numbers."""
     if encoder.memory is not None:
         encoder.memory = Memory(encoder.remember_mib)
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Changes with anything that decides which word pieces a text becomes."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        content: Any = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items()), repr(tokenizer)]
+    else:
+        content = json.loads(backend.to_str())
+        for name in ("truncation", "padding"):  # what the last call was given
+            content.pop(name, None)
+    text = json.dumps([content, sorted(map(str, tokenizer.model_input_names))], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def source_of(name: str) -> str:

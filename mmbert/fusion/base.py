@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,14 @@ class Fusion(Recorded, nn.Module):
         dims: width D_m of each modality, by name; the order is the strategy's order.
         out_dim: width H of the fused vector.
 
+    Attributes:
+        reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
+            as its only token where tokens would have to be read from disk.
+
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted.
     """
+
+    reads_tokens: ClassVar[bool] = True
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()

@@ -26,6 +26,8 @@ class ConcatFusion(Fusion):
         dropout: on the concatenated vector.
     """
 
+    reads_tokens = False
+
     def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
         super().__init__(dims, out_dim)
         self.norms = nn.ModuleDict({m: nn.LayerNorm(d) if normalize else nn.Identity() for m, d in dims.items()})

@@ -27,6 +27,8 @@ class ProductFusion(Fusion):
         dropout: on each modality's vector.
     """
 
+    reads_tokens = False
+
     def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})

@@ -39,7 +39,17 @@ STATE = "mmbert"
 BEGUN = "mmbert_begun_with"
 #: What may be another when a run goes on: its numbers do not depend on it. Of the table its content counts.
 FREE = (
-    *("callbacks", "logger", "checkpoint", "data.path", "data.num_workers", "data.pin_memory", "data.check_files"),
+    *(
+        "callbacks",
+        "logger",
+        "checkpoint",
+        "store.dir",
+        "store.max_gib",
+        "data.path",
+        "data.num_workers",
+        "data.pin_memory",
+        "data.check_files",
+    ),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.max_time", "trainer.profiler"),
     *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
 )

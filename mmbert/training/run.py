@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mmbert.data.quality.shared import shared_cells
 from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
 from mmbert.training.devices import check_devices
+from mmbert.training.encode import encode_once
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results, write_results
@@ -98,8 +100,10 @@ def train_and_measure(
         parts = build(cfg)
         console.announce(parts.model, run_dir)
         console.warn_of(shared_cells(parts.data))
+        uses = encode_once(parts.data, parts.model, cfg)
         results = fit_and_test(cfg, parts, loggers, run_dir, last)
         results.facts |= {
+            "store": {name: asdict(use) for name, use in uses.items()},
             "seed": cfg.seed,
             **parts.data.facts(),
             "wall_seconds": round(time.monotonic() - started, 2),

@@ -62,6 +62,10 @@ class Augmentation:
         drops = any(dropout.values()) if isinstance(dropout, Mapping) else bool(dropout)
         return bool(self.pictures.active or self.sounds.active or self.mask or drops)
 
+    def changes(self, kind: str) -> bool:
+        """Whether inputs of a kind are changed; modalities that are left out are not."""
+        return {"image": self.pictures.active, "audio": self.sounds.active, "text": bool(self.mask)}.get(kind, False)
+
     def check(self, processors: Mapping[str, Processor]) -> None:
         """Refuses what the encoders at hand cannot do.
 

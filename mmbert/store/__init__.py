@@ -1,0 +1,1 @@
+"""What frozen encoders and preprocessing have computed, kept on disk."""

@@ -1,0 +1,311 @@
+"""Encode once: what a run's frozen encoders give, and what its preprocessing gives the others, is read from disk.
+
+    plan = use_store(data, model, Options())        # computes what is missing; the loaders read the rest
+
+Of a frozen encoder whose input is not augmented, tokens and vectors are kept; of an encoder that learns, what its
+preprocessing gives (scaled pictures, resampled sounds or log-mel frames, word-piece numbers). Both are found by the
+content of the input and by ``identity``, so that any run, with any fusion, tasks or seed, finds what any other has
+left, and no run finds what an encoder with other weights or options has left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from mmbert.core.errors import ConfigError, nearest
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.dataset import SampleDataset
+from mmbert.data.processor import Storable
+from mmbert.data.stored import BFLOAT16, StoredTokens
+from mmbert.data.talking_digits import home
+from mmbert.encoders.base import Encoder
+from mmbert.model import MultimodalModel
+from mmbert.store.contents import FileMemo, content_keys
+from mmbert.store.fill import Progress, Room, Unstorable, Work, fill_prepared, fill_tokens
+from mmbert.store.identity import encoder_identity, name_of, prepared_identity
+from mmbert.store.packed import Packed
+from mmbert.store.shelf import ABSENT, Shelf
+
+#: What is kept of an encoder.
+What = Literal["tokens", "inputs"]
+#: NumPy's names of the numbers that tokens are kept in.
+DTYPES = {"float32": "float32", "float16": "float16", "bfloat16": BFLOAT16.name}
+ABOUT, USES, LOCK = "about.json", "uses.jsonl", "filling.lock"
+#: (what is going on, number of entries) -> a progress bar
+Shown = Callable[[str, int], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The config node ``store``.
+
+    Attributes:
+        enabled: read and write at all.
+        dir: where; None = ``features`` in the folder for what mmbert makes itself ($MMBERT_HOME or ~/.cache/mmbert).
+        dtype: of tokens on disk: float32, float16 or bfloat16; half the size for three, or two, digits.
+        max_gib: how much may be kept altogether; beyond it nothing is added.
+    """
+
+    enabled: bool = True
+    dir: str | None = None
+    dtype: str = "float32"
+    max_gib: float = 50.0
+
+    def __post_init__(self) -> None:
+        """Refuses unknown types."""
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"store.dtype={self.dtype} is unknown. {nearest(self.dtype, DTYPES)}")
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is kept."""
+        return Path(self.dir).expanduser() if self.dir else home() / "features"
+
+
+@dataclass
+class Use:
+    """What a run took from the store for one encoder.
+
+    Attributes:
+        what: ``tokens`` or ``inputs``; None = nothing, for the ``reason``.
+        name: the shelf's.
+        reused: different inputs that were there.
+        computed: that were not.
+        left_out: that were computed by no run: unreadable, or there is no room.
+        seconds: for computing.
+        reason: why nothing is stored.
+    """
+
+    what: What | None
+    name: str = ""
+    reused: int = 0
+    computed: int = 0
+    left_out: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class Rows:
+    """What is kept of a table's rows for one encoder; the ``Source`` of its samples.
+
+    Args:
+        shelf: where.
+        places: (rows of the table,) int64, ABSENT where nothing is kept.
+        unpack: (long, fixed) -> a prepared value; None = they are tokens and vector.
+        tokens: read tokens too.
+    """
+
+    def __init__(self, shelf: Shelf, places: np.ndarray, unpack: Callable[..., Any] | None, tokens: bool) -> None:
+        self.shelf, self.places, self.unpack, self.tokens = shelf, places, unpack, tokens
+
+    def row(self, row: int) -> Any:
+        """What is kept of a row, None if nothing is, or what is there is damaged; that is then taken out."""
+        place = int(self.places[row])
+        if place == ABSENT:
+            return None
+        fixed = self.shelf.fixed(place)
+        long = self.shelf.long(place) if self.tokens and fixed is not None else None
+        if fixed is None or self.tokens and long is None:
+            self.places[self.places == place] = ABSENT
+            self.shelf.bury(self.shelf.key(place)[None])
+            return None
+        if self.unpack is not None:
+            return self.unpack(long, fixed)
+        return StoredTokens(None if long is None else long.reshape(-1, len(fixed)), fixed)
+
+
+def use_store(
+    data: MultimodalData,
+    model: MultimodalModel,
+    options: Options,
+    device: str = "cpu",
+    shown: Shown | None = None,
+    told: Callable[[str], None] = lambda line: None,
+    noted: bool = True,
+) -> dict[str, Use]:
+    """Computes what the store lacks of a run's samples, and lets the data read it.
+
+    Args:
+        data: connected to the model.
+        model: on the CPU.
+        options: where and how.
+        device: where encoders compute.
+        shown: makes a progress bar.
+        told: is given a line when there is something to wait for.
+        noted: keep a record of this use, which one process of several does.
+
+    Returns:
+        What was found and computed, by encoder name.
+    """
+    if not options.enabled:
+        return {}
+    shown = shown or (lambda what, count: nullcontext(lambda done: None))
+    uses = {}
+    for name, encoder in model.named_encoders().items():
+        if name in data.drop:
+            continue
+        filling = Filling(data, name, encoder, options, device, shown, told)
+        uses[name] = filling.run(model.reads_tokens)
+        if noted and uses[name].what is not None:
+            note(options.folder, str(data.path.resolve()), name, uses[name])
+    return uses
+
+
+def whole(encoder: Encoder) -> bool:
+    """Whether an encoder's tokens stay what they are."""
+    return encoder.frozen and not any(p.requires_grad for p in encoder.parameters())
+
+
+class Filling:
+    """One encoder's part of ``use_store``."""
+
+    def __init__(
+        self,
+        data: MultimodalData,
+        name: str,
+        encoder: Encoder,
+        options: Options,
+        device: str,
+        shown: Shown,
+        told: Callable[[str], None],
+    ) -> None:
+        self.data, self.name, self.encoder, self.options = data, name, encoder, options
+        self.device, self.shown, self.told = device, shown, told
+        self.what: What = "tokens" if whole(encoder) else "inputs"
+
+    def run(self, reads_tokens: bool) -> Use:
+        """Finds, computes, and gives the data its source."""
+        processor = self.encoder.processor
+        if not isinstance(processor, Storable):
+            return Use(None, reason=f"{type(processor).__name__} does not say its settings")
+        splits = [rows for split, rows in self.data.rows.items() if not self.data.changes(split, self.name)]
+        rows = np.unique(np.concatenate(splits)) if splits else np.zeros(0, np.int64)
+        if not len(rows):
+            return Use(None, reason="its inputs are changed at random")
+        identity = encoder_identity(self.encoder) if self.what == "tokens" else prepared_identity(self.encoder)
+        shelf = self.open_shelf(identity, processor)
+        column = self.data.column_of(self.name)
+        memo = FileMemo(
+            self.options.folder / "files" / f"{name_of({'of': str(self.data.path.resolve()), 'in': column})}.npy"
+        )
+        keys = content_keys(self.data.table, column, rows, self.encoder.kind, memo)
+        memo.save()
+        there = (keys != 0).any(1)
+        distinct, first = np.unique(keys[there], axis=0, return_index=True)
+        use = Use(self.what, shelf.folder.name, reused=int((shelf.find(distinct) != ABSENT).sum()))
+        if use.reused < len(distinct):
+            try:
+                self.complete(shelf, distinct, rows[there][first], use)
+            except Unstorable as error:
+                return Use(None, reason=str(error))
+        self.connect(shelf, rows, keys, reads_tokens)
+        return use
+
+    def open_shelf(self, identity: dict[str, Any], processor: Storable) -> Shelf:
+        """The shelf of these numbers, and a file that says what they are."""
+        if self.what == "tokens":
+            kind = DTYPES[self.options.dtype]
+            layout = (kind, kind, self.encoder.out_dim)
+            identity = {**identity, "dtype": self.options.dtype}
+        else:
+            layout = processor.packed
+        folder = self.options.folder / self.what / name_of(identity)
+        about = folder / ABOUT
+        if not about.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            content = {"what": self.what, "identity": identity, "layout": layout, "began": now()}
+            temporary = about.with_name(f"{ABOUT}.{os.getpid()}")
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            temporary.replace(about)
+        return Shelf(folder, *layout)
+
+    def complete(self, shelf: Shelf, keys: np.ndarray, rows: np.ndarray, use: Use) -> None:
+        """Computes what is missing; one process at a time, the others wait and then find it there."""
+        lock = FileLock(shelf.folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.told(f"{self.name}: another process fills this part of the store; waiting for it")
+            lock.acquire()
+        try:
+            shelf.refresh()
+            missing = shelf.find(keys) == ABSENT
+            use.reused = int((~missing).sum())
+            order = self.by_length(rows[missing])
+            began = time.monotonic()
+            use.computed = self.compute(shelf, keys[missing][order], rows[missing][order])
+            use.seconds = round(time.monotonic() - began, 2)
+            use.left_out = int(missing.sum()) - use.computed
+        finally:
+            lock.release()
+        shelf.refresh()
+
+    def by_length(self, rows: np.ndarray) -> np.ndarray:
+        """The order in which samples of like length come together, the longest first; little is then padding."""
+        column, folder = self.data.column_of(self.name), self.data.path.parent
+        if self.data.table.is_media(column):  # not worth reading them all
+            return np.arange(len(rows))
+        cells = self.data.table.column(column, rows)
+        return np.argsort([-length_of(cell, self.encoder.kind, folder) for cell in cells], kind="stable")
+
+    def compute(self, shelf: Shelf, keys: np.ndarray, rows: np.ndarray) -> int:
+        """Encodes or prepares rows; returns how many could be."""
+        if not len(rows):
+            return 0
+        data, processor = self.data, self.encoder.processor
+        reader = processor if self.what == "tokens" else Packed(processor)
+        column = {self.name: data.column_of(self.name)}
+        dataset = SampleDataset(data.table, rows, column, {self.name: reader}, {}, skip=data.skip)
+        work = Work(data.eval_batch_size, data.num_workers, self.device)
+        room = Room(self.options.folder, self.options.max_gib)
+        if not room.is_left():
+            return 0
+        with self.shown(f"{self.name}: {'encoding' if self.what == 'tokens' else 'preparing'}", len(rows)) as progress:
+            if self.what == "tokens":
+                return fill_tokens(self.encoder, dataset, keys, shelf, work, room, progress)
+            return fill_prepared(dataset, keys, shelf, work, room, progress)
+
+    def connect(self, shelf: Shelf, rows: np.ndarray, keys: np.ndarray, reads_tokens: bool) -> None:
+        """Tells the data where the rows' numbers are."""
+        places = np.full(len(self.data.table), ABSENT, np.int64)
+        places[rows] = shelf.find(keys)
+        processor: Any = self.encoder.processor
+        if self.what == "tokens":
+            self.data.sources[self.name] = Rows(shelf, places, None, reads_tokens)
+        else:
+            self.data.sources[self.name] = Rows(shelf, places, processor.unpack, True)
+
+
+def note(folder: Path, data: str, encoder: str, use: Use) -> None:
+    """Adds a line to a shelf's record of uses."""
+    line = {"when": now(), "data": data, "encoder": encoder, **asdict(use)}
+    with (folder / str(use.what) / use.name / USES).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def length_of(cell: Any, kind: str, folder: Path) -> int:
+    """Something that grows with the length of a cell's content, cheaply."""
+    if kind == "text":
+        return len(str(cell))
+    if kind != "audio":
+        return 0
+    try:
+        return os.stat(os.path.join(folder, cell)).st_size
+    except (OSError, TypeError):
+        return 0
+
+
+def now() -> str:
+    """The time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

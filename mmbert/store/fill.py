@@ -1,0 +1,195 @@
+"""What a shelf lacks is computed once and written as it comes: a kill loses the batch at hand and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmbert.core.errors import DataError, InputError
+from mmbert.core.types import Encoded
+from mmbert.data.dataset import Sample, SampleDataset
+from mmbert.data.stored import BFLOAT16
+from mmbert.encoders.base import Encoder
+from mmbert.store.shelf import Shelf, Writer
+
+#: What of a disk stays free.
+LEFT_FREE = 0.05
+#: Called with the number of entries that are done.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much may be written.
+
+    Attributes:
+        folder: of all shelves.
+        max_gib: that they may take together.
+    """
+
+    folder: Path
+    max_gib: float
+
+    def is_left(self) -> bool:
+        """Whether there is any: less than ``max_gib`` is used, and the disk is not about to be full."""
+        used = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        disk = shutil.disk_usage(self.folder)
+        return used < self.max_gib * 2**30 and disk.free > LEFT_FREE * disk.total
+
+
+@dataclass(frozen=True)
+class Work:
+    """How samples are read and encoded.
+
+    Attributes:
+        batch_size: samples at a time.
+        num_workers: processes that read and prepare them.
+        device: of the encoder.
+    """
+
+    batch_size: int
+    num_workers: int
+    device: str
+
+
+class Readable(Dataset[Sample | None]):
+    """The samples of a data set; None in the place of those that cannot be read, where these may be skipped.
+
+    Args:
+        dataset: its ``skip`` says whether they may.
+    """
+
+    def __init__(self, dataset: SampleDataset) -> None:
+        self.dataset, self.skip = dataset, dataset.skip
+        dataset.skip = False
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample | None:
+        try:
+            return self.dataset[index]
+        except (DataError, InputError):  # the run will meet it again, and list it
+            if not self.skip:
+                raise
+            return None
+
+
+class Unstorable(Exception):
+    """An encoder's tokens cannot be kept as they are."""
+
+
+def fill_tokens(
+    encoder: Encoder, dataset: SampleDataset, keys: np.ndarray, shelf: Shelf, work: Work, room: Room, progress: Progress
+) -> int:
+    """Encodes samples and writes tokens and vectors; returns how many were written.
+
+    Args:
+        encoder: frozen; in float32 whatever the precision of the training is.
+        dataset: whose only encoder it is.
+        keys: (n, 2) uint64, of the data set's samples.
+        shelf: written to.
+        work: how.
+        room: when it is used up, the rest stays away.
+        progress: told after every batch.
+
+    Raises:
+        Unstorable: its tokens are not the first of their row.
+    """
+    (name,) = dataset.processors
+    processor = encoder.processor
+
+    def collate(samples: list[Sample | None]) -> tuple[Any, list[int]]:
+        good = [number for number, sample in enumerate(samples) if sample is not None]
+        return processor.collate([s.prepared[name] for s in samples if s is not None]) if good else None, good
+
+    home = next((tensor.device for tensor in encoder.state_dict().values()), torch.device("cpu"))
+    written = 0
+    with Writer(shelf) as writer, untouched(), torch.no_grad():
+        encoder.to(work.device)
+        try:
+            for chosen, (inputs, good) in batches(dataset, collate, work):
+                if inputs is not None:
+                    encoded = encoder({key: tensor.to(work.device) for key, tensor in inputs.items()})
+                    longs, fixed = rows_of(encoded, shelf.long_type)
+                    writer.put(keys[chosen[good]], longs, fixed)
+                    written += len(good)
+                progress(len(chosen))
+                if not room.is_left():
+                    break
+        finally:
+            encoder.to(home)
+    return written
+
+
+def fill_prepared(
+    dataset: SampleDataset, keys: np.ndarray, shelf: Shelf, work: Work, room: Room, progress: Progress
+) -> int:
+    """As ``fill_tokens``, for what the preprocessing makes of a sample."""
+    (name,) = dataset.processors
+
+    def collate(samples: list[Sample | None]) -> tuple[Any, list[int]]:
+        good = [number for number, sample in enumerate(samples) if sample is not None]
+        return [sample.prepared[name] for sample in samples if sample is not None], good
+
+    written = 0
+    with Writer(shelf) as writer, untouched():
+        for chosen, (packed, good) in batches(dataset, collate, work):
+            longs, fixed = zip(*packed, strict=True) if packed else ((), ())
+            writer.put(keys[chosen[good]], longs, fixed)
+            written += len(good)
+            progress(len(chosen))
+            if not room.is_left():
+                break
+    return written
+
+
+def batches(dataset: SampleDataset, collate: Callable[..., Any], work: Work) -> Iterator[tuple[np.ndarray, Any]]:
+    """Batches of a data set in its order, each with the places (n,) of its samples."""
+    loader: DataLoader[Any] = DataLoader(
+        Readable(dataset),
+        batch_size=work.batch_size,
+        num_workers=work.num_workers if len(dataset) > work.batch_size else 0,
+        collate_fn=collate,
+        generator=torch.Generator(),
+    )
+    for number, batch in enumerate(loader):
+        start = number * work.batch_size
+        yield np.arange(start, min(start + work.batch_size, len(dataset))), batch
+
+
+def rows_of(encoded: Encoded, kind: np.dtype) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A batch of ``Encoded`` -> each sample's real tokens (L, D) and vector (D,), as they are kept.
+
+    Raises:
+        Unstorable: padding lies between a sample's tokens.
+    """
+    lengths = encoded.mask.sum(1).tolist()
+    if not bool((encoded.mask.int().diff(dim=1) <= 0).all()):
+        raise Unstorable("its tokens have gaps between them")
+    tokens, pooled = as_kept(encoded.tokens, kind), as_kept(encoded.pooled, kind)
+    return [tokens[row, :length] for row, length in enumerate(lengths)], list(pooled)
+
+
+def as_kept(tensor: Tensor, kind: np.dtype) -> np.ndarray:
+    """float32 -> the numbers on disk; bfloat16 as its bits."""
+    tensor = tensor.float().cpu()
+    if kind == BFLOAT16:
+        return tensor.bfloat16().view(torch.int16).numpy().view(BFLOAT16)
+    return tensor.numpy().astype(kind, copy=False)
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Leaves torch's random numbers as they were: a run that fills a shelf trains as one that finds it full."""
+    with torch.random.fork_rng():
+        yield

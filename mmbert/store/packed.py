@@ -1,0 +1,30 @@
+"""A processor whose samples stay packed, as they go to disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Packed:
+    """Prepares samples as far as they are kept.
+
+    Args:
+        processor: a ``Storable`` one.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+        self.kind = processor.kind
+        if hasattr(processor, "max_seconds"):
+            self.max_seconds = processor.max_seconds
+
+    def prepare(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        """See ``Storable.pack``."""
+        packed: tuple[np.ndarray, np.ndarray] = self.processor.pack(raw)
+        return packed
+
+    def collate(self, prepared: list[Any]) -> Any:
+        """Never needed."""
+        raise NotImplementedError

@@ -1,0 +1,67 @@
+"""The store in a run: what was reused and what was computed is said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from mmbert.data.datamodule import MultimodalData
+from mmbert.model import MultimodalModel
+from mmbert.store.features import Options, Use, use_store
+from mmbert.store.fill import Progress
+from mmbert.training.console import on_terminal
+from mmbert.training.record import is_rank_zero
+
+
+def encode_once(data: MultimodalData, model: MultimodalModel, cfg: DictConfig) -> dict[str, Use]:
+    """Lets a run's data read from the store, as the config's ``store`` says.
+
+    Returns:
+        What was taken from it, by encoder name.
+    """
+    options = Options(**OmegaConf.to_container(cfg.store, resolve=True))  # type: ignore[arg-type]
+    uses = use_store(data, model, options, device_of(cfg.trainer), bar, told, noted=is_rank_zero())
+    if any(use.what is not None for use in uses.values()):
+        told(f"store     {' · '.join(in_words(name, use) for name, use in uses.items())}")
+    return uses
+
+
+def in_words(name: str, use: Use) -> str:
+    """``image 5,968 reused``."""
+    if use.what is None:
+        return f"{name} not stored: {use.reason}"
+    parts = [f"{use.reused:,} reused"] if use.reused else []
+    parts += [f"{use.computed:,} {'encoded' if use.what == 'tokens' else 'prepared'} in {use.seconds:.1f} s"] * bool(
+        use.computed
+    )
+    parts += [f"{use.left_out:,} left out (unreadable, or beyond store.max_gib)"] * bool(use.left_out)
+    return f"{name} {', '.join(parts) or 'nothing to keep'}"
+
+
+def device_of(trainer_cfg: DictConfig) -> str:
+    """Where encoders compute: on a GPU if the trainer would."""
+    on_gpu = str(trainer_cfg.get("accelerator", "auto")) in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "cuda" if on_gpu else "cpu"
+
+
+@rank_zero_only
+def told(line: str) -> None:
+    """A line to the terminal."""
+    Console(highlight=False).print(f"  {line}", soft_wrap=True)
+
+
+@contextmanager
+def bar(what: str, count: int) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not on_terminal() or not is_rank_zero():
+        yield lambda done: None
+        return
+    with Bar(transient=True) as progress:
+        task = progress.add_task(what, total=count)
+        yield lambda done: progress.advance(task, done)
