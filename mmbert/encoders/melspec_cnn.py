@@ -88,7 +88,7 @@ class MelspecCNN(Encoder):
             mask = mask[:, ::stride]  # a step is real if the frame in the middle of its window is
             normed = norm(by_frame.flatten(0, 1)).view_as(by_frame)  # one group: over channels and bands of a frame
             by_frame = blank(F.relu(normed), mask)
-            grid = by_frame.transpose(1, 2)
+            grid = by_frame.transpose(1, 2).contiguous()
         tokens = self.mix(by_frame.flatten(2).mT).mT  # (B, L, channels * bands) -> (B, L, D)
         tokens = self.dropout(F.relu(self.norm(tokens)))
         return Encoded.from_tokens(tokens, mask)
