@@ -155,9 +155,9 @@ class CrossAttentionFusion(Fusion):
                 others = torch.cat([normed[j] for j in streams if j != m] or [x[:, :0]], 1)
                 mask = torch.cat([masks[j] for j in streams if j != m] or [masks[m][:, :0]], 1)
                 asking = slice(0, 1) if number == last_alone else slice(None)
-                updated[m], weights = layers[m](  # type: ignore[index]
-                    x[:, asking], normed[m][:, asking], others, mask, diagnostics
-                )
+                # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
+                queries = x[:, asking].contiguous(), normed[m][:, asking].contiguous()
+                updated[m], weights = layers[m](*queries, others, mask, diagnostics)  # type: ignore[index]
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights
             streams = updated

@@ -202,6 +202,10 @@ class Shelf:
         key: np.ndarray = self.segments[place >> SEGMENT_BITS].records["key"][place & (2**SEGMENT_BITS - 1)]
         return key
 
+    def length(self, place: int) -> int:
+        """How many numbers the long array at a place has."""
+        return int(self.segments[place >> SEGMENT_BITS].records["length"][place & (2**SEGMENT_BITS - 1)])
+
     def size(self) -> int:
         """Bytes on disk."""
         return sum(path.stat().st_size for path in self.folder.glob("*.*") if path.suffix in ENDINGS)

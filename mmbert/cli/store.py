@@ -1,0 +1,205 @@
+"""``mmbert-store``: what frozen encoders have computed, built ahead, listed, verified, thrown away, exported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.cli.app import run_plain
+from mmbert.core.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    pass
+
+USAGE = """\
+usage: mmbert-store build  [any option of mmbert-train]
+       mmbert-store export out=FILE [any option of mmbert-train]
+       mmbert-store list   [dir=FOLDER]
+       mmbert-store verify [NAME ...] [dir=FOLDER]
+       mmbert-store prune  NAME ... | older_than_days=30 | max_gib=20 | all [dir=FOLDER]
+
+What frozen encoders give, and what preprocessing gives the others, is computed once and read by every run.
+
+  build    computes what a run with these options would compute before it trains
+  export   the same, and writes the features into FILE (.npz or .safetensors)
+  list     what is kept: encoder, size, data, how often it was used
+  verify   reads all of it; what is damaged is taken out, to be computed again. Exit code 1 if anything was
+  prune    throws away: what is named (the first letters do), what was not used for so long, the least recently used
+           until the rest fits; and tidies up what stays
+
+  dir      default: features in $MMBERT_HOME or ~/.cache/mmbert; for build and export store.dir=FOLDER
+  --help   show this
+"""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    words = [word for word in sys.argv[1:] if word != "--traceback"]
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE, end="")
+        return
+    run_plain(answer, "mmbert-store")
+
+
+def answer(words: list[str]) -> None:
+    """Does what the first word says.
+
+    Raises:
+        MmbertError: a word is wrong, or the data cannot be used.
+    """
+    parts: dict[str, Callable[[list[str]], None]] = {
+        "build": build,
+        "export": export,
+        "list": show,
+        "verify": verify,
+        "prune": prune,
+    }
+    if not words or words[0] not in parts:
+        raise ConfigError(f"'{' '.join(words[:1])}' is nothing mmbert-store does. {nearest(''.join(words[:1]), parts)}")
+    parts[words[0]](words[1:])
+
+
+def build(words: list[str]) -> None:
+    """Fills the store for a run's options."""
+    computed(words)
+
+
+def export(words: list[str]) -> None:
+    """Fills the store and writes the features into a file."""
+    outs = [word.partition("=")[2] for word in words if word.startswith("out=")]
+    if len(outs) != 1 or not outs[0]:
+        raise ConfigError("mmbert-store export needs one file: out=features.npz or out=features.safetensors")
+    path = Path(outs[0])
+    if path.suffix not in (".npz", ".safetensors"):
+        raise ConfigError(f"out={path}: its name must end in .npz or .safetensors.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"out={path}: there is no folder {path.parent}.")
+    data, uses = computed([word for word in words if not word.startswith("out=")], everything=True)
+
+    from mmbert.store.export import arrays_of, write
+
+    arrays = arrays_of(data, uses)
+    about = {"data": str(data.path), "splits": ",".join(data.rows), **{n: use.name for n, use in uses.items()}}
+    write(arrays, path, about)
+    for name, array in arrays.items():
+        print(f"  {name:<16} {array.dtype} {tuple(array.shape)}")
+    print(f"  {path}")
+
+
+def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str, Any]]:
+    """Composes a run's config, builds its data and model, and computes what the store lacks.
+
+    Args:
+        words: of mmbert-train.
+        everything: read tokens, even if the run's fusion would not.
+    """
+    from mmbert.cli.check_data import composed
+
+    cfg = composed(words)
+    if not cfg.store.enabled:
+        raise ConfigError("store.enabled=false leaves nothing to do.")
+
+    import pytorch_lightning as pl
+
+    from mmbert.training.build import build as build_parts
+    from mmbert.training.encode import encode_once
+    from mmbert.training.run import quiet
+
+    quiet()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    parts = build_parts(cfg)
+    if everything:
+        parts.model.fusion.reads_tokens = True  # type: ignore[misc]
+    return parts.data, encode_once(parts.data, parts.model, cfg)
+
+
+def show(words: list[str]) -> None:
+    """Prints the table of shelves."""
+    from rich.console import Console
+    from rich.table import Table
+
+    folder, names, _ = parse(words)
+    from mmbert.store.inventory import chosen
+
+    found = chosen(folder, names)
+    table = Table("name", "kept", "encoder", "entries", "MiB", "runs", "hits", "last used", "data")
+    for one in found:
+        last = "never" if one.last is None else one.last.astimezone().strftime("%Y-%m-%d %H:%M")
+        data = ", ".join(Path(path).parent.name + "/" + Path(path).name for path in one.data)
+        row = (one.name, one.what, one.encoder, f"{one.entries:,}", f"{one.size / 2**20:,.1f}")
+        table.add_row(*row, f"{one.runs:,}", f"{one.hits:,}", last, data)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    console.print(f"  {folder}: {sum(one.size for one in found) / 2**20:,.1f} MiB in all", soft_wrap=True)
+
+
+def verify(words: list[str]) -> None:
+    """Checks all entries."""
+    folder, names, _ = parse(words)
+    from mmbert.store import inventory
+
+    damaged = 0
+    for one in inventory.chosen(folder, names):
+        entries, bad = inventory.verify(one)
+        damaged += bad
+        state = f"{bad:,} damaged, taken out" if bad else "all right"
+        print(f"  {one.name}  {one.encoder}: {entries:,} entries, {state}")
+    if damaged:
+        raise SystemExit(1)
+
+
+def prune(words: list[str]) -> None:
+    """Throws shelves away, and tidies up the others."""
+    everything = "all" in words
+    if not any(word for word in words if not word.startswith("dir=")):
+        raise ConfigError("Say what to throw away: names, older_than_days=30, max_gib=20, or all.")
+    folder, names, limits = parse([word for word in words if word != "all"], ("older_than_days", "max_gib"))
+    if everything and (names or limits):
+        raise ConfigError("'all' stands alone: with it everything goes.")
+    from mmbert.store import inventory
+
+    gone = inventory.prune(inventory.chosen(folder, names), limits.get("older_than_days"), limits.get("max_gib"))
+    for one in gone:
+        print(f"  {one.name}  {one.encoder}: thrown away, {one.size / 2**20:,.1f} MiB")
+    for one in inventory.shelves(folder):
+        freed = inventory.compact(one)
+        if freed > 0:
+            print(f"  {one.name}  {one.encoder}: tidied up, {freed / 2**20:,.1f} MiB")
+
+
+def parse(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[str], dict[str, float]]:
+    """The store's folder, names of shelves, and limits.
+
+    Raises:
+        ConfigError: a word is none of these.
+    """
+    from mmbert.store.features import Options
+
+    given: dict[str, str] = {}
+    names = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            names.append(word)
+        elif key in ("dir", *numbers):
+            given[key] = value
+        else:
+            raise ConfigError(f"'{word}' is no option here. {nearest(key, ('dir', *numbers))}")
+    folder = Options(dir=given.pop("dir", None)).folder
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder; mmbert-store build makes it, as does any run.")
+    limits = {}
+    for key, value in given.items():
+        try:
+            limits[key] = float(value)
+        except ValueError:
+            raise ConfigError(f"{key}={value}: a number is wanted here.") from None
+        if not limits[key] >= 0:
+            raise ConfigError(f"{key}={value}: a number of at least 0 is wanted here.")
+    return folder, names, limits
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Stored features as plain arrays, for use elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbert.core.errors import ConfigError
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.stored import StoredTokens, as_float
+from mmbert.store.features import Use
+
+ENDINGS = (".npz", ".safetensors")
+
+
+def arrays_of(data: MultimodalData, uses: dict[str, Use]) -> dict[str, np.ndarray]:
+    """What is stored of a data set's rows.
+
+    Args:
+        data: whose ``sources`` were filled.
+        uses: by encoder name; those of which tokens are kept are exported.
+
+    Returns:
+        ``row`` (R,) the rows' numbers in the table, from 0; ``split`` (R,) the number of each row's split in the order
+        of ``data.rows``; and for each encoder NAME ``NAME.tokens`` (N, D) float32, those of one sample behind those of
+        the other, ``NAME.offsets`` (R + 1,) where each begins, and ``NAME.pooled`` (R, D). A row without the modality
+        has no tokens and zeros for its vector.
+
+    Raises:
+        ConfigError: no encoder's tokens are stored.
+    """
+    names = [name for name, use in uses.items() if use.what == "tokens"]
+    if not names:
+        raise ConfigError(
+            "No encoder is frozen, so no features are stored. Freeze one: encoders.text.frozen=true; or see why in the "
+            "line above."
+        )
+    rows = np.concatenate(list(data.rows.values()))
+    split = np.concatenate([np.full(len(part), n) for n, part in enumerate(data.rows.values())])
+    arrays: dict[str, np.ndarray] = {"row": rows, "split": split}
+    for name in names:
+        kept = [data.sources[name].row(int(row)) for row in rows]
+        arrays |= {f"{name}.{key}": array for key, array in joined(kept, name).items()}
+    return arrays
+
+
+def joined(kept: list[Any], name: str) -> dict[str, np.ndarray]:
+    """Samples of one encoder as three arrays."""
+    there = [value.tokens for value in kept if isinstance(value, StoredTokens) and value.tokens is not None]
+    if not there:
+        raise ConfigError(f"Nothing of '{name}' is stored: store.max_gib may be used up.")
+    width = there[0].shape[1]
+    lengths = [0 if value is None else len(value.tokens) for value in kept]
+    pooled = np.zeros((len(kept), width), np.float32)
+    for place, value in enumerate(kept):
+        if value is not None:
+            pooled[place] = as_float(value.pooled.copy()).numpy()
+    tokens = np.concatenate([as_float(tokens.copy()).numpy() for tokens in there])
+    return {"tokens": tokens, "offsets": np.concatenate([[0], np.cumsum(lengths)]), "pooled": pooled}
+
+
+def write(arrays: dict[str, np.ndarray], path: Path, about: dict[str, str]) -> None:
+    """Writes arrays into an .npz or .safetensors file, whole or not at all; ``about`` goes with the latter.
+
+    Raises:
+        ConfigError: the ending is another, or the file cannot be written.
+    """
+    if path.suffix not in ENDINGS:
+        raise ConfigError(f"out={path}: its name must end in {' or '.join(ENDINGS)}.")
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix == ".npz":
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+        else:
+            from safetensors.numpy import save_file
+
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, about)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ConfigError(f"out={path}: it cannot be written ({error.strerror or error}).") from error

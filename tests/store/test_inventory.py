@@ -1,0 +1,105 @@
+"""Shelves are listed as they are, verified, thrown away by age and size, and tidied up without loss."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from mmbert.core.errors import ConfigError
+from mmbert.store.features import ABOUT, USES
+from mmbert.store.inventory import chosen, compact, open_shelf, prune, shelves, verify
+from mmbert.store.shelf import Shelf, Writer
+
+IDENTITY = {"kind": "text", "encoder": "my.Net", "processor": "my.P", "options": {"name": "x"}, "dtype": "float32"}
+
+
+def keys(count, begin=1):
+    return np.stack([np.arange(begin, begin + count), np.arange(count)], 1).astype(np.uint64)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Three shelves of 10, 20 and 30 entries, used 30, 20 and 10 days ago."""
+    for number, name in enumerate(("aaa1", "bbb2", "bbc3"), 1):
+        folder = tmp_path / "tokens" / name
+        folder.mkdir(parents=True)
+        (folder / ABOUT).write_text(
+            json.dumps({"what": "tokens", "identity": IDENTITY, "layout": ["float32", "float32", 2]})
+        )
+        shelf = Shelf(folder, "float32", "float32", 2)
+        with Writer(shelf) as writer:
+            count = 10 * number
+            writer.put(keys(count), [np.full(50, n, np.float32) for n in range(count)], [np.zeros(2)] * count)
+        when = (datetime.now(UTC) - timedelta(days=40 - 10 * number)).isoformat()
+        lines = [json.dumps({"when": when, "data": f"{d}.csv", "reused": 7, "computed": 3}) for d in "xyx"]
+        (folder / USES).write_text("\n".join([*lines, '{"when": "2026']) + "\n")  # a kill left a part of a line
+    return tmp_path
+
+
+def test_a_list_says_what_is_there(store):
+    one = {kept.name: kept for kept in shelves(store)}["bbb2"]
+    assert (one.entries, one.runs, one.hits, one.data) == (20, 3, 21, ("x.csv", "y.csv"))
+    assert one.size == sum(
+        path.stat().st_size for path in one.folder.glob("*.*") if path.suffix in (".long", ".fixed", ".index")
+    )
+    assert one.encoder == "Net, x, float32"
+    assert [kept.name for kept in shelves(store)] == ["bbc3", "bbb2", "aaa1"]
+
+
+def test_names_may_be_cut_short_but_not_ambiguous(store):
+    assert [one.name for one in chosen(store, ["a", "bbc"])] == ["aaa1", "bbc3"]
+    with pytest.raises(ConfigError, match="2 shelves begin with 'bb'"):
+        chosen(store, ["bb"])
+    with pytest.raises(ConfigError, match=r"no shelf 'aab'.*Did you mean 'aaa1'"):
+        chosen(store, ["aab"])
+
+
+@pytest.mark.parametrize(
+    ("limits", "gone"),
+    [
+        ({"older_than_days": 15, "max_gib": None}, ["aaa1", "bbb2"]),
+        ({"older_than_days": 100, "max_gib": None}, []),
+        ({"older_than_days": None, "max_gib": 10_000 / 2**30}, ["aaa1", "bbb2"]),
+        ({"older_than_days": None, "max_gib": 0}, ["aaa1", "bbb2", "bbc3"]),
+        ({"older_than_days": None, "max_gib": 1}, []),
+        ({"older_than_days": None, "max_gib": None}, ["aaa1", "bbb2", "bbc3"]),
+    ],
+)
+def test_pruning_by_age_and_size(store, limits, gone):
+    assert [one.name for one in prune(shelves(store), **limits)] == gone
+    assert sorted(one.name for one in shelves(store)) == sorted({"aaa1", "bbb2", "bbc3"} - set(gone))
+    assert {path.name for path in (store / "tokens").iterdir()} == {"aaa1", "bbb2", "bbc3"} - set(gone)
+
+
+def test_verifying_takes_damaged_entries_out(store):
+    (one,) = chosen(store, ["bbb"])
+    assert verify(one) == (20, 0)
+    (path,) = one.folder.glob("*.long")
+    content = bytearray(path.read_bytes())
+    content[450] ^= 4  # in the third array of 200 bytes
+    path.write_bytes(content)
+    assert verify(one) == (20, 1)
+    assert verify(one) == (19, 0)
+    shelf = open_shelf(one.folder)
+    assert (shelf.find(keys(20)) < 0).tolist() == [n == 2 for n in range(20)]
+
+
+def test_tidying_up_keeps_every_living_entry_and_frees_the_rest(store):
+    (one,) = chosen(store, ["bbc"])
+    assert compact(one) == 0
+    shelf = open_shelf(one.folder)
+    shelf.bury(keys(30)[5:15])
+    with Writer(shelf) as writer:
+        writer.put(keys(30)[5:6], [np.full(9, -1, np.float32)], [np.ones(2)])
+    assert compact(one) > 9 * 200
+    tidy = open_shelf(one.folder)
+    assert len(tidy.segments) == 1
+    assert len(tidy) == 21
+    for number, place in enumerate(tidy.find(keys(30)).tolist()):
+        if 5 < number < 15:
+            assert place < 0
+        else:
+            expected = np.full(9, -1.0) if number == 5 else np.full(50, float(number))
+            np.testing.assert_array_equal(tidy.long(place), expected)
+    assert compact(one) == 0
