@@ -149,11 +149,8 @@ def test_options_of_training_run(options, compose_tiny, tmp_path):
 def test_a_compiled_model_learns_the_same(compose_tiny, tmp_path):
     for name, options in (("eager", []), ("compiled", ["compile=true"])):
         # no dropout: compiled code draws other random numbers
-        still = [
-            "encoders.text.config={hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}",
-            "fusion.dropout=0",
-        ]
-        cfg = compose_tiny("trainer.max_epochs=1", "logger=none", *still, *options)
+        still = "encoders.text.config={hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0}"
+        cfg = compose_tiny("trainer.max_epochs=1", "logger=none", "fusion.dropout=0", still, *options)
         for task in cfg.tasks.values():
             task.dropout = 0.0
         run(cfg, tmp_path / name)
