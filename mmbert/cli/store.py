@@ -101,18 +101,9 @@ def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str,
     if not cfg.store.enabled:
         raise ConfigError("store.enabled=false leaves nothing to do.")
 
-    import pytorch_lightning as pl
+    from mmbert.training.encode import encode_alone
 
-    from mmbert.training.build import build as build_parts
-    from mmbert.training.encode import encode_once
-    from mmbert.training.run import quiet
-
-    quiet()
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    parts = build_parts(cfg)
-    if everything:
-        parts.model.fusion.reads_tokens = True  # type: ignore[misc]
-    return parts.data, encode_once(parts.data, parts.model, cfg)
+    return encode_alone(cfg, everything)
 
 
 def show(words: list[str]) -> None:

@@ -41,6 +41,11 @@ class Encoder(Recorded, nn.Module):
         self.frozen = frozen
         self.lr_scale = lr_scale
 
+    @property
+    def constant(self) -> bool:
+        """Whether its weights stay what they are, and so its tokens."""
+        return self.frozen and not any(parameter.requires_grad for parameter in self.parameters())
+
     def identity(self) -> dict[str, Any]:
         """The options that an encoder's numbers depend on beside its weights and its processor's settings."""
         return {name: value for name, value in self.init_args.items() if name not in self.ASIDE}

@@ -162,11 +162,6 @@ def use_store(
     return uses
 
 
-def whole(encoder: Encoder) -> bool:
-    """Whether an encoder's tokens stay what they are."""
-    return encoder.frozen and not any(p.requires_grad for p in encoder.parameters())
-
-
 class Filling:
     """One encoder's part of ``use_store``."""
 
@@ -182,7 +177,7 @@ class Filling:
     ) -> None:
         self.data, self.name, self.encoder, self.options = data, name, encoder, options
         self.device, self.shown, self.told = device, shown, told
-        self.what: What = "tokens" if whole(encoder) else "inputs"
+        self.what: What = "tokens" if encoder.constant else "inputs"
 
     def run(self, reads_tokens: bool) -> Use:
         """Finds, computes, and gives the data its source."""

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import xxhash
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmbert.core import masks
 from mmbert.core.spec import class_path
 from mmbert.data import media
 from mmbert.encoders.base import Encoder
+from mmbert.encoders.fingerprint import weights_fingerprint
 
 #: Changes with the format of what is kept.
 FORMAT = 1
@@ -64,23 +64,6 @@ def name_of(identity: Mapping[str, Any]) -> str:
     """Sixteen letters that change with any value of an identity."""
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
-
-
-def weights_fingerprint(module: nn.Module) -> str:
-    """Changes with any number, name, shape or type in a module's state."""
-    digest = xxhash.xxh3_128()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
-        digest.update(raw_bytes(tensor))
-    return digest.hexdigest()
-
-
-def raw_bytes(tensor: Tensor) -> Any:
-    """A tensor's bytes, whatever its type."""
-    import torch
-
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
 def code_fingerprint(classes: Iterable[type]) -> str:

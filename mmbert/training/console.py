@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,23 @@ from mmbert.model import MultimodalModel
 from mmbert.training.module import count_parameters, trainable
 
 RUN_TITLE = "Test metrics of the checkpoint chosen on validation"
+
+
+def quiet() -> None:
+    """Silences what Lightning and torch repeat in every run and nobody can act on."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for pattern in (
+        ".*does not have many workers.*",
+        ".*Found .* module.s. in eval mode at the start of training.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        ".*your dataloader is not resumable.*",  # its order follows from seed and epoch, and seen samples are skipped
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # summed over processes by ourselves
+        ".*Trying to infer the `batch_size`.*",
+        ".*number of training batches .* is smaller than the logging interval.*",
+        ".*Starting from v1.9.0, `tensorboardX` has been removed.*",
+    ):
+        warnings.filterwarnings("ignore", pattern)
 
 
 class EpochLines(Callback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
@@ -15,7 +16,8 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
 from mmbert.store.features import Options, Use, use_store
 from mmbert.store.fill import Progress
-from mmbert.training.console import on_terminal
+from mmbert.training.build import build
+from mmbert.training.console import on_terminal, quiet
 from mmbert.training.record import is_rank_zero
 
 
@@ -30,6 +32,21 @@ def encode_once(data: MultimodalData, model: MultimodalModel, cfg: DictConfig) -
     if any(use.what is not None for use in uses.values()):
         told(f"store     {' · '.join(in_words(name, use) for name, use in uses.items())}")
     return uses
+
+
+def encode_alone(cfg: DictConfig, everything: bool = False) -> tuple[MultimodalData, dict[str, Use]]:
+    """What a run would compute before it trains; its data, which read the store, and what was taken from it.
+
+    Args:
+        cfg: of the run.
+        everything: tokens are read, even if the run's fusion would not.
+    """
+    quiet()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    parts = build(cfg)
+    if everything:
+        parts.model.fusion.reads_tokens = True  # type: ignore[misc]
+    return parts.data, encode_once(parts.data, parts.model, cfg)
 
 
 def in_words(name: str, use: Use) -> str:

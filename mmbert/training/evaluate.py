@@ -21,7 +21,6 @@ from mmbert.training.devices import check_devices
 from mmbert.training.machine import environment
 from mmbert.training.module import FusionModule
 from mmbert.training.predictions import PredictionTable
-from mmbert.training.run import quiet
 from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
 
 EVALUATION_FILE = "evaluation.json"
@@ -64,7 +63,7 @@ def evaluate(
         ConfigError: an option is at fault.
         DataError: the table cannot be used, or has no label for any of the tasks.
     """
-    quiet()
+    console.quiet()
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     check_devices(trainer_cfg)
     check_drop(model, drop)

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
 
 from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.tasks.base import Task
+from mmbert.training.frozen import put_back, take_out
 from mmbert.training.means import EpochMeans
 from mmbert.training.predictions import PredictionTable
 
@@ -164,6 +166,23 @@ class FusionModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Logs ``SPLIT/TASK/METRIC``."""
         self._finish(self.test_split)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves out what does not change."""
+        if not self._is_sharded():
+            take_out(checkpoint, self.model.named_encoders())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what was left out.
+
+        Raises:
+            TrainingError: it is no longer what it was.
+        """
+        put_back(checkpoint, self.model.named_encoders(), self)
+
+    def _is_sharded(self) -> bool:
+        """Whether each process holds a part of the weights alone; what it can see of them is then no whole."""
+        return self._trainer is not None and isinstance(self.trainer.strategy, FSDPStrategy)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule over all steps of the run."""

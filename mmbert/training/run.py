@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +45,7 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
             its ``error.json``.
     """
     started = time.monotonic()
-    quiet()
+    console.quiet()
     if not resume and record.is_rank_zero():
         record.refuse_taken(run_dir)
     then = f"What was computed is kept: mmbert-train resume={run_dir} goes on from it."
@@ -65,23 +63,6 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
         raise
     console.print_results(results.metrics, results.test_splits, run_dir)
     return results.score
-
-
-def quiet() -> None:
-    """Silences what Lightning and torch repeat in every run and nobody can act on."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    for pattern in (
-        ".*does not have many workers.*",
-        ".*Found .* module.s. in eval mode at the start of training.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-        ".*your dataloader is not resumable.*",  # its order follows from seed and epoch, and seen samples are skipped
-        ".*It is recommended to use `self.log.*sync_dist=True.*",  # summed over processes by ourselves
-        ".*Trying to infer the `batch_size`.*",
-        ".*number of training batches .* is smaller than the logging interval.*",
-        ".*Starting from v1.9.0, `tensorboardX` has been removed.*",
-    ):
-        warnings.filterwarnings("ignore", pattern)
 
 
 def train_and_measure(
@@ -212,6 +193,7 @@ def restore_best(trainer: pl.Trainer, module: FusionModule, monitor: Monitor, ru
         last = {"path": None, "epoch": trainer.current_epoch, "step": trainer.global_step}
         return {**last, **told, "value": None if value is None else float(value)}
     state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(state)
     module.load_state_dict(state["state_dict"])
     path = str(Path(saver.best_model_path).relative_to(run_dir.absolute()))
     value = saver.best_model_score

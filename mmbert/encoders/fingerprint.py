@@ -1,0 +1,24 @@
+"""A short name of a network's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import xxhash
+from torch import Tensor, nn
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """Changes with any number, name, shape or type in a module's state."""
+    digest = xxhash.xxh3_128()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
+        digest.update(raw_bytes(tensor))
+    return digest.hexdigest()
+
+
+def raw_bytes(tensor: Tensor) -> Any:
+    """A tensor's bytes, whatever its type."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
