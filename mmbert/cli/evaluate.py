@@ -31,11 +31,14 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
   out      where the results go (default: outputs/DATE/TIME)
   data     as for mmbert-train; without data=, the run's own, changed by data.OPTION=VALUE
   trainer  as for mmbert-train (default: trainer=auto)
+  store    store.OPTION=VALUE, as for mmbert-train; without it, the run's own
 
   trust_custom_code=true   let classes outside the package be imported
 """
 
 OWN = ("model", "split", "drop", "out", "trust_custom_code")
+#: Whose words are those of mmbert-train.
+GROUPS = ("data", "trainer", "store")
 
 
 def main() -> None:
@@ -55,7 +58,7 @@ def answer(words: list[str]) -> None:
     """
     own, others = parse(words)
     folder = model_folder(own.get("model"))
-    data_cfg, trainer_cfg = configs(others, folder)
+    data_cfg, trainer_cfg, store_cfg = configs(others, folder)
     splits = listed(own.get("split", "")) or test_splits(data_cfg)
     out = Path(own["out"]) if "out" in own else default_folder()
     if (out / "metrics.json").exists():
@@ -69,7 +72,7 @@ def answer(words: list[str]) -> None:
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
     with told(out, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
-        done = evaluate(model, data_cfg, trainer_cfg, out, splits, drop)
+        done = evaluate(model, data_cfg, trainer_cfg, out, splits, drop, store_cfg)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
 
@@ -89,10 +92,10 @@ def parse(words: list[str]) -> tuple[dict[str, str], list[str]]:
             if key in own:
                 raise ConfigError(f"'{key}' is given twice.")
             own[key] = value
-        elif group in ("data", "trainer"):
+        elif group in GROUPS:
             others.append(word)
         else:
-            raise ConfigError(f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN, 'data', 'trainer'])}")
+            raise ConfigError(f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN, *GROUPS])}")
     if own.get("trust_custom_code", "false") not in ("true", "false"):
         raise ConfigError(f"trust_custom_code={own['trust_custom_code']}: true or false is wanted here.")
     return own, others
@@ -103,8 +106,8 @@ def listed(value: str) -> list[str]:
     return [name.strip() for name in value.strip("[] ").split(",") if name.strip()]
 
 
-def configs(words: list[str], folder: Path) -> tuple[DictConfig, DictConfig]:
-    """The configs of data and trainer: from their groups, or of the run that the model comes from.
+def configs(words: list[str], folder: Path) -> tuple[DictConfig, DictConfig, DictConfig]:
+    """The configs of data, trainer and store: from the words, or of the run that the model comes from.
 
     Raises:
         ConfigError: a word is wrong, or the model lies outside its run and no ``data=`` is given.
@@ -122,7 +125,9 @@ def configs(words: list[str], folder: Path) -> tuple[DictConfig, DictConfig]:
         if not chosen:
             cfg.data = changed(run_config(folder).data, own)
             check_config(cfg.__class__({"data": cfg.data}))
-    return cfg.data, cfg.trainer
+            if not any(word.lstrip("+~").startswith("store") for word in words):
+                cfg.store = run_config(folder).get("store", cfg.store)
+    return cfg.data, cfg.trainer, cfg.store
 
 
 def changed(data_cfg: Any, words: list[str]) -> Any:

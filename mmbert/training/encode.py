@@ -21,14 +21,16 @@ from mmbert.training.console import on_terminal, quiet
 from mmbert.training.record import is_rank_zero
 
 
-def encode_once(data: MultimodalData, model: MultimodalModel, cfg: DictConfig) -> dict[str, Use]:
-    """Lets a run's data read from the store, as the config's ``store`` says.
+def encode_once(
+    data: MultimodalData, model: MultimodalModel, store_cfg: DictConfig, trainer_cfg: DictConfig
+) -> dict[str, Use]:
+    """Lets a run's data read from the store, as the config's parts ``store`` and ``trainer`` say.
 
     Returns:
         What was taken from it, by encoder name.
     """
-    options = Options(**OmegaConf.to_container(cfg.store, resolve=True))  # type: ignore[arg-type]
-    uses = use_store(data, model, options, device_of(cfg.trainer), bar, told, noted=is_rank_zero())
+    options = Options(**OmegaConf.to_container(store_cfg, resolve=True))  # type: ignore[arg-type]
+    uses = use_store(data, model, options, device_of(trainer_cfg), bar, told, noted=is_rank_zero())
     if any(use.what is not None for use in uses.values()):
         told(f"store     {' · '.join(in_words(name, use) for name, use in uses.items())}")
     return uses
@@ -46,7 +48,7 @@ def encode_alone(cfg: DictConfig, everything: bool = False) -> tuple[MultimodalD
     parts = build(cfg)
     if everything:
         parts.model.fusion.reads_tokens = True  # type: ignore[misc]
-    return parts.data, encode_once(parts.data, parts.model, cfg)
+    return parts.data, encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
 
 
 def in_words(name: str, use: Use) -> str:

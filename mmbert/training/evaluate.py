@@ -18,6 +18,7 @@ from mmbert.training import console, plots, record
 from mmbert.training.balance import FixedBalance
 from mmbert.training.build import make
 from mmbert.training.devices import check_devices
+from mmbert.training.encode import encode_once
 from mmbert.training.machine import environment
 from mmbert.training.module import FusionModule
 from mmbert.training.predictions import PredictionTable
@@ -48,6 +49,7 @@ def evaluate(
     folder: Path,
     splits: Sequence[str],
     drop: Sequence[str] = (),
+    store_cfg: DictConfig | None = None,
 ) -> Evaluation:
     """Measures a model and leaves ``evaluation.json``, predictions, plots and ``skipped.csv`` in a folder.
 
@@ -58,6 +60,7 @@ def evaluate(
         folder: made if it does not exist.
         splits: which; ``["all"]`` = every row of the table.
         drop: encoders whose modality is taken for missing.
+        store_cfg: the config's ``store``; None = nothing is stored.
 
     Raises:
         ConfigError: an option is at fault.
@@ -79,6 +82,8 @@ def evaluate(
         {name: encoder.processor for name, encoder in model.named_encoders().items()},
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )
+    if store_cfg is not None:
+        encode_once(data, model, store_cfg, trainer_cfg)
     done = measure(model, data, trainer_cfg, folder)
     done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}
     write(done, data, folder)

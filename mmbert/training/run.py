@@ -78,12 +78,17 @@ def train_and_measure(
     loggers = tracking.make_loggers(config["logger"], run_dir, plain_config)
     failure: BaseException | None = None
     try:
+        began = time.monotonic()
         parts = build(cfg)
+        built = time.monotonic()
         console.announce(parts.model, run_dir)
         console.warn_of(shared_cells(parts.data))
-        uses = encode_once(parts.data, parts.model, cfg)
+        uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
+        encoded = time.monotonic()
         results = fit_and_test(cfg, parts, loggers, run_dir, last)
         results.facts |= {
+            "build_seconds": round(built - began, 2),
+            "store_seconds": round(encoded - built, 2),
             "store": {name: asdict(use) for name, use in uses.items()},
             "seed": cfg.seed,
             **parts.data.facts(),
