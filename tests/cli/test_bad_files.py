@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from mmbert.store import contents
+
 SAMPLES = 8
 
 
