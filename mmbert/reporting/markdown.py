@@ -48,7 +48,7 @@ def comparison_note() -> str:
     """What the columns are."""
     return (
         "Differences are taken seed by seed. The interval and p (t) are those of the paired t test. p (Holm) is "
-        "corrected for the number of comparisons. p (sign flips) is exact, and cannot fall below 2/2ⁿ for n seeds. g is "
+        "corrected for the number of comparisons. p (sign flips) is exact, and at least 2/2ⁿ with n seeds. g is "
         "Hedges' g of the differences.\n"
     )
 
