@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,26 @@ from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
 from mmbert.training.devices import check_devices
 from mmbert.training.encode import encode_once
+from mmbert.training.job import JOB_FILE, write_job
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results, write_results
-from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run, last_checkpoint
+from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run
 from mmbert.training.shortage import less_memory, told
 from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
 
 
-def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
+def run(
+    cfg: DictConfig, run_dir: Path, resume: bool = False, words: Sequence[str] | None = None, flags: Sequence[str] = ()
+) -> float:
     """Trains what the config describes and leaves everything in ``run_dir``.
 
     Args:
         cfg: the composed config of ``mmbert-train``.
         run_dir: an existing folder, Hydra's output folder of this job.
         resume: go on from the last checkpoint in ``run_dir``, if there is one.
+        words: the options that the run was started with, None where there was no command line.
+        flags: what else stood there.
 
     Returns:
         The monitored validation metric of the chosen checkpoint, for sweepers.
@@ -52,8 +58,11 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
     try:
         with told(run_dir, less_memory(cfg), then), record.PeakMemory() as memory:
             record.write_start(run_dir, cfg)
+            if not (resume and words is None and (run_dir / JOB_FILE).exists()):
+                write_job(run_dir, cfg, words, flags)
+            last = record.last_checkpoint(run_dir) if resume else None
             check_devices(cfg.trainer)
-            results = train_and_measure(cfg, run_dir, memory, started, last_checkpoint(run_dir) if resume else None)
+            results = train_and_measure(cfg, run_dir, memory, started, last)
     except SIGTERMException as error:
         ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
         record.write_error(run_dir, ended)
