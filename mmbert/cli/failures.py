@@ -19,7 +19,7 @@ class SweepFailed(Exception):
         errors: what they raised.
     """
 
-    def __init__(self, errors: Sequence[BaseException]) -> None:
+    def __init__(self, errors: Sequence[Exception]) -> None:
         self.errors = list(errors)
         super().__init__("1 job" if len(errors) == 1 else f"{len(errors)} jobs")
 

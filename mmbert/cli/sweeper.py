@@ -67,8 +67,9 @@ class StudySweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         results: list[Sequence[JobReturn]] = []
-        for batch in self.split_overrides_to_chunks(todo, self.max_batch_size) if todo else []:
-            told = [[*job.words, f"hydra.sweep.subdir='{job.subdir}'"] for job in batch]
+        size = self.max_batch_size or max(1, len(todo))
+        for start in range(0, len(todo), size):
+            told = [[*job.words, f"hydra.sweep.subdir='{job.subdir}'"] for job in todo[start : start + size]]
             results.append(self.launcher.launch(told, initial_job_idx=sum(map(len, results))))
         raise_failures(results)
         return results

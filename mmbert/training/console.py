@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -70,8 +71,8 @@ def is_main(key: str) -> bool:
 
 
 def on_terminal() -> bool:
-    """Whether a moving bar can be seen."""
-    return sys.stdout.isatty()
+    """Whether a moving bar can be seen, and not those of other jobs in the same place."""
+    return sys.stdout.isatty() and "MMBERT_SLOT" not in os.environ
 
 
 def progress_display() -> Callback:

@@ -1,4 +1,4 @@
-"""A study is killed, run again, and only what is missing or failed runs; job.json knows the job and how to repeat it."""
+"""A study that was killed runs again what is missing or failed alone; job.json knows the job and how to repeat it."""
 
 import json
 import os
