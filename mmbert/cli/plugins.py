@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mmbert.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from hydra.core.plugins import Plugins
 
-OWN = {"StudySweeper": "mmbert.cli.sweeper", "SlotsLauncher": "mmbert.cli.slots", "OptunaSweeper": "mmbert.cli.optuna"}
+OWN = {
+    "StudySweeper": "mmbert.cli.sweeper",
+    "SlotsLauncher": "mmbert.cli.slots",
+    "OptunaSweeper": "mmbert.cli.optuna_search",
+}
 
 
 class LateClasses(dict[str, Any]):
@@ -24,7 +30,10 @@ class LateClasses(dict[str, Any]):
         module = own_module(name)
         if module is None:
             raise KeyError(name)
-        return getattr(import_module(module), name.rpartition(".")[2])
+        try:
+            return getattr(import_module(module), name.rpartition(".")[2])
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"{error.name} is not installed: pip install 'mmbert[{error.name}]'") from error
 
     def keys(self) -> Any:
         """The names, ours too."""

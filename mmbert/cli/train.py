@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmbert.cli import resume
 from mmbert.cli.app import run_app, run_plain
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from omegaconf import DictConfig
+
+    from mmbert.training.pruning import Trial
 
 
 def train(cfg: DictConfig) -> float:
@@ -28,7 +31,21 @@ def train(cfg: DictConfig) -> float:
     flags = [word for folder in folders for word in ("--config-dir", str(folder))]
     if hydra.job.config_name != "train":
         flags += ["--config-name", str(hydra.job.config_name)]
-    return run(cfg, run_dir, goes_on(cfg, run_dir), list(hydra.overrides.task), flags)
+    return run(cfg, run_dir, goes_on(cfg, run_dir), list(hydra.overrides.task), flags, search_of(cfg, hydra))
+
+
+def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:
+    """The trial that this job is of a search, and the search's direction; None for a job of no search.
+
+    Further processes of a distributed job are started as single runs: they follow the first.
+    """
+    if cfg.study.trial is None:
+        return None
+    if "direction" not in hydra.sweeper:
+        return None if os.environ.get("LOCAL_RANK", "0") == "0" else (None, "")
+    from mmbert.cli.optuna_search import trial_of
+
+    return trial_of(hydra, cfg.study.trial), hydra.sweeper.direction
 
 
 def goes_on(cfg: DictConfig, run_dir: Path) -> bool:

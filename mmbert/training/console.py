@@ -94,6 +94,12 @@ def announce(model: MultimodalModel, run_dir: Path) -> None:
 
 
 @rank_zero_only
+def tell(line: str) -> None:
+    """A line of its own."""
+    Console(highlight=False).print(f"  {escape(line)}", soft_wrap=True)
+
+
+@rank_zero_only
 def warn_of(lines: Sequence[str]) -> None:
     """What may mislead whoever reads the results."""
     console = Console(highlight=False)

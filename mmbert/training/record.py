@@ -108,7 +108,8 @@ def write_start(run_dir: Path, config: Mapping[str, Any]) -> None:
     if not is_rank_zero():
         return
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / ERROR_FILE).unlink(missing_ok=True)
+    for told in (ERROR_FILE, PRUNED_FILE):
+        (run_dir / told).unlink(missing_ok=True)
     write_config(run_dir / CONFIG_FILE, config)
     write_json(run_dir / ENVIRONMENT_FILE, {"started": now(), **environment()})
 
