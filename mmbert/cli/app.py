@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mmbert.cli.failures import SweepFailed, is_hydras, is_users, message_of, portable
 from mmbert.core.errors import ConfigError, MmbertError
 
 if TYPE_CHECKING:  # Hydra takes a fifth of a second to import, which --help does not need
@@ -58,9 +59,10 @@ def run_app(job: Job, config_name: str) -> None:
     except Exception as error:
         if full:
             raise
-        if any(error is failure for failure in failures):  # told when it happened
-            jobs = "1 job" if len(failures) == 1 else f"{len(failures)} jobs"
-            print(f"{command}: {jobs} of the sweep failed; what went wrong is above", file=sys.stderr)
+        if isinstance(error, SweepFailed) or any(error is failure for failure in failures):  # told when it happened
+            failed = error if isinstance(error, SweepFailed) else SweepFailed(failures)
+            failures[:] = failed.errors  # those of other processes too
+            print(f"{command}: {failed} of the sweep failed; what went wrong is above", file=sys.stderr)
         elif is_hydras(error) or isinstance(error, MmbertError):
             print(f"{command}: {message_of(error)}", file=sys.stderr)
         else:
@@ -213,8 +215,12 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
 
     from mmbert.cli.check import check_config
 
+    here = os.getcwd()
+
     @functools.wraps(job)
     def run_job(cfg: DictConfig) -> Any:
+        if here not in sys.path and "" not in sys.path:  # in a process that a launcher has started
+            sys.path.insert(0, here)
         hydra_cfg = HydraConfig.get()
         sweep = hydra_cfg.mode == RunMode.MULTIRUN
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
@@ -223,7 +229,8 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
             with alone(sweep):
                 return job(cfg)
         except Exception as error:
-            failures.append(error)
+            sent = portable(error) if sweep else error
+            failures.append(sent)
             if full and not sweep:
                 raise
             if is_users(error) and not full:
@@ -232,7 +239,7 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
                 print(f"{command}: {which}this is a fault in the program or in a module of your own", file=sys.stderr)
                 traceback.print_exc()
             if sweep:
-                raise
+                raise sent from None
             raise SystemExit(2 if is_users(error) else 1) from None
 
     return run_job
@@ -275,28 +282,3 @@ def leave_process_group() -> None:
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
-
-
-def is_hydras(error: Exception) -> bool:
-    """Whether an error comes from composing the config."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    return isinstance(error, (HydraException, OmegaConfBaseException))
-
-
-def is_users(error: Exception) -> bool:
-    """Whether an error in a job is the user's to mend, told by its message alone."""
-    from omegaconf import errors
-
-    theirs = (errors.MissingMandatoryValue, errors.InterpolationResolutionError, errors.InterpolationKeyError)
-    return isinstance(error, (MmbertError, *theirs))
-
-
-def message_of(error: Exception) -> str:
-    """The message, with that of its cause where Hydra keeps the point there."""
-    from mmbert.cli.values import first_line
-
-    cause = error.__cause__
-    words = first_line(error) if not isinstance(error, MmbertError) and not cause else str(error).strip()
-    return f"{words}: {first_line(cause)}" if cause is not None and not isinstance(error, MmbertError) else words

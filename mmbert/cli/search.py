@@ -18,6 +18,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 import mmbert.conf
 from mmbert.cli.help import subfolders
+from mmbert.cli.plugins import register_own
 
 PACKAGE = "mmbert.conf"
 
@@ -69,3 +70,4 @@ def add_standing_folder() -> None:
     plugins = Plugins.instance()
     plugins.register(HereSource)
     plugins.register(StandingHere)
+    register_own(plugins)

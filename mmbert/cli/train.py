@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmbert.cli import resume
 from mmbert.cli.app import run_app, run_plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from omegaconf import DictConfig
+
+    from mmbert.training.pruning import Trial
 
 
 def train(cfg: DictConfig) -> float:
@@ -20,7 +25,42 @@ def train(cfg: DictConfig) -> float:
 
     from mmbert.training.run import run
 
-    return run(cfg, Path(HydraConfig.get().runtime.output_dir))
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    flags = [word for folder in folders for word in ("--config-dir", str(folder))]
+    if hydra.job.config_name != "train":
+        flags += ["--config-name", str(hydra.job.config_name)]
+    return run(cfg, run_dir, goes_on(cfg, run_dir), list(hydra.overrides.task), flags, search_of(cfg, hydra))
+
+
+def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:
+    """The trial that this job is of a search, and the search's direction; None for a job of no search.
+
+    Further processes of a distributed job are started as single runs: they follow the first.
+    """
+    if cfg.study.trial is None:
+        return None
+    if "direction" not in hydra.sweeper:
+        return None if os.environ.get("LOCAL_RANK", "0") == "0" else (None, "")
+    from mmbert.cli.optuna_search import trial_of
+
+    return trial_of(hydra, cfg.study.trial), hydra.sweeper.direction
+
+
+def goes_on(cfg: DictConfig, run_dir: Path) -> bool:
+    """Whether the folder holds the beginning of this very job, and it is to be resumed.
+
+    What a job left that had no checkpoint yet, or failed by a fault that must have been mended since, is taken away.
+    """
+    from mmbert.training.job import job_hash, read_hash
+    from mmbert.training.record import clear, failed_by_fault, is_rank_zero, last_checkpoint
+
+    if not cfg.study.resume or read_hash(run_dir) != job_hash(cfg):
+        return False
+    if is_rank_zero() and (last_checkpoint(run_dir) is None or failed_by_fault(run_dir)):
+        clear(run_dir)
+    return True
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -16,9 +16,12 @@ from mmbert.core.errors import ConfigError
 
 
 def choices(override: Override) -> list[Any]:
-    """The values of an override: one, or those of a sweep; none where a sweep cannot be enumerated."""
+    """The values of an override: one, or those of a sweep; of an interval its ends."""
     if not override.is_sweep_override():
         return [override.value()]
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [value.start, value.end]
     if not override.is_discrete_sweep():
         return []
     return [item.text if isinstance(item, QuotedString) else item for item in override.sweep_iterator()]

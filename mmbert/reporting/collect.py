@@ -20,6 +20,7 @@ CONFIG_FILE, ENVIRONMENT_FILE, METRICS_FILE, ERROR_FILE = (
     "metrics.json",
     "error.json",
 )
+PRUNED_FILE = "pruned.json"
 #: folders inside a run that hold no further runs, and may hold many files
 SKIPPED = {"checkpoints", "model", "plots", "predictions", "wandb", "tensorboard", ".hydra", ".git", ".venv"}
 
@@ -27,10 +28,11 @@ SKIPPED = {"checkpoints", "model", "plots", "predictions", "wandb", "tensorboard
 def collect(folders: Iterable[Path | str]) -> pd.DataFrame:
     """One row a run, in order of folders, with everything that is known of it.
 
-    Columns: ``run`` (its folder), ``status`` (finished, failed, unfinished), ``reason`` (why not finished), ``fusion``,
-    ``modalities``, ``seed``, ``tasks``, ``data``, ``commit``, ``dirty``, ``wall_seconds``, ``fit_seconds``,
-    ``peak_memory_mib``, ``checkpoint``, ``monitor`` and what ``metrics.json`` has besides; every option of the config
-    under its dotted name with ``config.`` before it; every metric under its own name, such as ``test/answer/accuracy``.
+    Columns: ``run`` (its folder), ``status`` (finished, failed, pruned, unfinished), ``reason`` (why not finished),
+    ``fusion``, ``modalities``, ``seed``, ``tasks``, ``data``, ``commit``, ``dirty``, ``wall_seconds``,
+    ``fit_seconds``, ``peak_memory_mib``, ``checkpoint``, ``monitor`` and what ``metrics.json`` has besides; every option
+    of the config under its dotted name with ``config.`` before it; every metric under its own name, such as
+    ``test/answer/accuracy``.
 
     Raises:
         DataError: a folder does not exist, or there is no run in any of them.
@@ -100,7 +102,10 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def state_of(folder: Path, metrics: dict[str, Any] | None) -> tuple[str, str | None]:
-    """``finished``, ``failed`` or ``unfinished``, and why."""
+    """``finished``, ``failed``, ``pruned`` (a search cut it short) or ``unfinished``, and why."""
+    pruned = read_json(folder / PRUNED_FILE)
+    if pruned is not None:
+        return "pruned", f"cut short by the search after {pruned.get('validations')} validations"
     if metrics is not None:
         return "finished", None
     error = read_json(folder / ERROR_FILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -70,8 +71,8 @@ def is_main(key: str) -> bool:
 
 
 def on_terminal() -> bool:
-    """Whether a moving bar can be seen."""
-    return sys.stdout.isatty()
+    """Whether a moving bar can be seen, and not those of other jobs in the same place."""
+    return sys.stdout.isatty() and "MMBERT_SLOT" not in os.environ
 
 
 def progress_display() -> Callback:
@@ -90,6 +91,12 @@ def announce(model: MultimodalModel, run_dir: Path) -> None:
     console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")
     console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")
     console.print(f"  {'run':<9} {shortest(run_dir)}")
+
+
+@rank_zero_only
+def tell(line: str) -> None:
+    """A line of its own."""
+    Console(highlight=False).print(f"  {escape(line)}", soft_wrap=True)
 
 
 @rank_zero_only

@@ -22,8 +22,12 @@ from mmbert.training.memory import PeakMemory
 
 __all__ = [
     "PeakMemory",
+    "clear",
+    "ended",
     "environment",
+    "failed_by_fault",
     "finished",
+    "last_checkpoint",
     "refuse_taken",
     "write_config",
     "write_error",
@@ -36,6 +40,10 @@ CONFIG_FILE = "config.yaml"
 ENVIRONMENT_FILE = "environment.json"
 METRICS_FILE = "metrics.json"
 ERROR_FILE = "error.json"
+#: Left by a run that a search has cut short.
+PRUNED_FILE = "pruned.json"
+#: The checkpoint to go on from.
+LAST = "last.ckpt"
 #: What is written after the numbers and the predictions.
 LAST_WRITTEN = "model/model.safetensors"
 
@@ -44,6 +52,31 @@ def finished(run_dir: Path) -> bool:
     """Whether the run in a folder came to its end: its numbers are there, and so is all that is written behind them."""
     missing = any(not (run_dir / name).exists() for name in (METRICS_FILE, LAST_WRITTEN))
     return not missing and not (run_dir / ERROR_FILE).exists()
+
+
+def ended(run_dir: Path) -> bool:
+    """Whether nothing is left to do for the run in a folder: it finished, or a search has cut it short."""
+    return finished(run_dir) or (run_dir / PRUNED_FILE).exists()
+
+
+def last_checkpoint(run_dir: Path) -> Path | None:
+    """The state a run can go on from; None if it was interrupted before the first."""
+    path = run_dir / "checkpoints" / LAST
+    return path if path.is_file() else None
+
+
+def failed_by_fault(run_dir: Path) -> bool:
+    """Whether the run ended by a fault in a program, which has been mended since, or it would not be run again."""
+    try:
+        return "traceback" in json.loads((run_dir / ERROR_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def clear(run_dir: Path) -> None:
+    """Takes away what an unfinished run left and a new one in its folder would go on from."""
+    for path in [*run_dir.glob("checkpoints/*.ckpt"), run_dir / "history.csv", run_dir / METRICS_FILE]:
+        path.unlink(missing_ok=True)
 
 
 def refuse_taken(run_dir: Path) -> None:
@@ -75,7 +108,8 @@ def write_start(run_dir: Path, config: Mapping[str, Any]) -> None:
     if not is_rank_zero():
         return
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / ERROR_FILE).unlink(missing_ok=True)
+    for told in (ERROR_FILE, PRUNED_FILE):
+        (run_dir / told).unlink(missing_ok=True)
     write_config(run_dir / CONFIG_FILE, config)
     write_json(run_dir / ENVIRONMENT_FILE, {"started": now(), **environment()})
 

@@ -33,8 +33,8 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading import SeededOrder, processes
 from mmbert.training.history import HistoryLogger
 from mmbert.training.module import FusionModule
+from mmbert.training.record import LAST
 
-LAST = "last.ckpt"
 STATE = "mmbert"
 BEGUN = "mmbert_begun_with"
 #: What may be another when a run goes on: its numbers do not depend on it. Of the table its content counts.
@@ -43,6 +43,7 @@ FREE = (
         "callbacks",
         "logger",
         "checkpoint",
+        "study",
         "store.dir",
         "store.max_gib",
         "data.path",
@@ -254,9 +255,3 @@ def set_random_state(state: dict[str, Any]) -> None:
 def as_bytes(state: Tensor) -> Tensor:
     """A random state on the CPU, where torch wants it."""
     return state.cpu().to(torch.uint8)
-
-
-def last_checkpoint(run_dir: Path) -> Path | None:
-    """The state a run can go on from; None if it was interrupted before the first."""
-    path = run_dir / "checkpoints" / LAST
-    return path if path.is_file() else None

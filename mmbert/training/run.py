@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,36 @@ from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
 from mmbert.training.devices import check_devices
 from mmbert.training.encode import encode_once
+from mmbert.training.job import JOB_FILE, write_job
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
+from mmbert.training.pruning import Pruned, Pruning, Trial, write_pruned
 from mmbert.training.results import Results, write_results
-from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run, last_checkpoint
+from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run
 from mmbert.training.shortage import less_memory, told
 from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
 
 
-def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
+def run(
+    cfg: DictConfig,
+    run_dir: Path,
+    resume: bool = False,
+    words: Sequence[str] | None = None,
+    flags: Sequence[str] = (),
+    search: tuple[Trial | None, str] | None = None,
+) -> float:
     """Trains what the config describes and leaves everything in ``run_dir``.
 
     Args:
         cfg: the composed config of ``mmbert-train``.
         run_dir: an existing folder, Hydra's output folder of this job.
         resume: go on from the last checkpoint in ``run_dir``, if there is one.
+        words: the options that the run was started with, None where there was no command line.
+        flags: what else stood there.
+        search: the trial that this run is of a search, and the direction in which that believes the metric improves.
 
     Returns:
-        The monitored validation metric of the chosen checkpoint, for sweepers.
+        The monitored validation metric of the chosen checkpoint, for sweepers; the last one, if a search cut it short.
 
     Raises:
         MmbertError: an option, a file or a row is at fault, or the machine is full. Why a run failed is also left in
@@ -53,8 +66,15 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
     try:
         with told(run_dir, less_memory(cfg), then), record.PeakMemory() as memory:
             record.write_start(run_dir, cfg)
+            if not (resume and words is None and (run_dir / JOB_FILE).exists()):
+                write_job(run_dir, cfg, words, flags)
+            last = record.last_checkpoint(run_dir) if resume else None
             check_devices(cfg.trainer)
-            results = train_and_measure(cfg, run_dir, memory, started, last_checkpoint(run_dir) if resume else None)
+            results = train_and_measure(cfg, run_dir, memory, started, last, search)
+    except Pruned as pruned:
+        write_pruned(run_dir, pruned)
+        console.tell(f"{pruned}: {run_dir}")
+        return float(pruned.facts["value"])
     except SIGTERMException as error:
         ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
         record.write_error(run_dir, ended)
@@ -67,7 +87,12 @@ def run(cfg: DictConfig, run_dir: Path, resume: bool = False) -> float:
 
 
 def train_and_measure(
-    cfg: DictConfig, run_dir: Path, memory: record.PeakMemory, started: float, last: Path | None = None
+    cfg: DictConfig,
+    run_dir: Path,
+    memory: record.PeakMemory,
+    started: float,
+    last: Path | None = None,
+    search: tuple[Trial | None, str] | None = None,
 ) -> Results:
     """Builds, trains, measures and writes; the trackers are told how it ended, whatever happens."""
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -86,7 +111,8 @@ def train_and_measure(
         console.warn_of(shared_cells(parts.data))
         uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
         encoded = time.monotonic()
-        results = fit_and_test(cfg, parts, loggers, run_dir, last)
+        watch = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
+        results = fit_and_test(cfg, parts, loggers, run_dir, last, watch)
         results.facts |= {
             "build_seconds": round(built - began, 2),
             "store_seconds": round(encoded - built, 2),
@@ -100,6 +126,9 @@ def train_and_measure(
         }
         write_results(results, parts, loggers, run_dir, plain_config)
         write_skipped(run_dir / SKIPPED_FILE, parts.data.table, parts.data.skipped)
+    except Pruned as pruned:
+        tracking.log_summary(loggers, {"pruned": True, **pruned.facts})
+        raise
     except BaseException as error:
         failure = error
         raise
@@ -117,11 +146,16 @@ def inputs_of(data: MultimodalData) -> dict[str, Any]:
 
 
 def fit_and_test(
-    cfg: DictConfig, parts: Parts, loggers: list[Logger], run_dir: Path, last: Path | None = None
+    cfg: DictConfig,
+    parts: Parts,
+    loggers: list[Logger],
+    run_dir: Path,
+    last: Path | None = None,
+    watch: Sequence[Callback] = (),
 ) -> Results:
     """Trains, goes back to the best checkpoint, and measures validation and every test split once with it.
 
-    With ``last``, a checkpoint, training goes on from there.
+    With ``last``, a checkpoint, training goes on from there; ``watch`` are further callbacks.
     """
     optimizer, schedule = make(cfg.optimizer), make(cfg.scheduler)
 
@@ -136,7 +170,7 @@ def fit_and_test(
     origin = begun_with(cfg, parts.data)
     if last is not None:
         check_same_run(last, origin)
-    callbacks = [skipped, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
+    callbacks = [skipped, *watch, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
     plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
         cfg.trainer,
