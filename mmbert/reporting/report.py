@@ -87,16 +87,14 @@ def make_report(
 
 def study_of(runs: pd.DataFrame) -> dict[str, Any]:
     """The node ``study`` of the runs' configs, if all have the same one; else nothing."""
-    columns = [column for column in runs.columns if column.startswith("config.study.")]
-    study: dict[str, Any] = {}
-    for column in columns:
-        values = runs[column].dropna()
-        if len(values.astype(str).unique()) == 1 and len(values) == len(runs):
-            place = study
-            *above, last = column.removeprefix("config.study.").split(".")
-            for name in above:
-                place = place.setdefault(name, {})
-            place[last] = values.iloc[0]
+    study: dict[str, Any] = {"baseline": {}}
+    for column in runs.columns:
+        name = column.removeprefix("config.study.")
+        values = runs[column].dropna() if name != column else ()
+        if not len(values) or len(values) < len(runs) or len(values.astype(str).unique()) > 1:
+            continue
+        option = name.removeprefix("baseline.")  # a dotted option may be what groups are told apart by
+        (study if option == name else study["baseline"])[option] = values.iloc[0]
     return study if study.get("name") else {}
 
 

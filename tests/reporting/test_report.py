@@ -136,3 +136,17 @@ def test_a_folder_that_cannot_be_written(study, tmp_path, capsys):
         main([str(study), "--out", str(tmp_path / "file")])
     assert stop.value.code == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_baseline_of_a_dotted_option(tmp_path):
+    for per_class in (8, 16):
+        for seed in range(3):
+            node = {"name": "few", "axes": ["data.per_class"], "baseline": {"data.per_class": 8}, "metric": METRIC}
+            run = make_run(
+                tmp_path / f"{per_class}-{seed}", seed=seed, score=0.01 * per_class + 0.001 * seed, study=node
+            )
+            with (run / "config.yaml").open("a") as file:
+                file.write(f"data: {{per_class: {per_class}}}\n")
+    report = make_report(collect([tmp_path]))
+    assert report.baseline == "8"
+    assert [one.group for one in report.comparisons] == ["16"]
