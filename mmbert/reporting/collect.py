@@ -30,8 +30,8 @@ def collect(folders: Iterable[Path | str]) -> pd.DataFrame:
 
     Columns: ``run`` (its folder), ``status`` (finished, failed, pruned, unfinished), ``reason`` (why not finished),
     ``fusion``, ``modalities``, ``seed``, ``tasks``, ``data``, ``commit``, ``dirty``, ``wall_seconds``,
-    ``fit_seconds``, ``peak_memory_mib``, ``checkpoint``, ``monitor`` and what ``metrics.json`` has besides; every option
-    of the config under its dotted name with ``config.`` before it; every metric under its own name, such as
+    ``fit_seconds``, ``peak_memory_mib``, ``checkpoint``, ``monitor`` and what ``metrics.json`` has besides; every
+    option of the config under its dotted name with ``config.`` before it; every metric under its own name, such as
     ``test/answer/accuracy``.
 
     Raises:
