@@ -51,6 +51,9 @@ def choices() -> dict[str, list[str]]:
             files = {file.stem for file in (folder / group).glob("*.yaml")}
             if files:
                 found.setdefault(group, set()).update(files)
+    studies = {file.stem for file in (here / "experiments").glob("*.yaml")}
+    if studies:
+        found.setdefault("experiment", set()).update(studies)
     return {group: sorted(names) for group, names in found.items()}
 
 

@@ -103,6 +103,7 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "folds": whole(2),
         "fold": whole(0),
         "per_class": whole(1),
+        "per_class_rare": one_of("raise", "keep"),
         "batch_size": whole(1),
         "eval_batch_size": whole(1),
         "num_workers": whole(0),

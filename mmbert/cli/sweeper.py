@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmbert.cli.failures import SweepFailed
@@ -42,13 +45,26 @@ class PlannedJob:
     subdir: str
 
 
-class StudySweeper(BasicSweeper):
+class StudySweeper(Sweeper):
     """Runs every combination of the swept values with the chosen launcher.
 
     Args:
         max_batch_size: so many jobs are handed to the launcher at once; None = all.
         params: the swept values by option, where an experiment file says them.
     """
+
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, Any] | None = None) -> None:
+        self.max_batch_size, self.params = max_batch_size, params or {}
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before it sweeps."""
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Runs what is to be run.
@@ -58,9 +74,11 @@ class StudySweeper(BasicSweeper):
             SweepFailed: at the end, if jobs failed.
         """
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
-        words = [*self._parse_config(), *arguments]
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
-        jobs = self.plan(self.split_arguments(overrides, None)[0])
+        jobs = self.plan(BasicSweeper.split_arguments(overrides, None)[0])
         folder = Path(str(self.config.hydra.sweep.dir))
         resume = bool(self.config.study.resume) if "study" in self.config else False
         todo = remaining(jobs, folder) if resume else unspoilt(jobs)

@@ -50,6 +50,7 @@ class MultimodalData(pl.LightningDataModule):
         folds: number of folds; see ``Drawing``.
         fold: which of them is test.
         per_class: few-shot: train keeps so many rows of each class of ``label``, drawn with ``split.seed``.
+        per_class_rare: what to do about a class with fewer rows: ``raise``, or ``keep`` all that it has.
         label: the column of classes for ``per_class`` and ``split.stratify=auto``.
         augment: random changes to the samples of train, and of no other split.
         batch_size: samples a training step, per device.
@@ -84,6 +85,7 @@ class MultimodalData(pl.LightningDataModule):
         folds: int | None = None,
         fold: int | None = None,
         per_class: int | None = None,
+        per_class_rare: Literal["raise", "keep"] = "raise",
         label: str | None = None,
         augment: Augmentation | None = None,
         on_error: Literal["raise", "skip"] = "raise",
@@ -114,7 +116,9 @@ class MultimodalData(pl.LightningDataModule):
             self.splits = {name: self.splits.get(name, name) for name in self.rows}
             return
         if per_class is not None:
-            self.rows["train"] = few_shot(self.table, self.rows["train"], label, per_class, drawing.seed)
+            self.rows["train"] = few_shot(
+                self.table, self.rows["train"], label, per_class, drawing.seed, keep_rare=per_class_rare == "keep"
+            )
 
     def open_table(self, path: str | Path) -> Table:
         """The samples; other kinds of data open other tables."""

@@ -255,8 +255,12 @@ def group_codes(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
     return codes
 
 
-def few_shot(table: Table, rows: np.ndarray, column: str | None, per_class: int, seed: int) -> np.ndarray:
+def few_shot(
+    table: Table, rows: np.ndarray, column: str | None, per_class: int, seed: int, keep_rare: bool = False
+) -> np.ndarray:
     """A balanced subset: so many rows of each class, by chance; rows without a label are left out.
+
+    With ``keep_rare`` a class that has fewer gives all it has.
 
     Raises:
         ConfigError: no column holds classes.
@@ -269,13 +273,14 @@ def few_shot(table: Table, rows: np.ndarray, column: str | None, per_class: int,
     chosen = []
     for code in np.unique(codes[codes >= 0]):
         members = rows[codes == code]
-        if len(members) < per_class:
+        if len(members) < per_class and not keep_rare:
             name = table.cell(int(members[0]), column)
             raise DataError(
                 f"data.per_class={per_class}: the class '{name}' of '{column}' has {len(members)} rows in train. "
-                f"Choose data.per_class={len(members)} or less, or add rows."
+                f"Choose data.per_class={len(members)} or less, add rows, or take all that such a class has: "
+                f"data.per_class_rare=keep"
             )
-        chosen.append(random.choice(members, per_class, replace=False))
+        chosen.append(random.choice(members, min(per_class, len(members)), replace=False))
     if not chosen:
         raise DataError(f"data.per_class={per_class}: no row of train has a label in '{column}'.")
     return np.sort(np.concatenate(chosen))

@@ -154,6 +154,15 @@ def test_a_class_with_too_few_rows_is_named(people):
         MultimodalData(people, per_class=30, split={"val": 0.1, "test": 0.2}, label="label")
 
 
+def test_few_shot_can_take_all_of_a_rare_class(people):
+    options = {"split": {"val": 0.1, "test": 0.2}, "label": "label"}
+    whole = MultimodalData(people, **options)
+    data = MultimodalData(people, per_class=30, per_class_rare="keep", **options)
+    there = list(labels(whole, "train"))
+    assert there.count("a") > 30 and there.count("b") == 21
+    assert sorted(labels(data, "train")) == ["a"] * 30 + ["b"] * 21
+
+
 # mistakes
 
 

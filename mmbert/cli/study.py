@@ -1,0 +1,169 @@
+"""``mmbert-study``: which studies there are, which jobs one of them has, and its files for W&B sweeps.
+
+mmbert-study list
+mmbert-study show fusion_comparison
+mmbert-study wandb fusion_comparison --out sweep.yaml
+wandb sweep sweep.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.cli.app import run_plain
+from mmbert.core.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment file, composed.
+
+    Attributes:
+        name: of the file.
+        cfg: the config of its first job, with the ``hydra`` part.
+        params: the values of every swept option, as words.
+    """
+
+    name: str
+    cfg: DictConfig
+    params: dict[str, list[str]]
+
+    def jobs(self) -> list[list[str]]:
+        """The words of every job, without the study's own."""
+        from itertools import product
+
+        return [[f"{k}={v}" for k, v in zip(self.params, v, strict=True)] for v in product(*self.params.values())]
+
+
+def load(name: str) -> Study:
+    """Reads a study from the package or from the folder one stands in.
+
+    Raises:
+        ConfigError: there is none of this name, or it sweeps nothing.
+    """
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from mmbert.cli.check import check_words
+    from mmbert.cli.help import choices
+    from mmbert.cli.search import PACKAGE, add_standing_folder
+
+    known = choices().get("experiment", [])
+    if name not in known:
+        raise ConfigError(f"There is no study '{name}'. {nearest(name, known)}")
+    add_standing_folder()
+    with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="train"):
+        cfg = check_words([f"experiment={name}"], "train", sweep=True)
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        given = cfg.hydra.sweeper.get("params") or {}
+        swept = parser.parse_overrides([f"{key}={value}" for key, value in given.items()])
+    if not swept:
+        raise ConfigError(f"The study '{name}' sweeps nothing: it has no hydra.sweeper.params.")
+    return Study(name, cfg, {override.get_key_element(): values_of(override) for override in swept})
+
+
+def values_of(override: Override) -> list[str]:
+    """The values of an option as words.
+
+    Raises:
+        ConfigError: they cannot be counted.
+    """
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{override.input_line}: an interval has no end of values; search it: hydra/sweeper=optuna.")
+    return list(override.sweep_string_iterator())
+
+
+def wandb_sweep(study: Study) -> dict[str, Any]:
+    """What ``wandb sweep`` reads: a grid of the study's jobs, each started by the plain Hydra command.
+
+    The metric is the one of the validation split: no sweep chooses on a test split.
+    """
+    decides = study.cfg.study.metric
+    sweep: dict[str, Any] = {"name": study.cfg.study.name or study.name, "project": str(study.cfg.logger.project)}
+    sweep |= {"program": "mmbert-train", "method": "grid"}
+    if decides:
+        split, _, metric = str(decides).partition("/")
+        lower = metric.rpartition("/")[2] in ("loss", "mae", "mse", "rmse")
+        sweep["metric"] = {
+            "name": f"{split.replace('test', 'val', 1)}/{metric}",
+            "goal": "minimize" if lower else "maximize",
+        }
+    sweep["parameters"] = {
+        key: {"values": [as_yaml(value) for value in values]} for key, values in study.params.items()
+    }
+    sweep["command"] = ["mmbert-train", f"experiment={study.name}", "logger=wandb", "${args_no_hyphens}"]
+    return sweep
+
+
+def as_yaml(word: str) -> Any:
+    """A value as YAML knows it, where the agent writes it as Hydra reads it; null and lists stay words."""
+    import yaml
+
+    value = yaml.safe_load(word)
+    return value if isinstance(value, (str, bool, int, float)) else word
+
+
+def wandb_file(name: str) -> str:
+    """The text of a study's file for ``wandb sweep``."""
+    import yaml
+
+    head = (
+        f"# The study {name} as a W&B sweep; written by: mmbert-study wandb {name}\n"
+        f"# Start: wandb sweep THIS_FILE, then on every machine and GPU: CUDA_VISIBLE_DEVICES=0 wandb agent SWEEP\n"
+    )
+    return head + yaml.safe_dump(wandb_sweep(load(name)), sort_keys=False, allow_unicode=True, width=120)
+
+
+def show(name: str) -> None:
+    """Prints what a study asks and the command of each of its jobs."""
+    study = load(name)
+    told = study.cfg.study
+    jobs = study.jobs()
+    print(f"{name}: {len(jobs)} jobs of {' × '.join(f'{len(v)} {k}' for k, v in study.params.items())}")
+    print(
+        f"  compared by {', '.join(told.axes) or '-'}; baseline {dict(told.baseline) or '-'}; decided by {told.metric}"
+    )
+    print("\n".join(f"  mmbert-train experiment={name} {' '.join(words)}" for words in jobs))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    parser = argparse.ArgumentParser(prog="mmbert-study", description="Studies: experiment files and their jobs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the studies there are, those of this folder too")
+    commands.add_parser("show", help="the jobs of a study").add_argument("name")
+    sweep = commands.add_parser("wandb", help="a study's file for wandb sweep")
+    sweep.add_argument("name")
+    sweep.add_argument("--out", type=Path, help="write it here instead of showing it")
+
+    def job(words: list[str]) -> None:
+        args = parser.parse_args(words)
+        if args.command == "list":
+            from mmbert.cli.help import choices
+
+            print("\n".join(choices().get("experiment", [])))
+        elif args.command == "show":
+            show(args.name)
+        elif args.out is None:
+            print(wandb_file(args.name), end="")
+        else:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(wandb_file(args.name), encoding="utf-8")
+            print(args.out, file=sys.stderr)
+
+    run_plain(job, "mmbert-study")
+
+
+if __name__ == "__main__":
+    main()
