@@ -122,9 +122,9 @@ def encode_by_hand(parts: Parts) -> tuple[float, dict[str, dict[int, tuple[torch
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     began = time.perf_counter()
     rows = np.concatenate(list(parts.data.rows.values()))
+    dataset = {split: parts.data.dataset(split) for split in parts.data.rows}
+    samples = [dataset[split][place] for split, numbers in parts.data.rows.items() for place in range(len(numbers))]
     for name, encoder in parts.model.named_encoders().items():
-        dataset = {split: parts.data.dataset(split) for split in parts.data.rows}
-        samples = [dataset[split][place] for split, numbers in parts.data.rows.items() for place in range(len(numbers))]
         order = sorted(range(len(rows)), key=lambda n: -size_of(samples[n].prepared[name]))
         if name == "text":  # equal sentences once, as anybody would
             first = {samples[n].prepared[name]: n for n in order if samples[n].prepared[name] is not None}

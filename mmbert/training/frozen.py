@@ -19,13 +19,20 @@ FROZEN = "mmbert_frozen"
 PLACE = "model.encoders.{}."
 
 
-def take_out(checkpoint: dict[str, Any], encoders: dict[str, Encoder]) -> None:
-    """Leaves the constant encoders' tensors out of a checkpoint that is about to be written."""
+def take_out(checkpoint: dict[str, Any], encoders: dict[str, Encoder], known: dict[str, str]) -> None:
+    """Leaves the constant encoders' tensors out of a checkpoint that is about to be written.
+
+    Args:
+        checkpoint: as Lightning made it.
+        encoders: of the model, by name.
+        known: fingerprints that were taken before: a network of half a gigabyte takes a moment.
+    """
     constant = {name: encoder for name, encoder in encoders.items() if encoder.constant}
     beginnings = tuple(PLACE.format(name) for name in constant)
     state = checkpoint["state_dict"]
     checkpoint["state_dict"] = {k: tensor for k, tensor in state.items() if not k.startswith(beginnings or ("\0",))}
-    checkpoint[FROZEN] = {name: weights_fingerprint(encoder) for name, encoder in constant.items()}
+    known |= {name: weights_fingerprint(encoder) for name, encoder in constant.items() if name not in known}
+    checkpoint[FROZEN] = {name: known[name] for name in constant}
 
 
 def put_back(checkpoint: dict[str, Any], encoders: dict[str, Encoder], module: nn.Module) -> None:

@@ -82,6 +82,7 @@ class FusionModule(pl.LightningModule):
         self.means = {"train": EpochMeans(), "val": EpochMeans()}
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
+        self.fingerprints: dict[str, str] = {}
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -170,7 +171,7 @@ class FusionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves out what does not change."""
         if not self._is_sharded():
-            take_out(checkpoint, self.model.named_encoders())
+            take_out(checkpoint, self.model.named_encoders(), self.fingerprints)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what was left out.

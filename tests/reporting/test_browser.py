@@ -92,7 +92,7 @@ def test_a_plot_shows_what_is_under_the_pointer(visit):
     tab.mouse.move(box[0] - 3, box[1])
     tab.mouse.move(*box)
     tab.wait_for_selector("#summary .plot .hovertext", timeout=5000)
-    assert "seed" in tab.locator("#summary .plot .hovertext").first.inner_text()
+    assert "seed" in (tab.locator("#summary .plot .hovertext").first.text_content() or "")
 
 
 def test_every_plot_is_drawn_when_it_comes_into_view(visit):

@@ -207,6 +207,7 @@ def samples(report: Report, members: Mapping[str, pd.DataFrame]) -> str:
     split, _, rest = report.metric.partition("/")
     task = rest.rpartition("/")[0]
     found = hardest(folders(members), split, task, HARDEST) if task else []
+    found = [sample for sample in found if sample.right < 1]
     if not found:
         return ""
     return (

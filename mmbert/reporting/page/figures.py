@@ -142,7 +142,7 @@ def confusion(judged: Judged) -> Figure:
         "y": list(judged.classes),
         "customdata": counts.tolist(),
         "colorscale": "Blues",
-        "reversescale": False,
+        "reversescale": True,
         "zmin": 0,
         "zmax": 1,
         "hovertemplate": "truth %{y}, answer %{x}: %{customdata} (%{z:.1%} of the row)<extra></extra>",
@@ -162,7 +162,7 @@ def confusion(judged: Judged) -> Figure:
 def roc(groups: Mapping[str, Judged]) -> Figure:
     """A curve a group, micro-averaged over classes, thinned to what can be seen."""
     traces: list[dict[str, Any]] = [diagonal()]
-    for name, judged in groups.items():
+    for number, (name, judged) in enumerate(groups.items()):
         false, true, area = judged.roc()
         kept = np.unique(np.linspace(0, len(false) - 1, 200).astype(int))
         traces.append(
@@ -172,6 +172,7 @@ def roc(groups: Mapping[str, Judged]) -> Figure:
                 "x": np.round(false[kept], 5).tolist(),
                 "y": np.round(true[kept], 5).tolist(),
                 "name": f"{name} ({area:.3f})",
+                "line": {"color": COLOURS[number % len(COLOURS)]},
                 "hovertemplate": f"{name}<br>%{{x:.3f}} false, %{{y:.3f}} true<extra></extra>",
             }
         )
@@ -185,7 +186,7 @@ def roc(groups: Mapping[str, Judged]) -> Figure:
 def calibration(groups: Mapping[str, Judged]) -> Figure:
     """Reliability: how often answers of each confidence are right; the legend has the expected calibration error."""
     traces: list[dict[str, Any]] = [diagonal()]
-    for name, judged in groups.items():
+    for number, (name, judged) in enumerate(groups.items()):
         found = judged.calibration()
         full = found.counts > 0
         traces.append(
@@ -196,6 +197,7 @@ def calibration(groups: Mapping[str, Judged]) -> Figure:
                 "y": found.accuracy[full].round(4).tolist(),
                 "customdata": found.counts[full].tolist(),
                 "name": f"{name} (ECE {found.error:.3f})",
+                "line": {"color": COLOURS[number % len(COLOURS)]},
                 "hovertemplate": f"{name}<br>"
                 f"%{{customdata}} answers, confidence %{{x:.2f}}, right %{{y:.2f}}<extra></extra>",
             }

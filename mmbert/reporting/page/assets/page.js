@@ -62,5 +62,5 @@ document.querySelectorAll(".filter input").forEach(input => input.addEventListen
 document.querySelectorAll("select.choice").forEach(select => select.addEventListener("change", () =>
   document.querySelectorAll(`[data-choice="${select.id}"]`).forEach(part => {
     part.hidden = part.dataset.value !== select.value;
-    part.querySelectorAll(".plot").forEach(place => place.data && Plotly.Plots.resize(place));
+    if (!part.hidden) part.querySelectorAll(".plot").forEach(place => { seen.unobserve(place); draw(place); });
   })));
