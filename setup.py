@@ -8,5 +8,9 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["mmbert", "mmbert.*"]), "mmbert.conf"],
     package_dir={"mmbert.conf": "conf"},
-    package_data={"mmbert": ["py.typed"], "mmbert.conf": ["*.yaml", "**/*.yaml"]},
+    package_data={
+        "mmbert": ["py.typed"],
+        "mmbert.reporting.page": ["assets/*"],
+        "mmbert.conf": ["*.yaml", "**/*.yaml"],
+    },
 )

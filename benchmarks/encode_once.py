@@ -69,7 +69,7 @@ def words(args: argparse.Namespace, scratch: Path, weights: dict[str, Path]) -> 
         *(f"data.sizes.{name}={count}" for name, count in sizes(args).items()),
         *("data.splits.test_missing=null", f"store.dir={scratch / 'store'}", "store.max_gib=100"),
         *("logger=csv", "trainer=cpu", f"data.batch_size={BATCH}", f"trainer.max_epochs={args.epochs}"),
-        "callbacks.early_stopping=null",
+        *("callbacks.early_stopping=null", "plots=false"),
     ]
 
 

@@ -2,7 +2,8 @@
 
 Runs ``mmbert-train -m`` in this process, as the command does it, and takes the time of each job's parts:
 
-- composing: making the job's config and its folder, Hydra's records in it and its logging;
+- composing: making the job's config twice (all are composed before the first starts, to know their folders and what is
+  done already), its folder, Hydra's records in it and its logging;
 - building: reading the table, making encoders, fusion, tasks and optimiser;
 - store: looking up what is stored (nothing is computed from the second job on);
 - training: epochs and the measuring of every split;
@@ -75,8 +76,10 @@ def measure(jobs: int, words: list[str]) -> list[dict[str, float]]:
     from mmbert.cli import train as command
     from mmbert.cli.app import run_app
 
-    clock = Clock()
+    from mmbert.cli.sweeper import StudySweeper
     from mmbert.training import run as module
+
+    clock = Clock()
 
     module.build = clock.timed("building", module.build)
     module.encode_once = clock.timed("store", module.encode_once)
@@ -86,8 +89,20 @@ def measure(jobs: int, words: list[str]) -> list[dict[str, float]]:
         swept = f"optimizer.lr={','.join(f'{0.003 + number / 10_000:.4f}' for number in range(jobs))}"
         sys.argv = ["mmbert-train", "-m", *FROZEN, f"hydra.sweep.dir={folder}/sweep", swept, *words]
         job = clock.job(command.train)
+        planned: list[float] = []
+
+        def plan(self: StudySweeper, jobs: list[list[str]], real: Any = StudySweeper.plan) -> Any:
+            began = time.perf_counter()
+            try:
+                return real(self, jobs)
+            finally:
+                planned.append((time.perf_counter() - began) / len(jobs))
+
+        StudySweeper.plan = plan  # type: ignore[method-assign]
         clock.left = time.perf_counter()
         run_app(job, "train")
+    for spent in clock.jobs[1:]:
+        spent["composing"] += planned[0]
     return clock.jobs
 
 

@@ -1,4 +1,4 @@
-"""``mmbert-report FOLDER... --metric test/answer/accuracy --by fusion,modalities --out DIR``: runs compared."""
+"""``mmbert-report FOLDER... --by fusion --baseline fusion=concat --out DIR``: runs compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     words = parser().parse_args(argv)
     try:
-        report(words.folders, words.metric, [key for key in (words.by or "").split(",") if key], words.out)
+        report(words)
     except MmbertError as error:
         print(f"mmbert-report: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -25,32 +25,34 @@ def parser() -> argparse.ArgumentParser:
     """What may be typed."""
     options = argparse.ArgumentParser(
         prog="mmbert-report",
-        description="Compares finished runs: mean, spread and interval over seeds.",
+        description="Compares finished runs: mean, spread and intervals over seeds, and tests against a baseline.",
         epilog=EXAMPLE,
     )
     options.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs' folders, or folders above them")
     options.add_argument("--metric", help="such as test/answer/accuracy; by default what checkpoints are chosen by")
     options.add_argument("--by", help="group by, with commas: fusion, modalities, data, or any option (fusion.out_dim)")
-    options.add_argument("--out", type=Path, help="folder for report.md, summary.csv and results.csv")
+    options.add_argument("--baseline", help="the group that others are compared with: concat, or fusion=concat")
+    options.add_argument("--out", type=Path, help="folder for the page and the tables as files")
+    options.add_argument("--latex", action="store_true", help="with --out: also results.tex, a table for a paper")
     return options
 
 
-def report(folders: list[Path], metric: str | None, by: list[str], out: Path | None) -> None:
-    """Collects, summarises, shows and writes.
+def report(words: argparse.Namespace) -> None:
+    """Collects, compares, shows and writes.
 
     Raises:
-        MmbertError: no run, or no such metric or option.
+        MmbertError: no run, or no such metric, option or group.
     """
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
-    from mmbert.reporting.summary import default_metric, summarise
+    from mmbert.reporting.report import make_report
+    from mmbert.reporting.write import write
 
-    runs = collect(folders)
-    metric = metric or default_metric(runs)
-    summary = summarise(runs, metric, by)
-    show(*tables.display(summary, metric), tables.notes(runs, metric, by))
-    if out is not None:
-        for path in tables.write(runs, summary, metric, by, out):
+    by = [key for key in (words.by or "").split(",") if key]
+    made = make_report(collect(words.folders), words.metric, by, words.baseline)
+    show(*tables.display(made.summary, made.metric), [*made.sentences, *made.notes])
+    if words.out is not None:
+        for path in write(made, words.out, words.latex):
             print(f"  {path}")
 
 

@@ -58,6 +58,7 @@ DEVICES = Rule(
 PATHS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "compile": switch(),
+    "plots": switch(),
     "store.enabled": switch(),
     "store.dtype": one_of("float32", "float16", "bfloat16"),
     "store.max_gib": positive(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.reporting.summary import FACTS, is_error, other_differences, repeated_seeds
@@ -20,9 +19,9 @@ def display(summary: pd.DataFrame, metric: str) -> tuple[list[str], list[list[st
     """A summary as head and rows of text."""
     import pandas as pd
 
-    stats = ("n", "seeds", "mean", "std", "low", "high", "min", "max", *FACTS)
+    stats = ("n", "seeds", "mean", "std", "low", "high", "min", "max", "group", "boot_low", "boot_high", *FACTS)
     keys = [column for column in summary.columns if column not in stats]
-    head = [*keys, "n", f"{metric} mean ± std", "95 % interval", "min … max"]
+    head = [*keys, "n", f"{metric} mean ± std", "95 % interval", "bootstrap", "min … max"]
     present = [fact for fact in FACTS if fact in summary]
     head += [{"wall_seconds": "minutes", "peak_memory_mib": "peak MiB"}[fact] for fact in present]
     rows = []
@@ -30,7 +29,9 @@ def display(summary: pd.DataFrame, metric: str) -> tuple[list[str], list[list[st
         cells = [str(line[key]) for key in keys] + [str(line["n"])]
         spread = "" if math.isnan(line["std"]) else f" ± {number(line['std'])}"
         interval = "–" if math.isnan(line["std"]) else f"{number(line['low'])} … {number(line['high'])}"
-        cells += [number(line["mean"]) + spread, interval, f"{number(line['min'])} … {number(line['max'])}"]
+        low, high = line.get("boot_low", math.nan), line.get("boot_high", math.nan)
+        resampled = "–" if math.isnan(low) else f"{number(low)} … {number(high)}"
+        cells += [number(line["mean"]) + spread, interval, resampled, f"{number(line['min'])} … {number(line['max'])}"]
         for fact in present:
             value = line[fact]
             shown = "–" if pd.isna(value) else f"{value / 60:.1f}" if fact == "wall_seconds" else f"{value:.0f}"
@@ -45,7 +46,7 @@ def notes(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> list[str]:
     direction = "smaller is better" if is_error(metric) else "larger is better"
     said = [
         f"{len(finished)} of {len(runs)} runs finished; {direction}. std has n - 1 in its denominator; the interval is "
-        "Student's t for the mean, mean ± t(0.975, n - 1) · std / √n."
+        "Student's t for the mean, mean ± t(0.975, n - 1) · std / √n; the bootstrap's is BCa, too narrow for few seeds."
     ]
     for run in runs[runs["status"] != "finished"].itertuples():
         said.append(f"Not counted: {run.run} ({run.status}; {run.reason})")
@@ -66,18 +67,6 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; numbers to the right would need to be known, so all stands left."""
     lines = [list(head), ["---"] * len(head), *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
-
-
-def write(runs: pd.DataFrame, summary: pd.DataFrame, metric: str, by: Sequence[str], folder: Path) -> list[Path]:
-    """Leaves ``report.md`` (table and notes), ``summary.csv`` (a row a group) and ``results.csv`` (a row a run)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    head, rows = display(summary, metric)
-    page = f"# {metric}\n\n{markdown(head, rows)}\n" + "".join(f"- {note}\n" for note in notes(runs, metric, by))
-    paths = [folder / name for name in ("report.md", "summary.csv", "results.csv")]
-    paths[0].write_text(page, encoding="utf-8")
-    summary.to_csv(paths[1], index=False)
-    results_table(runs).to_csv(paths[2], index=False)
-    return paths
 
 
 def results_table(runs: pd.DataFrame) -> pd.DataFrame:

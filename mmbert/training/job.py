@@ -17,7 +17,7 @@ from mmbert.training.record import is_rank_zero, write_json
 JOB_FILE = "job.json"
 #: Options that change no number of a finished run, by dotted name or its beginning.
 CHANGES_NOTHING = (
-    *("study", "logger", "checkpoint", "store.dir", "store.max_gib"),
+    *("study", "logger", "checkpoint", "plots", "store.dir", "store.max_gib"),
     *("data.num_workers", "data.pin_memory", "data.check_files"),
     *("trainer.accelerator", "trainer.profiler", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
     "trainer.log_every_n_steps",

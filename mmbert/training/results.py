@@ -55,10 +55,11 @@ def write_results(
     parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
     folder = parts.model.save_pretrained(run_dir / "model")
     tracking.log_summary(loggers, {**results.metrics, **results.facts})
-    figures = plots.write_learning_curves(run_dir, run_dir / "plots")
+    drawn = config.get("plots", True)
+    figures = plots.write_learning_curves(run_dir, run_dir / "plots") if drawn else {}
     for split in results.test_splits[:1]:  # the others have their numbers and predictions: a page of plots is enough
         table = results.predictions[split]
-        figures |= plots.write_plots(table, split, run_dir / "plots")
+        figures |= plots.write_plots(table, split, run_dir / "plots") if drawn else {}
         tracking.log_charts(loggers, table, split)
         limit = tracking.sample_limit(loggers)
         if limit:

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from mmbert.core.errors import TrainingError
+from mmbert.data.datamodule import MultimodalData
 from mmbert.data.quality.shared import shared_cells
 from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
@@ -116,6 +117,7 @@ def train_and_measure(
             "build_seconds": round(built - began, 2),
             "store_seconds": round(encoded - built, 2),
             "store": {name: asdict(use) for name, use in uses.items()},
+            "inputs": inputs_of(parts.data),
             "seed": cfg.seed,
             **parts.data.facts(),
             "wall_seconds": round(time.monotonic() - started, 2),
@@ -133,6 +135,14 @@ def train_and_measure(
     finally:
         tracking.finish(loggers, failed=failure is not None, error=failure)
     return results
+
+
+def inputs_of(data: MultimodalData) -> dict[str, Any]:
+    """Where a reader of the run finds what its samples are made of: the table, and each encoder's column and kind."""
+    encoders = {
+        name: {"column": data.column_of(name), "kind": processor.kind} for name, processor in data.processors.items()
+    }
+    return {"table": str(data.path.resolve()), "encoders": encoders}
 
 
 def fit_and_test(

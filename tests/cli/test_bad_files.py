@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from mmbert.store import contents
+
 SAMPLES = 8
 
 
@@ -151,5 +153,6 @@ def test_a_file_that_may_not_be_read(stopped, with_file, here, monkeypatch, kind
 
     for owner, name in ((Image, "open"), (soundfile, "SoundFile"), (np, "load")):
         monkeypatch.setattr(owner, name, unless_bad(getattr(owner, name)))
+    monkeypatch.setattr(contents, "open", unless_bad(open), raising=False)
     said = stopped(*words)
     assert f"column '{kind}': " in said and "this user may not read it (permission denied)" in said

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchmetrics.classification import BinaryCalibrationError, MulticlassCalibrationError
 
-from mmbert.training.calibration import judgements, reliability, reliability_diagram
+from mmbert.core.calibration import judgements, reliability
+from mmbert.training.calibration import reliability_diagram
 
 
 def softmax(logits):

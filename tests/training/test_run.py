@@ -176,3 +176,9 @@ def test_frozen_weights_stay_and_others_move(compose_tiny, tmp_path):
         if name.startswith("encoders.") and not torch.equal(after[name], before[name])
     }
     assert moved == {"image", "audio"}
+
+
+def test_without_plots_there_are_none(compose_tiny, tmp_path):
+    run(compose_tiny("trainer.max_epochs=1", "logger=none", "plots=false"), tmp_path)
+    assert not (tmp_path / "plots").exists()
+    assert (tmp_path / "model").is_dir()
