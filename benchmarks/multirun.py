@@ -75,7 +75,6 @@ def measure(jobs: int, words: list[str]) -> list[dict[str, float]]:
     """Runs a sweep over so many learning rates of one seed; what each job took."""
     from mmbert.cli import train as command
     from mmbert.cli.app import run_app
-
     from mmbert.cli.sweeper import StudySweeper
     from mmbert.training import run as module
 
