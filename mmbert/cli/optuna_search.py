@@ -1,6 +1,6 @@
 """A search for the best options with Optuna: ``hydra/sweeper=optuna``.
 
-hydra-optuna-sweeper 1.3.0 wants an Optuna older than 3 and lets no trial be cut short; this one asks and tells today's
+hydra-optuna-sweeper 1.3.0 wants an Optuna older than 3, which is of 2022; this one asks and tells today's
 Optuna. The search lives in ``optuna.log`` in the sweep's folder, where the jobs, in whatever process a launcher runs
 them, report to it; ``study.resume=true`` goes on with it.
 """

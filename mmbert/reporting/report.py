@@ -90,8 +90,8 @@ def study_of(runs: pd.DataFrame) -> dict[str, Any]:
     study: dict[str, Any] = {"baseline": {}}
     for column in runs.columns:
         name = column.removeprefix("config.study.")
-        values = runs[column].dropna() if name != column else ()
-        if not len(values) or len(values) < len(runs) or len(values.astype(str).unique()) > 1:
+        values = runs[column].dropna()
+        if name == column or not len(values) or len(values) < len(runs) or len(values.astype(str).unique()) > 1:
             continue
         option = name.removeprefix("baseline.")  # a dotted option may be what groups are told apart by
         (study if option == name else study["baseline"])[option] = values.iloc[0]
