@@ -42,8 +42,8 @@ format: $(STAMP)  ## put the formatting right, and what ruff can mend by itself
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP)  ## measure start-up, speed and memory (half an hour); results go to benchmarks/results
-	@for name in startup throughput frameworks where_time_goes input_pipeline memory multirun; do \
+bench: $(STAMP)  ## measure start-up, speed and memory (an hour); results go to benchmarks/results
+	@for name in startup throughput frameworks where_time_goes input_pipeline memory multirun encode_once; do \
 		echo "benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## remove the environment and caches; runs in outputs/ and multirun/ stay
