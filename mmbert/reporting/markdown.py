@@ -27,6 +27,8 @@ def page(report: Report) -> str:
         parts += [f"## Compared with {report.baseline}\n", comparison_table(report), comparison_note()]
     if report.sentences:
         parts.append("".join(f"- {sentence}\n" for sentence in report.sentences))
+    if report.contributions:
+        parts += ["## What each modality contributes\n", contribution_table(report), contribution_note(report)]
     parts += ["## How it was run\n", provenance(report.runs), "## Every run\n", traces(report)]
     return "\n".join(part for part in parts if part)
 
@@ -50,6 +52,28 @@ def comparison_note() -> str:
         "Differences are taken seed by seed. The interval and p (t) are those of the paired t test. p (Holm) is "
         "corrected for the number of comparisons. p (sign flips) is exact, and at least 2/2ⁿ with n seeds. g is "
         "Hedges' g of the differences.\n"
+    )
+
+
+def contribution_table(report: Report) -> str:
+    """A row a modality, the largest contribution first."""
+    ordered = sorted(report.contributions, key=lambda one: -abs(one.mean))
+    rows = [[one.modality, spread(one.mean, one.std), str(len(one.values))] for one in ordered]
+    return markdown(["modality", f"Shapley value of {report.metric}", "seeds"], rows)
+
+
+def spread(mean: float, std: float) -> str:
+    """Mean and standard deviation of a difference."""
+    return f"{mean:+.4f}" if math.isnan(std) else f"{mean:+.4f} ± {std:.4f}"
+
+
+def contribution_note(report: Report) -> str:
+    """What the values add up to."""
+    first = report.contributions[0]
+    total = sum(one.mean for one in report.contributions)
+    return (
+        f"Exact Shapley values over models trained on every subset; they add up to {total:+.4f}, what the full model "
+        f"({number(first.full)}) has over the best constant answer ({number(first.empty)}).\n"
     )
 
 

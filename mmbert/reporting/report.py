@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.reporting.compare import Comparison, bootstrap_interval, compare
 from mmbert.reporting.samples import compare_samples
+from mmbert.reporting.shapley import Contribution, contributions
 from mmbert.reporting.summary import column_of, default_metric, grouped, is_error, summarise, varied
 from mmbert.reporting.tables import notes
 
@@ -30,6 +31,7 @@ class Report:
         comparisons: of the others with it.
         sentences: what is shown, and what is not.
         notes: what a reader must know beside the table.
+        contributions: of the modalities, where runs of all their subsets are there and nothing else tells them apart.
         study: the config node ``study`` of the runs, if they agree on one.
     """
 
@@ -41,6 +43,7 @@ class Report:
     comparisons: list[Comparison] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    contributions: list[Contribution] = field(default_factory=list)
     study: dict[str, Any] = field(default_factory=dict)
 
 
@@ -81,6 +84,7 @@ def make_report(
         comparisons=found,
         sentences=sentences(found, members, metric),
         notes=notes(runs, metric, by),
+        contributions=contributions(finished, metric) if keys == ["modalities"] else [],
         study=study,
     )
 

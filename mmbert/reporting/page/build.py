@@ -12,7 +12,7 @@ from mmbert.reporting.collect import read_json
 from mmbert.reporting.curves import learning_curve, mean_ranks
 from mmbert.reporting.hardest import Sample, hardest
 from mmbert.reporting.judged import Judged, judged
-from mmbert.reporting.markdown import command_of, in_words
+from mmbert.reporting.markdown import command_of, contribution_note, in_words
 from mmbert.reporting.page import figures
 from mmbert.reporting.page.html import Cell, Page, choice
 from mmbert.reporting.report import Report, name_of
@@ -40,6 +40,7 @@ def page(report: Report) -> str:
     members = groups_of(report)
     made.add("summary", "Summary", *summary(made, report, members))
     made.add("shown", "What is shown", shown(report), comparisons(made, report))
+    made.add("modalities", "Modalities", modalities(made, report))
     made.add("learning", "Learning", learning(made, report, members))
     made.add("cost", "Quality and cost", costs(made, report, members))
     made.add("classes", "Classes", classes(made, report, members))
@@ -145,6 +146,14 @@ def comparisons(made: Page, report: Report) -> str:
         if one.pairs > 1
     ]
     return made.table(head, rows)
+
+
+def modalities(made: Page, report: Report) -> str:
+    """What each modality contributes."""
+    if not report.contributions:
+        return ""
+    plot = made.plot(figures.contributions(report.contributions, report.metric), "Shapley values, means and seeds")
+    return f'<p class="soft">{escape(contribution_note(report))}</p><div class="plots">{plot}</div>'
 
 
 def learning(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> str:

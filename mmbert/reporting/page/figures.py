@@ -10,6 +10,7 @@ import numpy as np
 
 from mmbert.reporting.curves import pareto_front
 from mmbert.reporting.judged import Judged
+from mmbert.reporting.shapley import Contribution
 
 #: ``{"data": [traces], "layout": {…}}``
 Figure = dict[str, Any]
@@ -72,6 +73,31 @@ def ranks(mean_ranks: Mapping[str, float]) -> Figure:
         "data": [bar],
         "layout": {"xaxis": {"title": {"text": "mean rank over seeds, 1 = best"}, "rangemode": "tozero"}},
     }
+
+
+def contributions(found: Sequence[Contribution], metric: str) -> Figure:
+    """A bar a modality, its seeds as points."""
+    ordered = sorted(found, key=lambda one: one.mean)
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [one.mean for one in ordered],
+        "y": [one.modality for one in ordered],
+        "marker": {"color": "#1f6feb"},
+        "hovertemplate": "%{y}: %{x:+.4f}<extra></extra>",
+        "showlegend": False,
+    }
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [value for one in ordered for value in one.values.values()],
+        "y": [one.modality for one in ordered for _ in one.values],
+        "text": [f"seed {seed}" for one in ordered for seed in one.values],
+        "marker": {"size": 7, "color": "#8a96a3"},
+        "hovertemplate": "%{y}, %{text}: %{x:+.4f}<extra></extra>",
+        "showlegend": False,
+    }
+    return {"data": [bars, points], "layout": {"xaxis": {"title": {"text": f"share of {metric}"}}}}
 
 
 def learning(curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str) -> Figure:
