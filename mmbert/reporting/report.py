@@ -73,7 +73,7 @@ def make_report(
     summary = summary.assign(
         group=labels, boot_low=[low for low, _ in intervals], boot_high=[high for _, high in intervals]
     )
-    base = chosen_baseline(baseline or study.get("baseline"), members, keys)
+    base = chosen_baseline(baseline, members, keys) if baseline else studys_baseline(study, members, keys)
     found = comparisons(members, labels, metric, base)
     return Report(
         runs=runs,
@@ -143,6 +143,14 @@ def chosen_baseline(
         what = f"{len(fitting)} groups have" if fitting else "no group has"
         raise ConfigError(f"--baseline {said}: {what} it. Groups: {'; '.join(members)}.")
     return fitting[0]
+
+
+def studys_baseline(study: Mapping[str, Any], members: Mapping[str, pd.DataFrame], keys: Sequence[str]) -> str | None:
+    """The group that a study compares with; None where it has no finished run, or runs are grouped otherwise."""
+    try:
+        return chosen_baseline(study.get("baseline"), members, keys)
+    except ConfigError:
+        return None
 
 
 def comparisons(

@@ -150,3 +150,13 @@ def test_a_baseline_of_a_dotted_option(tmp_path):
     report = make_report(collect([tmp_path]))
     assert report.baseline == "8"
     assert [one.group for one in report.comparisons] == ["16"]
+
+
+def test_a_study_whose_baseline_has_not_finished_is_reported_without_it(study):
+    import shutil
+
+    for run in study.glob("concat*"):
+        shutil.rmtree(run)
+    report = make_report(collect([study]))
+    assert report.baseline is None
+    assert report.comparisons == []
