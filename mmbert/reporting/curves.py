@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mmbert.reporting.collect import read_json
+
 
 def learning_curve(run: Path, metric: str) -> list[tuple[float, float]]:
-    """``[(epoch, value), …]`` of a metric from a run's ``history.csv``; nothing where it was not logged."""
+    """``[(epoch, value), …]`` of a metric from a run's ``history.csv``; nothing where it was not logged.
+
+    Behind the last epoch stands what the chosen checkpoint was measured to have: it belongs to no epoch.
+    """
     path = run / "history.csv"
     if not path.is_file():
         return []
+    epochs = float((read_json(run / "metrics.json") or {}).get("epochs") or math.inf)
     points: dict[float, float] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row.get(metric) and row.get("epoch"):
+            if row.get(metric) and row.get("epoch") and float(row["epoch"]) < epochs:
                 points[float(row["epoch"]) + 1] = float(row[metric])  # measured again after a kill: the last counts
     return sorted(points.items())
 

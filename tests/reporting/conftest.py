@@ -61,9 +61,12 @@ def write_run(folder, fusion, seed, skill, random):
     facts |= {
         "inputs": {"table": str(folder / "table.csv"), "encoders": encoders},
         "splits_fingerprint": "s",
+        "epochs": 4,
         "wall_seconds": 60,
     }
     checkpoint = {"path": "checkpoints/best.ckpt", "monitor": "val/mood/accuracy"}
     (run / "metrics.json").write_text(json.dumps({"test/mood/accuracy": accuracy, **facts, "checkpoint": checkpoint}))
-    lines = [f"{e},{9 * e},{0.3 + 0.1 * e + 0.01 * seed},{2 - 0.2 * e}" for e in range(4)]
+    lines = [
+        f"{e},{9 * e},{0.3 + 0.1 * e + 0.01 * seed},{2 - 0.2 * e}" for e in range(5)
+    ]  # the last is of the checkpoint
     (run / "history.csv").write_text("\n".join(["epoch,step,val/mood/accuracy,val/loss", *lines]) + "\n")

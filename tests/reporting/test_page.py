@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 from mmbert.reporting.collect import collect
-from mmbert.reporting.curves import mean_ranks, pareto_front
+from mmbert.reporting.curves import learning_curve, mean_ranks, pareto_front
 from mmbert.reporting.hardest import hardest
 from mmbert.reporting.judged import judged
 from mmbert.reporting.page.build import page
@@ -129,3 +129,10 @@ def test_mean_ranks_by_hand():
 
 def test_no_figure_has_a_number_that_json_lacks(made):
     assert not re.search(r"\bNaN\b|\bInfinity\b", "".join(re.findall(r'application/json"[^>]*>(.*?)</script>', made)))
+
+
+def test_a_curve_ends_with_the_last_epoch(illustrated):
+    curve = learning_curve(illustrated / "runs" / "mean-1", "val/mood/accuracy")
+    assert [x for x, _ in curve] == [1, 2, 3, 4]
+    assert [y for _, y in curve] == pytest.approx([0.31, 0.41, 0.51, 0.61])
+    assert learning_curve(illustrated / "runs" / "mean-1", "val/mood/f1") == []

@@ -230,7 +230,7 @@ def card(sample: Sample) -> str:
     parts = []
     for name, kind, value in sample.parts:
         if value.startswith("data:image"):
-            parts.append(f'<img src="{escape(value, quote=True)}" alt="{escape(name, quote=True)}" loading="lazy">')
+            parts.append(f'<img src="{escape(value, quote=True)}" alt="{escape(name, quote=True)}">')
         elif value.startswith("data:audio"):
             parts.append(f'<audio controls preload="metadata" src="{escape(value, quote=True)}"></audio>')
         elif kind == "text" and value != "missing":

@@ -104,7 +104,7 @@ class Page:
 def cell_html(cell: Cell, left: bool) -> str:
     """One cell."""
     value = "" if cell.value is None or cell.value != cell.value else repr(float(cell.value))
-    classes = " ".join(["word"] * left + ["long"] * (cell.code and len(cell.text) > 40))
+    classes = " ".join(["word"] * left + ["long"] * (len(cell.text) > 60))
     text = f"<code>{escape(cell.text)}</code>" if cell.code else escape(cell.text)
     return f'<td data-value="{value}"{f" class={chr(34)}{classes}{chr(34)}" if classes else ""}>{text}</td>'
 
