@@ -104,6 +104,7 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "fold": whole(0),
         "per_class": whole(1),
         "per_class_rare": one_of("raise", "keep"),
+        "bucket_by_length": switch(),
         "batch_size": whole(1),
         "eval_batch_size": whole(1),
         "num_workers": whole(0),

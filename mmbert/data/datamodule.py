@@ -17,6 +17,7 @@ from mmbert.core.errors import ConfigError, DataError, InputError, nearest
 from mmbert.core.types import Batch
 from mmbert.data.arrays import as_sequence
 from mmbert.data.augment.augmentation import Augmentation
+from mmbert.data.buckets import BucketedOrder, sample_lengths
 from mmbert.data.collate import Collate
 from mmbert.data.dataset import (
     SampleDataset,
@@ -64,6 +65,7 @@ class MultimodalData(pl.LightningDataModule):
         only: the splits that are wanted, for judging a trained model; the others need no rows. ``["all"]``: every row
             is in one split of this name, whatever the split column says.
         seed: of the order in which training samples come.
+        bucket_by_length: training samples of like length come together, so that less of a batch is padding.
 
     Raises:
         DataError: the table cannot be read, lacks the split column, or has no row for a split.
@@ -91,6 +93,7 @@ class MultimodalData(pl.LightningDataModule):
         on_error: Literal["raise", "skip"] = "raise",
         drop: Sequence[str] = (),
         only: Sequence[str] = (),
+        bucket_by_length: bool = False,
     ) -> None:
         super().__init__()
         check_options(batch_size, eval_batch_size, num_workers, per_class)
@@ -106,6 +109,7 @@ class MultimodalData(pl.LightningDataModule):
         self.augment = augment
         self.skip = on_error == "skip"
         self.drop = tuple(drop)
+        self.bucket_by_length = bucket_by_length
         self.skipped: dict[int, str] = {}
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
@@ -274,13 +278,23 @@ class MultimodalData(pl.LightningDataModule):
         return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=SeededOrder(dataset, self.seed, tell_epoch=True) if train else EvaluationOrder(dataset),
+            sampler=self._order(dataset) if train else EvaluationOrder(dataset),
             generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
             num_workers=self.num_workers,
             collate_fn=Collate(self.processors, dataset.augment),
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0 and split in ("train", "val"),
         )
+
+    def _order(self, dataset: SampleDataset) -> SeededOrder:
+        """The order of the training samples."""
+        if not self.bucket_by_length:
+            return SeededOrder(dataset, self.seed, tell_epoch=True)
+        columns = {name: self.column_of(name) for name in self.processors if name not in self.drop}
+        kinds = {name: processor.kind for name, processor in self.processors.items()}
+        most = {name: getattr(processor, "max_seconds", None) for name, processor in self.processors.items()}
+        lengths = sample_lengths(self.table, dataset.rows, columns, kinds, most)
+        return BucketedOrder(dataset, self.seed, lengths, self.batch_size, tell_epoch=True)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the train split."""

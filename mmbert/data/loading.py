@@ -49,12 +49,16 @@ class SeededOrder(Sampler[Any]):
         entropy = np.random.SeedSequence([abs(self.seed), self.epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
         rank, world = processes()
-        order = torch.randperm(len(self.data_source), generator=generator)[rank::world][: len(self)].numpy()
+        order = self.share(generator, rank, world)
         begin, self.skip = self.skip, 0
         epoch = self.epoch
         self.epoch += 1
         places = map(int, order[begin:])  # one Python object at a time: a list of them takes many times the room
         return ((epoch, place) for place in places) if self.tell_epoch else places
+
+    def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
+        """This process's places in the order of one epoch."""
+        return torch.randperm(len(self.data_source), generator=generator)[rank::world][: len(self)].numpy()
 
 
 class EvaluationOrder(Sampler[int]):

@@ -103,6 +103,7 @@ class FusionModule(pl.LightningModule):
             total = total + value
         for key, value in weights.items():
             self.means["train"].add(key, value, len(batch))
+        self._note_padding(batch)
         self.log("train/loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
         loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
         if connector.should_update_logs and not loop._should_accumulate():
@@ -111,6 +112,13 @@ class FusionModule(pl.LightningModule):
             total = total + self.penalty(self.model)
         self._refuse_nan(total, losses, batch)
         return total
+
+    def _note_padding(self, batch: Batch) -> None:
+        """Which share of what each encoder reads is padding or missing, ``padding/ENCODER``; pictures have none."""
+        for name, encoder in self.model.named_encoders().items():
+            if encoder.kind != "image":
+                mask = batch.inputs[name]["mask"]
+                self.means["train"].add(f"padding/{name}", 1 - mask.float().mean(), mask.numel())
 
     def _refuse_nan(self, total: Tensor, losses: Mapping[str, Tensor], batch: Batch) -> None:
         """Stops before a step that would spoil every weight. Infinity may pass: loss scaling skips such a step."""
