@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -79,8 +79,8 @@ class MultimodalModel(nn.Module):
         """Tensors by encoder name -> {modality: Encoded}."""
         return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
 
-    def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool = False) -> ModelOutput:
-        """A batch's ``inputs`` -> the fused representation and every task's output."""
+    def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
+        """A batch's ``inputs`` -> the fused representation and every task's output; diagnostics as of ``Fusion``."""
         fused = self.fusion(self.encode(inputs), diagnostics=diagnostics)
         return ModelOutput(fused, {name: task(fused) for name, task in self.tasks.items()})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,10 @@ class Fusion(Recorded, nn.Module):
         reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
             as its only token where tokens would have to be read from disk.
 
-    A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted.
+    A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted: True,
+    or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order of
+    ``dims``, are enough. Every run averages these over its samples (docs/tracking.md); what stands for an absent modality
+    is not read, and a row of zeros says that there is nothing to tell of a sample.
     """
 
     reads_tokens: ClassVar[bool] = True
@@ -54,7 +57,7 @@ class Fusion(Recorded, nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, inputs: dict[str, Encoded], diagnostics: bool = False) -> Fused:
+    def forward(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
         """Checks keys and widths, blanks what is absent, fuses, and adds tokens where ``fuse`` gave none.
 
         Raises:
@@ -69,6 +72,11 @@ class Fusion(Recorded, nn.Module):
             return fused
         plain = self._with_tokens(fused.pooled, clean)
         return Fused(plain.pooled, plain.tokens, plain.masks, fused.auxiliary_losses, fused.diagnostics)
+
+    @property
+    def tells_diagnostics(self) -> bool:
+        """Whether there are any to ask for."""
+        return self._tells_diagnostics
 
     def drop_tokens(self) -> None:
         """Called once when no task reads tokens: their projection is removed and never computed."""

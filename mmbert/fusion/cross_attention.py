@@ -14,9 +14,19 @@ before the sublayers (Xiong et al. 2020, arXiv:2002.04745); no self-attention la
 the encoders' tokens carry their own.
 Missing modalities: their tokens are no keys, and their streams leave the mean. A token that finds no key at all (its
 sample has one modality) skips the attention: it is left with the feed-forward path.
+
+Diagnostics: ``attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K), the weights; and two shares (B, M), of each modality:
+    share/attention   which modality is looked at: A_m(j), the weight that the summary of m gives to all of j's tokens
+                      together, averaged over heads and layers, then over the modalities m that the sample has. A row
+                      sums to 1. None looks at itself: of two modalities each has 1/2 by construction, of three at most
+                      2/3; a sample with one modality has a row of zeros.
+    share/output      how much of z each stream makes: |W_o LN(x_m)| / Σ_{j ∈ P} |W_o LN(x_j)|. A row sums to 1.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +74,13 @@ class CrossAttention(nn.Module):
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=safe, dropout_p=dropout)
         attended = self.out(mixed.transpose(1, 2).flatten(2))
         return blank(attended, mask.any(1)), weights
+
+    def summary_weights(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """What the first query gives to each key, (B, K), averaged over heads; other arguments as of ``forward``."""
+        q = self._heads(self.query(queries[:, :1]))  # (B, heads, 1, H / heads)
+        k = self._heads(self.key_value(keys).chunk(2, -1)[0])
+        allowed = mask[:, None, None, :].expand(-1, self.num_heads, 1, -1)
+        return masked_softmax(q @ k.mT * q.shape[-1] ** -0.5, allowed).mean((1, 2))
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, L, H) -> (B, heads, L, H / heads)."""
@@ -138,16 +155,21 @@ class CrossAttentionFusion(Fusion):
         self.final_norms = nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in dims})
         self.out = nn.Linear(out_dim, out_dim)
 
-    def fuse(self, inputs: dict[str, Encoded], diagnostics: bool = False) -> Fused:
-        """``tokens`` (B, L_m, D_m) each -> Fused; diagnostics: ``attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K)."""
+    def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
+        """``tokens`` (B, L_m, D_m) each -> Fused, with the header's diagnostics if asked for.
+
+        ``diagnostics="shares"``: those of shape (B, M) alone, which cost one row of weights for each modality.
+        """
         masks = {m: torch.cat([x.present.unsqueeze(1), x.mask], 1) for m, x in inputs.items()}  # (B, 1 + L_m)
         streams = {
             m: self.project[m](torch.cat([x.pooled.unsqueeze(1), x.tokens], 1), masks[m]) + self.embedding[m]
             for m, x in inputs.items()
         }
         seen: dict[str, Tensor] = {}
+        looked: list[Tensor] = []  # (B, M) for each layer and modality
+        everything = diagnostics is True
         # after the last layer only the summaries are read, unless somebody asks for tokens or weights
-        last_alone = None if self._emits_tokens or diagnostics else len(self.layers) - 1
+        last_alone = None if self._emits_tokens or everything else len(self.layers) - 1
         for number, (norms, layers) in enumerate(zip(self.norms, self.layers, strict=True)):
             normed = {m: norms[m](x) if m in norms else x for m, x in streams.items()}  # type: ignore[operator, index]
             updated = {}
@@ -157,15 +179,31 @@ class CrossAttentionFusion(Fusion):
                 asking = slice(0, 1) if number == last_alone else slice(None)
                 # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
                 queries = x[:, asking].contiguous(), normed[m][:, asking].contiguous()
-                updated[m], weights = layers[m](*queries, others, mask, diagnostics)  # type: ignore[index]
+                updated[m], weights = layers[m](*queries, others, mask, everything)  # type: ignore[index]
+                if diagnostics and len(streams) > 1:
+                    weights_of_summary = layers[m].attention.summary_weights(queries[1], others, mask)  # type: ignore[index]
+                    looked.append(blank(by_modality(weights_of_summary, masks, m), inputs[m].present))
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights
             streams = updated
         summaries = torch.stack([self.final_norms[m](x[:, 0]) for m, x in streams.items()], 1)  # (B, M, H)
         present = torch.stack([x.present for x in inputs.values()], 1)  # (B, M)
         pooled = self.out(masked_mean(summaries, present))
+        if diagnostics:
+            if looked:
+                total = torch.stack(looked).sum(0)  # (B, M)
+                seen["share/attention"] = total / total.sum(1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
+            sizes = blank(F.linear(summaries, self.out.weight).norm(dim=2), present)  # (B, M)
+            seen["share/output"] = sizes / sizes.sum(1, keepdim=True).clamp(min=torch.finfo(sizes.dtype).tiny)
         if not self._emits_tokens:
             return Fused(pooled, diagnostics=seen)
         own = {m: x.mask for m, x in inputs.items()}
         tokens = {m: blank(x[:, 1:], own[m]) for m, x in streams.items()}
         return Fused(pooled, tokens, own, diagnostics=seen)
+
+
+def by_modality(weights: Tensor, masks: Mapping[str, Tensor], asking: str) -> Tensor:
+    """weights (B, K) over the tokens of all modalities but one, in order -> (B, M): their sums; 0 for the one."""
+    others = [m for m in masks if m != asking]
+    parts = dict(zip(others, weights.split([masks[m].shape[1] for m in others], 1), strict=True))
+    return torch.stack([parts[m].sum(1) if m in parts else torch.zeros_like(weights[:, 0]) for m in masks], 1)

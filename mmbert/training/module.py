@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.tasks.base import Task
+from mmbert.training.diagnostics import ModalityShares
 from mmbert.training.frozen import put_back, take_out
 from mmbert.training.means import EpochMeans
 from mmbert.training.predictions import PredictionTable
@@ -80,6 +81,7 @@ class FusionModule(pl.LightningModule):
         self.penalty = penalty
         self.stages = nn.ModuleDict({"val": StageMetrics(self.tasks)})
         self.means = {"train": EpochMeans(), "val": EpochMeans()}
+        self.shares = {"val": ModalityShares(list(model.fusion.dims))}
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
         self.fingerprints: dict[str, str] = {}
@@ -89,9 +91,9 @@ class FusionModule(pl.LightningModule):
         """The tasks by name."""
         return self.model.named_tasks()
 
-    def forward(self, batch: Batch) -> ModelOutput:
+    def forward(self, batch: Batch, diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
         """A batch -> the model's output."""
-        output: ModelOutput = self.model(batch.inputs)
+        output: ModelOutput = self.model(batch.inputs, diagnostics)
         return output
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -160,6 +162,7 @@ class FusionModule(pl.LightningModule):
         self.test_split = split
         self.stages[split] = StageMetrics(self.tasks).to(self.device)
         self.means[split] = EpochMeans()
+        self.shares[split] = ModalityShares(list(self.model.fusion.dims))
         self.predictions = PredictionTable()
         return self.predictions
 
@@ -203,7 +206,8 @@ class FusionModule(pl.LightningModule):
         return stage
 
     def _judge(self, split: str, batch: Batch) -> ModelOutput:
-        output = self(batch)
+        output = self(batch, "shares" if self.model.fusion.tells_diagnostics else False)
+        self.shares[split].add(batch, output.fused.diagnostics)
         self._losses(split, batch, output)
         self._stage(split).update(self.tasks, output.outputs, batch.targets)
         return output

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytorch_lightning.loggers import Logger
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.training import plots, record, tracking
 from mmbert.training.build import Parts
 from mmbert.training.card import model_card
+from mmbert.training.diagnostics import DIAGNOSTICS_FILE
 from mmbert.training.predictions import PredictionTable
 
 
@@ -27,6 +29,8 @@ class Results:
         metrics: ``SPLIT/TASK/METRIC``.
         predictions: by split.
         facts: seed, times, memory.
+        diagnostics: what ``diagnostics.json`` holds; empty where the fusion tells nothing.
+        shares: what it is made of, by split and name (N, M).
     """
 
     test_splits: list[str]
@@ -34,6 +38,8 @@ class Results:
     metrics: dict[str, float] = field(default_factory=dict)
     predictions: dict[str, PredictionTable] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    shares: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def score(self) -> float:
@@ -49,6 +55,8 @@ def write_results(
     record.write_metrics(run_dir, results.metrics, results.checkpoint, results.facts)
     if not record.is_rank_zero():
         return
+    if results.diagnostics:
+        record.write_json(run_dir / DIAGNOSTICS_FILE, results.diagnostics)
     for split, table in results.predictions.items():
         table.write(run_dir / "predictions" / f"{split}.parquet")
     known = {**results.facts, "checkpoint": results.checkpoint}

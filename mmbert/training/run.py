@@ -21,7 +21,9 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.quality.shared import shared_cells
 from mmbert.training import console, record, tracking
 from mmbert.training.build import Parts, build, make
+from mmbert.training.cost import StepTimes, cost_facts
 from mmbert.training.devices import check_devices
+from mmbert.training.diagnostics import EpochDiagnostics, summary
 from mmbert.training.encode import encode_once
 from mmbert.training.job import JOB_FILE, write_job
 from mmbert.training.module import FusionModule
@@ -111,6 +113,7 @@ def train_and_measure(
         console.warn_of(shared_cells(parts.data))
         uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
         encoded = time.monotonic()
+        costs = cost_facts(parts.model, parts.data)
         watch = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
         results = fit_and_test(cfg, parts, loggers, run_dir, last, watch)
         results.facts |= {
@@ -118,6 +121,7 @@ def train_and_measure(
             "store_seconds": round(encoded - built, 2),
             "store": {name: asdict(use) for name, use in uses.items()},
             "inputs": inputs_of(parts.data),
+            **costs,
             "seed": cfg.seed,
             **parts.data.facts(),
             "wall_seconds": round(time.monotonic() - started, 2),
@@ -170,7 +174,8 @@ def fit_and_test(
     origin = begun_with(cfg, parts.data)
     if last is not None:
         check_same_run(last, origin)
-    callbacks = [skipped, *watch, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
+    times, epochs = StepTimes(), EpochDiagnostics()
+    callbacks = [times, skipped, epochs, *watch, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
     plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
         cfg.trainer,
@@ -189,11 +194,18 @@ def fit_and_test(
     results = Results(parts.data.test_splits, checkpoint)
     results.facts = {"fit_seconds": round(time.monotonic() - began, 2), "steps": trainer.global_step}
     results.facts["epochs"] = trainer.current_epoch
+    results.facts["step_milliseconds"] = times.median()
     for split in ["val", *parts.data.test_splits]:
         table = module.begin_test(split)
         measured = trainer.test(module, dataloaders=parts.data.loader(split), verbose=False)[0]
         results.metrics |= {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
         results.predictions[split] = table.gather()
+        shares = module.shares[split]
+        if values := shares.values():
+            results.shares[split] = values
+            results.diagnostics[split] = summary(shares.modalities, values)
+    if epochs.by_epoch:
+        results.diagnostics["val_by_epoch"] = epochs.by_epoch
     parts.data.skipped |= skipped.gather()
     return results
 

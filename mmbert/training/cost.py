@@ -1,0 +1,194 @@
+"""What a model costs: parameters, floating-point operations of one sample, milliseconds of a training step.
+
+Operations are counted by torch's FlopCounterMode as the model runs: matrix products and convolutions, a multiplication
+and an addition being two. It does not count what is done element by element (activations, norms, softmax, additions,
+pooling), the looking up of embeddings, nor Fourier transforms (spectrograms). While counting, attention is computed as
+plain matrix products: the counter knows no fused kernel of a CPU, and would take attention for free there.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from statistics import median
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmbert.core.spec import class_path
+from mmbert.core.types import Encoded, Inputs
+from mmbert.data.collate import Collate
+from mmbert.data.datamodule import MultimodalData
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.memory import Memory
+from mmbert.model import MultimodalModel
+from mmbert.training.module import count_parameters, trainable
+
+#: Steps whose times are kept, the last ones.
+KEPT_STEPS = 4096
+#: Frozen encoders that were counted in this process, and what they gave: jobs of a sweep share them.
+COUNTED: OrderedDict[Any, tuple[int, Encoded]] = OrderedDict()
+COUNTED_LIMIT = 16
+
+
+def cost_facts(model: MultimodalModel, data: MultimodalData) -> dict[str, int]:
+    """Sizes and operations, for ``metrics.json``.
+
+    Returns:
+        ``parameters``, ``parameters_trained``, ``parameters_fusion`` (the strategy alone); ``flops_forward`` (the whole
+        model) and ``flops_fusion`` (strategy and heads) of one sample, the row ``flops_row`` of the table: the first of
+        validation that has as many modalities as any has there.
+    """
+    row, inputs = one_sample(data)
+    encoding, rest = count_model(model, inputs)
+    return {
+        "parameters": count_parameters(model),
+        "parameters_trained": trainable(model),
+        "parameters_fusion": count_parameters(model.fusion),
+        "flops_forward": encoding + rest,
+        "flops_fusion": rest,
+        "flops_row": row,
+    }
+
+
+def one_sample(data: MultimodalData) -> tuple[int, dict[str, Inputs]]:
+    """A validation row with all modalities, or with the most that any has: its number and, unstored, its tensors."""
+    plain = copy.copy(data)
+    plain.sources, plain.augment = {}, None
+    dataset = plain.dataset("val")
+    columns = [data.column_of(name) for name in data.processors if name not in data.drop]
+    rows = data.rows["val"]
+    cells = [data.table.column(column, rows) for column in columns]
+    there = [sum(cell is not None for cell in row) for row in zip(*cells, strict=True)]
+    place = there.index(max(there))
+    return int(rows[place]), Collate(data.processors)([dataset[place]]).inputs
+
+
+def count_model(model: MultimodalModel, inputs: dict[str, Inputs]) -> tuple[int, int]:
+    """Operations of all encoders, and of fusion and heads, in one forward pass in evaluation mode.
+
+    Neither the model's mode nor a random state is changed.
+    """
+    modes = {module: module.training for module in model.modules()}
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            total, encoded = 0, {}
+            for name, encoder in model.named_encoders().items():
+                mine = {key: tensor.to(device) for key, tensor in inputs[name].items()}
+                flops, encoded[name] = counted_encoder(encoder, mine)
+                total += flops
+
+            def judge() -> None:
+                fused = model.fusion(encoded)
+                for task in model.named_tasks().values():
+                    task(fused)
+
+            return total, count(judge)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def counted_encoder(encoder: Encoder, inputs: Inputs) -> tuple[int, Encoded]:
+    """Operations and outputs of an encoder; a frozen one of the same options and input sizes is not run again."""
+    sizes = tuple((key, tuple(tensor.shape)) for key, tensor in sorted(inputs.items()))
+    real = tuple(inputs["mask"].sum(1).tolist())
+    key = (class_path(encoder), repr(sorted(encoder.init_args.items())), count_parameters(encoder), sizes, real)
+    device = inputs["mask"].device
+    if encoder.constant and key in COUNTED:
+        flops, kept = COUNTED[key]
+        return flops, Encoded(kept.tokens.to(device), kept.mask.to(device), kept.pooled.to(device))
+    given: list[Encoded] = []
+    with without_memory(encoder):
+        flops = count(lambda: given.append(encoder(inputs)))
+    if encoder.constant:
+        COUNTED[key] = (flops, Encoded(given[0].tokens.cpu(), given[0].mask.cpu(), given[0].pooled.cpu()))
+        while len(COUNTED) > COUNTED_LIMIT:
+            COUNTED.popitem(last=False)
+    return flops, given[0]
+
+
+def count(work: Callable[[], Any]) -> int:
+    """Operations of what is done, every kernel that the counter does not know replaced by one that it does."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")  # torch's own, about GPUs that it was not built for
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))  # its LSTM is one kernel
+            counter = stack.enter_context(FlopCounterMode(display=False))
+            work()
+            return int(counter.get_total_flops())
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def without_memory(module: nn.Module) -> Iterator[None]:
+    """What a frozen encoder remembers of other samples is neither read nor added to."""
+    holders: list[tuple[Any, Memory]] = [
+        (part, part.memory) for part in module.modules() if isinstance(getattr(part, "memory", None), Memory)
+    ]
+    for part, _ in holders:
+        part.memory = None
+    try:
+        yield
+    finally:
+        for part, memory in holders:
+            part.memory = memory
+
+
+class StepTimes(Callback):
+    """Times training steps: forward, backward and optimiser of a batch that lies on the device already.
+
+    On a GPU two events are recorded for each step and read behind the epoch, so that nothing waits for them. It must
+    be the first callback, else the others' work is timed too.
+    """
+
+    def __init__(self) -> None:
+        self.milliseconds: deque[float] = deque(maxlen=KEPT_STEPS)
+        self.events: deque[tuple[Any, Any]] = deque(maxlen=KEPT_STEPS)
+        self.began: Any = None
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """A step begins."""
+        if pl_module.device.type == "cuda":
+            self.began = torch.cuda.Event(enable_timing=True)
+            self.began.record()
+        else:
+            self.began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """It is over."""
+        if self.began is None:
+            return
+        if pl_module.device.type == "cuda":
+            ended = torch.cuda.Event(enable_timing=True)
+            ended.record()
+            self.events.append((self.began, ended))
+        else:
+            self.milliseconds.append(1000 * (time.perf_counter() - self.began))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Reads the events of the epoch."""
+        if self.events:
+            self.events[-1][1].synchronize()
+            self.milliseconds.extend(began.elapsed_time(ended) for began, ended in self.events)
+            self.events.clear()
+
+    def median(self) -> float | None:
+        """Of the last steps, in milliseconds; None if there was none."""
+        return round(median(self.milliseconds), 3) if self.milliseconds else None
