@@ -25,10 +25,10 @@ class Fusion(Recorded, nn.Module):
         reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
             as its only token where tokens would have to be read from disk.
 
-    A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted: True,
-    or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order of
-    ``dims``, are enough. Every run averages these over its samples (docs/tracking.md); what stands for an absent modality
-    is not read, and a row of zeros says that there is nothing to tell of a sample.
+    A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
+    True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
+    of ``dims``, are enough. Every run averages these over its samples (docs/runs.md); what stands for an absent
+    modality is not read, and a row of zeros says that there is nothing to tell of a sample.
     """
 
     reads_tokens: ClassVar[bool] = True

@@ -139,9 +139,8 @@ def count(work: Callable[[], Any]) -> int:
 @contextmanager
 def without_memory(module: nn.Module) -> Iterator[None]:
     """What a frozen encoder remembers of other samples is neither read nor added to."""
-    holders: list[tuple[Any, Memory]] = [
-        (part, part.memory) for part in module.modules() if isinstance(getattr(part, "memory", None), Memory)
-    ]
+    parts: list[Any] = list(module.modules())
+    holders = [(part, part.memory) for part in parts if isinstance(getattr(part, "memory", None), Memory)]
     for part, _ in holders:
         part.memory = None
     try:

@@ -79,7 +79,7 @@ def summary(modalities: Sequence[str], values: Mapping[str, np.ndarray]) -> dict
         modalities: M names.
         values: by name (N, M), NaN where nothing counts. What is undefined is None.
     """
-    told = {}
+    told: dict[str, dict[str, list[Any]]] = {}
     for name, table in values.items():
         columns = [column[~np.isnan(column)] for column in table.T]
         told[name] = {
@@ -107,7 +107,7 @@ class EpochDiagnostics(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Adds the epoch that was measured."""
-        shares = pl_module.shares["val"]  # type: ignore[operator, union-attr, index]
+        shares: ModalityShares = pl_module.shares["val"]  # type: ignore[operator, union-attr, index, assignment]
         told = summary(shares.modalities, shares.values())
         if trainer.sanity_checking or not told:
             return

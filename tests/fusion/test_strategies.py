@@ -150,7 +150,7 @@ def test_attention_weights_come_only_when_asked_for_and_sum_to_one():
     inputs, _ = inputs_and_arrays()
     assert fusion(inputs).diagnostics == {}
     seen = fusion(inputs, diagnostics=True).diagnostics
-    assert set(seen) == {f"attention/0/{m}" for m in DIMS}
+    assert set(seen) == {"share/attention", "share/output", *(f"attention/0/{m}" for m in DIMS)}
     sums = seen["attention/0/text"].sum(-1)  # (B, heads, Q)
     others = torch.tensor([bool(here[1] or here[2]) for here in PRESENT])
     torch.testing.assert_close(sums, others[:, None, None].expand_as(sums).double())

@@ -64,6 +64,8 @@ def write_run(folder, fusion, seed, skill, random):
         "epochs": 4,
         "wall_seconds": 60,
     }
+    shares = {"modalities": ["text", "image", "audio"], "mean": [0.5, 0.3, None], "std": [0.1, 0.1, None]}
+    (run / "diagnostics.json").write_text(json.dumps({"test": {"gate": shares}, "val_by_epoch": []}))
     checkpoint = {"path": "checkpoints/best.ckpt", "monitor": "val/mood/accuracy"}
     (run / "metrics.json").write_text(json.dumps({"test/mood/accuracy": accuracy, **facts, "checkpoint": checkpoint}))
     lines = [

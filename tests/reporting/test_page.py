@@ -59,7 +59,7 @@ def read(made):
 
 def test_everything_is_there_and_nothing_comes_from_elsewhere(made, read):
     sections = [attrs["id"] for tag, attrs in read.tags if tag == "section"]
-    assert sections == ["summary", "shown", "learning", "cost", "classes", "samples", "runs"]
+    assert sections == ["summary", "shown", "weights", "learning", "cost", "classes", "samples", "runs"]
     for tag, attrs in read.tags:
         for name in ("src", "href"):
             value = attrs.get(name) or "#"
@@ -136,3 +136,10 @@ def test_a_curve_ends_with_the_last_epoch(illustrated):
     assert [x for x, _ in curve] == [1, 2, 3, 4]
     assert [y for _, y in curve] == pytest.approx([0.31, 0.41, 0.51, 0.61])
     assert learning_curve(illustrated / "runs" / "mean-1", "val/mood/f1") == []
+
+
+def test_the_weights_of_modalities(read):
+    (figure,) = [f for f in read.figures if f["layout"].get("barmode") == "group"]
+    assert [(trace["name"], trace["x"], trace["y"]) for trace in figure["data"]] == [
+        (group, ["text", "image"], [0.5, 0.3]) for group in ("concat", "mean")
+    ]

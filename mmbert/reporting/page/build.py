@@ -41,6 +41,7 @@ def page(report: Report) -> str:
     made.add("summary", "Summary", *summary(made, report, members))
     made.add("shown", "What is shown", shown(report), comparisons(made, report))
     made.add("modalities", "Modalities", modalities(made, report))
+    made.add("weights", "Weights of modalities", weights(made, members, report.metric.partition("/")[0]))
     made.add("learning", "Learning", learning(made, report, members))
     made.add("cost", "Quality and cost", costs(made, report, members))
     made.add("classes", "Classes", classes(made, report, members))
@@ -154,6 +155,20 @@ def modalities(made: Page, report: Report) -> str:
         return ""
     plot = made.plot(figures.contributions(report.contributions, report.metric), "Shapley values, means and seeds")
     return f'<p class="soft">{escape(contribution_note(report))}</p><div class="plots">{plot}</div>'
+
+
+def weights(made: Page, members: Mapping[str, pd.DataFrame], split: str) -> str:
+    """What weight each group's fusion gives each modality, where its runs tell."""
+    found: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for group, paths in folders(members).items():
+        for run in paths:
+            for name, part in ((read_json(run / "diagnostics.json") or {}).get(split) or {}).items():
+                pairs = zip(part["modalities"], part["mean"], strict=True)
+                found.setdefault(name, {}).setdefault(group, []).extend((m, v) for m, v in pairs if v is not None)
+    plots = "".join(
+        made.plot(figures.weights(groups), f"{name} on {split}, means over runs") for name, groups in found.items()
+    )
+    return f'<div class="plots">{plots}</div>' if plots else ""
 
 
 def learning(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> str:

@@ -100,6 +100,26 @@ def contributions(found: Sequence[Contribution], metric: str) -> Figure:
     return {"data": [bars, points], "layout": {"xaxis": {"title": {"text": f"share of {metric}"}}}}
 
 
+def weights(groups: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
+    """A bar a modality and group: ``{group: [(modality, weight of one run), …]}``."""
+    traces = []
+    for number, (group, pairs) in enumerate(groups.items()):
+        names = list(dict.fromkeys(name for name, _ in pairs))
+        values = [[value for other, value in pairs if other == name] for name in names]
+        traces.append(
+            {
+                "type": "bar",
+                "x": names,
+                "y": [float(np.mean(part)) for part in values],
+                "error_y": {"type": "data", "array": [float(np.std(part)) for part in values]},
+                "name": group,
+                "marker": {"color": COLOURS[number % len(COLOURS)]},
+                "hovertemplate": f"{group}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
+            }
+        )
+    return {"data": traces, "layout": {"barmode": "group", "yaxis": {"rangemode": "tozero"}}}
+
+
 def learning(curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str) -> Figure:
     """A line a run, a colour a group: ``{group: [(run, points), …]}``."""
     traces = []
