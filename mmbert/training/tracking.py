@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.loggers import Logger
 
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.core.naming import fusion_name, modalities_label
+from mmbert.core.naming import fusion_name, modalities_label, modality_names
 from mmbert.training.history import HistoryLogger
 from mmbert.training.record import is_rank_zero
 
@@ -47,9 +47,9 @@ def make_loggers(
         run_dir: where local copies go.
         run_config: the run's resolved config.
         name: what the tracker calls the run, unless ``options`` says.
-        group: what it files the run under; by default a sweep's folder.
+        group: what it files the run under; by default its study, or the sweep's folder.
         job_type: ``train`` by default.
-        tags: added to those of ``options``.
+        tags: added to those of ``options``, beside those that every run has (``own_tags``).
 
     Raises:
         ConfigError: an unknown kind, or a tracker that is not installed or not set up.
@@ -66,9 +66,10 @@ def make_loggers(
     if kind == "csv":
         return loggers
     given["name"] = given.get("name") or name or default_name(run_config)
-    given["group"] = given.get("group") or group or sweep_name(run_dir)
+    study = (run_config.get("study") or {}).get("name")
+    given["group"] = given.get("group") or group or study or sweep_name(run_dir)
     given["job_type"] = given.get("job_type") or job_type or "train"
-    given["tags"] = [*(given.get("tags") or ()), *tags]
+    given["tags"] = list(dict.fromkeys([*(given.get("tags") or ()), *tags, *own_tags(run_config)]))
     if kind == "wandb":
         from mmbert.training.wandb_tracker import start_wandb
 
@@ -90,6 +91,16 @@ def default_name(config: Mapping[str, Any]) -> str:
     if config.get("seed") is not None:
         parts.append(f"seed {config['seed']}")
     return " ".join(part for part in parts if part)
+
+
+def own_tags(config: Mapping[str, Any]) -> list[str]:
+    """What every run can be found by: ``fusion:concat``, ``text:minilm``, ``seed:0``."""
+    tags = {"fusion": fusion_name(config), "seed": config.get("seed")}
+    for name in modality_names(config):
+        part = config["encoders"][name]
+        tags[name] = part.get("name") or str(part.get("_target_", "")).rpartition(".")[2]
+    # wandb takes 64 letters
+    return [f"{key}:{value}"[:64] for key, value in tags.items() if value is not None and value != ""]
 
 
 def sweep_name(run_dir: Path) -> str | None:

@@ -152,7 +152,10 @@ def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, 
     assert (first["exit_code"], second["exit_code"]) == (0, 1)
     assert (first["name"], first["group"], first["job_type"]) == ("concat text+audio seed 2", "study", "train")
     assert (second["name"], second["group"]) == ("mine", "ours")
-    assert (first["project"], sorted(first["tags"])) == ("mmbert-tests", ["extra", "t"])
+    assert (first["project"], sorted(first["tags"])) == (
+        "mmbert-tests",
+        ["audio:tiny", "extra", "fusion:concat", "seed:2", "t", "text:tiny"],
+    )
     assert first["config"]["fusion"]["out_dim"] == 8 and first["config"]["seed"] == 2
     assert first["config"]["labels"] == {"fusion": "concat", "modalities": "text+audio"}
     assert logged(first, "train/loss") == [2.0] and logged(second, "train/loss") == [7.0]
@@ -375,7 +378,10 @@ def test_mlflow_holds_numbers_options_pictures_samples_and_how_it_ended(tmp_path
     assert [(m.step, m.value) for m in client.get_metric_history(done.info.run_id, "val/answer/accuracy")] == [
         (9, 0.25)
     ]
-    assert done.data.tags["group"] == "study" and done.data.tags["tags"] == "first, try"
+    assert (
+        done.data.tags["group"] == "study"
+        and done.data.tags["tags"] == "first, try, fusion:concat, seed:2, text:tiny, audio:tiny"
+    )
     assert done.data.tags["data_fingerprint"] == "abc"
     assert done.data.params["seed"] == str(CONFIG["seed"]) and "fusion._target_" in done.data.params
     kept = {path.relative_to(tmp_path / "mlartifacts").parts[2:] for path in (tmp_path / "mlartifacts").rglob("*.*")}
@@ -395,3 +401,30 @@ def test_mlflow_not_installed_and_no_server_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ConfigError, match="logger.tracking_uri=http://127.0.0.1:9: .*leave it out"):
         tracking.make_loggers({"kind": "mlflow", "tracking_uri": "http://127.0.0.1:9"}, tmp_path, CONFIG)
+
+
+def test_every_run_can_be_found_by_what_it_is():
+    config = {
+        "fusion": {"_target_": "mmbert.fusion.mean.MeanFusion"},
+        "seed": 3,
+        "encoders": {
+            "text": {"_target_": "mmbert.encoders.text.TextEncoder", "name": "minilm"},
+            "audio": {"_target_": "mmbert.encoders.melspec_cnn.MelspecCNN"},
+            "image": None,
+            "long": {"name": "x" * 99},
+        },
+    }
+    assert tracking.own_tags(config)[:4] == ["fusion:mean", "seed:3", "text:minilm", "audio:MelspecCNN"]
+    assert [len(tag) for tag in tracking.own_tags(config)][4] == 64
+
+
+def test_a_run_is_filed_under_its_study(monkeypatch, tmp_path):
+    from mmbert.training import wandb_tracker
+
+    seen = []
+    monkeypatch.setattr(wandb_tracker, "start_wandb", lambda given, *rest: seen.append(given))
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").touch()
+    for study, own in (("my_study", None), (None, None), ("my_study", "mine")):
+        tracking.make_loggers({**WANDB, "group": own}, tmp_path / "sweep" / "0", {**CONFIG, "study": {"name": study}})
+    assert [given["group"] for given in seen] == ["my_study", "sweep", "mine"]
