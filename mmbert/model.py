@@ -81,7 +81,11 @@ class MultimodalModel(nn.Module):
 
     def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
         """A batch's ``inputs`` -> the fused representation and every task's output; diagnostics as of ``Fusion``."""
-        fused = self.fusion(self.encode(inputs), diagnostics=diagnostics)
+        return self.judge(self.encode(inputs), diagnostics)
+
+    def judge(self, encoded: Mapping[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
+        """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away."""
+        fused = self.fusion(dict(encoded), diagnostics=diagnostics)
         return ModelOutput(fused, {name: task(fused) for name, task in self.tasks.items()})
 
     def save_pretrained(self, folder: str | Path) -> Path:

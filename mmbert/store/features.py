@@ -84,7 +84,7 @@ class Use:
         computed: that were not.
         left_out: that were computed by no run: unreadable, or there is no room.
         seconds: for computing.
-        reason: why nothing is stored.
+        reason: why nothing is stored, or some are left out.
     """
 
     what: What | None
@@ -242,6 +242,7 @@ class Filling:
             use.computed = self.compute(shelf, keys[missing][order], rows[missing][order])
             use.seconds = round(time.monotonic() - began, 2)
             use.left_out = int(missing.sum()) - use.computed
+            use.reason = (self.room().lack() or "unreadable") if use.left_out else ""
         finally:
             lock.release()
         shelf.refresh()
@@ -263,13 +264,17 @@ class Filling:
         column = {self.name: data.column_of(self.name)}
         dataset = SampleDataset(data.table, rows, column, {self.name: reader}, {}, skip=data.skip)
         work = Work(data.eval_batch_size, data.num_workers, self.device)
-        room = Room(self.options.folder, self.options.max_gib)
-        if not room.is_left():
+        room = self.room()
+        if room.lack():
             return 0
         with self.shown(f"{self.name}: {'encoding' if self.what == 'tokens' else 'preparing'}", len(rows)) as progress:
             if self.what == "tokens":
                 return fill_tokens(self.encoder, dataset, keys, shelf, work, room, progress)
             return fill_prepared(dataset, keys, shelf, work, room, progress)
+
+    def room(self) -> Room:
+        """What may be written."""
+        return Room(self.options.folder, self.options.max_gib)
 
     def connect(self, shelf: Shelf, rows: np.ndarray, keys: np.ndarray, reads_tokens: bool) -> None:
         """Tells the data where the rows' numbers are."""

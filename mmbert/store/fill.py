@@ -21,8 +21,8 @@ from mmbert.data.stored import BFLOAT16
 from mmbert.encoders.base import Encoder
 from mmbert.store.shelf import Shelf, Writer
 
-#: What of a disk stays free.
-LEFT_FREE = 0.05
+#: Bytes of a disk that stay free, or a twentieth of a small one: a share of a large disk may be more than anyone has.
+LEFT_FREE = 2**30
 #: Called with the number of entries that are done.
 Progress = Callable[[int], None]
 
@@ -39,11 +39,15 @@ class Room:
     folder: Path
     max_gib: float
 
-    def is_left(self) -> bool:
-        """Whether there is any: less than ``max_gib`` is used, and the disk is not about to be full."""
+    def lack(self) -> str:
+        """Why nothing more may be written; empty while there is room."""
         used = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        if used >= self.max_gib * 2**30:
+            return f"store.max_gib={self.max_gib:g} is used up"
         disk = shutil.disk_usage(self.folder)
-        return used < self.max_gib * 2**30 and disk.free > LEFT_FREE * disk.total
+        if disk.free <= min(LEFT_FREE, disk.total / 20):
+            return f"the disk of {self.folder} is nearly full: {disk.free / 2**30:.2f} GiB are free"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def fill_tokens(
                     writer.put(keys[chosen[good]], longs, fixed)
                     written += len(good)
                 progress(len(chosen))
-                if not room.is_left():
+                if room.lack():
                     break
         finally:
             encoder.to(home)
@@ -148,7 +152,7 @@ def fill_prepared(
             writer.put(keys[chosen[good]], longs, fixed)
             written += len(good)
             progress(len(chosen))
-            if not room.is_left():
+            if room.lack():
                 break
     return written
 

@@ -59,7 +59,7 @@ def in_words(name: str, use: Use) -> str:
     parts += [f"{use.computed:,} {'encoded' if use.what == 'tokens' else 'prepared'} in {use.seconds:.1f} s"] * bool(
         use.computed
     )
-    parts += [f"{use.left_out:,} left out (unreadable, or beyond store.max_gib)"] * bool(use.left_out)
+    parts += [f"{use.left_out:,} left out ({use.reason})"] * bool(use.left_out)
     return f"{name} {', '.join(parts) or 'nothing to keep'}"
 
 

@@ -15,6 +15,7 @@ import torch
 
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.store.features import Options, use_store
+from mmbert.store.fill import Room
 from mmbert.training.build import build
 from mmbert.training.run import run
 
@@ -206,7 +207,20 @@ def test_half_precision_is_half_the_size(make, tmp_path, dtype, tolerance):
 def test_without_room_the_rest_is_computed_every_time(make):
     stored, uses = make(max_gib=1e-5)  # ten kilobytes
     assert sum(use.left_out for use in uses.values()) > 0
+    assert {use.reason for use in uses.values() if use.left_out} == {"store.max_gib=1e-05 is used up"}
     assert_same(encoded(stored, "train"), encoded(make(enabled=False)[0], "train"))
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "lack"),
+    [(0.5, 200.0, "nearly full: 0.50 GiB are free"), (1.5, 200.0, ""), (0.5, 8.0, ""), (0.3, 8.0, "0.30 GiB are free")],
+)
+def test_a_disk_is_not_filled_to_the_brim(monkeypatch, tmp_path, free, total, lack):
+    # a GiB stays free, or a twentieth of a small disk: 8 GiB / 20 = 0.4 GiB
+    usage = shutil._ntuple_diskusage(int(total * 2**30), int((total - free) * 2**30), int(free * 2**30))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    said = Room(tmp_path, 50).lack()
+    assert lack in said and bool(said) == bool(lack)
 
 
 def test_vectors_alone_are_read_where_nobody_reads_tokens(make):
