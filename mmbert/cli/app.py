@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import multiprocessing
 import os
 import sys
 import traceback
@@ -221,6 +222,7 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
     def run_job(cfg: DictConfig) -> Any:
         if here not in sys.path and "" not in sys.path:  # in a process that a launcher has started
             sys.path.insert(0, here)
+        start_processes_as_usual()
         hydra_cfg = HydraConfig.get()
         sweep = hydra_cfg.mode == RunMode.MULTIRUN
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
@@ -243,6 +245,12 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
             raise SystemExit(2 if is_users(error) else 1) from None
 
     return run_job
+
+
+def start_processes_as_usual() -> None:
+    """Undoes what joblib leaves in its processes: 'loky' as the way to start others, which only loky understands."""
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        multiprocessing.set_start_method(None, force=True)
 
 
 @contextmanager

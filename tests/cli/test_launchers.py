@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmbert.cli.slots import Slot, divide, visible_gpus
+from mmbert.cli.slots import Slot, divide, new_process, visible_gpus
 from mmbert.core.errors import ConfigError
 
 #: Notes what a job sees of the machine; one of them fails, one is killed.
@@ -60,6 +60,24 @@ def finished(here):
 
 def error(here, job):
     return json.loads((here / "sweep" / job / "error.json").read_text())
+
+
+def build_a_small_set(folder):
+    from mmbert.cli.app import start_processes_as_usual
+    from mmbert.data.digits.build import Options, build
+
+    start_processes_as_usual()
+    return build(folder, Options(train=4, val=2, test=2, test_missing=2, train_voices=1, test_voices=1))
+
+
+def test_a_job_in_a_slot_can_start_processes_of_its_own(tmp_path):
+    # as the first job of a study does, which finds no demo set
+    executor = new_process(Slot("core 0", tuple(CORES[:1]), None))
+    try:
+        manifest = executor.submit(build_a_small_set, tmp_path / "set").result()
+    finally:
+        executor.shutdown(kill_workers=True)
+    assert len(manifest.read_text().splitlines()) == 11
 
 
 @pytest.mark.slow
