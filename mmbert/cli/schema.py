@@ -67,6 +67,10 @@ PATHS: dict[str, Rule] = {
     "study.metric": Rule("a metric (test/answer/accuracy)", lambda v: isinstance(v, str) and "/" in v),
     "study.axes": many(Rule("a name such as fusion", lambda v: isinstance(v, str))),
     "checkpoint.every_minutes": positive(),
+    "encoders_from": Rule(
+        "a run's folder, or one for each encoder ({image: outputs/A, audio: outputs/B}),",
+        lambda v: all(isinstance(p, str) and p for p in (v.values() if isinstance(v, dict) else [v])),
+    ),
     "data.split.val": number(0, below=1),
     "data.split.test": number(0, below=1),
     "data.split.seed": whole(0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Task
 from mmbert.training.monitor import Monitor, choose_monitor
+from mmbert.training.take_over import take_over
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,12 +34,14 @@ class Parts:
         model: encoders, fusion and tasks.
         balance: weighs the tasks' losses.
         monitor: the validation metric that chooses the checkpoint.
+        taken: where encoders have their first weights from, by name, if ``encoders_from`` says so.
     """
 
     data: MultimodalData
     model: MultimodalModel
     balance: nn.Module
     monitor: Monitor
+    taken: dict[str, str] = field(default_factory=dict)
 
 
 def build(cfg: DictConfig) -> Parts:
@@ -61,6 +64,7 @@ def build(cfg: DictConfig) -> Parts:
     encoders: dict[str, Encoder] = {
         name: make(part, **learned_width(name, part, data)) for name, part in encoder_cfgs.items()
     }
+    taken = take_over(encoders, plain(cfg.get("encoders_from")))
     fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
     tasks: dict[str, Task] = {
         name: make(task_cfg, **{**learned[name], "in_dim": fusion.out_dim}) for name, task_cfg in task_cfgs.items()
@@ -70,7 +74,7 @@ def build(cfg: DictConfig) -> Parts:
         {name: encoder.processor for name, encoder in encoders.items()},
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )
-    return Parts(data, model, make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks))
+    return Parts(data, model, make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks), taken)
 
 
 def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str, int]:

@@ -89,13 +89,13 @@ def front_matter(
 
 def rows_of_parts(model: MultimodalModel, config: Mapping[str, Any]) -> list[list[str]]:
     """Encoders and fusion: class, size, and what they were built with."""
-    rows = []
+    rows, source = [], config.get("encoders_from") or {}
     for name, encoder in model.named_encoders().items():
         total = count_parameters(encoder)
         trained = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
-        rows.append(
-            [name, type(encoder).__name__, f"{total:,} ({trained})", options(config["encoders"].get(name) or {})]
-        )
+        origin = source.get(name) if isinstance(source, Mapping) else source
+        given = {**(config["encoders"].get(name) or {}), "encoders_from": origin}
+        rows.append([name, type(encoder).__name__, f"{total:,} ({trained})", options(given)])
     size = f"{count_parameters(model.fusion):,}"
     return [*rows, ["fusion", type(model.fusion).__name__, size, options(config.get("fusion") or {})]]
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -81,13 +81,14 @@ def progress_display() -> Callback:
 
 
 @rank_zero_only
-def announce(model: MultimodalModel, run_dir: Path) -> None:
-    """Says in a few lines what is about to be trained."""
+def announce(model: MultimodalModel, run_dir: Path, taken: Mapping[str, str] | None = None) -> None:
+    """Says in a few lines what is about to be trained; ``taken``: where encoders have their first weights from."""
     console = Console(highlight=False)
     for name, encoder in model.encoders.items():
         state = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
-        size = f"{count_parameters(encoder):,} parameters, {state}"
-        console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {size}")
+        origin = f", from {taken[name]}" if taken and name in taken else ""
+        size = f"{count_parameters(encoder):,} parameters, {state}{origin}"
+        console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {size}", soft_wrap=True)
     console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")
     console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")
     console.print(f"  {'run':<9} {shortest(run_dir)}")

@@ -109,7 +109,7 @@ def train_and_measure(
         began = time.monotonic()
         parts = build(cfg)
         built = time.monotonic()
-        console.announce(parts.model, run_dir)
+        console.announce(parts.model, run_dir, parts.taken)
         console.warn_of(shared_cells(parts.data))
         uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
         encoded = time.monotonic()
