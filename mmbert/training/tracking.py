@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.loggers import Logger
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.gates import gates_over_epochs
 from mmbert.core.naming import fusion_name, modalities_label, modality_names
 from mmbert.training.history import HistoryLogger
 from mmbert.training.record import is_rank_zero
@@ -137,6 +138,17 @@ def log_figures(loggers: Iterable[Logger], figures: Mapping[str, Figure]) -> Non
 def log_charts(loggers: Iterable[Logger], table: PredictionTable, split: str = "test") -> None:
     """Shows confusion matrices and ROC curves as the tracker's own interactive charts, where it has such."""
     _each(loggers, "show_charts", table, split)
+
+
+def log_gates(loggers: Iterable[Logger], by_epoch: Sequence[Mapping[str, Any]]) -> None:
+    """Shows what weight each modality had behind each epoch, as the tracker's own chart, where it has such.
+
+    Args:
+        loggers: those of ``make_loggers``.
+        by_epoch: ``val_by_epoch`` of ``diagnostics.json``.
+    """
+    if gates := gates_over_epochs(by_epoch):
+        _each(loggers, "show_gates", gates)
 
 
 def log_summary(loggers: Iterable[Logger], summary: Mapping[str, Any]) -> None:
