@@ -7,7 +7,6 @@ logged as a warning. Everything here acts on global rank zero alone.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.gates import gates_over_epochs
-from mmbert.core.naming import fusion_name, modalities_label, modality_names
+from mmbert.core.naming import fusion_name, group_name, modalities_label, modality_names
 from mmbert.training.history import HistoryLogger
 from mmbert.training.record import is_rank_zero
 
@@ -67,8 +66,7 @@ def make_loggers(
     if kind == "csv":
         return loggers
     given["name"] = given.get("name") or name or default_name(run_config)
-    study = (run_config.get("study") or {}).get("name")
-    given["group"] = given.get("group") or group or study or sweep_name(run_dir)
+    given["group"] = given.get("group") or group or group_name(run_config, run_dir)
     given["job_type"] = given.get("job_type") or job_type or "train"
     given["tags"] = list(dict.fromkeys([*(given.get("tags") or ()), *tags, *own_tags(run_config)]))
     if kind == "wandb":
@@ -102,15 +100,6 @@ def own_tags(config: Mapping[str, Any]) -> list[str]:
         tags[name] = part.get("name") or str(part.get("_target_", "")).rpartition(".")[2]
     # wandb takes 64 letters
     return [f"{key}:{value}"[:64] for key, value in tags.items() if value is not None and value != ""]
-
-
-def sweep_name(run_dir: Path) -> str | None:
-    """The name of the sweep a run belongs to, None if it stands alone. A job's folder is a child of the sweep's."""
-    sweep = run_dir.absolute().parent
-    if not (sweep / "multirun.yaml").is_file():
-        return None
-    # Hydra's default folder is DATE/TIME; a time alone would name sweeps of different days alike
-    return f"{sweep.parent.name}_{sweep.name}" if re.fullmatch(r"\d\d-\d\d-\d\d", sweep.name) else sweep.name
 
 
 def sample_limit(loggers: Iterable[Logger]) -> int:
