@@ -29,6 +29,11 @@ def modalities_label(config: Mapping[str, Any]) -> str:
     return "+".join([name for name in usual if name in names] + [name for name in names if name not in usual])
 
 
+def tasks_label(config: Mapping[str, Any]) -> str:
+    """``answer+operation``: the tasks that a config leaves in."""
+    return "+".join(str(name) for name, part in (config.get("tasks") or {}).items() if part)
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings -> one level with dotted keys; lists stay whole, empty mappings vanish."""
     flat: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import WandbLogger
 
-from mmbert.core.naming import fusion_name, modalities_label
+from mmbert.core.naming import fusion_name, modalities_label, tasks_label
 from mmbert.core.wandb_run import begin, choose_mode
 from mmbert.training.record import is_rank_zero, plain
 
@@ -139,7 +139,11 @@ def start_wandb(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[s
     mode = "offline" if run.settings._offline else "online"
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    labels = {"fusion": fusion_name(run_config), "modalities": modalities_label(run_config)}
+    labels = {
+        "fusion": fusion_name(run_config),
+        "modalities": modalities_label(run_config),
+        "tasks": tasks_label(run_config),
+    }
     run.config.update(plain({**run_config, "labels": labels}), allow_val_change=True)
     if mode == "offline":
         log.info("wandb: offline%s. To upload later: wandb sync %s", reason, Path(run.dir).parent)

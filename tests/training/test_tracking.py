@@ -16,6 +16,7 @@ from mmbert.training.predictions import PredictionTable
 
 CONFIG = {
     "seed": 2,
+    "tasks": {"answer": {"weight": 1.0}, "value": None},
     "fusion": {"_target_": "mmbert.fusion.concat.ConcatFusion", "out_dim": 8},
     "encoders": {"text": {"name": "tiny"}, "image": {}, "audio": {"name": "tiny"}},
 }
@@ -99,7 +100,7 @@ def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, 
         ["audio:tiny", "extra", "fusion:concat", "seed:2", "t", "text:tiny"],
     )
     assert first["config"]["fusion"]["out_dim"] == 8 and first["config"]["seed"] == 2
-    assert first["config"]["labels"] == {"fusion": "concat", "modalities": "text+audio"}
+    assert first["config"]["labels"] == {"fusion": "concat", "modalities": "text+audio", "tasks": "answer"}
     assert logged(first, "train/loss") == [2.0] and logged(second, "train/loss") == [7.0]
     assert {"val/answer/accuracy": 0.25, "trainer/global_step": 9}.items() <= first["history"][1].items()
     assert first["summary"]["test/answer/accuracy"] == 0.5
