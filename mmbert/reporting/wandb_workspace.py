@@ -171,7 +171,7 @@ def spec(page: StudyPage) -> dict[str, Any]:
     Raises:
         ConfigError: wandb-workspaces is not installed.
     """
-    made = {"workspace": workspace(page), "report": report(page)}
+    made: dict[str, Any] = {"workspace": workspace(page), "report": report(page)}
     return {
         name: one._to_model().model_dump(mode="json", by_alias=True, exclude_none=True) for name, one in made.items()
     }
