@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import struct
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,7 +85,6 @@ def finished_run(compose_tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def what_is_left():
     """``what_is_left(folder)``: what a run leaves that interruptions, workers and company must not change."""
-    import json
 
     def left(folder):
         metrics = json.loads((folder / "metrics.json").read_text())
@@ -95,3 +98,66 @@ def what_is_left():
         }
 
     return left
+
+
+@pytest.fixture(scope="session")
+def offline_wandb():
+    """``.story(folder)`` of the one offline wandb run in a folder; the files of its ``.artifact(folder, name)``."""
+    return SimpleNamespace(story=wandb_story, artifact=wandb_artifact)
+
+
+def wandb_records(run_dir):
+    """The records of the one offline run in a folder: blocks of 32 KiB, each piece with a header of 7 bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    (path,) = run_dir.glob("wandb/offline-run-*/run-*.wandb")
+    data, place, pieces, records = path.read_bytes(), 7, b"", []
+    assert data[:4] == b":W&B"
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:  # no room for a header: the block's rest is padding
+            place += 32768 - place % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        pieces += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            records.append(wandb_internal_pb2.Record.FromString(pieces))
+            pieces = b""
+    return records
+
+
+def wandb_story(run_dir):
+    """What an offline run says: its name, config, history, summary and exit code."""
+    story = {"config": {}, "history": [], "summary": {}}
+    for record in wandb_records(run_dir):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            story |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}
+            story |= {"id": record.run.run_id, "project": record.run.project, "job_type": record.run.job_type}
+        if kind in ("run", "config"):
+            put(story["config"], record.run.config.update if kind == "run" else record.config.update)
+        if kind == "history":
+            story["history"].append(put({}, record.history.item))
+        if kind == "summary":
+            put(story["summary"], record.summary.update)
+        if kind == "exit":
+            story["exit_code"] = record.exit.exit_code
+    return story
+
+
+def put(into, items):
+    """Sets each item at its place; a nested one arrives leaf by leaf."""
+    for item in items:
+        *path, last = list(item.nested_key) or [item.key]
+        place = into
+        for key in path:
+            place = place.setdefault(key, {})
+        place[last] = json.loads(item.value_json)
+    return into
+
+
+def wandb_artifact(run_dir, name):
+    """The files of an artifact that an offline run will upload, by their path in it."""
+    records = [record.artifact for record in wandb_records(run_dir) if record.HasField("artifact")]
+    (found,) = [artifact for artifact in records if name in artifact.name]
+    return {entry.path: Path(entry.local_path) for entry in found.manifest.contents}

@@ -36,7 +36,9 @@ ONLY_IN = {
     "timm": ["mmbert/encoders/*.py", "mmbert/data/augment/*.py"],
     "datasets": ["mmbert/data/*.py"],
     "soundfile": ["mmbert/data/*.py", "mmbert/encoders/*.py", "mmbert/training/*tracker.py"],
-    "wandb": ["mmbert/training/*tracker.py", "mmbert/training/tracking.py"],
+    # core/wandb_run.py: a run of training and one of a report begin alike
+    "wandb": ["mmbert/training/*tracker.py", "mmbert/core/wandb_run.py", "mmbert/reporting/wandb_*.py"],
+    "wandb_workspaces": ["mmbert/reporting/wandb_workspace.py"],
     "mlflow": ["mmbert/training/mlflow_tracker.py"],
     "matplotlib": [
         "mmbert/training/*.py",

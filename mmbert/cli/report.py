@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmbert.core.errors import MmbertError
+from mmbert.core.errors import ConfigError, MmbertError
 
 EXAMPLE = "example: mmbert-report multirun/fusion_comparison --by fusion --out reports/fusion"
 
@@ -34,6 +34,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--baseline", help="the group that others are compared with: concat, or fusion=concat")
     options.add_argument("--out", type=Path, help="folder for the page and the tables as files")
     options.add_argument("--latex", action="store_true", help="with --out: also results.tex, a table for a paper")
+    options.add_argument(
+        "--wandb",
+        action="store_true",
+        help="log tables and figures as a W&B run in the group of the runs; offline without a key",
+    )
+    options.add_argument("--wandb-project", metavar="PROJECT", help="with --wandb: by default that of the runs")
+    options.add_argument("--wandb-entity", metavar="ENTITY", help="with --wandb: team or user")
     return options
 
 
@@ -41,8 +48,10 @@ def report(words: argparse.Namespace) -> None:
     """Collects, compares, shows and writes.
 
     Raises:
-        MmbertError: no run, or no such metric, option or group.
+        MmbertError: no run, or no such metric, option or group; a W&B option without ``--wandb``.
     """
+    if (words.wandb_project or words.wandb_entity) and not words.wandb:
+        raise ConfigError("--wandb-project and --wandb-entity say where --wandb logs: add --wandb.")
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
     from mmbert.reporting.report import make_report
@@ -51,9 +60,13 @@ def report(words: argparse.Namespace) -> None:
     by = [key for key in (words.by or "").split(",") if key]
     made = make_report(collect(words.folders), words.metric, by, words.baseline)
     show(*tables.display(made.summary, made.metric), [*made.sentences, *made.notes])
-    if words.out is not None:
-        for path in write(made, words.out, words.latex):
-            print(f"  {path}")
+    written = write(made, words.out, words.latex) if words.out is not None else []
+    for path in written:
+        print(f"  {path}")
+    if words.wandb:
+        from mmbert.reporting.wandb_report import log_report  # wandb: a second to import
+
+        print(f"  {log_report(made, words.out or Path(), words.wandb_project, words.wandb_entity, written)}")
 
 
 def show(head: list[str], rows: list[list[str]], notes: list[str]) -> None:

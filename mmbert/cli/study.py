@@ -1,9 +1,10 @@
-"""``mmbert-study``: which studies there are, which jobs one of them has, and its files for W&B sweeps.
+"""``mmbert-study``: which studies there are, which jobs one of them has, its files for W&B sweeps and its page there.
 
 mmbert-study list
 mmbert-study show fusion_comparison
 mmbert-study wandb fusion_comparison --out sweep.yaml
 wandb sweep sweep.yaml
+mmbert-study workspace fusion_comparison --entity my_team
 """
 
 from __future__ import annotations
@@ -137,8 +138,38 @@ def show(name: str) -> None:
     print("\n".join(f"  mmbert-train experiment={name} {' '.join(words)}" for words in jobs))
 
 
-def main() -> None:
-    """Entry point of the console script."""
+def save_page(name: str, project: str | None, entity: str | None, dry_run: bool) -> None:
+    """Saves a study's workspace and report at W&B and prints their addresses, or what would be saved as JSON.
+
+    Raises:
+        ConfigError: no such study, no metric in it, wandb-workspaces is not installed, no key, or the server refuses.
+    """
+    import json
+
+    from mmbert.reporting.wandb_workspace import StudyPage, save, spec
+
+    cfg = load(name).cfg
+    told = cfg.study
+    if not told.metric:
+        raise ConfigError(f"The study '{name}' names no metric: set study.metric in its file.")
+    page = StudyPage(
+        name=told.name or name,
+        metric=str(told.metric),
+        axes=[str(axis) for axis in told.axes],
+        project=project or str(cfg.logger.get("project") or "mmbert"),
+        entity=entity or str(cfg.logger.get("entity") or ""),
+        question=str(told.get("question") or ""),
+        baseline=dict(told.baseline),
+    )
+    if dry_run:
+        print(json.dumps(spec(page), indent=2, ensure_ascii=False))
+        return
+    for what, where in save(page).items():
+        print(f"{what}: {where}")
+
+
+def words_of() -> argparse.ArgumentParser:
+    """What may be typed."""
     parser = argparse.ArgumentParser(prog="mmbert-study", description="Studies: experiment files and their jobs.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the studies there are, those of this folder too")
@@ -146,6 +177,17 @@ def main() -> None:
     sweep = commands.add_parser("wandb", help="a study's file for wandb sweep")
     sweep.add_argument("name")
     sweep.add_argument("--out", type=Path, help="write it here instead of showing it")
+    page = commands.add_parser("workspace", help="save a workspace and a report of a study at W&B")
+    page.add_argument("name")
+    page.add_argument("--project", help="where the runs are; by default that of the study's config")
+    page.add_argument("--entity", help="team or user; by default the key's own")
+    page.add_argument("--dry-run", action="store_true", help="print as JSON what would be saved; needs no key")
+    return parser
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    parser = words_of()
 
     def job(words: list[str]) -> None:
         args = parser.parse_args(words)
@@ -155,6 +197,8 @@ def main() -> None:
             print("\n".join(choices().get("experiment", [])))
         elif args.command == "show":
             show(args.name)
+        elif args.command == "workspace":
+            save_page(args.name, args.project, args.entity, args.dry_run)
         elif args.out is None:
             print(wandb_file(args.name), end="")
         else:

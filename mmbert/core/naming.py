@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -27,6 +29,11 @@ def modalities_label(config: Mapping[str, Any]) -> str:
     return "+".join([name for name in usual if name in names] + [name for name in names if name not in usual])
 
 
+def tasks_label(config: Mapping[str, Any]) -> str:
+    """``answer+operation``: the tasks that a config leaves in."""
+    return "+".join(str(name) for name, part in (config.get("tasks") or {}).items() if part)
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings -> one level with dotted keys; lists stay whole, empty mappings vanish."""
     flat: dict[str, Any] = {}
@@ -36,3 +43,17 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def group_name(config: Mapping[str, Any], run_dir: Path) -> str | None:
+    """What trackers file a run under: its study, else its sweep's folder; None if it stands alone."""
+    return (config.get("study") or {}).get("name") or sweep_name(run_dir)
+
+
+def sweep_name(run_dir: Path) -> str | None:
+    """The name of the sweep a run belongs to, None if it stands alone. A job's folder is a child of the sweep's."""
+    sweep = run_dir.absolute().parent
+    if not (sweep / "multirun.yaml").is_file():
+        return None
+    # Hydra's default folder is DATE/TIME; a time alone would name sweeps of different days alike
+    return f"{sweep.parent.name}_{sweep.name}" if re.fullmatch(r"\d\d-\d\d-\d\d", sweep.name) else sweep.name

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError
-from mmbert.core.naming import flatten, fusion_name, modalities_label
+from mmbert.core.naming import flatten, fusion_name, modalities_label, tasks_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         "fusion": chosen_fusion(folder, config),
         "modalities": modalities_label(config),
         "seed": config.get("seed"),
-        "tasks": "+".join(name for name, part in (config.get("tasks") or {}).items() if part),
+        "tasks": tasks_label(config),
         "data": chosen(folder).get("data"),
         "commit": source.get("commit"),
         "dirty": source.get("dirty"),

@@ -16,6 +16,7 @@ from mmbert.training import plots, record, tracking
 from mmbert.training.build import Parts
 from mmbert.training.card import model_card
 from mmbert.training.diagnostics import DIAGNOSTICS_FILE
+from mmbert.training.gates_plot import write_gates
 from mmbert.training.predictions import PredictionTable
 
 
@@ -65,6 +66,9 @@ def write_results(
     tracking.log_summary(loggers, {**results.metrics, **results.facts})
     drawn = config.get("plots", True)
     figures = plots.write_learning_curves(run_dir, run_dir / "plots") if drawn else {}
+    by_epoch = results.diagnostics.get("val_by_epoch") or []
+    figures |= write_gates(by_epoch, run_dir / "plots") if drawn else {}
+    tracking.log_gates(loggers, by_epoch)
     for split in results.test_splits[:1]:  # the others have their numbers and predictions: a page of plots is enough
         table = results.predictions[split]
         figures |= plots.write_plots(table, split, run_dir / "plots") if drawn else {}

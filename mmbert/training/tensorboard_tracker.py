@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,13 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.naming import flatten
+from mmbert.training.diagnostics import LOGGED
 from mmbert.training.record import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from mmbert.core.gates import Gates
 
 
 class TensorBoardTracker(TensorBoardLogger):
@@ -57,6 +61,17 @@ class TensorBoardTracker(TensorBoardLogger):
                 sound, rate = read_sound(row["audio"])
                 self.experiment.add_audio(tag, sound, sample_rate=rate)
         self.experiment.add_text(f"samples/{split}", markdown(rows))
+
+    def show_gates(self, gates: Gates) -> None:
+        """Puts the lines that were logged each epoch into one chart for each thing that the fusion tells.
+
+        They stand in the tab CUSTOM SCALARS; its charts choose tags by regular expressions.
+        """
+        charts = {
+            name: ["Multiline", [f"^{re.escape(f'{LOGGED}/val/{name}/{modality}')}$" for modality in lines]]
+            for name, lines in gates.items()
+        }
+        self.experiment.add_custom_scalars({"gates over time": charts})
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """The run's line in the tab HPARAMS: its config and its final numbers."""

@@ -7,7 +7,6 @@ logged as a warning. Everything here acts on global rank zero alone.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.loggers import Logger
 
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.core.naming import fusion_name, modalities_label, modality_names
+from mmbert.core.gates import gates_over_epochs
+from mmbert.core.naming import fusion_name, group_name, modalities_label, modality_names
 from mmbert.training.history import HistoryLogger
 from mmbert.training.record import is_rank_zero
 
@@ -66,8 +66,7 @@ def make_loggers(
     if kind == "csv":
         return loggers
     given["name"] = given.get("name") or name or default_name(run_config)
-    study = (run_config.get("study") or {}).get("name")
-    given["group"] = given.get("group") or group or study or sweep_name(run_dir)
+    given["group"] = given.get("group") or group or group_name(run_config, run_dir)
     given["job_type"] = given.get("job_type") or job_type or "train"
     given["tags"] = list(dict.fromkeys([*(given.get("tags") or ()), *tags, *own_tags(run_config)]))
     if kind == "wandb":
@@ -103,15 +102,6 @@ def own_tags(config: Mapping[str, Any]) -> list[str]:
     return [f"{key}:{value}"[:64] for key, value in tags.items() if value is not None and value != ""]
 
 
-def sweep_name(run_dir: Path) -> str | None:
-    """The name of the sweep a run belongs to, None if it stands alone. A job's folder is a child of the sweep's."""
-    sweep = run_dir.absolute().parent
-    if not (sweep / "multirun.yaml").is_file():
-        return None
-    # Hydra's default folder is DATE/TIME; a time alone would name sweeps of different days alike
-    return f"{sweep.parent.name}_{sweep.name}" if re.fullmatch(r"\d\d-\d\d-\d\d", sweep.name) else sweep.name
-
-
 def sample_limit(loggers: Iterable[Logger]) -> int:
     """How many test samples the trackers want to be shown; 0 where there is none that shows samples."""
     return max((getattr(logger, "samples", 0) for logger in loggers), default=0)
@@ -137,6 +127,17 @@ def log_figures(loggers: Iterable[Logger], figures: Mapping[str, Figure]) -> Non
 def log_charts(loggers: Iterable[Logger], table: PredictionTable, split: str = "test") -> None:
     """Shows confusion matrices and ROC curves as the tracker's own interactive charts, where it has such."""
     _each(loggers, "show_charts", table, split)
+
+
+def log_gates(loggers: Iterable[Logger], by_epoch: Sequence[Mapping[str, Any]]) -> None:
+    """Shows what weight each modality had behind each epoch, as the tracker's own chart, where it has such.
+
+    Args:
+        loggers: those of ``make_loggers``.
+        by_epoch: ``val_by_epoch`` of ``diagnostics.json``.
+    """
+    if gates := gates_over_epochs(by_epoch):
+        _each(loggers, "show_gates", gates)
 
 
 def log_summary(loggers: Iterable[Logger], summary: Mapping[str, Any]) -> None:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import logging
-import netrc
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import WandbLogger
 
-from mmbert.core.errors import ConfigError, nearest
-from mmbert.core.naming import fusion_name, modalities_label
+from mmbert.core.naming import fusion_name, modalities_label, tasks_label
+from mmbert.core.wandb_run import begin, choose_mode
 from mmbert.training.record import is_rank_zero, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mmbert.core.gates import Gates
     from mmbert.training.predictions import PredictionTable
 
-MODES = ("online", "offline", "disabled")
-#: other words that wandb takes for the same
-SYNONYMS = {"run": "online", "dryrun": "offline", "shared": "online"}
-#: a server that does not answer for so long leaves the run offline
-INIT_TIMEOUT_SECONDS = 45
 #: longest side of a picture in a table of samples, in pixels
 PICTURE_PIXELS = 256
 
@@ -93,6 +86,20 @@ class WandbTracker(WandbLogger):
             curves = wandb.plot.roc_curve(targets, probabilities, labels=classes, title=f"{task} ({split})")  # type: ignore[arg-type]
             self.experiment.log({f"charts/{split}/{task}/confusion": matrix, f"charts/{split}/{task}/roc": curves})
 
+    def show_gates(self, gates: Gates) -> None:
+        """A chart for each thing that the fusion tells, a line a modality, over the epochs."""
+        import wandb
+
+        for name, lines in gates.items():
+            chart = wandb.plot.line_series(
+                xs=[[epoch for epoch, _ in points] for points in lines.values()],
+                ys=[[mean for _, mean in points] for points in lines.values()],
+                keys=list(lines),
+                title=f"{name} (means over val)",
+                xname="epoch",
+            )
+            self.experiment.log({f"charts/val/gates/{name}": chart})
+
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Final numbers, over whatever was logged last under the same names."""
         self.experiment.summary.update(plain(summary))
@@ -132,75 +139,17 @@ def start_wandb(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[s
     mode = "offline" if run.settings._offline else "online"
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    labels = {"fusion": fusion_name(run_config), "modalities": modalities_label(run_config)}
+    labels = {
+        "fusion": fusion_name(run_config),
+        "modalities": modalities_label(run_config),
+        "tasks": tasks_label(run_config),
+    }
     run.config.update(plain({**run_config, "labels": labels}), allow_val_change=True)
     if mode == "offline":
         log.info("wandb: offline%s. To upload later: wandb sync %s", reason, Path(run.dir).parent)
     else:
         log.info("wandb: %s", run.url)
     return WandbTracker(run, options, run_dir)
-
-
-def begin(mode: Any, options: Mapping[str, Any], run_dir: Path) -> Any:
-    """``wandb.init``; offline if the server cannot be reached."""
-    import wandb
-
-    arguments: dict[str, Any] = {key: options.get(key) for key in ("project", "entity", "name", "group", "job_type")}
-    arguments |= {"tags": list(options.get("tags") or ()), "dir": str(run_dir), "reinit": "finish_previous"}
-    # silent: the terminal belongs to our progress bar and tables; console off: a moving bar is no log
-    settings = wandb.Settings(silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS)
-    try:
-        return wandb.init(mode=mode, settings=settings, **arguments)
-    except (wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
-        raise ConfigError(f"wandb refuses to start: {error}. Run 'wandb login', or use logger.mode=offline.") from error
-    except wandb.errors.CommError as error:
-        if mode == "offline":
-            raise
-        log.warning("wandb: the server cannot be used (%s); this run goes on offline", str(error).strip())
-        return wandb.init(mode="offline", settings=settings, **arguments)
-
-
-def choose_mode(wanted: str | None) -> tuple[str, str]:
-    """The mode asked for (by config, then by WANDB_MODE), or the one that works here; and the reason for offline.
-
-    Raises:
-        ConfigError: an unknown mode, or online without a key: wandb would stop and ask for one.
-    """
-    source = "logger.mode" if wanted else "WANDB_MODE"
-    mode = wanted or os.environ.get("WANDB_MODE", "").strip().lower()
-    mode = SYNONYMS.get(mode, mode)
-    if not mode:
-        if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes"):
-            return "disabled", ""
-        return ("online", "") if has_key() else ("offline", " (no key found)")
-    if mode not in MODES:
-        raise ConfigError(f"{source}='{mode}' is unknown. {nearest(mode, MODES)}")
-    if mode == "online" and not has_key():
-        raise ConfigError(
-            f"{source}=online, but there is no key for {host()}. Set WANDB_API_KEY, run 'wandb login', "
-            "or use logger.mode=offline."
-        )
-    return mode, ""
-
-
-def host() -> str:
-    """The server's name."""
-    return urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
-
-
-def has_key() -> bool:
-    """Whether wandb will find credentials without asking: in the environment, the netrc file, or its own settings."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    places = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else [Path("~/.netrc"), Path("~/_netrc")]
-    for place in places:
-        try:
-            found = netrc.netrc(str(place.expanduser())).authenticators(host())
-        except (OSError, netrc.NetrcParseError, RuntimeError):
-            continue
-        if found and found[2]:
-            return True
-    return False
 
 
 def cell(key: str, value: Any) -> Any:

@@ -65,7 +65,8 @@ def write_run(folder, fusion, seed, skill, random):
         "wall_seconds": 60,
     }
     shares = {"modalities": ["text", "image", "audio"], "mean": [0.5, 0.3, None], "std": [0.1, 0.1, None]}
-    (run / "diagnostics.json").write_text(json.dumps({"test": {"gate": shares}, "val_by_epoch": []}))
+    by_epoch = [{"epoch": e, "gate": {**shares, "mean": [0.1 * e, 0.01 * seed, None]}} for e in range(4)]
+    (run / "diagnostics.json").write_text(json.dumps({"test": {"gate": shares}, "val_by_epoch": by_epoch}))
     checkpoint = {"path": "checkpoints/best.ckpt", "monitor": "val/mood/accuracy"}
     (run / "metrics.json").write_text(json.dumps({"test/mood/accuracy": accuracy, **facts, "checkpoint": checkpoint}))
     lines = [

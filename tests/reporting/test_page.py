@@ -143,3 +143,15 @@ def test_the_weights_of_modalities(read):
     assert [(trace["name"], trace["x"], trace["y"]) for trace in figure["data"]] == [
         (group, ["text", "image"], [0.5, 0.3]) for group in ("concat", "mean")
     ]
+
+
+def test_the_weights_over_the_epochs(read):
+    """A chart a group; in it a line for each run and modality that has any number."""
+    found = [f for f in read.figures if "epoch" in str(f["layout"].get("xaxis")) and f["data"][0]["name"] == "text"]
+    assert len(found) == 2
+    for figure in found:
+        lines = [(trace["name"], trace["x"], trace["y"]) for trace in figure["data"]]
+        assert [name for name, _, _ in lines] == ["text", "image"] * 3
+        assert [trace["showlegend"] for trace in figure["data"]] == [True, True, False, False, False, False]
+        assert lines[4][1] == [1, 2, 3, 4] and lines[4][2] == pytest.approx([0, 0.1, 0.2, 0.3])
+        assert lines[5][2] == pytest.approx([0.02] * 4)

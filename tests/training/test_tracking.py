@@ -2,8 +2,6 @@
 
 import json
 import socket
-import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +9,14 @@ import soundfile
 from PIL import Image
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.naming import sweep_name
 from mmbert.training import plots, tracking, wandb_tracker
 from mmbert.training.history import HistoryLogger, read_history
 from mmbert.training.predictions import PredictionTable
 
 CONFIG = {
     "seed": 2,
+    "tasks": {"answer": {"weight": 1.0}, "value": None},
     "fusion": {"_target_": "mmbert.fusion.concat.ConcatFusion", "out_dim": 8},
     "encoders": {"text": {"name": "tiny"}, "image": {}, "audio": {"name": "tiny"}},
 }
@@ -42,63 +42,6 @@ def no_key_and_no_network(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "create_connection", local_only)
 
 
-def wandb_records(run_dir: Path) -> list:
-    """The records of the one offline run in a folder: blocks of 32 KiB, each piece with a header of 7 bytes."""
-    from wandb.proto import wandb_internal_pb2
-
-    (path,) = run_dir.glob("wandb/offline-run-*/run-*.wandb")
-    data, place, pieces, records = path.read_bytes(), 7, b"", []
-    assert data[:4] == b":W&B"
-    while place + 7 <= len(data):
-        if 32768 - place % 32768 < 7:  # no room for a header: the block's rest is padding
-            place += 32768 - place % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
-        pieces += data[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # whole, or the last piece
-            records.append(wandb_internal_pb2.Record.FromString(pieces))
-            pieces = b""
-    return records
-
-
-def wandb_story(run_dir: Path) -> dict:
-    """What an offline run says: its name, config, history, summary and exit code."""
-    story = {"config": {}, "history": [], "summary": {}}
-    for record in wandb_records(run_dir):
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            story |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}
-            story |= {"id": record.run.run_id, "project": record.run.project, "job_type": record.run.job_type}
-        if kind in ("run", "config"):
-            put(story["config"], record.run.config.update if kind == "run" else record.config.update)
-        if kind == "history":
-            story["history"].append(put({}, record.history.item))
-        if kind == "summary":
-            put(story["summary"], record.summary.update)
-        if kind == "exit":
-            story["exit_code"] = record.exit.exit_code
-    return story
-
-
-def put(into: dict, items) -> dict:
-    """Sets each item at its place; a nested one arrives leaf by leaf."""
-    for item in items:
-        *path, last = list(item.nested_key) or [item.key]
-        place = into
-        for key in path:
-            place = place.setdefault(key, {})
-        place[last] = json.loads(item.value_json)
-    return into
-
-
-def artifact_files(run_dir: Path, name: str) -> dict[str, Path]:
-    """The files of an artifact that an offline run will upload, by their path in it."""
-    records = [record.artifact for record in wandb_records(run_dir) if record.HasField("artifact")]
-    (found,) = [artifact for artifact in records if name in artifact.name]
-    return {entry.path: Path(entry.local_path) for entry in found.manifest.contents}
-
-
 def logged(story: dict, key: str) -> list:
     return [row[key] for row in story["history"] if key in row]
 
@@ -122,7 +65,7 @@ def samples(table, tmp_path):
     return rows
 
 
-def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, table, samples, capfd):
+def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, table, samples, capfd, offline_wandb):
     """Two jobs in one process: one that ends well, with all it is shown, and one that fails."""
     sweep = tmp_path / "multirun" / "study"
     sweep.mkdir(parents=True)
@@ -147,7 +90,7 @@ def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, 
     import wandb
 
     assert wandb.run is None
-    first, second = wandb_story(good), wandb_story(bad)
+    first, second = offline_wandb.story(good), offline_wandb.story(bad)
     assert first["id"] != second["id"]
     assert (first["exit_code"], second["exit_code"]) == (0, 1)
     assert (first["name"], first["group"], first["job_type"]) == ("concat text+audio seed 2", "study", "train")
@@ -157,17 +100,17 @@ def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, 
         ["audio:tiny", "extra", "fusion:concat", "seed:2", "t", "text:tiny"],
     )
     assert first["config"]["fusion"]["out_dim"] == 8 and first["config"]["seed"] == 2
-    assert first["config"]["labels"] == {"fusion": "concat", "modalities": "text+audio"}
+    assert first["config"]["labels"] == {"fusion": "concat", "modalities": "text+audio", "tasks": "answer"}
     assert logged(first, "train/loss") == [2.0] and logged(second, "train/loss") == [7.0]
     assert {"val/answer/accuracy": 0.25, "trainer/global_step": 9}.items() <= first["history"][1].items()
     assert first["summary"]["test/answer/accuracy"] == 0.5
     assert second["summary"]["error"] == "RuntimeError: out of memory"
-    check_shown(first, good, figures)
+    check_shown(first, good, figures, offline_wandb)
     said = capfd.readouterr()
     assert "wandb" not in said.out + said.err  # the terminal is ours
 
 
-def check_shown(story, run_dir, figures):
+def check_shown(story, run_dir, figures, offline_wandb):
     """The pictures, the two charts and the table of samples."""
     files = next(run_dir.glob("wandb/offline-run-*/files"))
     for name in figures:
@@ -175,7 +118,7 @@ def check_shown(story, run_dir, figures):
         assert picture["_type"] == "image-file" and Image.open(files / picture["path"]).width > 100
     (shown,) = logged(story, "samples/test")
     assert (shown["_type"], shown["nrows"]) == ("table-file", 3)
-    parts = artifact_files(run_dir, "samplestest")  # the run's own file has the words alone
+    parts = offline_wandb.artifact(run_dir, "samplestest")  # the run's own file has the words alone
     content = json.loads(parts["samples/test.table.json"].read_text())
     columns = ["row", "text", "image", "audio"]
     columns += ["answer/target", "value/target", "answer/prediction", "value/prediction"]
@@ -313,9 +256,9 @@ def test_a_trackers_trouble_does_not_cost_the_run(tmp_path, caplog):
 def test_a_sweeps_name(tmp_path):
     day = tmp_path / "multirun" / "2026-01-02" / "13-14-15"
     day.mkdir(parents=True)
-    assert tracking.sweep_name(day / "0") is None
+    assert sweep_name(day / "0") is None
     (day / "multirun.yaml").write_text("")
-    assert tracking.sweep_name(day / "0") == "2026-01-02_13-14-15"
+    assert sweep_name(day / "0") == "2026-01-02_13-14-15"
 
 
 def test_tensorboard_shows_numbers_pictures_sounds_and_texts(tmp_path, table, samples):

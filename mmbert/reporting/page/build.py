@@ -15,6 +15,7 @@ from mmbert.reporting.judged import Judged, judged
 from mmbert.reporting.markdown import command_of, contribution_note, in_words
 from mmbert.reporting.page import figures
 from mmbert.reporting.page.html import Cell, Page, choice
+from mmbert.reporting.page.weights import weights
 from mmbert.reporting.report import Report, name_of
 from mmbert.reporting.summary import column_of, grouped, is_error
 from mmbert.reporting.tables import number
@@ -36,18 +37,23 @@ COSTS = {
 
 def page(report: Report) -> str:
     """The whole page as HTML."""
+    return contents(report).html(footer(report))
+
+
+def contents(report: Report) -> Page:
+    """What the page holds: its parts, and the figures in them."""
     made = Page(str(report.study.get("name") or report.metric))
     members = groups_of(report)
     made.add("summary", "Summary", *summary(made, report, members))
     made.add("shown", "What is shown", shown(report), comparisons(made, report))
     made.add("modalities", "Modalities", modalities(made, report))
-    made.add("weights", "Weights of modalities", weights(made, members, report.metric.partition("/")[0]))
+    made.add("weights", "Weights of modalities", *weights(made, folders(members), report.metric.partition("/")[0]))
     made.add("learning", "Learning", learning(made, report, members))
     made.add("cost", "Quality and cost", costs(made, report, members))
     made.add("classes", "Classes", classes(made, report, members))
     made.add("samples", "Hardest samples", samples(report, members))
     made.add("runs", "Every run", runs(made, report))
-    return made.html(footer(report))
+    return made
 
 
 def groups_of(report: Report) -> dict[str, pd.DataFrame]:
@@ -155,20 +161,6 @@ def modalities(made: Page, report: Report) -> str:
         return ""
     plot = made.plot(figures.contributions(report.contributions, report.metric), "Shapley values, means and seeds")
     return f'<p class="soft">{escape(contribution_note(report))}</p><div class="plots">{plot}</div>'
-
-
-def weights(made: Page, members: Mapping[str, pd.DataFrame], split: str) -> str:
-    """What weight each group's fusion gives each modality, where its runs tell."""
-    found: dict[str, dict[str, list[tuple[str, float]]]] = {}
-    for group, paths in folders(members).items():
-        for run in paths:
-            for name, part in ((read_json(run / "diagnostics.json") or {}).get(split) or {}).items():
-                pairs = zip(part["modalities"], part["mean"], strict=True)
-                found.setdefault(name, {}).setdefault(group, []).extend((m, v) for m, v in pairs if v is not None)
-    plots = "".join(
-        made.plot(figures.weights(groups), f"{name} on {split}, means over runs") for name, groups in found.items()
-    )
-    return f'<div class="plots">{plots}</div>' if plots else ""
 
 
 def learning(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> str:

@@ -120,6 +120,31 @@ def weights(groups: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
     return {"data": traces, "layout": {"barmode": "group", "yaxis": {"rangemode": "tozero"}}}
 
 
+def gates(runs: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> Figure:
+    """A line a run and modality, a colour a modality: ``{run: {modality: [(epoch, mean), …]}}``."""
+    names = list(dict.fromkeys(name for lines in runs.values() for name in lines))
+    shown: set[str] = set()
+    traces = []
+    for run, lines in runs.items():
+        for name, points in lines.items():
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers" if len(points) < 30 else "lines",
+                    "x": [x for x, _ in points],
+                    "y": [clean(y) for _, y in points],
+                    "name": name,
+                    "legendgroup": name,
+                    "showlegend": name not in shown,
+                    "line": {"color": COLOURS[names.index(name) % len(COLOURS)], "width": 1.6},
+                    "marker": {"size": 4},
+                    "hovertemplate": f"{run}, {name}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+                }
+            )
+            shown.add(name)
+    return {"data": traces, "layout": {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"rangemode": "tozero"}}}
+
+
 def learning(curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str) -> Figure:
     """A line a run, a colour a group: ``{group: [(run, points), …]}``."""
     traces = []

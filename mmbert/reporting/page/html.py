@@ -35,11 +35,13 @@ class Page:
         title: of the page.
         parts: ``(anchor, heading, HTML)``.
         figures: what the plots are drawn from, by their number.
+        captions: what stands above each.
     """
 
     title: str
     parts: list[tuple[str, str, str]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
     tables: int = 0
 
     def add(self, anchor: str, heading: str, *html: str) -> None:
@@ -53,6 +55,7 @@ class Page:
         if figure is None or not figure["data"]:
             return ""
         self.figures.append(figure)
+        self.captions.append(caption)
         place = f'<div class="plot{" tall" * tall}" data-figure="figure-{len(self.figures) - 1}" role="img"'
         said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         return f'<figure>{said}{place} aria-label="{escape(caption, quote=True)}"></div></figure>'
