@@ -9,7 +9,7 @@ elements is ρ(Σ φ(x)) for suitable φ and ρ (their theorem 2). Differs from 
 encoders, so that a map of their own and a layer norm (``normalize=False`` leaves it out) go before φ.
 Missing modalities are no elements of the set: their φ, bias included, is not in the sum.
 
-Initial scale: φ and ρ as He et al. 2015, arXiv:1502.01852, have it for ReLU, and ρ_1 smaller by √M, for a sum of M.
+Initial scale: φ and ρ keep a variance of 1 (two_layers.py), and ρ_1 is smaller by √M, for a sum of M.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.project import Projection
+from mmbert.fusion.two_layers import two_layers
 
 
 class DeepSetsFusion(Fusion):
@@ -38,8 +39,8 @@ class DeepSetsFusion(Fusion):
     def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
-        self.phi = two_layers(out_dim, dropout)
-        self.rho = two_layers(out_dim, dropout)
+        self.phi = two_layers(out_dim, out_dim, out_dim, dropout)
+        self.rho = two_layers(out_dim, out_dim, out_dim, dropout)
         with torch.no_grad():
             self.rho[0].weight.mul_(len(dims) ** -0.5)  # type: ignore[operator]
 
@@ -49,13 +50,3 @@ class DeepSetsFusion(Fusion):
         present = torch.stack([x.present for x in inputs.values()], 1)  # (B, M)
         fused: Tensor = self.rho(blank(self.phi(elements), present).sum(1))
         return fused
-
-
-def two_layers(dim: int, dropout: float) -> nn.Sequential:
-    """Linear, ReLU, dropout, linear, all H wide: weights drawn so that the variance stays, biases zero."""
-    layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim))
-    nn.init.normal_(layers[0].weight, std=dim**-0.5)
-    nn.init.kaiming_normal_(layers[3].weight)
-    nn.init.zeros_(layers[0].bias)
-    nn.init.zeros_(layers[3].bias)
-    return layers

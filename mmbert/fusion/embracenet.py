@@ -1,7 +1,7 @@
 """EmbraceNet: each number of the fused vector is taken from one modality, drawn at random among those present.
 
     d_m = ReLU(W_m LN(v_m) + b_m)                               docking layers, to a common width
-    p_m = π_m / Σ_{j ∈ P} π_j for m ∈ P, 0 otherwise            P = the modalities that the sample has; π = 1 if not told
+    p_m = π_m / Σ_{j ∈ P} π_j for m ∈ P, else 0                 P = the modalities that the sample has; π_m = 1, or told
     training:    z_i = d_{m(i), i},  m(i) ~ Multinomial(1, p), drawn anew for each sample and number i
     evaluation:  z   = Σ_m p_m d_m                              the expectation of the above
 
@@ -61,10 +61,11 @@ class EmbraceNetFusion(Fusion):
             raise ConfigError(
                 f"fusion.probabilities={odds} must give each of {list(dims)} a number above 0, or be null."
             )
-        self.dock = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
-        for dock in self.dock.values():
-            nn.init.kaiming_normal_(dock.linear.weight)  # type: ignore[union-attr, arg-type]
-            nn.init.zeros_(dock.linear.bias)  # type: ignore[union-attr, arg-type]
+        docks = {m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()}
+        for dock in docks.values():
+            nn.init.kaiming_normal_(dock.linear.weight)
+            nn.init.zeros_(dock.linear.bias)
+        self.dock = nn.ModuleDict(docks)
         self.register_buffer("odds", torch.tensor([odds[m] for m in dims]), persistent=False)
 
     def fuse(self, inputs: dict[str, Encoded]) -> Tensor:

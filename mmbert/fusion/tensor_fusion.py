@@ -71,18 +71,18 @@ class TensorFusion(Fusion):
                 f"{len(dims)} modalities, and {LARGEST_SIZE:,} is the most. Use a smaller one, null for a width that "
                 "fits, or fusion=low_rank, which never builds the tensor."
             )
-        self.project = nn.ModuleDict({m: Projection(d, width, normalize, dropout) for m, d in dims.items()})
+        projections = {m: Projection(d, width, normalize, dropout) for m, d in dims.items()}
+        self.project = nn.ModuleDict(projections)
         self.first = nn.Linear(size, out_dim)
         self.dropout = nn.Dropout(dropout)
         self.second = nn.Linear(out_dim, out_dim)
-        self._initialise(width)
+        self._initialise(width, [projection.linear for projection in projections.values()])
 
-    def _initialise(self, width: int) -> None:
+    def _initialise(self, width: int, projections: list[nn.Linear]) -> None:
         """See the header: E h² is 1/2 after ReLU, so that d numbers of one modality have d / 2 in all."""
-        for project in self.project.values():
-            linear = project.linear  # type: ignore[union-attr]
-            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)  # type: ignore[union-attr, operator, arg-type]
-            nn.init.zeros_(linear.bias)  # type: ignore[union-attr, arg-type]
+        for linear in projections:
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+            nn.init.zeros_(linear.bias)
         axis = torch.tensor([(width / 2) ** -0.5] * width + [1.0]) / math.sqrt(2)
         with torch.no_grad():
             self.first.weight.normal_().mul_(outer([axis.unsqueeze(0)] * len(self.dims))[0])
