@@ -15,6 +15,9 @@ in the variational information bottleneck (Alemi et al. 2017, arXiv:1612.00410),
 layer norm (``normalize=False`` leaves it out) is added. Instead of the small constant that the authors' code adds to
 the variances, T is computed in logarithms.
 
+Initial scale: the experts' variances begin near 1, so that T is about M + 1; means with a variance of M + 1 then give
+μ one of M / (M + 1), and z, with its noise, one of 1 as the prior has.
+
 Diagnostics: ``share/precision`` (B, M, H), 1 / (σ²_m T): how far each modality decides each number; what is missing to
 a sum of 1 over the modalities is the prior's.
 """
@@ -61,7 +64,13 @@ class ProductOfExpertsFusion(Fusion):
         if kl_weight < 0:
             raise ConfigError(f"fusion.kl_weight={kl_weight} must be at least 0.")
         self.kl_weight = kl_weight
-        self.experts = nn.ModuleDict({m: Projection(d, 2 * out_dim, normalize, dropout) for m, d in dims.items()})
+        experts = {m: Projection(d, 2 * out_dim, normalize, dropout) for m, d in dims.items()}
+        for m, d in dims.items():
+            means, log_variances = experts[m].linear.weight.chunk(2)
+            nn.init.normal_(means, std=((len(dims) + 1) / d) ** 0.5)
+            nn.init.normal_(log_variances, std=0.1 * d**-0.5)
+            nn.init.zeros_(experts[m].linear.bias)
+        self.experts = nn.ModuleDict(experts)
 
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
         """``pooled`` (B, D_m) each -> Fused, with the auxiliary loss ``kl`` and the header's diagnostics if asked."""

@@ -121,9 +121,7 @@ def test_tensor_fusion_equals_the_outer_product_with_ones_and_two_layers():
     inputs, rows = samples()
     expected = []
     for row in rows:
-        ones = [
-            np.append(np.maximum(projected(m, row[m], w), 0) if m in row else np.zeros(3), 1.0) for m in DIMS
-        ]
+        ones = [np.append(np.maximum(projected(m, row[m], w), 0) if m in row else np.zeros(3), 1.0) for m in DIMS]
         hidden = np.maximum(linear(outer(ones).ravel(), w, "first"), 0)
         expected.append(np.maximum(linear(hidden, w, "second"), 0))
     assert np.stack(expected).any(1).all(), "ReLU leaves something to compare in each sample"
