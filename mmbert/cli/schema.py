@@ -129,6 +129,21 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "hop_seconds": positive(),
         "sample_rate_hz": whole(1),
     },
+    "mmbert.fusion.": {
+        "hidden_dim": whole(1),
+        "chunks": whole(1),
+        "rank": whole(1),
+        "experts_per_modality": whole(1),
+        "top_k": whole(2),
+        "importance_weight": number(0),
+        "load_weight": number(0),
+        "kl_weight": number(0),
+        "modulated": Rule("the name of an encoder (text)", lambda v: isinstance(v, str)),
+        "probabilities": Rule(
+            "a number above 0 for each encoder ({text: 2, image: 1, audio: 1})",
+            lambda v: isinstance(v, dict) and all(is_number(p) and p > 0 for p in v.values()),
+        ),
+    },
     "mmbert.tasks.": {
         "label_smoothing": number(0, below=1),
         "class_weights": either(one_of("balanced"), many(number(0))),

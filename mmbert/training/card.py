@@ -72,12 +72,12 @@ def front_matter(
     """YAML with the results of the first test split."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    results = []
+    results, tasks = [], model.named_tasks()
     for key, value in metrics.items():
         split, _, rest = key.partition("/")
         task, _, metric = rest.rpartition("/")
-        if split in splits and task and metric != "loss":
-            kind = HUB_TASKS.get(type(model.named_tasks()[task]).__name__, "other")
+        if split in splits and task in tasks and metric != "loss":  # a fusion's own losses are of no task
+            kind = HUB_TASKS.get(type(tasks[task]).__name__, "other")
             shown = round(float(value), 4)
             results.append(
                 EvalResult(kind, data, data, metric, shown, dataset_split=split, metric_name=f"{task} {metric}")
