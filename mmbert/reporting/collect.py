@@ -106,12 +106,12 @@ def state_of(folder: Path, metrics: dict[str, Any] | None) -> tuple[str, str | N
     pruned = read_json(folder / PRUNED_FILE)
     if pruned is not None:
         return "pruned", f"cut short by the search after {pruned.get('validations')} validations"
+    error = read_json(folder / ERROR_FILE)
+    if error is not None:  # a new attempt takes it away; its numbers may have been written before it failed
+        return "failed", f"{error.get('type')}: {error.get('message')}"
     if metrics is not None:
         return "finished", None
-    error = read_json(folder / ERROR_FILE)
-    if error is None:
-        return "unfinished", f"no {METRICS_FILE}: still running, or killed"
-    return "failed", f"{error.get('type')}: {error.get('message')}"
+    return "unfinished", f"no {METRICS_FILE}: still running, or killed"
 
 
 def chosen_fusion(folder: Path, config: dict[str, Any]) -> str:

@@ -75,6 +75,16 @@ def test_runs_are_found_below_a_folder_in_the_order_of_their_numbers(study):
     assert "killed" in runs["reason"].iloc[7]
 
 
+def test_a_run_that_failed_behind_its_numbers_has_failed(study):
+    # the numbers are written before the model is saved; what failed there is no whole run
+    late = study / "study" / "0"
+    (late / "error.json").write_text(json.dumps({"type": "OSError", "message": "no room for the model"}))
+    runs = collect([study])
+    assert runs["status"].iloc[0] == "failed" and runs["reason"].iloc[0] == "OSError: no room for the model"
+    line = summarise(runs, METRIC).set_index("fusion").loc["concat"]
+    assert line["n"] == 2 and line["mean"] == pytest.approx(0.73)  # (0.72 + 0.74) / 2
+
+
 def test_a_run_given_twice_counts_once(study):
     assert len(collect([study, study / "study" / "0"])) == 8
 
