@@ -17,7 +17,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from mmbert.core.masks import masked_max
 from mmbert.core.types import Encoded, Fused
