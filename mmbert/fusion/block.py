@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.power_norm import power_normalize
+from mmbert.fusion.power_norm import power_norm
 from mmbert.fusion.project import Projection
 
 
@@ -98,5 +98,5 @@ class BlockFusion(Fusion):
             for m, x in inputs.items()
         ]  # (B, C, R, S / C) each
         product = torch.stack(factors).prod(0).sum(2)  # (B, C, S / C)
-        fused: Tensor = self.out(power_normalize(product).flatten(1))
+        fused: Tensor = self.out(power_norm(product).flatten(1))
         return fused

@@ -1,9 +1,10 @@
-"""Power normalisation of bilinear features: the signed square root, then length 1.
+"""Power and l2 normalisation, which bilinear features pass: the signed square root, then a length of one.
 
-    y = sign(x) √|x|,   y / |y|₂
+    y = sign(z) sqrt(|z|),   y / |y|
 
-Paper: Perronnin et al. 2010, "Improving the Fisher Kernel for Large-Scale Image Classification" (ECCV), with power ½.
-Products of features have heavy tails; the root tames them. Its slope is infinite at 0: there the gradient is set to 0.
+Perronnin et al. 2010, "Improving the Fisher Kernel for Large-Scale Image Classification"; for bilinear features Lin
+et al. 2015, arXiv:1504.07889. Differs from them below |z| = 1e-8, where the root, whose slope has no bound, goes on
+as a straight line through 0: a gradient is 1e4 at most, and finite at 0.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def signed_root(x: Tensor) -> Tensor:
-    """x of any shape -> sign(x) √|x|; 0 stays 0, and has a gradient of 0."""
-    nonzero = x != 0
-    safe = torch.where(nonzero, x, 1.0)  # before the root, for 0 · ∞ in its gradient is NaN
-    return torch.where(nonzero, safe.sign() * safe.abs().sqrt(), 0.0)
+SMALLEST = 1e-8
 
 
-def power_normalize(x: Tensor) -> Tensor:
-    """x (..., D) -> (..., D): the signed root, each vector of length 1; a vector of zeros stays one."""
-    return F.normalize(signed_root(x), dim=-1, eps=torch.finfo(x.dtype).tiny)
+def signed_sqrt(values: Tensor) -> Tensor:
+    """sign(z) sqrt(|z|) of every element, of any shape."""
+    # z / sqrt(|z|), not sign(z) · sqrt(|z|), whose gradient at 0 is 0 · ∞
+    return values * torch.rsqrt(values.abs().clamp(min=SMALLEST))
+
+
+def power_norm(values: Tensor) -> Tensor:
+    """values (..., N) -> (..., N): signed square roots, each row of length 1; a row of zeros stays zeros."""
+    return F.normalize(signed_sqrt(values), dim=-1)

@@ -9,7 +9,6 @@ import torch
 from mmbert.core.errors import ConfigError
 from mmbert.fusion.block import BlockFusion
 from mmbert.fusion.low_rank import LowRankFusion
-from mmbert.fusion.power_norm import power_normalize, signed_root
 from mmbert.fusion.tensor_fusion import TensorFusion, default_width
 from mmbert.testing import random_inputs
 
@@ -97,15 +96,6 @@ def test_block_of_two_modalities_is_a_block_superdiagonal_tensor():
         root = np.sign(y) * np.sqrt(np.abs(y))
         expected.append(linear((root / np.linalg.norm(root, axis=1, keepdims=True)).ravel(), w, "out"))
     check(fusion, inputs, expected)
-
-
-def test_the_signed_root_has_values_and_slopes_as_by_hand_and_none_at_zero():
-    x = torch.tensor([-4.0, 0.0, 9.0], requires_grad=True)
-    signed_root(x).sum().backward()
-    torch.testing.assert_close(signed_root(x), torch.tensor([-2.0, 0.0, 3.0]))
-    torch.testing.assert_close(x.grad, torch.tensor([1 / 4, 0.0, 1 / 6]))  # 1 / (2 √|x|)
-    y = power_normalize(torch.tensor([[9.0, -16.0], [0.0, 0.0]]))  # (3, -4) / 5
-    torch.testing.assert_close(y, torch.tensor([[0.6, -0.8], [0.0, 0.0]]))
 
 
 def outer(vectors):
