@@ -54,6 +54,8 @@ DEVICES = Rule(
     ),
 )
 
+NAME = Rule("a name", lambda v: isinstance(v, str))
+
 #: By dotted path, for options outside any class.
 PATHS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
@@ -70,6 +72,12 @@ PATHS: dict[str, Rule] = {
     "data.split.val": number(0, below=1),
     "data.split.test": number(0, below=1),
     "data.split.seed": whole(0),
+    "data.missing.rate": number(0, at_most=1),
+    "data.missing.mechanism": one_of("random", "label", "value", "exclusive"),
+    "data.missing.modalities": many(NAME),
+    "data.missing.splits": many(NAME),
+    "data.missing.strength": number(0, at_most=20),
+    "data.missing.seed": whole(0),
     "augment.image.flip": number(0, at_most=1),
     "augment.image.erasing": number(0, at_most=1),
     "augment.audio.shift_seconds": number(0),
