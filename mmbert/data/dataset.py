@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
@@ -158,11 +159,26 @@ class SampleDataset(Dataset[Sample]):
         if kept is not None:
             return kept
         processor = self.processors[name]
-        try:
-            raw = read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
+        with self.naming(name, row):
+            raw = self.raw(name, cell)
             if self.augment is None or draw is None:
                 return processor.prepare(raw)
             return self.augment.prepare(raw, processor, draw)
+
+    def raw(self, name: str, cell: Any) -> Any:
+        """A cell that is not empty -> what ``Processor.prepare`` takes.
+
+        Raises:
+            DataError: the file cannot be used.
+        """
+        processor = self.processors[name]
+        return read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
+
+    @contextmanager
+    def naming(self, name: str, row: int) -> Iterator[None]:
+        """What goes wrong with a sample is told with its file, row and column."""
+        try:
+            yield
         except MmbertError as error:
             raise type(error)(f"{self.table.where(row)}, column '{self.columns[name]}': {error}") from error
         except Exception as error:  # a fault in the processor: its traceback stays, and says which row met it

@@ -240,7 +240,7 @@ class Missing:
 
 
 def theta(scores: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Scores (n, 1) or (n, M) and parts (k, M) -> (n, k): a class's score as it is, cells' scores summed over a part."""
+    """Scores (n, 1) or (n, M) and parts (k, M) -> (n, k): a class's score as it is, cells' summed over a part."""
     if scores.shape[1] == 1:
         return np.repeat(scores, len(parts), 1)
     return scores @ parts.T.astype(float)

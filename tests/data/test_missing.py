@@ -90,7 +90,7 @@ def test_completely_at_random_depends_on_nothing(table):
 @settings(deadline=None, max_examples=8)
 @given(rate=st.floats(0.2, 0.8), seed=st.integers(0, 100))
 def test_classes_differ_as_the_model_says(table, rate, seed):
-    """Log-odds of being incomplete rise by equal steps of 2 · strength / (classes - 1), in some order of the classes."""
+    """Log-odds of being incomplete lie evenly over 2 · strength, in some order of the classes."""
     taken = draw(table, rate=rate, mechanism="label", seed=seed, strength=1.5)
     able = presence(table).sum(1) > 1
     labels = np.array(table.column("label"))
