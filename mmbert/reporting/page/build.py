@@ -15,6 +15,7 @@ from mmbert.reporting.judged import Judged, judged
 from mmbert.reporting.markdown import command_of, contribution_note, in_words
 from mmbert.reporting.page import figures
 from mmbert.reporting.page.html import Cell, Page, choice
+from mmbert.reporting.page.robustness import robustness
 from mmbert.reporting.report import Report, name_of
 from mmbert.reporting.summary import column_of, grouped, is_error
 from mmbert.reporting.tables import number
@@ -41,6 +42,7 @@ def page(report: Report) -> str:
     made.add("summary", "Summary", *summary(made, report, members))
     made.add("shown", "What is shown", shown(report), comparisons(made, report))
     made.add("modalities", "Modalities", modalities(made, report))
+    made.add("robustness", "Robustness", *robustness(made, report))
     made.add("weights", "Weights of modalities", weights(made, members, report.metric.partition("/")[0]))
     made.add("learning", "Learning", learning(made, report, members))
     made.add("cost", "Quality and cost", costs(made, report, members))
