@@ -47,20 +47,23 @@ def tables(found: Robustness, metric: str) -> list[Shown]:
 
 
 def subset_table(found: Robustness, metric: str) -> Shown:
-    """A row a subset, a column a group."""
-    groups = list(dict.fromkeys(one.group for one in found.subsets))
+    """A row a group, a column a subset; where subsets leave different samples, how many is in the head."""
     by_key = {(one.modalities, one.group): one for one in found.subsets}
+    samples: dict[str, int] = {}
+    for one in found.subsets:
+        samples[one.modalities] = max(one.samples, samples.get(one.modalities, 0))
+    counted = len(set(samples.values())) > 1
     rows = []
-    for label in dict.fromkeys(one.modalities for one in found.subsets):
-        known = [by_key.get((label, group)) for group in groups]
-        samples = max(one.samples for one in known if one is not None)
-        cells = ["–" if one is None else in_words(list(one.values.values()))[0] for one in known]
-        rows.append([label, f"{samples:,}", *cells])
+    for group in dict.fromkeys(one.group for one in found.subsets):
+        known = [by_key.get((label, group)) for label in samples]
+        rows.append([group, *("–" if one is None else in_words(list(one.values.values()))[0] for one in known)])
     return Shown(
         f"Subsets of the modalities at test, {metric}",
-        ["modalities", "samples", *groups],
+        ["group", *(f"{label} ({count:,})" if counted else label for label, count in samples.items())],
         rows,
-        "The others are taken away from every sample of the split; mean ± std over seeds.",
+        "The other modalities are taken away from every sample of the split"
+        + (" (those that have anything left, so many)" if counted else "")
+        + "; mean ± std over seeds.",
     )
 
 
