@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 USAGE = """\
 usage: mmbert-evaluate model=FOLDER [split=test] [drop=[audio]] [out=FOLDER] [data=...] [data.OPTION=...] [trainer=...]
+                       [robustness=subsets]
 
 Measures a saved model: metrics, predictions and plots, from the splits of the data that it was trained on, or from
 any other table. FOLDER is a run's folder, the model/ in it, or user/name on the Hugging Face hub.
 
   mmbert-evaluate model=outputs/DATE/TIME
   mmbert-evaluate model=outputs/DATE/TIME split=val,test drop=[audio]
+  mmbert-evaluate model=outputs/DATE/TIME robustness=subsets
   mmbert-evaluate model=outputs/DATE/TIME data.path=corrected.csv
   mmbert-evaluate model=outputs/DATE/TIME data=manifest data.path=other.csv split=all
 
@@ -31,6 +33,8 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
   out      where the results go (default: outputs/DATE/TIME)
   data     as for mmbert-train; without data=, the run's own, changed by data.OPTION=VALUE
   trainer  as for mmbert-train (default: trainer=auto)
+  robustness  subsets, missing or noise: the first split with modalities missing or damaged, as for mmbert-train
+           (robustness.json; default: none of it)
   store    store.OPTION=VALUE, as for mmbert-train; without it, the run's own
 
   trust_custom_code=true   let classes outside the package be imported
@@ -38,7 +42,7 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
 
 OWN = ("model", "split", "drop", "out", "trust_custom_code")
 #: Whose words are those of mmbert-train.
-GROUPS = ("data", "trainer", "store")
+GROUPS = ("data", "trainer", "store", "robustness")
 
 
 def main() -> None:
@@ -58,8 +62,8 @@ def answer(words: list[str]) -> None:
     """
     own, others = parse(words)
     folder = model_folder(own.get("model"))
-    data_cfg, trainer_cfg, store_cfg = configs(others, folder)
-    splits = listed(own.get("split", "")) or test_splits(data_cfg)
+    cfg = configs(others, folder)
+    splits = listed(own.get("split", "")) or test_splits(cfg.data)
     out = Path(own["out"]) if "out" in own else default_folder()
     if (out / "metrics.json").exists():
         raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
@@ -72,7 +76,7 @@ def answer(words: list[str]) -> None:
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
     with told(out, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
-        done = evaluate(model, data_cfg, trainer_cfg, out, splits, drop, store_cfg)
+        done = evaluate(model, cfg.data, cfg.trainer, out, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
 
@@ -106,8 +110,8 @@ def listed(value: str) -> list[str]:
     return [name.strip() for name in value.strip("[] ").split(",") if name.strip()]
 
 
-def configs(words: list[str], folder: Path) -> tuple[DictConfig, DictConfig, DictConfig]:
-    """The configs of data, trainer and store: from the words, or of the run that the model comes from.
+def configs(words: list[str], folder: Path) -> DictConfig:
+    """A config with data, trainer, store and robustness: from the words, or of the run that the model comes from.
 
     Raises:
         ConfigError: a word is wrong, or the model lies outside its run and no ``data=`` is given.
@@ -127,7 +131,7 @@ def configs(words: list[str], folder: Path) -> tuple[DictConfig, DictConfig, Dic
             check_config(cfg.__class__({"data": cfg.data}))
             if not any(word.lstrip("+~").startswith("store") for word in words):
                 cfg.store = run_config(folder).get("store", cfg.store)
-    return cfg.data, cfg.trainer, cfg.store
+    return cfg
 
 
 def changed(data_cfg: Any, words: list[str]) -> Any:

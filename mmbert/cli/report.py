@@ -55,11 +55,15 @@ def report(words: argparse.Namespace) -> None:
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
     from mmbert.reporting.report import make_report
+    from mmbert.reporting.robustness_tables import tables as robustness_tables
     from mmbert.reporting.write import write
 
     by = [key for key in (words.by or "").split(",") if key]
     made = make_report(collect(words.folders), words.metric, by, words.baseline)
     show(*tables.display(made.summary, made.metric), [*made.sentences, *made.notes])
+    for one in robustness_tables(made.robustness, made.metric):
+        if not one.long:
+            show(one.head, one.rows, [one.note] if one.note else [], title=one.title)
     written = write(made, words.out, words.latex) if words.out is not None else []
     for path in written:
         print(f"  {path}")
@@ -69,12 +73,12 @@ def report(words: argparse.Namespace) -> None:
         print(f"  {log_report(made, words.out or Path(), words.wandb_project, words.wandb_entity, written)}")
 
 
-def show(head: list[str], rows: list[list[str]], notes: list[str]) -> None:
+def show(head: list[str], rows: list[list[str]], notes: list[str], title: str | None = None) -> None:
     """The table and its notes in the terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*head)
+    table = Table(*head, title=title)
     for row in rows:
         table.add_row(*row)
     # a pipe has no width of its own; 80 columns would cut names

@@ -54,6 +54,8 @@ DEVICES = Rule(
     ),
 )
 
+NAME = Rule("a name", lambda v: isinstance(v, str))
+
 #: By dotted path, for options outside any class.
 PATHS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
@@ -74,6 +76,28 @@ PATHS: dict[str, Rule] = {
     "data.split.val": number(0, below=1),
     "data.split.test": number(0, below=1),
     "data.split.seed": whole(0),
+    "data.missing.rate": number(0, at_most=1),
+    "data.missing.mechanism": one_of("random", "label", "value", "exclusive"),
+    "data.missing.modalities": many(NAME),
+    "data.missing.splits": many(NAME),
+    "data.missing.strength": number(0, at_most=20),
+    "data.missing.seed": whole(0),
+    "robustness.splits": many(NAME),
+    "robustness.subsets": switch(),
+    "robustness.missing.rates": many(number(0, at_most=1)),
+    "robustness.missing.mechanisms": many(one_of("random", "label", "value", "exclusive")),
+    "robustness.missing.strength": number(0, at_most=20),
+    "robustness.missing.seed": whole(0),
+    "robustness.noise.levels": many(Rule("a step above 0, at most 1", lambda v: is_number(v) and 0 < v <= 1)),
+    "robustness.noise.modalities": many(NAME),
+    "robustness.noise.together": switch(),
+    "robustness.noise.image": one_of("gaussian", "blur"),
+    "robustness.noise.audio": one_of("white", "dropout"),
+    "robustness.noise.text": one_of("typos", "words"),
+    "robustness.noise.noise_std": positive(),
+    "robustness.noise.blur_share": positive(),
+    "robustness.noise.noise_db": number(-100, at_most=100),
+    "robustness.noise.seed": whole(0),
     "augment.image.flip": number(0, at_most=1),
     "augment.image.erasing": number(0, at_most=1),
     "augment.audio.shift_seconds": number(0),

@@ -62,7 +62,12 @@ class BucketedOrder(SeededOrder):
 
 
 def sample_lengths(
-    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str], most: Mapping[str, float | None]
+    table: Table,
+    rows: Rows,
+    columns: Mapping[str, str],
+    kinds: Mapping[str, str],
+    most: Mapping[str, float | None],
+    taken: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
     """How long samples are: texts in letters and sounds in seconds, each divided by its mean, added up.
 
@@ -72,6 +77,7 @@ def sample_lengths(
         columns: by encoder name.
         kinds: what each encoder reads; pictures are all alike, and ready features are not looked into.
         most: seconds, or letters, beyond which an encoder cuts; None = never.
+        taken: (table's rows,) bool by encoder name, cells that are taken for missing.
 
     Returns:
         (n,) float; a modality that is missing, or a sound that cannot be read, adds nothing.
@@ -87,6 +93,8 @@ def sample_lengths(
         lengths = np.fromiter((length(cell, kinds[name], str(table.path.parent)) for cell in cells), float)
         limit = most.get(name)
         lengths = lengths if limit is None else np.minimum(lengths, limit)
+        if name in (taken or {}):
+            lengths = np.where((taken or {})[name][numbers], 0.0, lengths)
         total += lengths / (lengths.mean() or 1.0) if len(lengths) else 0.0
     return total
 

@@ -28,9 +28,10 @@ from mmbert.data.dataset import (
     unusable_rows,
 )
 from mmbert.data.fingerprint import splits_fingerprint
-from mmbert.data.labels import LabelCodec
+from mmbert.data.labels import ClassLabels, LabelCodec
 from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
 from mmbert.data.media import read_raw
+from mmbert.data.missing import Missing, present_cells, taken_fingerprint
 from mmbert.data.processor import Processor
 from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.stored import Source
@@ -66,6 +67,7 @@ class MultimodalData(pl.LightningDataModule):
             is in one split of this name, whatever the split column says.
         seed: of the order in which training samples come.
         bucket_by_length: training samples of like length come together, so that less of a batch is padding.
+        missing: what samples lose on purpose, options of ``Missing``.
 
     Raises:
         DataError: the table cannot be read, lacks the split column, or has no row for a split.
@@ -94,11 +96,13 @@ class MultimodalData(pl.LightningDataModule):
         drop: Sequence[str] = (),
         only: Sequence[str] = (),
         bucket_by_length: bool = False,
+        missing: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         check_options(batch_size, eval_batch_size, num_workers, per_class)
         self.columns = dict(columns or {})
         self.splits = checked_splits(splits or default_splits())
+        known_splits = list(self.splits)
         self.table = self.open_table(path)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
@@ -110,12 +114,16 @@ class MultimodalData(pl.LightningDataModule):
         self.skip = on_error == "skip"
         self.drop = tuple(drop)
         self.bucket_by_length = bucket_by_length
+        self.missing = Missing(**(missing or {}))
+        self.taken: dict[str, np.ndarray] = {}
+        self.realised: dict[str, dict[str, float]] = {}
         self.skipped: dict[int, str] = {}
         self.processors: dict[str, Processor] = {}
         self.labels: dict[str, tuple[str, LabelCodec]] = {}
         self.sources: dict[str, Source] = {}
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label, only)
+        self.missing.check_splits([*known_splits, *self.rows])
         if only:
             self.splits = {name: self.splits.get(name, name) for name in self.rows}
             return
@@ -151,6 +159,17 @@ class MultimodalData(pl.LightningDataModule):
             "splits_fingerprint": splits_fingerprint(self.rows),
             **sizes,
             "skipped_rows": len(self.skipped),
+            **self._missing_facts(),
+        }
+
+    def _missing_facts(self) -> dict[str, Any]:
+        """What was taken away on purpose: how, what it came to in each split, and a fingerprint of which cells."""
+        if not self.missing.rate:
+            return {}
+        told = {"mechanism": self.missing.mechanism, "rate": self.missing.rate, "seed": self.missing.seed}
+        return {
+            "missing": {**told, "realised": self.realised},
+            "missing_fingerprint": taken_fingerprint(self.taken),
         }
 
     def has_column(self, name: str) -> bool:
@@ -216,9 +235,11 @@ class MultimodalData(pl.LightningDataModule):
             self.augment.check(processors)
         columns = {name: self.column_of(name) for name in processors if name not in self.drop}
         kinds = {name: processor.kind for name, processor in processors.items()}
+        self._take_away(kinds)
         if self.drop:
             reason = f"nothing is left of it without {' and '.join(self.drop)}"
-            self._leave_out({int(row): reason for row in rows_without_modality(self.table, self._all(), columns)})
+            lost = rows_without_modality(self.table, self._all(), columns, self.taken)
+            self._leave_out({int(row): reason for row in lost})
         if self.skip:
             self._leave_out(unusable_rows(self.table, self._all(), columns, kinds, self.check_files))
         check_rows(self.table, self._all(), columns)
@@ -226,6 +247,25 @@ class MultimodalData(pl.LightningDataModule):
         if self.check_files:
             check_files(self.table, self._all(), columns, kinds)
         pa.default_memory_pool().release_unused()  # what the checks held of the columns
+
+    def _take_away(self, kinds: Mapping[str, str]) -> None:
+        """Draws what samples lose on purpose; modalities that are dropped everywhere count as they were before."""
+        self.missing.check_modalities(list(kinds))
+        self.taken, self.realised = {}, {}
+        known = {name: self.column_of(name) for name in kinds if self.has_column(self.column_of(name))}
+        for split, rows in self.rows.items():
+            if not self.missing.touches(split):
+                continue
+            there = present_cells(self.table, rows, known)
+            taken = self.missing.draw(self.table, rows, known, kinds, self.class_column(), there)
+            self.realised[split] = self.missing.realised(taken, there, list(known))
+            for name, lost in zip(known, taken.T, strict=True):
+                self.taken.setdefault(name, np.zeros(len(self.table), bool))[rows[lost]] = True
+
+    def class_column(self) -> str | None:
+        """The column of classes that is meant where no option names one: of the first task that has classes."""
+        coded = [column for column, codec in self.labels.values() if isinstance(codec, ClassLabels)]
+        return next(iter(coded), None)
 
     def _all(self) -> np.ndarray:
         return np.concatenate(list(self.rows.values()))
@@ -264,6 +304,7 @@ class MultimodalData(pl.LightningDataModule):
             self.skip,
             self.drop,
             {name: source for name, source in self.sources.items() if not self.changes(split, name)},
+            self.taken,
         )
 
     def changes(self, split: str, encoder: str) -> bool:
@@ -293,7 +334,7 @@ class MultimodalData(pl.LightningDataModule):
         columns = {name: self.column_of(name) for name in self.processors if name not in self.drop}
         kinds = {name: processor.kind for name, processor in self.processors.items()}
         most = {name: getattr(processor, "max_seconds", None) for name, processor in self.processors.items()}
-        lengths = sample_lengths(self.table, dataset.rows, columns, kinds, most)
+        lengths = sample_lengths(self.table, dataset.rows, columns, kinds, most, self.taken)
         return BucketedOrder(dataset, self.seed, lengths, self.batch_size, tell_epoch=True)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
@@ -59,6 +60,7 @@ class SampleDataset(Dataset[Sample]):
         skip: an unreadable sample gives way to the next readable one, which then counts nowhere; else it is an error.
         drop: encoders whose modality is taken for missing.
         sources: what is kept of prepared or encoded samples, by encoder name; what they lack is prepared here.
+        taken: (table's rows,) bool by encoder name, True where a sample's modality is taken for missing.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class SampleDataset(Dataset[Sample]):
         skip: bool = False,
         drop: Sequence[str] = (),
         sources: Mapping[str, Source] | None = None,
+        taken: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.table = table
         self.rows = np.asarray(rows, np.int64)
@@ -84,6 +87,7 @@ class SampleDataset(Dataset[Sample]):
         self.skip = skip
         self.drop = frozenset(drop)
         self.sources = dict(sources or {})
+        self.taken = dict(taken or {})
         self.folder = str(table.path.parent)
         self._unreadable: dict[int, str] = {}  # by place
         self._known: dict[str, dict[Any, Tensor]] = {name: {} for name in labels}
@@ -138,11 +142,15 @@ class SampleDataset(Dataset[Sample]):
         raise DataError(f"{self.table.path}: no sample of this split can be read. {self._unreadable[place]}")
 
     def _all_prepared(self, row: int, draw: int | None) -> dict[str, Any]:
-        cells = {n: None if n in self.drop else self.table.cell(row, self.columns[n]) for n in self.processors}
+        cells = {n: None if self.lacks(n, row) else self.table.cell(row, self.columns[n]) for n in self.processors}
         if self.augment is not None and draw is not None:
             kept = self.augment.kept([name for name, cell in cells.items() if cell is not None], draw)
             cells = {name: cell if name in kept else None for name, cell in cells.items()}
         return {name: self._prepared(name, row, cell, draw) for name, cell in cells.items()}
+
+    def lacks(self, name: str, row: int) -> bool:
+        """Whether a modality is taken away from a row of the table, whatever is in its cell."""
+        return name in self.drop or name in self.taken and bool(self.taken[name][row])
 
     def _prepared(self, name: str, row: int, cell: Any, draw: int | None) -> Any:
         if cell is None:
@@ -151,11 +159,26 @@ class SampleDataset(Dataset[Sample]):
         if kept is not None:
             return kept
         processor = self.processors[name]
-        try:
-            raw = read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
+        with self.naming(name, row):
+            raw = self.raw(name, cell)
             if self.augment is None or draw is None:
                 return processor.prepare(raw)
             return self.augment.prepare(raw, processor, draw)
+
+    def raw(self, name: str, cell: Any) -> Any:
+        """A cell that is not empty -> what ``Processor.prepare`` takes.
+
+        Raises:
+            DataError: the file cannot be used.
+        """
+        processor = self.processors[name]
+        return read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
+
+    @contextmanager
+    def naming(self, name: str, row: int) -> Iterator[None]:
+        """What goes wrong with a sample is told with its file, row and column."""
+        try:
+            yield
         except MmbertError as error:
             raise type(error)(f"{self.table.where(row)}, column '{self.columns[name]}': {error}") from error
         except Exception as error:  # a fault in the processor: its traceback stays, and says which row met it
@@ -193,11 +216,13 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
         )
 
 
-def rows_without_modality(table: Table, rows: Rows, columns: Mapping[str, str]) -> np.ndarray:
-    """(n,) int64: those of the rows whose cells are all empty."""
+def rows_without_modality(
+    table: Table, rows: Rows, columns: Mapping[str, str], taken: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
+    """(n,) int64: those of the rows whose cells are all empty, or taken away ((table's rows,) bool by encoder)."""
     gone = np.ones(len(table), bool)
-    for column in set(columns.values()):
-        gone &= table.empty(column)
+    for name, column in columns.items():
+        gone &= table.empty(column) | (taken or {}).get(name, False)
     return np.asarray(rows, np.int64)[gone[np.asarray(rows, np.int64)]]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmbert.reporting.collect import overrides, read_json
 from mmbert.reporting.compare import shown
 from mmbert.reporting.report import Report
+from mmbert.reporting.robustness_tables import tables as robustness_tables
 from mmbert.reporting.tables import display, markdown, number
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def page(report: Report) -> str:
         parts.append("".join(f"- {sentence}\n" for sentence in report.sentences))
     if report.contributions:
         parts += ["## What each modality contributes\n", contribution_table(report), contribution_note(report)]
+    for one in robustness_tables(report.robustness, report.metric):
+        parts += [f"## {one.title}\n", markdown(one.head, one.rows), one.note and f"{one.note}\n"]
     parts += ["## How it was run\n", provenance(report.runs), "## Every run\n", traces(report)]
     return "\n".join(part for part in parts if part)
 

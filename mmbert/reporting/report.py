@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.reporting.compare import Comparison, bootstrap_interval, compare
+from mmbert.reporting.robustness import Robustness, robustness
 from mmbert.reporting.samples import compare_samples
 from mmbert.reporting.shapley import Contribution, contributions
 from mmbert.reporting.summary import column_of, default_metric, grouped, is_error, summarise, varied
@@ -33,6 +34,7 @@ class Report:
         notes: what a reader must know beside the table.
         contributions: of the modalities, where runs of all their subsets are there and nothing else tells them apart.
         study: the config node ``study`` of the runs, if they agree on one.
+        robustness: what runs have left when modalities are missing or damaged, where they measured it.
     """
 
     runs: pd.DataFrame
@@ -45,6 +47,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     contributions: list[Contribution] = field(default_factory=list)
     study: dict[str, Any] = field(default_factory=dict)
+    robustness: Robustness = field(default_factory=Robustness)
 
 
 def make_report(
@@ -75,10 +78,11 @@ def make_report(
     )
     base = chosen_baseline(baseline, members, keys) if baseline else studys_baseline(study, members, keys)
     found = comparisons(members, labels, metric, base)
+    plain = [key.removeprefix("config.") for key in keys]
     return Report(
         runs=runs,
         metric=metric,
-        by=tuple(key.removeprefix("config.") for key in keys),
+        by=tuple(plain),
         summary=summary,
         baseline=base,
         comparisons=found,
@@ -86,6 +90,7 @@ def make_report(
         notes=notes(runs, metric, by),
         contributions=contributions(finished, metric) if keys == ["modalities"] else [],
         study=study,
+        robustness=robustness({name: members[name] for name in labels}, metric, base, plain),
     )
 
 

@@ -63,7 +63,7 @@ def cost_facts(model: MultimodalModel, data: MultimodalData) -> dict[str, int]:
 def one_sample(data: MultimodalData) -> tuple[int, dict[str, Inputs]]:
     """A validation row with all modalities, or with the most that any has: its number and, unstored, its tensors."""
     plain = copy.copy(data)
-    plain.sources, plain.augment = {}, None
+    plain.sources, plain.augment, plain.taken = {}, None, {}
     dataset = plain.dataset("val")
     columns = [data.column_of(name) for name in data.processors if name not in data.drop]
     rows = data.rows["val"]

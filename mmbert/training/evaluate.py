@@ -15,6 +15,7 @@ from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
 from mmbert.training import console, plots, record
+from mmbert.training.analyses import Analysis, asked_for
 from mmbert.training.balance import FixedBalance
 from mmbert.training.build import make
 from mmbert.training.devices import check_devices
@@ -50,6 +51,7 @@ def evaluate(
     splits: Sequence[str],
     drop: Sequence[str] = (),
     store_cfg: DictConfig | None = None,
+    robustness_cfg: DictConfig | None = None,
 ) -> Evaluation:
     """Measures a model and leaves ``evaluation.json``, predictions, plots and ``skipped.csv`` in a folder.
 
@@ -61,6 +63,7 @@ def evaluate(
         splits: which; ``["all"]`` = every row of the table.
         drop: encoders whose modality is taken for missing.
         store_cfg: the config's ``store``; None = nothing is stored.
+        robustness_cfg: a config of the group ``robustness``; None = nothing of it is measured.
 
     Raises:
         ConfigError: an option is at fault.
@@ -82,9 +85,10 @@ def evaluate(
         {name: encoder.processor for name, encoder in model.named_encoders().items()},
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )
+    analyses = asked_for(robustness_cfg, model, data)
     if store_cfg is not None:
         encode_once(data, model, store_cfg, trainer_cfg)
-    done = measure(model, data, trainer_cfg, folder)
+    done = measure(model, data, trainer_cfg, folder, analyses)
     done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}
     write(done, data, folder)
     return done
@@ -104,8 +108,14 @@ def check_drop(model: MultimodalModel, drop: Sequence[str]) -> None:
         raise ConfigError(f"drop=[{','.join(drop)}] leaves nothing to judge by: keep one of {', '.join(names)}.")
 
 
-def measure(model: MultimodalModel, data: MultimodalData, trainer_cfg: DictConfig, folder: Path) -> Evaluation:
-    """Runs the model over every split of the data."""
+def measure(
+    model: MultimodalModel,
+    data: MultimodalData,
+    trainer_cfg: DictConfig,
+    folder: Path,
+    analyses: Sequence[Analysis] = (),
+) -> Evaluation:
+    """Runs the model over every split of the data, and measures what else is asked for."""
     module = FusionModule(model, FixedBalance(model.named_tasks()), no_optimizer)
     skipped = SkippedRows()
     bar = [console.progress_display()] if trainer_cfg.enable_progress_bar and console.on_terminal() else []
@@ -127,6 +137,8 @@ def measure(model: MultimodalModel, data: MultimodalData, trainer_cfg: DictConfi
             if key.startswith(f"{split}/") and key != f"{split}/loss"
         }
         done.predictions[split] = table.gather()
+    for analysis in analyses:
+        done.facts |= analysis.measure(model, data, trainer, folder)
     data.skipped |= skipped.gather()
     return done
 

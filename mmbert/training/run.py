@@ -20,6 +20,7 @@ from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.quality.shared import shared_cells
 from mmbert.training import console, record, tracking
+from mmbert.training.analyses import Analysis, asked_for
 from mmbert.training.build import Parts, build, make
 from mmbert.training.cost import StepTimes, cost_facts
 from mmbert.training.devices import check_devices
@@ -111,11 +112,12 @@ def train_and_measure(
         built = time.monotonic()
         console.announce(parts.model, run_dir, parts.taken)
         console.warn_of(shared_cells(parts.data))
+        analyses = asked_for(cfg.get("robustness"), parts.model, parts.data)
         uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
         encoded = time.monotonic()
         costs = cost_facts(parts.model, parts.data)
         watch = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
-        results = fit_and_test(cfg, parts, loggers, run_dir, last, watch)
+        results = fit_and_test(cfg, parts, loggers, run_dir, last, watch, analyses)
         results.facts |= {
             "build_seconds": round(built - began, 2),
             "store_seconds": round(encoded - built, 2),
@@ -156,10 +158,12 @@ def fit_and_test(
     run_dir: Path,
     last: Path | None = None,
     watch: Sequence[Callback] = (),
+    analyses: Sequence[Analysis] = (),
 ) -> Results:
     """Trains, goes back to the best checkpoint, and measures validation and every test split once with it.
 
-    With ``last``, a checkpoint, training goes on from there; ``watch`` are further callbacks.
+    With ``last``, a checkpoint, training goes on from there; ``watch`` are further callbacks; ``analyses`` is what else
+    is measured with the same weights.
     """
     optimizer, schedule = make(cfg.optimizer), make(cfg.scheduler)
 
@@ -206,6 +210,8 @@ def fit_and_test(
             results.diagnostics[split] = summary(shares.modalities, values)
     if epochs.by_epoch:
         results.diagnostics["val_by_epoch"] = epochs.by_epoch
+    for analysis in analyses:
+        results.facts |= analysis.measure(parts.model, parts.data, trainer, run_dir)
     parts.data.skipped |= skipped.gather()
     return results
 

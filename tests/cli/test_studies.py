@@ -28,6 +28,8 @@ STUDIES = {
     "encoder_comparison": {"text": 2, "image": 2, "audio": 2, "seed": 3},
     "few_shot": {"data.per_class": 4, "seed": 5},
     "multitask_gain": {"tasks": 7, "seed": 3},
+    "missing_modalities": {"data.missing": 9, "augment.modality_dropout": 2, "seed": 2},
+    "noise_robustness": {"fusion": 4, "seed": 3},
 }
 #: As small as a job of each can be.
 TINY = [

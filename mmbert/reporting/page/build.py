@@ -15,6 +15,7 @@ from mmbert.reporting.judged import Judged, judged
 from mmbert.reporting.markdown import command_of, contribution_note, in_words
 from mmbert.reporting.page import figures
 from mmbert.reporting.page.html import Cell, Page, choice
+from mmbert.reporting.page.robustness import robustness
 from mmbert.reporting.page.weights import weights
 from mmbert.reporting.report import Report, name_of
 from mmbert.reporting.summary import column_of, grouped, is_error
@@ -47,6 +48,7 @@ def contents(report: Report) -> Page:
     made.add("summary", "Summary", *summary(made, report, members))
     made.add("shown", "What is shown", shown(report), comparisons(made, report))
     made.add("modalities", "Modalities", modalities(made, report))
+    made.add("robustness", "Robustness", *robustness(made, report))
     made.add("weights", "Weights of modalities", *weights(made, folders(members), report.metric.partition("/")[0]))
     made.add("learning", "Learning", learning(made, report, members))
     made.add("cost", "Quality and cost", costs(made, report, members))

@@ -1,0 +1,115 @@
+"""A model judged under many conditions in one pass: each batch is encoded once, then fused and judged for each.
+
+A condition says which modalities of which samples are there, and how damaged each is. What is encoded, clean or
+damaged, is the same for all; a modality that is taken away becomes an empty mask, as one that a sample never had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import SumMetric
+
+from mmbert.analysis.degraded import DegradedBatch
+from mmbert.core.types import Batch, Encoded
+from mmbert.model import MultimodalModel
+from mmbert.training.module import StageMetrics
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Under what a model is judged.
+
+    Attributes:
+        facts: what it is called, for whoever reads the numbers.
+        kept: (M,) bool, the modalities that every sample keeps; or (table's rows, M), those that each one does.
+        levels: by encoder name the number of its level of damage, from 0; the others are as they are.
+    """
+
+    facts: dict[str, Any]
+    kept: np.ndarray
+    levels: Mapping[str, int] = field(default_factory=dict)
+
+    def kept_of(self, rows: Tensor) -> Tensor:
+        """(B,) rows of the table -> (B, M) bool; a sample that counts nowhere (-1) keeps everything."""
+        if self.kept.ndim == 1:
+            return torch.from_numpy(self.kept).to(rows.device).expand(len(rows), -1)
+        kept = torch.from_numpy(self.kept[rows.clamp(min=0).cpu().numpy()]).to(rows.device)
+        return kept | (rows < 0).unsqueeze(1)
+
+
+class ConditionsModule(pl.LightningModule):
+    """Measures every task under every condition.
+
+    A sample of which a condition leaves nothing is left out of it; ``samples`` says how many remain.
+
+    Args:
+        model: as it was trained.
+        conditions: in the order in which they are told.
+    """
+
+    def __init__(self, model: MultimodalModel, conditions: Sequence[Condition]) -> None:
+        super().__init__()
+        self.model = model
+        self.conditions = list(conditions)
+        self.stages = nn.ModuleList([StageMetrics(model.named_tasks()) for _ in self.conditions])
+        self.counts = nn.ModuleList([SumMetric() for _ in self.conditions])
+        self.told: list[dict[str, Any]] = []
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        """Encodes a batch once, clean and at every level of damage, and judges it under each condition."""
+        clean = self.model.encode(batch.inputs)
+        encoders = self.model.named_encoders()
+        degraded = [
+            {name: encoders[name](inputs) for name, inputs in level.items()}
+            for level in (batch.degraded if isinstance(batch, DegradedBatch) else [])
+        ]
+        for condition, stage, count in zip(self.conditions, self.stages, self.counts, strict=True):
+            chosen = {
+                name: degraded[condition.levels[name]][name] if name in condition.levels else clean[name]
+                for name in self.model.fusion.dims
+            }
+            rows, encoded = remaining(chosen, condition.kept_of(batch.rows))
+            if not len(rows):
+                continue
+            outputs = self.model.judge(encoded).outputs
+            targets = {name: target[rows] for name, target in batch.targets.items()}
+            stage.update(self.model.named_tasks(), outputs, targets)  # type: ignore[operator]
+            count.update((batch.rows[rows] >= 0).sum())  # type: ignore[operator]
+
+    def on_test_epoch_end(self) -> None:
+        """Gathers the numbers of all processes."""
+        self.told = []
+        for condition, stage, count in zip(self.conditions, self.stages, self.counts, strict=True):
+            metrics = {name: float(value) for name, value in stage.compute().items()}  # type: ignore[operator]
+            self.told.append({**condition.facts, "samples": int(count.compute()), "metrics": metrics})  # type: ignore[operator]
+
+
+def remaining(encoded: Mapping[str, Encoded], kept: Tensor) -> tuple[Tensor, dict[str, Encoded]]:
+    """The samples that have anything left, and what that is.
+
+    Args:
+        encoded: of B samples, by modality, M of them.
+        kept: (B, M) bool.
+
+    Returns:
+        (n,) int64 places in the batch, and the modalities of these samples; what was taken has an empty mask.
+    """
+    present = torch.stack([part.present for part in encoded.values()], 1) & kept  # (B, M)
+    some = present.any(1)
+    rows = some.nonzero().squeeze(1)
+    left = {}
+    for place, (name, part) in enumerate(encoded.items()):
+        mask = part.mask & kept[:, place, None]
+        left[name] = (
+            Encoded(part.tokens, mask, part.pooled)
+            if bool(some.all())
+            else (Encoded(part.tokens[rows], mask[rows], part.pooled[rows]))
+        )
+    return rows, left

@@ -1,0 +1,113 @@
+"""A split's samples as they are, and beside each what it becomes at every level of damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmbert.core.types import Batch, Inputs
+from mmbert.data.collate import Collate, collated
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.dataset import Sample, SampleDataset
+from mmbert.data.degrade import Degradation
+from mmbert.data.loading import EvaluationOrder, LazyLoader
+
+#: A sample, and by level what encoders read of it then.
+Degraded = tuple[Sample, list[dict[str, Any]]]
+
+
+@dataclass
+class DegradedBatch(Batch):
+    """A batch, and the same samples damaged.
+
+    Attributes:
+        degraded: for each level the tensors by encoder name; encoders that are spared are not among them.
+    """
+
+    degraded: list[dict[str, Inputs]] = field(default_factory=list)
+
+    def _map(self, move: Callable[[Tensor], Tensor]) -> DegradedBatch:
+        plain = super()._map(move)
+        degraded = [
+            {name: {key: move(t) for key, t in tensors.items()} for name, tensors in level.items()}
+            for level in self.degraded
+        ]
+        return DegradedBatch(plain.inputs, plain.targets, plain.rows, plain.skipped, degraded)
+
+
+class DegradedSamples(Dataset[Degraded]):
+    """Reads each raw value once and damages it at every level; stored encodings are of no use for that.
+
+    Args:
+        clean: the split.
+        degradation: what happens.
+        levels: how much, each above 0 and at most 1.
+        names: the encoders whose input is damaged.
+    """
+
+    def __init__(
+        self, clean: SampleDataset, degradation: Degradation, levels: Sequence[float], names: Sequence[str]
+    ) -> None:
+        self.clean, self.degradation, self.levels, self.names = clean, degradation, list(levels), list(names)
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def __getitem__(self, index: int) -> Degraded:
+        """The sample at a place; one that counts nowhere is left as it is.
+
+        Raises:
+            MmbertError: a file or a cell cannot be used; the message names it.
+        """
+        sample = self.clean[index]
+        degraded: list[dict[str, Any]] = [{} for _ in self.levels]
+        for name in self.names:
+            values = self._values(name, sample)
+            for level, value in zip(degraded, values, strict=True):
+                level[name] = value
+        return sample, degraded
+
+    def _values(self, name: str, sample: Sample) -> list[Any]:
+        """What an encoder reads of a sample at each level."""
+        if sample.row < 0 or sample.prepared[name] is None:
+            return [sample.prepared[name]] * len(self.levels)
+        processor, row = self.clean.processors[name], sample.row
+        with self.clean.naming(name, row):
+            raw = self.clean.raw(name, self.clean.table.cell(row, self.clean.columns[name]))
+            return [self.degradation.prepare(raw, processor, level, row, name) for level in self.levels]
+
+
+class DegradedCollate(Collate):
+    """As ``Collate``, for samples with their damaged likenesses."""
+
+    def __call__(self, samples: Sequence[Any]) -> DegradedBatch:
+        """B of them -> a batch of B."""
+        plain = super().__call__([sample for sample, _ in samples])
+        levels = range(len(samples[0][1]))
+        degraded = [
+            {
+                name: collated([damaged[level][name] for _, damaged in samples], self.processors[name])
+                for name in samples[0][1][level]
+            }
+            for level in levels
+        ]
+        return DegradedBatch(plain.inputs, plain.targets, plain.rows, plain.skipped, degraded)
+
+
+def degraded_loader(
+    data: MultimodalData, split: str, degradation: Degradation, levels: Sequence[float], names: Sequence[str]
+) -> DataLoader[Batch]:
+    """Batches of a split, in its order, as ``data.loader`` gives them, with their damaged likenesses."""
+    clean = data.dataset(split)
+    return LazyLoader(
+        DegradedSamples(clean, degradation, levels, names),  # type: ignore[arg-type]
+        batch_size=data.eval_batch_size,
+        sampler=EvaluationOrder(clean),
+        num_workers=data.num_workers,
+        collate_fn=DegradedCollate(data.processors),
+        pin_memory=data.pin_memory,
+    )

@@ -1,0 +1,233 @@
+"""What is left of a trained model when modalities are missing or damaged at test: ``robustness.json``.
+
+    subsets   every non-empty subset of the modalities, the others taken away from all samples
+    missing   samples lose modalities at growing rates, by each mechanism of ``mmbert.data.missing``
+    noise     inputs are damaged in steps, one modality at a time and all of them together, as in MultiBench (Liang et
+              al. 2021, arXiv:2107.07502); what happens to them is in ``mmbert.data.degrade``
+
+All of it is measured with the weights that the run chose on validation, in one pass over a split.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytorch_lightning as pl
+
+from mmbert.analysis.conditions import Condition, ConditionsModule
+from mmbert.analysis.degraded import degraded_loader
+from mmbert.core.errors import ConfigError, nearest
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.degrade import Degradation
+from mmbert.data.missing import Mechanism, Missing, present_cells
+from mmbert.model import MultimodalModel
+from mmbert.training.record import is_rank_zero, now, write_json
+
+ROBUSTNESS_FILE = "robustness.json"
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The config node ``robustness.missing``.
+
+    Attributes:
+        rates: shares of the samples that become incomplete; none = this is not measured.
+        mechanisms: by which each rate is reached.
+        column: see ``Missing``.
+        strength: see ``Missing``.
+        seed: of the draws.
+    """
+
+    rates: Sequence[float] = ()
+    mechanisms: Sequence[Mechanism] = get_args(Mechanism)
+    column: str | None = None
+    strength: float = 2.0
+    seed: int = 0
+
+    def all(self) -> Iterator[Missing]:
+        """Every mechanism at every rate."""
+        for mechanism, rate in itertools.product(self.mechanisms, self.rates):
+            yield Missing(rate, mechanism, column=self.column, strength=self.strength, seed=self.seed)
+
+
+class Robustness:
+    """The config group ``robustness``: what a run measures when it has been trained.
+
+    Args:
+        splits: which are measured; None = the first test split.
+        subsets: every subset of the modalities.
+        missing: options of ``Losses``.
+        noise: ``levels`` (above 0, at most 1; none = this is not measured), ``modalities`` (None = all), ``together``
+            (all of these damaged at once too), and the options of ``Degradation``.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        splits: Sequence[str] | None = None,
+        subsets: bool = False,
+        missing: Mapping[str, Any] | None = None,
+        noise: Mapping[str, Any] | None = None,
+    ) -> None:
+        options = dict(noise or {})
+        self.splits = splits
+        self.subsets = subsets
+        self.levels = [float(level) for level in options.pop("levels", ())]
+        self.noisy: Sequence[str] | None = options.pop("modalities", None)
+        self.together = bool(options.pop("together", True))
+        self.degradation = Degradation(**options)
+        self.losses = Losses(**(missing or {}))
+        for level in self.levels:
+            if not 0 < level <= 1:
+                raise ConfigError(
+                    f"robustness.noise.levels has {level}: steps above 0, at most 1, are wanted; 0 is always there."
+                )
+        with own_words():
+            list(self.losses.all())
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is measured."""
+        return bool(self.subsets or self.losses.rates or self.levels)
+
+    def check(self, model: MultimodalModel, data: MultimodalData) -> None:
+        """Refuses, before anything is trained, what could not be measured afterwards.
+
+        Args:
+            model: whose encoders count.
+            data: connected to it.
+
+        Raises:
+            ConfigError: no such split or modality, or nothing can be lost.
+        """
+        for split in self.splits or ():
+            if split == "train" or split not in data.rows:
+                known = [name for name in data.rows if name != "train"]
+                raise ConfigError(f"robustness.splits names '{split}'. {nearest(split, known)}")
+        names = modalities(model, data)
+        for name in self.noisy or ():
+            if name not in names:
+                raise ConfigError(f"robustness.noise.modalities names '{name}'. {nearest(name, names)}")
+        for split in self.measured(data):
+            self.conditions(model, data, split)
+
+    def measured(self, data: MultimodalData) -> list[str]:
+        """The splits."""
+        return list(self.splits) if self.splits else list(data.test_splits[:1] or list(data.rows)[:1])
+
+    def measure(
+        self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, folder: Path
+    ) -> dict[str, Any]:
+        """Measures and leaves ``robustness.json``; every process of a distributed run must call it.
+
+        Args:
+            model: with the weights that are judged.
+            data: connected to it.
+            trainer: that runs it.
+            folder: of the run.
+
+        Returns:
+            Facts for ``metrics.json``.
+        """
+        began = time.monotonic()
+        told = {split: self.split(model, data, trainer, split) for split in self.measured(data)}
+        seconds = round(time.monotonic() - began, 2)
+        if is_rank_zero():
+            head = {"modalities": modalities(model, data), "options": self.options(), "finished": now()}
+            write_json(folder / ROBUSTNESS_FILE, {**head, "splits": told})
+        return {"robustness_seconds": seconds}
+
+    def options(self) -> dict[str, Any]:
+        """What it was measured with."""
+        noise = {"levels": self.levels, "modalities": self.noisy, "together": self.together}
+        return {
+            "subsets": self.subsets,
+            "missing": asdict(self.losses),
+            "noise": {**noise, **asdict(self.degradation)},
+        }
+
+    def split(self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, split: str) -> dict[str, Any]:
+        """One split under every condition, by kind; ``clean`` is the split as it is."""
+        kinds, conditions = zip(*self.conditions(model, data, split), strict=True)
+        module = ConditionsModule(model, conditions)
+        loader = data.loader(split)
+        if self.levels:
+            loader = degraded_loader(data, split, self.degradation, self.levels, self.damaged(model, data))
+        trainer.test(module, dataloaders=loader, verbose=False)
+        told: dict[str, Any] = {kind: [] for kind in dict.fromkeys(kinds)}
+        for kind, one in zip(kinds, module.told, strict=True):
+            told[kind].append(one)
+        return {**told, "clean": told["clean"][0]}
+
+    def conditions(self, model: MultimodalModel, data: MultimodalData, split: str) -> list[tuple[str, Condition]]:
+        """Everything that is measured of a split: its kind, and what it is."""
+        names = list(model.fusion.dims)
+        there = np.array([name not in data.drop for name in names])
+        found = [("clean", Condition({}, there))]
+        if self.subsets:
+            for subset in subsets(modalities(model, data)):
+                kept = np.array([name in subset for name in names])
+                found.append(("subsets", Condition({"modalities": list(subset)}, kept)))
+        if self.losses.rates:
+            with own_words():
+                found += [("missing", one) for one in lossy(self.losses, model, data, split)]
+        damaged = self.damaged(model, data)
+        groups = [[name] for name in damaged] + ([damaged] if self.together and len(damaged) > 1 else [])
+        for group, (number, level) in itertools.product(groups, enumerate(self.levels)):
+            facts = {"modalities": group, "level": level}
+            found.append(("noise", Condition(facts, there, dict.fromkeys(group, number))))
+        return found
+
+    def damaged(self, model: MultimodalModel, data: MultimodalData) -> list[str]:
+        """The modalities whose inputs are damaged, in the model's order."""
+        return [name for name in modalities(model, data) if self.noisy is None or name in self.noisy]
+
+
+def modalities(model: MultimodalModel, data: MultimodalData) -> list[str]:
+    """Those of the model that the data do not drop everywhere."""
+    return [name for name in model.fusion.dims if name not in data.drop]
+
+
+def subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """All 2^M - 1 that are not empty, small ones first."""
+    for size in range(1, len(names) + 1):
+        yield from itertools.combinations(names, size)
+
+
+def lossy(losses: Losses, model: MultimodalModel, data: MultimodalData, split: str) -> Iterator[Condition]:
+    """Each mechanism at each rate, on top of what the data lack already."""
+    names = list(model.fusion.dims)
+    used = modalities(model, data)
+    places = [names.index(name) for name in used]
+    columns = {name: data.column_of(name) for name in used}
+    kinds = {name: data.processors[name].kind for name in used}
+    rows = data.rows[split]
+    there = present_cells(data.table, rows, columns)
+    for place, name in enumerate(used):
+        if name in data.taken:
+            there[:, place] &= ~data.taken[name][rows]
+    for missing in losses.all():
+        taken = missing.draw(data.table, rows, columns, kinds, data.class_column(), there)
+        kept = np.tile([name in used for name in names], (len(data.table), 1))
+        kept[rows[:, None], places] &= ~taken
+        realised = missing.realised(taken, there, used)
+        yield Condition({"mechanism": missing.mechanism, "rate": missing.rate, "realised": realised}, kept)
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """What ``Missing`` says of its options, said of ours."""
+    try:
+        yield
+    except ConfigError as error:
+        said = str(error).replace("data.missing.rate", "robustness.missing.rates")
+        raise ConfigError(said.replace("data.missing.", "robustness.missing.")) from error
