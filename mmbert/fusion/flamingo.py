@@ -122,9 +122,7 @@ class FlamingoFusion(Fusion):
         del self.token_projection[self.reader]  # its tokens leave enriched
         self.embed = TokenEmbedding(dims, out_dim, normalize, dropout)
         self.start = nn.Parameter(0.02 * torch.randn(out_dim))
-        self.looks = nn.ModuleList(
-            GatedCrossLayer(*sizes, gate_init) for _ in range(num_layers if self.others else 0)
-        )
+        self.looks = nn.ModuleList(GatedCrossLayer(*sizes, gate_init) for _ in range(num_layers if self.others else 0))
         self.layers = nn.ModuleList(SelfAttentionLayer(*sizes) for _ in range(num_layers))
         self.norm = nn.LayerNorm(out_dim)
         self.out = nn.Linear(out_dim, out_dim)
@@ -165,7 +163,8 @@ class FlamingoFusion(Fusion):
             return Fused(pooled, diagnostics=seen)
         tokens = {
             m: blank(
-                x[:, 1:] if m == self.reader else self.token_projection[m](given.tokens) + pooled.unsqueeze(1), given.mask
+                x[:, 1:] if m == self.reader else self.token_projection[m](given.tokens) + pooled.unsqueeze(1),
+                given.mask,
             )
             for m, given in inputs.items()
         }

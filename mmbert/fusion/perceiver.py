@@ -82,7 +82,9 @@ class PerceiverFusion(Fusion):
         self.token_projection = nn.ModuleDict()  # tokens leave enriched: the base's plain projection is not needed
         self.embed = TokenEmbedding(dims, out_dim, normalize, dropout)
         self.latents = nn.Parameter(nn.init.trunc_normal_(torch.empty(num_latents, out_dim), std=0.02))
-        self.looks = nn.ModuleList(CrossLayer(*sizes) for _ in range(min(num_blocks, 2) if share_weights else num_blocks))
+        self.looks = nn.ModuleList(
+            CrossLayer(*sizes) for _ in range(min(num_blocks, 2) if share_weights else num_blocks)
+        )
         self.thinks = nn.ModuleList(
             nn.ModuleList(SelfAttentionLayer(*sizes) for _ in range(layers_per_block))
             for _ in range(1 if share_weights else num_blocks)
