@@ -7,9 +7,9 @@
     z    = W_o [1/|P| Σ_{m ∈ P} LN(c_m)] + b_o,             P = the modalities that the sample has
     T(x) = x' + FFN(LN(x')),  x' = x + MSA(LN(x))           with weights of its own in each layer and modality
 
-Paper: Nagrani et al. 2021, "Attention Bottlenecks for Multimodal Fusion" (MBT), arXiv:2107.00135, equations 8 and 9, with
-separate weights; its classifier judges each CLS token and averages the logits, which is the same as a linear head on
-the average of the tokens. Differs from it: any number of modalities (with two it is the paper's); the tokens come
+Paper: Nagrani et al. 2021, "Attention Bottlenecks for Multimodal Fusion" (MBT), arXiv:2107.00135, equations 8 and 9,
+with separate weights; its classifier judges each CLS token and averages the logits, which is the same as a linear head
+on the average of the tokens. Differs from it: any number of modalities (with two it is the paper's); the tokens come
 from encoders and carry their positions; random rather than ViT weights at the start; W_o. The bottleneck of the paper
 is of 4 tokens; the authors' code has one more when there are CLS tokens. No stochastic depth, no mixup.
 Missing modalities: they update no bottleneck and leave the mean. With a single modality in ``dims`` there is nothing to

@@ -3,20 +3,20 @@
     x_m  = [W_m LN(v_m); W_m LN(tokens_m)] + b_m + e_m      the pooled vector goes before its tokens, as their summary
     n times:
         q_m, k_m, v_m = x_m's queries, keys and values                        all modalities at once
-        x_m ← LN(x_m + W Attention(q_m, [k_j]_{j ≠ m}, [v_j]_{j ≠ m}))        co-attention: real tokens of the others alone
+        x_m ← LN(x_m + W Attention(q_m, [k_j]_{j ≠ m}, [v_j]_{j ≠ m}))        real tokens of the others alone
         x_m ← LN(x_m + FFN(x_m))                                              FFN = Linear, GELU, Linear
         x_m ← LN(x_m + MSA(x_m)),  x_m ← LN(x_m + FFN'(x_m))                  and a layer of its own
     z    = 1/|P| Σ_{m ∈ P} ReLU(P_m x_m at the summary + p_m),                P = the modalities that the sample has
 
-Paper: Lu et al. 2019, "ViLBERT: Pretraining Task-Agnostic Visiolinguistic Representations for Vision-and-Language Tasks",
-arXiv:1908.02265: co-attentional transformer layers, each followed by a transformer layer, with BERT's norms behind the
-sublayers; a summary token before the picture's regions, which is their mean; a pooler of Linear and ReLU on each
-summary. Near it, Tan and Bansal 2019, "LXMERT", arXiv:1908.07490: cross-attention, then self-attention, then a single
-feed-forward block. Differs from ViLBERT: any number of modalities, of which each looks at the keys and values of all
-the others in one attention (with two it is the paper's); every modality has a summary; the poolers' outputs
-are averaged, where the paper multiplies two of them (its code can add them up too), as a product of many rectified
-vectors is zero nearly everywhere; all streams have the same width; random rather than BERT weights at the start, and
-none of the objectives of pre-training.
+Paper: Lu et al. 2019, "ViLBERT: Pretraining Task-Agnostic Visiolinguistic Representations for Vision-and-Language
+Tasks", arXiv:1908.02265: co-attentional transformer layers, each followed by a transformer layer, with BERT's norms
+behind the sublayers; a summary token before the picture's regions, which is their mean; a pooler of Linear and ReLU on
+each summary. Near it, Tan and Bansal 2019, "LXMERT", arXiv:1908.07490: cross-attention, then self-attention, then a
+single feed-forward block. Differs from ViLBERT: any number of modalities, of which each looks at the keys and values of
+all the others in one attention (with two it is the paper's); every modality has a summary; the poolers' outputs are
+averaged, where the paper multiplies two of them (its code can add them up too), as a product of many rectified vectors
+is zero nearly everywhere; all streams have the same width; random rather than BERT weights at the start, and none of
+the objectives of pre-training.
 Missing modalities: their tokens are no keys, and their summaries leave the mean. A token that finds no key at all (its
 sample has one modality) is given nothing by the co-attention, not even a bias, and goes on through norm and FFN. With a
 single modality in ``dims`` there are only its own layers.
@@ -102,7 +102,7 @@ class CoAttentionLayer(nn.Module):
     def forward(
         self, streams: dict[str, Tensor], others: dict[str, Tensor], explicit: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Streams (B, N_m, H), masks of each one's others (B, K) -> streams, and weights (B, heads, N_m, K) if explicit."""
+        """Streams (B, N_m, H), masks of each one's others (B, K) -> streams, and weights (B, heads, N_m, K) or none."""
         parts = {m: self._projected(m, x) for m, x in streams.items()}
         updated, seen = {}, {}
         for m, x in streams.items():
@@ -199,7 +199,7 @@ class CoAttentionFusion(Fusion):
         self.poolers = nn.ModuleDict({m: nn.Linear(out_dim, out_dim) for m in dims})
 
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
-        """``tokens`` (B, L_m, D_m) and ``pooled`` (B, D_m) each -> Fused, with the header's diagnostics if asked for."""
+        """``tokens`` (B, L_m, D_m), ``pooled`` (B, D_m) each -> Fused, with the header's diagnostics if asked for."""
         streams = self.embed(inputs, pooled_first=True)  # (B, 1 + L_m, H)
         masks = {m: with_first(x.mask, x.present) for m, x in inputs.items()}
         # where a modality is absent its stream looks at all of its blank places, and is left out of everything

@@ -95,7 +95,7 @@ class FlamingoFusion(Fusion):
         attention_dropout: on attention weights.
 
     Raises:
-        ConfigError: ``num_heads`` does not divide ``out_dim``, there are no layers, or no modality is called ``reader``.
+        ConfigError: ``num_heads`` does not divide ``out_dim``; no layers; or no modality is called ``reader``.
     """
 
     def __init__(

@@ -8,15 +8,15 @@
     h        = [z_α at its last real token]_α               zeros for an absent α
     z        = W_o (h + W_2 ReLU(W_1 h + b_1) + b_2) + b_o
 
-Paper: Tsai et al. 2019, "Multimodal Transformer for Unaligned Multimodal Language Sequences", arXiv:1906.00295, section 3.
-Where the printed formula adds LN(z) to what a sublayer gives, the authors' code adds z; so does this. Differs from
-paper and code: padding is masked everywhere, in attention and in the choice of the last token, where
-the code knows no padding; any number of modalities (with three it is the paper's); the projection stands for a
+Paper: Tsai et al. 2019, "Multimodal Transformer for Unaligned Multimodal Language Sequences", arXiv:1906.00295,
+section 3. Where the printed formula adds LN(z) to what a sublayer gives, the authors' code adds z; so does this.
+Differs from paper and code: padding is masked everywhere, in attention and in the choice of the last token, where the
+code knows no padding; any number of modalities (with three it is the paper's); the projection stands for a
 temporal convolution of kernel size 1, the default of the code, with a layer norm before it; the sinusoids are added to
 tokens of about their own size, where the code multiplies the tokens by √d first; they are not added again
 before T_α; queries and keys have norms of their own.
 Positions: the encoders of this package give tokens that know their places, but features that were extracted elsewhere
-may not, and the paper's model relies on the sinusoids: so they are added by default. A token's place is its place in the
+may not, and the paper's model relies on the sinusoids: so they are added by default. A token's place is that in the
 encoder's sequence, padding counted.
 Missing modalities: a stream whose source is absent finds no keys, and its attention adds nothing: what is left is the
 target's own tokens, on their way through the feed-forward blocks. An absent target's slot in h is zeros. With a single
@@ -49,7 +49,8 @@ class MultFusion(Fusion):
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of the fused vector and of the tokens given to heads.
-        width: d, of the crossmodal transformers; the self-attention is (M - 1) times as wide.
+        width: d, of the crossmodal transformers; None = half of ``out_dim``. The self-attention is (M - 1) times as
+            wide, so that with three modalities and None it is as wide as ``out_dim``.
         num_layers: layers of each crossmodal transformer.
         memory_layers: layers of each target's self-attention transformer T.
         num_heads: attention heads; divides ``width``.
@@ -68,8 +69,8 @@ class MultFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        width: int = 64,
-        num_layers: int = 2,
+        width: int | None = None,
+        num_layers: int = 1,
         memory_layers: int = 1,
         num_heads: int = 4,
         ffn_ratio: int = 4,
@@ -80,6 +81,7 @@ class MultFusion(Fusion):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
+        width = out_dim // 2 if width is None else width
         check_heads(width, num_heads, "fusion.width")
         check_count(num_layers, 1, "num_layers")
         check_count(memory_layers, 0, "memory_layers")

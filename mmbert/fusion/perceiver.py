@@ -112,7 +112,7 @@ class PerceiverFusion(Fusion):
                 looked.append(weights.mean((1, 2)))
                 if diagnostics is True:
                     seen[f"attention/{block}"] = weights
-            for layer in self.thinks[min(block, len(self.thinks) - 1)]:  # type: ignore[union-attr, arg-type]
+            for layer in self.thinks[min(block, len(self.thinks) - 1)]:  # type: ignore[attr-defined]
                 u, _ = layer(u, None)
         pooled = self.out(self.norm(u.mean(1)))
         lengths = [x.mask.shape[1] for x in inputs.values()]

@@ -1,6 +1,6 @@
 """Single stream: one transformer over the tokens of all modalities at once.
 
-    x    = [c; x_1; …; x_M]                 c a learnt CLS token, x_m = W_m LN(tokens_m) + b_m + e_m, e_m a modality embedding
+    x    = [c; x_1; …; x_M],  x_m = W_m LN(tokens_m) + b_m + e_m        c a learnt CLS token, e_m a modality embedding
     n times:
         x ← x + MSA(LN(x))                  every token looks at every real token, whatever its modality
         x ← x + FFN(LN(x))                  FFN = Linear, GELU, Linear
