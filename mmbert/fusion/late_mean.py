@@ -13,22 +13,15 @@ plus ``view_weight`` times the sum of the views' own losses. Missing modalities:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mmbert.core.errors import ConfigError, nearest
-from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded, Fused, OutputSpec
+from mmbert.fusion.averages import Average, checked_average, even, weighted
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision import Decision, precise
 from mmbert.fusion.unimodal import UnimodalViews
-
-AVERAGES = ("probabilities", "logits")
 
 
 class LateMeanFusion(Fusion):
@@ -52,16 +45,14 @@ class LateMeanFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        average: Literal["probabilities", "logits"] = "probabilities",
+        average: Average = "probabilities",
         view_weight: float = 1.0,
         normalize: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
-        if average not in AVERAGES:
-            raise ConfigError(f"fusion.average={average} is unknown. {nearest(average, AVERAGES)}")
         self.views = tuple(dims)
-        self.average = average
+        self.probabilities = checked_average(average)
         self.view_weight = view_weight
         self.unimodal = UnimodalViews(dims, out_dim, normalize, dropout)
 
@@ -72,7 +63,7 @@ class LateMeanFusion(Fusion):
 
     def decision(self, spec: OutputSpec) -> MeanDecision:
         """The mean, of outputs of any kind."""
-        return MeanDecision(spec, self.views, self.average == "probabilities", self.view_weight)
+        return MeanDecision(spec, self.views, self.probabilities, self.view_weight)
 
 
 class MeanDecision(Decision):
@@ -92,17 +83,5 @@ class MeanDecision(Decision):
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C)."""
         exact = precise(outputs)
-        if self.spec.kind == "numbers" or not self.probabilities:
-            joined = masked_mean(exact, present)
-        elif self.spec.kind == "classes":
-            joined = log_mean(exact.log_softmax(-1), present)
-        else:
-            joined = log_mean(F.logsigmoid(exact), present) - log_mean(F.logsigmoid(-exact), present)
+        joined = weighted(exact, even(present, exact.dtype), self.spec.kind, self.probabilities)
         return joined.to(outputs.dtype)
-
-
-def log_mean(logs: Tensor, present: Tensor) -> Tensor:
-    """logs (B, V, C) of probabilities, present (B, V) -> (B, C): the log of their mean over what is present."""
-    kept = logs.masked_fill(~present.unsqueeze(-1), -math.inf)
-    count = present.sum(1, keepdim=True).to(logs.dtype)
-    return torch.logsumexp(kept, 1) - count.log()
