@@ -111,9 +111,8 @@ def view_losses(judged: Judged, truth: Truth, views: Sequence[str]) -> dict[str,
     total = truth.labelled.sum().clamp(min=1)
     for number, name in enumerate(views):
         here = judged.present[:, number]
-        share = (truth.labelled & here).sum() / total
         loss = truth.loss(judged.outputs[:, number], without_labels(truth.target, ~here))
-        found[f"view/{name}"] = loss * share.to(loss.dtype)
+        found[f"view/{name}"] = loss * (truth.labelled & here).sum().to(loss.dtype) / total
     return found
 
 

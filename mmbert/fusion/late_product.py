@@ -2,7 +2,8 @@
 
     p(c) ∝ Π_{m ∈ P} p_m(c)          classes:     z = Σ_{m ∈ P} log softmax(z_m)
                                      properties:  z = Σ_{m ∈ P} z_m, as yes and no are multiplied each
-    y    = 1/|P| Σ_{m ∈ P} y_m       numbers;     P = the modalities that the sample has, z_m, y_m = head_m(W_m LN(v_m) + b_m)
+    y    = 1/|P| Σ_{m ∈ P} y_m       numbers
+                                     P = the modalities that the sample has;  z_m, y_m = head_m(W_m LN(v_m) + b_m)
 
 Paper: Hinton 2002, "Training Products of Experts by Minimizing Contrastive Divergence", Neural Computation 14(8), (1);
 as a rule of late fusion, Kittler et al. 1998, "On Combining Classifiers", IEEE PAMI 20(3). Differs from the latter: it

@@ -5,9 +5,9 @@
     L    = L_task(z) + Σ_{m ∈ P} [view_weight L_task(z_m) + rank_weight R_m]
     R_m  = mean over pairs (i, j) of max(0, t (w_m,i - w_m,j) - |κ_m,i - κ_m,j|),    t = sign(κ_m,i - κ_m,j)
 
-κ_m,i is what head m has lost on sample i in all its steps so far, scaled to [0, 1] over the train samples: a sample that
-was hard shall not be judged with more confidence than an easy one. Pairs are neighbours in the batch, the last with the
-first.
+κ_m,i is what head m has lost on sample i in all its steps so far, scaled to [0, 1] over the train samples: a sample
+that was hard shall not be judged with more confidence than an easy one. Pairs are neighbours in the batch, the last
+with the first.
 
 Paper: Zhang et al. 2023, "Provable Dynamic Fusion for Low-Quality Multimodal Data", arXiv:2306.02050, as its authors'
 code computes it (T, the stopped gradient, the sum of weighted logits, the pairs, and the sign of the margin: in the

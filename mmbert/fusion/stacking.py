@@ -82,8 +82,11 @@ class StackingDecision(Decision):
     def __init__(self, spec: OutputSpec, views: Sequence[str], hidden_dim: int, view_weight: float) -> None:
         super().__init__(spec, views, view_weight)
         width = len(views) * (spec.size + 1)
-        layers = [nn.Linear(width, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, spec.size)]
-        self.network = nn.Sequential(*layers) if hidden_dim else nn.Linear(width, spec.size)
+        self.network = (
+            nn.Sequential(nn.Linear(width, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, spec.size))
+            if hidden_dim
+            else nn.Linear(width, spec.size)
+        )
 
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C)."""
