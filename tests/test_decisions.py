@@ -12,7 +12,10 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.types import Batch, Encoded, Fused
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.late_mean import LateMeanFusion
+from mmbert.fusion.late_weighted import LateWeightedFusion
 from mmbert.fusion.mean import MeanFusion
+from mmbert.fusion.qmf import QMFFusion
+from mmbert.fusion.tmc import TMCFusion
 from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.classification import Classification
@@ -145,12 +148,69 @@ def test_training_adds_the_views_losses_to_the_joined_ones():
     assert unmoved == []
 
 
+def test_a_decision_may_replace_the_tasks_loss():
+    two = {name: task for name, task in tasks().items() if name != "size"}
+    model = built(TMCFusion(DIMS, 8), two).eval()
+    module = FusionModule(model, FixedBalance(two), lambda *_: None)
+    given = batch()
+    out = module(given)
+    losses, counts = module._losses("train", given, out)
+    trained = module._with_decisions(losses, counts, given, out)
+    terms = model.panels["mood"].losses(two["mood"], out.judged["mood"], given.targets["mood"], 0, given.rows)
+    assert set(terms) == {"evidence", "view/text", "view/image", "view/audio"}
+    assert_close(trained["mood"], torch.stack(list(terms.values())).sum())
+    with pytest.raises(ConfigError, match="fusion=tmc cannot join the numbers of the task on column 'size'"):
+        built(TMCFusion(DIMS, 8))
+
+
+def test_what_a_decision_remembers_is_in_checkpoints_and_not_in_a_saved_model(tmp_path):
+    modules = []
+    for _ in range(2):
+        one = {"mood": Classification(8, "mood", ["a", "b", "c"])}
+        model = built(QMFFusion(DIMS, 8), one)
+        modules.append(FusionModule(model, FixedBalance(one), lambda *_: None))
+    first, second = modules
+    out = first(batch())
+    losses, counts = first._losses("train", batch(), out)
+    first._with_decisions(losses, counts, batch(), out)
+    checkpoint = {"state_dict": first.state_dict()}
+    first.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint["decisions"], tmp_path / "decisions.pt")
+    checkpoint["decisions"] = torch.load(tmp_path / "decisions.pt", weights_only=True)
+    second.on_load_checkpoint(checkpoint)
+    history = second.model.panels["mood"].decision.history
+    assert_close(history, first.model.panels["mood"].decision.history, equal_nan=True)
+    assert history.isnan().tolist() == [[False] * 3, [False, True, True], [True] * 3, [True, True, False]]
+    assert not [name for name in first.model.state_dict() if "history" in name]
+
+
+def test_shares_are_told_when_asked_for():
+    model = built(LateWeightedFusion(DIMS, 8)).eval()
+    assert model.tells_diagnostics and not model.fusion.tells_diagnostics
+    told = model(batch().inputs, "shares").fused.diagnostics
+    expected = PRESENT / PRESENT.sum(1, keepdim=True)
+    assert set(told) == {"share/mood", "share/traits", "share/size"}
+    assert_close(told["share/mood"], expected)
+    assert model(batch().inputs).fused.diagnostics == {}
+    assert not built().tells_diagnostics
+
+
+@pytest.mark.slow
+def test_the_whole_model_compiles_to_the_same_numbers():
+    model, given = built(LateWeightedFusion(DIMS, 8)).eval(), batch()
+    with torch.no_grad():
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)(given.inputs)
+        for name, output in model(given.inputs).outputs.items():
+            assert_close(compiled.outputs[name], output)
+
+
 def test_a_run_trains_saves_loads_and_predicts_with_late_fusion(compose_tiny, tmp_path, digits):
     from mmbert.training.run import run
 
-    run(compose_tiny("fusion=late_mean", "trainer.max_epochs=1"), tmp_path / "run")
+    less = ["tasks.seen=null", "tasks.heard=null", "tasks.operation=null", "tasks.properties=null"]
+    run(compose_tiny("fusion=late_mean", "trainer.max_epochs=1", *less), tmp_path / "run")
     model = MultimodalModel.from_pretrained(tmp_path / "run" / "model")
-    assert set(model.named_panels()) == {"answer", "seen", "heard", "operation", "properties", "value"}
+    assert set(model.named_panels()) == {"answer", "value"}
     table = pd.read_csv(digits, dtype=str, keep_default_na=False)
     said = pd.read_parquet(tmp_path / "run" / "predictions" / "test.parquet").head(5)
     samples = []

@@ -3,8 +3,10 @@
     h_m  = W_m LN(v_m) + b_m,   x = [h_1; …; h_M] with zeros for what a sample lacks            (B, M · H)
     x̂    = U (x + Σ_k Δ_k) + c,   Δ_k = D_k ReLU(E_k (x + Σ_{l < k} Δ_l))          k = 1 … num_blocks
     ĥ_m  = the m-th part of x̂;   the base strategy fuses h_m where m is present, ĥ_m where it is missing
-    L    = mean over present m, of samples with another one, of |ĥ_m(x without m) - stop(h_m)|² / H,   in training alone,
-           times ``reconstruction_weight``;  stop = no gradient, or both would agree on saying nothing
+    L    = mean over present m, of samples with another one, of |ĥ_m(x without m) - stop(h_m)|² / H;
+           in training alone, times ``reconstruction_weight``
+
+stop = no gradient, or both sides would agree on saying nothing.
 
 Papers: Zhao et al. 2021, "Missing Modality Imagination Network for Emotion Recognition with Uncertain Missing
 Modalities" (MMIN), ACL: a cascade of residual autoencoders (Tran et al. 2017, CVPR) imagines what is missing, taught by
