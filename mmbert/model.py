@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +14,9 @@ from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Encoded, Fused, Inputs
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
+from mmbert.fusion.decision import Judged
 from mmbert.tasks.base import Task
+from mmbert.tasks.panel import Panel
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,19 @@ class ModelOutput:
     Attributes:
         fused: the joint representation.
         outputs: each task's output by its name, (B, C) logits or (B,) numbers.
+        judged: under decision-level fusion, what each task's heads said before it was joined, by its name.
     """
 
     fused: Fused
     outputs: dict[str, Tensor]
+    judged: dict[str, Judged] = field(default_factory=dict)
 
 
 class MultimodalModel(nn.Module):
     """Encodes each modality, fuses, and lets every task judge the joint representation.
+
+    Of a fusion that has ``views`` every task judges each view by a head of its own, and the fusion's decision joins
+    the judgements (``mmbert.tasks.panel``). Tasks that read tokens are left as they are: of tokens there are no views.
 
     Args:
         encoders: by name; the names are the modalities the fusion was built for.
@@ -58,6 +65,9 @@ class MultimodalModel(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
         self.tasks = nn.ModuleDict(tasks)
+        self.panels = nn.ModuleDict(
+            {name: Panel(name, task, fusion) for name, task in tasks.items() if fusion.views and not task.reads_tokens}
+        )
         self.card: str | None = None
         if not any(task.reads_tokens for task in tasks.values()):
             fusion.drop_tokens()
@@ -69,6 +79,15 @@ class MultimodalModel(nn.Module):
     def named_tasks(self) -> dict[str, Task]:
         """The tasks by name."""
         return dict(self.tasks.items())  # type: ignore[arg-type]
+
+    def named_panels(self) -> dict[str, Panel]:
+        """Under decision-level fusion the heads of each task that has several, by its name."""
+        return dict(self.panels.items())  # type: ignore[arg-type]
+
+    @property
+    def tells_diagnostics(self) -> bool:
+        """Whether fusion or a decision has any to ask for."""
+        return self.fusion.tells_diagnostics or any(p.decision.tells_shares for p in self.named_panels().values())
 
     @property
     def reads_tokens(self) -> bool:
@@ -86,7 +105,19 @@ class MultimodalModel(nn.Module):
     def judge(self, encoded: Mapping[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
         """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away."""
         fused = self.fusion(dict(encoded), diagnostics=diagnostics)
-        return ModelOutput(fused, {name: task(fused) for name, task in self.tasks.items()})
+        tasks, panels = self.named_tasks(), self.named_panels()
+        judged = {name: panel(tasks[name], fused) for name, panel in panels.items()}
+        outputs = {
+            name: panels[name].output(judged[name]) if name in judged else task(fused) for name, task in tasks.items()
+        }
+        if diagnostics and self.fusion.views == tuple(self.fusion.dims):
+            told = {
+                f"share/{name}": panel.decision.shares(judged[name].outputs, judged[name].present)
+                for name, panel in panels.items()
+                if panel.decision.tells_shares
+            }
+            fused = replace(fused, diagnostics={**fused.diagnostics, **told})
+        return ModelOutput(fused, outputs, judged)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.

@@ -2,6 +2,7 @@
 
     B  samples in a batch          L  tokens in a sequence (padded)     M  modalities
     D  width of an encoder         H  width of the fused vector         C  classes
+    V  views of a strategy that joins decisions; as a rule V = M
 
 Absence has one spelling everywhere: a mask row without a single True. An absent modality keeps its key.
 """
@@ -9,6 +10,7 @@ Absence has one spelling everywhere: a mask row without a single True. An absent
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -90,6 +92,9 @@ class Fused:
         masks: (B, L_m) bool by the same keys.
         auxiliary_losses: scalars that training adds to the tasks' losses.
         diagnostics: gates, attention weights; filled only when asked for.
+        views: (B, H) by view, of a strategy that lets every task judge them one by one and joins the judgements
+            (``mmbert.fusion.decision``); empty for all others. Zeros where a sample lacks the view.
+        view_masks: (B,) bool by the same keys: which samples have the view.
     """
 
     pooled: Tensor
@@ -97,3 +102,27 @@ class Fused:
     masks: dict[str, Tensor] = field(default_factory=dict)
     auxiliary_losses: dict[str, Tensor] = field(default_factory=dict)
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    views: dict[str, Tensor] = field(default_factory=dict)
+    view_masks: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What the outputs of a task's head are, as far as one has to know it to join several of them.
+
+    Attributes:
+        kind: ``classes``, logits (B, C) of one softmax; ``properties``, logits (B, C) of C sigmoids; ``numbers``, (B,).
+        size: C; 1 for numbers.
+        centre: of numbers, about where they lie, in the table's unit.
+        scale: of numbers, how far they spread, above 0.
+        plain_loss: the task's loss is the mean over labelled samples of what each gives by itself, every class
+            counting alike and every label being taken at its word.
+        column: the task's, for messages.
+    """
+
+    kind: Literal["classes", "properties", "numbers"]
+    size: int
+    centre: float = 0.0
+    scale: float = 1.0
+    plain_loss: bool = True
+    column: str = ""

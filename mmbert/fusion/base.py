@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from mmbert.core.errors import InputError
 from mmbert.core.masks import blank
 from mmbert.core.spec import Recorded
-from mmbert.core.types import Encoded, Fused
+from mmbert.core.types import Encoded, Fused, OutputSpec
+from mmbert.fusion.decision import Decision
 
 
 class Fusion(Recorded, nn.Module):
@@ -24,6 +26,8 @@ class Fusion(Recorded, nn.Module):
     Attributes:
         reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
             as its only token where tokens would have to be read from disk.
+        views: names of the vectors that tasks shall judge one by one, the judgements being joined afterwards by what
+            ``decision`` builds; empty, as it is for most, if tasks judge ``pooled``. Set it in ``__init__``.
 
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
     True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
@@ -39,6 +43,7 @@ class Fusion(Recorded, nn.Module):
             raise InputError(f"{type(self).__name__} needs at least one modality, but dims is empty.")
         self.dims = dict(dims)
         self.out_dim = out_dim
+        self.views: tuple[str, ...] = ()
         self._tells_diagnostics = "diagnostics" in inspect.signature(self.fuse).parameters
         self._emits_tokens = True
         # used only by strategies that return a plain vector: heads that read tokens then still have some
@@ -53,7 +58,16 @@ class Fusion(Recorded, nn.Module):
 
         Returns:
             (B, H), or a ``Fused`` when there is more to give: enriched token sequences, auxiliary losses,
-            diagnostics. A ``Fused`` without tokens is given the plain ones, as a vector is.
+            diagnostics. A ``Fused`` without tokens is given the plain ones, as a vector is. One that has ``views``
+            must have all of them, in the same order.
+        """
+        raise NotImplementedError
+
+    def decision(self, spec: OutputSpec) -> Decision:
+        """Joins one task's judgements of the ``views``; a strategy that has views implements it.
+
+        Raises:
+            ConfigError: the strategy cannot join outputs of this kind.
         """
         raise NotImplementedError
 
@@ -67,11 +81,11 @@ class Fusion(Recorded, nn.Module):
         result = self.fuse(clean, diagnostics=diagnostics) if self._tells_diagnostics else self.fuse(clean)  # type: ignore[call-arg]
         fused = result if isinstance(result, Fused) else Fused(result)
         if not self._emits_tokens:
-            return Fused(fused.pooled, {}, {}, fused.auxiliary_losses, fused.diagnostics)
+            return replace(fused, tokens={}, masks={})
         if fused.tokens:
             return fused
         plain = self._with_tokens(fused.pooled, clean)
-        return Fused(plain.pooled, plain.tokens, plain.masks, fused.auxiliary_losses, fused.diagnostics)
+        return replace(fused, tokens=plain.tokens, masks=plain.masks)
 
     @property
     def tells_diagnostics(self) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mmbert.core.spec import Recorded
-from mmbert.core.types import Fused
+from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import LabelCodec
 
 
@@ -35,6 +35,11 @@ class Task(Recorded, nn.Module):
         self.in_dim = in_dim
         self.column = column
         self.weight = weight
+
+    @property
+    def output_spec(self) -> OutputSpec | None:
+        """What the outputs are, so that those of several heads can be joined; None = they cannot be."""
+        return None
 
     @classmethod
     def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:

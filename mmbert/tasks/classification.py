@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from mmbert.core.errors import DataError
 from mmbert.core.masks import blank
-from mmbert.core.types import UNLABELLED, Fused
+from mmbert.core.types import UNLABELLED, Fused, OutputSpec
 from mmbert.data.labels import ClassLabels, class_name
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.classes import (
@@ -75,6 +75,12 @@ class Classification(Task):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)  # the loss's business, not the model's
         self.head = Head(in_dim, len(self.classes), hidden_dim, dropout)
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """Logits of one softmax."""
+        plain = self.class_weights is None and not self.label_smoothing
+        return OutputSpec("classes", len(self.classes), plain_loss=plain, column=self.column)
 
     @classmethod
     def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:

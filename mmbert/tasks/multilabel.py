@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 
 from mmbert.core.errors import DataError
 from mmbert.core.masks import blank
-from mmbert.core.types import Fused
+from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import MultiLabels, split_labels
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.classes import checked_classes, checked_smoothing, checked_weights, count_of, natural_order
@@ -72,6 +72,12 @@ class Multilabel(Task):
         self.positive_weights: Tensor | None
         self.register_buffer("positive_weights", weights, persistent=False)  # the loss's business, not the model's
         self.head = Head(in_dim, len(self.classes), hidden_dim, dropout)
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """Logits of a sigmoid each."""
+        plain = self.positive_weights is None and not self.label_smoothing
+        return OutputSpec("properties", len(self.classes), plain_loss=plain, column=self.column)
 
     @classmethod
     def learn(cls, cells: Iterable[Any], column: str, separator: str = "|") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.masks import blank
-from mmbert.core.types import Fused
+from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import NumberLabels, as_number
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.metrics import R2, Pearson, Spearman
@@ -62,6 +62,7 @@ class Regression(Task):
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ConfigError(f"mean={mean}, std={std} on column '{column}': they must be finite, and std above 0.")
         self.loss_name = loss
+        self.learnt_from = (float(mean), float(std))
         self.labels = NumberLabels()
         self.mean: Tensor
         self.std: Tensor
@@ -69,6 +70,12 @@ class Regression(Task):
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
         self.head = Head(in_dim, 1, hidden_dim, dropout)
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        """Numbers around the train labels' mean."""
+        centre, scale = self.learnt_from
+        return OutputSpec("numbers", 1, centre, scale, column=self.column)
 
     @classmethod
     def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:

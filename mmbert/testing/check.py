@@ -10,6 +10,7 @@ import torch
 from mmbert.core.errors import InputError, nearest
 from mmbert.fusion.base import Fusion
 from mmbert.testing import craft, laws, learning, tracing
+from mmbert.testing.deciding import decisions_are_sound, with_decisions
 from mmbert.testing.inputs import DIMS
 from mmbert.testing.outcome import Broken, ContractError, Report, Verdict
 
@@ -17,6 +18,7 @@ BUILT = "can be built"
 LAWS: dict[str, Callable[[laws.Maker], None]] = {
     BUILT: craft.can_be_built,
     "shapes": craft.shapes_are_right,
+    "decisions are sound": decisions_are_sound,
     "padding does not speak": laws.padding_does_not_speak,
     "absence does not speak": laws.absence_does_not_speak,
     "samples do not speak to each other": laws.samples_do_not_speak,
@@ -44,6 +46,8 @@ def check_fusion(
     **options: Any,
 ) -> Report:
     """Holds a fusion to every law, with one, two, three and five modalities unless ``dims`` says which.
+
+    Of a decision-level strategy its decisions are held to the laws too, with heads, for each kind of output it joins.
 
     Args:
         fusion: the class, a function with its arguments, or a built fusion, which is built anew as it was built.
@@ -106,12 +110,15 @@ def first_broken(
                 torch.manual_seed(seed)
                 return fusion(dims=dict(dims), out_dim=out_dim, **options)
 
+        where = f"with {list(dims)}"
         try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                check(make)
+            for joining, maker in with_decisions(law, make).items():
+                where = f"with {list(dims)}{joining}"
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(0)
+                    check(maker)
         except Broken as broken:
-            return Verdict(law, False, f"with {list(dims)}: {broken.seen}", broken.cause)
+            return Verdict(law, False, f"{where}: {broken.seen}", broken.cause)
         except Exception as error:
-            return Verdict(law, False, f"with {list(dims)}: {type(error).__name__}: {error}", "the fusion itself fails")
+            return Verdict(law, False, f"{where}: {type(error).__name__}: {error}", "the fusion itself fails")
     return Verdict(law, True)

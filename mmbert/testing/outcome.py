@@ -81,6 +81,7 @@ def tensors_of(fused: Fused) -> dict[str, Tensor]:
     """Every number a fusion gives, by a name to call it by; diagnostics stand apart (``diagnostics_of``)."""
     named = {"pooled": fused.pooled}
     named |= {f"tokens[{name!r}]": tokens for name, tokens in fused.tokens.items()}
+    named |= {f"views[{name!r}]": view for name, view in fused.views.items()}
     named |= {f"auxiliary_losses[{name!r}]": loss for name, loss in fused.auxiliary_losses.items()}
     return named
 

@@ -53,7 +53,8 @@ def cost_facts(model: MultimodalModel, data: MultimodalData) -> dict[str, int]:
     return {
         "parameters": count_parameters(model),
         "parameters_trained": trainable(model),
-        "parameters_fusion": count_parameters(model.fusion),
+        "parameters_fusion": count_parameters(model.fusion)
+        + sum(count_parameters(panel.decision) for panel in model.named_panels().values()),
         "flops_forward": encoding + rest,
         "flops_fusion": rest,
         "flops_row": row,
@@ -89,12 +90,7 @@ def count_model(model: MultimodalModel, inputs: dict[str, Inputs]) -> tuple[int,
                 flops, encoded[name] = counted_encoder(encoder, mine)
                 total += flops
 
-            def judge() -> None:
-                fused = model.fusion(encoded)
-                for task in model.named_tasks().values():
-                    task(fused)
-
-            return total, count(judge)
+            return total, count(lambda: model.judge(encoded))
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -100,6 +100,7 @@ class FusionModule(pl.LightningModule):
         """Scalar loss of one batch: the tasks' balanced, plus auxiliary losses and the penalty."""
         output = self(batch)
         losses, counts = self._losses("train", batch, output)
+        losses = self._with_decisions(losses, counts, batch, output)
         total, weights = self.balance(losses, counts)
         for value in output.fused.auxiliary_losses.values():
             total = total + value
@@ -114,6 +115,21 @@ class FusionModule(pl.LightningModule):
             total = total + self.penalty(self.model)
         self._refuse_nan(total, losses, batch)
         return total
+
+    def _with_decisions(
+        self, losses: Mapping[str, Tensor], counts: Mapping[str, int], batch: Batch, output: ModelOutput
+    ) -> dict[str, Tensor]:
+        """What is trained of each task: its loss on the joined output, and what a decision adds or takes instead."""
+        trained = dict(losses)
+        panels = self.model.named_panels()
+        for name, judged in output.judged.items():
+            panel = panels[name]
+            terms = panel.losses(self.tasks[name], judged, batch.targets[name], self.current_epoch, batch.rows)
+            for key, value in terms.items():
+                self.means["train"].add(f"{name}/loss/{key}", value, counts[name])
+            own = [] if panel.decision.replaces_loss else [losses[name]]
+            trained[name] = torch.stack([value.float() for value in [*own, *terms.values()]]).sum()
+        return trained
 
     def _note_padding(self, batch: Batch) -> None:
         """Which share of what each encoder reads is padding or missing, ``padding/ENCODER``; pictures have none."""
@@ -183,6 +199,8 @@ class FusionModule(pl.LightningModule):
         """Leaves out what does not change."""
         if not self._is_sharded():
             take_out(checkpoint, self.model.named_encoders(), self.fingerprints)
+        panels = self.model.named_panels()
+        checkpoint["decisions"] = {name: panel.decision.training_state() for name, panel in panels.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what was left out.
@@ -191,6 +209,8 @@ class FusionModule(pl.LightningModule):
             TrainingError: it is no longer what it was.
         """
         put_back(checkpoint, self.model.named_encoders(), self)
+        for name, panel in self.model.named_panels().items():
+            panel.decision.load_training_state(checkpoint.get("decisions", {}).get(name, {}))
 
     def _is_sharded(self) -> bool:
         """Whether each process holds a part of the weights alone; what it can see of them is then no whole."""
@@ -206,7 +226,7 @@ class FusionModule(pl.LightningModule):
         return stage
 
     def _judge(self, split: str, batch: Batch) -> ModelOutput:
-        output = self(batch, "shares" if self.model.fusion.tells_diagnostics else False)
+        output = self(batch, "shares" if self.model.tells_diagnostics else False)
         self.shares[split].add(batch, output.fused.diagnostics)
         self._losses(split, batch, output)
         self._stage(split).update(self.tasks, output.outputs, batch.targets)

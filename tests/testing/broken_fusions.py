@@ -11,6 +11,7 @@ from torch import nn
 from mmbert.core.masks import blank, masked_mean, masked_softmax
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
+from mmbert.fusion.decision import Decision
 
 BROKEN: list[tuple[type[Fusion], str]] = []
 
@@ -519,6 +520,65 @@ class TiedToTheBatchSize(Sound):
     def fuse(self, inputs):
         fused = super().fuse(inputs)
         return fused.reshape(len(fused), 2, -1).flatten(1)
+
+
+# decisions -----------------------------------------------------------------------------------------------------------
+
+
+class SoundVote(Sound):
+    """Correct: a view a modality, and the mean of what heads say of them."""
+
+    vote: type[Decision]
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.views = tuple(dims)
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        views = {m: blank(values[:, i], present[:, i]) for i, m in enumerate(inputs)}
+        masks = {m: present[:, i] for i, m in enumerate(inputs)}
+        return Fused(masked_mean(values, present), views=views, view_masks=masks)
+
+    def decision(self, spec):
+        return self.vote(spec, self.views, view_weight=1.0)
+
+
+class Vote(Decision):
+    def forward(self, outputs, present):
+        return masked_mean(outputs, present)
+
+
+SoundVote.vote = Vote
+
+
+@breaks("decisions are sound")
+class PromisesOtherViews(SoundVote):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.views = tuple(f"{m}_again" for m in dims)
+
+
+@breaks("decisions are sound")
+class AbsentViewsVote(SoundVote):
+    class vote(Vote):
+        def forward(self, outputs, present):
+            return outputs.mean(1)
+
+
+@breaks("decisions are sound")
+class UnlabelledSamplesAreTaught(SoundVote):
+    class vote(Vote):
+        def losses(self, judged, truth):
+            return {"size": judged.joined.square().mean()}
+
+
+@breaks("presence speaks")
+class LoudestViewAlone(SoundVote):
+    class vote(Vote):
+        def forward(self, outputs, present):
+            first = present.float().argmax(1)
+            return outputs[torch.arange(len(first)), first]
 
 
 class SoundPair(Sound):

@@ -26,7 +26,7 @@ def test_a_planted_fault_is_caught_under_its_law(kind, law):
     assert verdict.seen and verdict.cause
 
 
-@pytest.mark.parametrize("kind", [broken.SoundGate, broken.SoundPair, broken.SoundWithMore])
+@pytest.mark.parametrize("kind", [broken.SoundGate, broken.SoundPair, broken.SoundVote, broken.SoundWithMore])
 def test_what_is_sound_passes(kind):
     assert check_fusion(kind, dims=DIMS).broken == []
 
