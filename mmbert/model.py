@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,10 +24,12 @@ class ModelOutput:
     Attributes:
         fused: the joint representation.
         outputs: each task's output by its name, (B, C) logits or (B,) numbers.
+        encoded: what was fused, by modality; ``judge`` takes it again with some of it taken away.
     """
 
     fused: Fused
     outputs: dict[str, Tensor]
+    encoded: dict[str, Encoded] = field(default_factory=dict)
 
 
 class MultimodalModel(nn.Module):
@@ -85,8 +87,9 @@ class MultimodalModel(nn.Module):
 
     def judge(self, encoded: Mapping[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
         """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away."""
-        fused = self.fusion(dict(encoded), diagnostics=diagnostics)
-        return ModelOutput(fused, {name: task(fused) for name, task in self.tasks.items()})
+        given = dict(encoded)
+        fused = self.fusion(given, diagnostics=diagnostics)
+        return ModelOutput(fused, {name: task(fused) for name, task in self.tasks.items()}, given)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.

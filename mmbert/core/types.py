@@ -79,6 +79,14 @@ class Encoded:
         """(B,) bool: which samples have this modality."""
         return self.mask.any(1)
 
+    def absent(self) -> Encoded:
+        """The same as if no sample had this modality."""
+        return Encoded(self.tokens, torch.zeros_like(self.mask), self.pooled)
+
+    def rows(self, index: Tensor) -> Encoded:
+        """Some of the samples, in the order of ``index`` (N,) int64."""
+        return Encoded(self.tokens[index], self.mask[index], self.pooled[index])
+
 
 @dataclass(frozen=True)
 class Fused:
