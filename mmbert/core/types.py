@@ -8,7 +8,7 @@ Absence has one spelling everywhere: a mask row without a single True. An absent
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -63,11 +63,13 @@ class Encoded:
         tokens: (B, L, D) float.
         mask: (B, L) bool, True = a real token; a row of False throughout = the sample lacks this modality.
         pooled: (B, D) float, one vector a sample.
+        reached: whether a fusion has changed it on its way through the encoder (``mmbert.core.reach``).
     """
 
     tokens: Tensor
     mask: Tensor
     pooled: Tensor
+    reached: bool = False
 
     @classmethod
     def from_tokens(cls, tokens: Tensor, mask: Tensor) -> Encoded:
@@ -81,11 +83,11 @@ class Encoded:
 
     def absent(self) -> Encoded:
         """The same as if no sample had this modality."""
-        return Encoded(self.tokens, torch.zeros_like(self.mask), self.pooled)
+        return replace(self, mask=torch.zeros_like(self.mask))
 
     def rows(self, index: Tensor) -> Encoded:
         """Some of the samples, in the order of ``index`` (N,) int64."""
-        return Encoded(self.tokens[index], self.mask[index], self.pooled[index])
+        return replace(self, tokens=self.tokens[index], mask=self.mask[index], pooled=self.pooled[index])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import InputError
 from mmbert.core.masks import blank
+from mmbert.core.reach import Reach
 from mmbert.core.spec import Recorded
 from mmbert.core.types import Encoded, Fused
 
@@ -24,6 +25,7 @@ class Fusion(Recorded, nn.Module):
     Attributes:
         reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
             as its only token where tokens would have to be read from disk.
+        reaches_into: the encoder whose hidden states the strategy changes (see ``reach``); None = no encoder.
 
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
     True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
@@ -32,6 +34,7 @@ class Fusion(Recorded, nn.Module):
     """
 
     reads_tokens: ClassVar[bool] = True
+    reaches_into: str | None = None
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()
@@ -54,6 +57,18 @@ class Fusion(Recorded, nn.Module):
         Returns:
             (B, H), or a ``Fused`` when there is more to give: enriched token sequences, auxiliary losses,
             diagnostics. A ``Fused`` without tokens is given the plain ones, as a vector is.
+        """
+        raise NotImplementedError
+
+    def reach(self, others: dict[str, Encoded]) -> Reach:
+        """What a strategy with ``reaches_into`` does to that encoder's hidden states.
+
+        The model encodes the other modalities first, asks here, and runs the encoder with the answer; its output comes
+        to ``fuse`` marked as ``reached``. ``fuse`` must also take one that is not: without its encoder a strategy is
+        held to the same laws.
+
+        Args:
+            others: every modality but ``reaches_into``, as its encoder gave it.
         """
         raise NotImplementedError
 
@@ -115,5 +130,5 @@ class Fusion(Recorded, nn.Module):
                     f"The mask of '{name}' must be bool of shape {tuple(x.tokens.shape[:2])}, "
                     f"but is {x.mask.dtype} of shape {tuple(x.mask.shape)}."
                 )
-            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present))
+            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present), x.reached)
         return clean

@@ -51,6 +51,9 @@ def judge_alone(
     rows = encoded[name].present.nonzero().squeeze(1)
     if not len(rows):
         return None
+    if name == model.fusion.reaches_into:  # the others were a part of it
+        gone = {other: x.absent() for other, x in encoded.items()}
+        encoded = {**encoded, name: model.encode_reached(batch.inputs, gone)}
     some = {other: x.rows(rows) for other, x in encoded.items()}
     left = {other: x if other == name else x.absent() for other, x in some.items()}
     return model.judge(left), {task: target[rows] for task, target in batch.targets.items()}
