@@ -144,6 +144,13 @@ CLASSES: dict[str, dict[str, Rule]] = {
         ),
         "min_lr_ratio": number(0, at_most=1),
     },
+    "mmbert.fusion.mag.": {
+        "layer": whole(0),
+        "beta": positive(),
+        "words": one_of("attention", "pooled", "aligned"),
+        "attention_dim": whole(1),
+    },
+    "mmbert.fusion.missing_aware_prompts.": {"prompts": whole(0), "prompt_layers": whole(0)},
     "mmbert.training.balance_modalities.": {
         "alpha": number(0),
         "noise": switch(),
