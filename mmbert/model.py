@@ -27,11 +27,13 @@ class ModelOutput:
         fused: the joint representation.
         outputs: each task's output by its name, (B, C) logits or (B,) numbers.
         judged: under decision-level fusion, what each task's heads said before it was joined, by its name.
+        encoded: what was fused, by modality; ``judge`` takes it again with some of it taken away.
     """
 
     fused: Fused
     outputs: dict[str, Tensor]
     judged: dict[str, Judged] = field(default_factory=dict)
+    encoded: dict[str, Encoded] = field(default_factory=dict)
 
 
 class MultimodalModel(nn.Module):
@@ -62,6 +64,7 @@ class MultimodalModel(nn.Module):
                 raise ConfigError(
                     f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}."
                 )
+        check_reach(encoders, fusion)
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
         self.tasks = nn.ModuleDict(tasks)
@@ -95,16 +98,32 @@ class MultimodalModel(nn.Module):
         return self.fusion.reads_tokens or any(task.reads_tokens for task in self.named_tasks().values())
 
     def encode(self, inputs: Mapping[str, Inputs]) -> dict[str, Encoded]:
-        """Tensors by encoder name -> {modality: Encoded}."""
-        return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+        """Tensors by encoder name -> {modality: Encoded}; an encoder that the fusion reaches into comes last."""
+        reached = self.fusion.reaches_into
+        encoded = {name: encoder(inputs[name]) for name, encoder in self.encoders.items() if name != reached}
+        if reached is not None:
+            encoded[reached] = self.encode_reached(inputs, encoded)
+        return {name: encoded[name] for name in self.encoders}
+
+    def encode_reached(self, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded]) -> Encoded:
+        """The modality whose encoder the fusion reaches into, given the others, some of which may be taken away."""
+        name = self.fusion.reaches_into
+        assert name is not None
+        reach = self.fusion.reach({other: x for other, x in others.items() if other != name})
+        encoded: Encoded = self.encoders[name](inputs[name], reach)
+        return encoded
 
     def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
         """A batch's ``inputs`` -> the fused representation and every task's output; diagnostics as of ``Fusion``."""
         return self.judge(self.encode(inputs), diagnostics)
 
     def judge(self, encoded: Mapping[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
-        """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away."""
-        fused = self.fusion(dict(encoded), diagnostics=diagnostics)
+        """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away.
+
+        The others are a part of a modality that is ``reached``: who takes them away calls ``encode_reached`` first.
+        """
+        given = dict(encoded)
+        fused = self.fusion(given, diagnostics=diagnostics)
         tasks, panels = self.named_tasks(), self.named_panels()
         judged = {name: panel(tasks[name], fused) for name, panel in panels.items()}
         outputs = {
@@ -117,7 +136,7 @@ class MultimodalModel(nn.Module):
                 if panel.decision.tells_shares
             }
             fused = replace(fused, diagnostics={**fused.diagnostics, **told})
-        return ModelOutput(fused, outputs, judged)
+        return ModelOutput(fused, outputs, judged, given)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.
@@ -231,6 +250,25 @@ class MultimodalModel(nn.Module):
         if not present:
             raise InputError(f"Sample {index} has no modality at all: give at least one of {', '.join(self.encoders)}.")
         return present
+
+
+def check_reach(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
+    """Refuses a fusion that reaches where there is no layer.
+
+    Raises:
+        ConfigError: names the encoder and how many layers it has.
+    """
+    name, layer = fusion.reaches_into, int(getattr(fusion, "layer", 0))
+    if name is None:
+        return
+    count = encoders[name].reachable_layers
+    if not count:
+        raise ConfigError(
+            f"{type(fusion).__name__} reaches into the encoder '{name}', but {type(encoders[name]).__name__} has no "
+            "layers to reach into: a text encoder has (text=minilm)."
+        )
+    if not 0 <= layer < count:
+        raise ConfigError(f"fusion.layer={layer}: the encoder '{name}' has the layers 0 to {count - 1}.")
 
 
 def is_empty_text(value: Any) -> bool:

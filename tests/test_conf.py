@@ -29,6 +29,7 @@ PASSED = {
     "mmbert.fusion.": {"dims"},
     "mmbert.tasks.": {"in_dim"},
     "mmbert.training.balance.": {"tasks"},
+    "mmbert.training.balance_modalities.": {"seed"},
     "mmbert.data.": {"seed", "label", "augment", "drop", "only"},
     "pytorch_lightning.Trainer": {"logger", "callbacks", "default_root_dir"},
     "pytorch_lightning.callbacks.ModelCheckpoint": {"dirpath"},

@@ -53,6 +53,10 @@ DEVICES = Rule(
         and re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", v) is not None
     ),
 )
+CHANCES = Rule(
+    "a chance (0.2), or one for each encoder ({text: 0.3, audio: 0.1}),",
+    lambda v: all(is_number(p) and 0 <= p < 1 for p in (v.values() if isinstance(v, dict) else [v])),
+)
 
 NAME = Rule("a name", lambda v: isinstance(v, str))
 
@@ -103,10 +107,7 @@ PATHS: dict[str, Rule] = {
     "augment.audio.shift_seconds": number(0),
     "augment.audio.gain_db": number(0),
     "augment.text.mask": number(0, below=1),
-    "augment.modality_dropout": Rule(
-        "a chance (0.2), or one for each encoder ({text: 0.3, audio: 0.1}),",
-        lambda v: all(is_number(p) and 0 <= p < 1 for p in (v.values() if isinstance(v, dict) else [v])),
-    ),
+    "augment.modality_dropout": CHANCES,
     "logger.kind": one_of("wandb", "csv", "tensorboard", "mlflow", "none"),
     "logger.mode": one_of("online", "offline", "disabled"),
     "logger.log_samples": whole(0),
@@ -191,6 +192,24 @@ CLASSES: dict[str, dict[str, Rule]] = {
             lambda v: is_whole(v) and v >= 0 or isinstance(v, float) and 0 <= v < 1,
         ),
         "min_lr_ratio": number(0, at_most=1),
+    },
+    "mmbert.fusion.mag.": {
+        "layer": whole(0),
+        "beta": positive(),
+        "words": one_of("attention", "pooled", "aligned"),
+        "attention_dim": whole(1),
+    },
+    "mmbert.fusion.missing_aware_prompts.": {"prompts": whole(0), "prompt_layers": whole(0)},
+    "mmbert.training.balance_modalities.": {
+        "alpha": number(0),
+        "noise": switch(),
+        "first_epoch": whole(0),
+        "last_epoch": whole(0),
+        "every_epochs": whole(1),
+        "start": CHANCES,
+        "end": CHANCES,
+        "epochs": whole(1),
+        "shape": one_of("linear", "cosine"),
     },
     "pytorch_lightning.Trainer": {
         "accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu"),

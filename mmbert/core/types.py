@@ -9,7 +9,7 @@ Absence has one spelling everywhere: a mask row without a single True. An absent
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -65,11 +65,13 @@ class Encoded:
         tokens: (B, L, D) float.
         mask: (B, L) bool, True = a real token; a row of False throughout = the sample lacks this modality.
         pooled: (B, D) float, one vector a sample.
+        reached: whether a fusion has changed it on its way through the encoder (``mmbert.core.reach``).
     """
 
     tokens: Tensor
     mask: Tensor
     pooled: Tensor
+    reached: bool = False
 
     @classmethod
     def from_tokens(cls, tokens: Tensor, mask: Tensor) -> Encoded:
@@ -80,6 +82,14 @@ class Encoded:
     def present(self) -> Tensor:
         """(B,) bool: which samples have this modality."""
         return self.mask.any(1)
+
+    def absent(self) -> Encoded:
+        """The same as if no sample had this modality."""
+        return replace(self, mask=torch.zeros_like(self.mask))
+
+    def rows(self, index: Tensor) -> Encoded:
+        """Some of the samples, in the order of ``index`` (N,) int64."""
+        return replace(self, tokens=self.tokens[index], mask=self.mask[index], pooled=self.pooled[index])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
+from mmbert.core.errors import InputError
 from mmbert.core.masks import blank
+from mmbert.core.reach import Reach
 from mmbert.core.spec import Recorded
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind, Processor
@@ -54,13 +56,31 @@ class Encoder(Recorded, nn.Module):
         """The network itself. inputs: what ``processor.collate`` returned -> tokens (B, L, D), D = ``out_dim``."""
         raise NotImplementedError
 
-    def forward(self, inputs: Inputs) -> Encoded:
+    @property
+    def reachable_layers(self) -> int:
+        """How many layers a fusion can reach into; 0 = it cannot."""
+        return 0
+
+    def encode_reached(self, inputs: Inputs, reach: Reach) -> Encoded:
+        """``encode`` with hidden states changed on the way, for encoders with ``reachable_layers``."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Inputs, reach: Reach | None = None) -> Encoded:
         """``encode`` with what all encoders share: no graph when frozen, zeros where nothing is real.
 
-        Rows that were encoded before (see ``mmbert.data.stored``) are taken as they are.
+        Rows that were encoded before (see ``mmbert.data.stored``) are taken as they are. With ``reach`` hidden states
+        are changed between two layers, with a graph even when frozen: what changes them learns.
+
+        Raises:
+            InputError: rows that were encoded before cannot be reached into.
         """
         if POOLED in inputs:
+            if reach is not None:
+                raise InputError("Stored tokens cannot be reached into: switch the store off with store.enabled=false.")
             return self._completed(inputs)
+        if reach is not None:
+            given = self._encode_present(inputs, reach)
+            return Encoded(blank(given.tokens, given.mask), given.mask, blank(given.pooled, given.present), True)
         if self.frozen:
             with torch.no_grad():
                 given = self._encode_present(inputs)
@@ -78,15 +98,16 @@ class Encoder(Recorded, nn.Module):
             fresh = Encoded(fresh.pooled.unsqueeze(1), fresh.present.unsqueeze(1), fresh.pooled)
         return insert(stored, inputs[FRESH], fresh)
 
-    def _encode_present(self, inputs: Inputs) -> Encoded:
+    def _encode_present(self, inputs: Inputs, reach: Reach | None = None) -> Encoded:
         """The network runs over the samples that have the modality, and over one blank where none has."""
         present = inputs["mask"].any(1)
         if torch.compiler.is_exporting() or bool(present.all()):
-            return self.encode(inputs)
+            return self.encode(inputs) if reach is None else self.encode_reached(inputs, reach)
         rows = present.nonzero().squeeze(1)
         if not len(rows):  # one keeps the graph whole, which distributed training needs
             rows = rows.new_zeros(1)
-        some = self.encode({name: tensor[rows] for name, tensor in inputs.items()})
+        chosen = {name: tensor[rows] for name, tensor in inputs.items()}
+        some = self.encode(chosen) if reach is None else self.encode_reached(chosen, reach.rows(rows))
         size = len(present)
         tokens, mask, pooled = (
             part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, InputError, WeightsError, nearest
 from mmbert.core.masks import masked_mean
+from mmbert.core.reach import Reach
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
 from mmbert.encoders.long_texts import beginning
@@ -240,16 +241,49 @@ class TextEncoder(LayeredEncoder):
             pooled = output.pooler_output
         return Encoded(tokens, mask, pooled)
 
-    def layers(self) -> list[list[nn.Parameter]]:
-        """Embeddings, then each transformer layer."""
+    @property
+    def reachable_layers(self) -> int:
+        """Each transformer layer."""
+        return int(self.network.config.num_hidden_layers)
+
+    def encode_reached(self, inputs: Inputs, reach: Reach) -> Encoded:
+        """``compute`` with the states that enter a layer changed; nothing that was kept of a text is of use here.
+
+        Raises:
+            ConfigError: gradient checkpointing is on: it would compute the layers again without the change.
+        """
+        if self.training and getattr(self.network, "is_activation_checkpointing", False):
+            raise ConfigError(
+                "gradient_checkpointing does not go together with a fusion that reaches into the encoder."
+            )
+        mask = inputs["mask"]
+
+        def change(module: nn.Module, args: Any, kwargs: Any) -> Any:
+            if args:
+                return (reach(args[0], mask), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": reach(kwargs["hidden_states"], mask)}
+
+        hook = self._blocks()[reach.layer].register_forward_pre_hook(change, with_kwargs=True)
+        try:
+            return self.compute(inputs)
+        finally:
+            hook.remove()
+
+    def _blocks(self) -> nn.ModuleList:
+        """The transformer layers, the lowest first."""
         count = int(self.network.config.num_hidden_layers)
         lists = [m for m in self.network.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
         if not lists:
             raise ConfigError(f"The layers of {type(self.network).__name__} were not found; leave its options alone.")
-        inside = set(lists[0].modules())
+        return lists[0]
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Embeddings, then each transformer layer."""
+        blocks = self._blocks()
+        inside = set(blocks.modules())
         places = [*self.network.children()]
         holder = next(i for i, child in enumerate(places) if inside & set(child.modules()))
-        return stack(self.network, list(lists[0]), places[holder + 1 :])
+        return stack(self.network, list(blocks), places[holder + 1 :])
 
     def checkpoint_gradients(self) -> None:
         """As transformers does it."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import InputError
 from mmbert.core.masks import blank
+from mmbert.core.reach import Reach
 from mmbert.core.spec import Recorded
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.decision import Decision
@@ -28,6 +29,7 @@ class Fusion(Recorded, nn.Module):
             as its only token where tokens would have to be read from disk.
         views: names of the vectors that tasks shall judge one by one, the judgements being joined afterwards by what
             ``decision`` builds; empty, as it is for most, if tasks judge ``pooled``. Set it in ``__init__``.
+        reaches_into: the encoder whose hidden states the strategy changes (see ``reach``); None = no encoder.
 
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
     True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
@@ -36,6 +38,7 @@ class Fusion(Recorded, nn.Module):
     """
 
     reads_tokens: ClassVar[bool] = True
+    reaches_into: str | None = None
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()
@@ -68,6 +71,18 @@ class Fusion(Recorded, nn.Module):
 
         Raises:
             ConfigError: the strategy cannot join outputs of this kind.
+        """
+        raise NotImplementedError
+
+    def reach(self, others: dict[str, Encoded]) -> Reach:
+        """What a strategy with ``reaches_into`` does to that encoder's hidden states.
+
+        The model encodes the other modalities first, asks here, and runs the encoder with the answer; its output comes
+        to ``fuse`` marked as ``reached``. ``fuse`` must also take one that is not: without its encoder a strategy is
+        held to the same laws.
+
+        Args:
+            others: every modality but ``reaches_into``, as its encoder gave it.
         """
         raise NotImplementedError
 
@@ -129,5 +144,5 @@ class Fusion(Recorded, nn.Module):
                     f"The mask of '{name}' must be bool of shape {tuple(x.tokens.shape[:2])}, "
                     f"but is {x.mask.dtype} of shape {tuple(x.mask.shape)}."
                 )
-            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present))
+            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present), x.reached)
         return clean

@@ -155,7 +155,9 @@ def use_store(
     for name, encoder in model.named_encoders().items():
         if name in data.drop:
             continue
-        filling = Filling(data, name, encoder, options, device, shown, told)
+        # tokens of an encoder that the fusion reaches into depend on the other modalities: its inputs alone are kept
+        reached = name == model.fusion.reaches_into
+        filling = Filling(data, name, encoder, options, device, shown, told, reached)
         uses[name] = filling.run(model.reads_tokens)
         if noted and uses[name].what is not None:
             note(options.folder, str(data.path.resolve()), name, uses[name])
@@ -174,10 +176,11 @@ class Filling:
         device: str,
         shown: Shown,
         told: Callable[[str], None],
+        reached: bool = False,
     ) -> None:
         self.data, self.name, self.encoder, self.options = data, name, encoder, options
         self.device, self.shown, self.told = device, shown, told
-        self.what: What = "tokens" if encoder.constant else "inputs"
+        self.what: What = "tokens" if encoder.constant and not reached else "inputs"
 
     def run(self, reads_tokens: bool) -> Use:
         """Finds, computes, and gives the data its source."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
@@ -65,6 +66,16 @@ class Task(Recorded, nn.Module):
     def labelled(self, target: Tensor) -> Tensor:
         """(B,) bool: which samples carry a label for this task."""
         raise NotImplementedError
+
+    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+        """(B,) in [0, 1]: how much is given to the right answer, 0 where there is no label.
+
+        exp(-loss) of each sample by itself; a task that knows a probability says that.
+        """
+        told = output.new_zeros(len(output), dtype=torch.float32)
+        for row in self.labelled(target).nonzero().flatten().tolist():
+            told[row] = torch.exp(-self.loss(output[row : row + 1], target[row : row + 1])).clamp(max=1)
+        return told
 
     def make_metrics(self) -> MetricCollection:
         """A fresh set of metrics; training keeps one for each stage."""

@@ -135,6 +135,11 @@ class Classification(Task):
         """target (B,) -> (B,) bool."""
         return target != UNLABELLED
 
+    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+        """logits (B, C), target (B,) -> (B,): the probability of the right class, 0 where there is no label."""
+        right = output.float().softmax(-1).gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
+        return blank(right, self.labelled(target))
+
     def make_metrics(self) -> MetricCollection:
         """``accuracy``, ``f1``, ``auroc``."""
         size = len(self.classes)

@@ -124,6 +124,13 @@ class Multilabel(Task):
         """target (B, C) -> (B,) bool; a sample counts when all its properties are known."""
         return ~target.isnan().any(1)
 
+    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+        """logits (B, C), target (B, C) -> (B,): mean probability of what is true of each property, or 0."""
+        labelled = self.labelled(target)
+        truth = blank(target.float(), labelled)
+        probability = output.float().sigmoid()
+        return blank((truth * probability + (1 - truth) * (1 - probability)).mean(1), labelled)
+
     def make_metrics(self) -> MetricCollection:
         """``map``, ``f1``, ``auroc``, ``exact_match``."""
         size = len(self.classes)

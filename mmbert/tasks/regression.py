@@ -119,6 +119,16 @@ class Regression(Task):
         """target (B,) -> (B,) bool."""
         return ~target.isnan()
 
+    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+        """output (B,), target (B,) -> (B,): density of the noise that the loss assumes over its peak, or 0.
+
+        With ``mse`` exp(-r²/2), with ``l1`` and ``huber`` exp(-loss); r in standard deviations of the train labels.
+        """
+        labelled = self.labelled(target)
+        difference = (blank(output.float(), labelled) - blank(target.float(), labelled)) / self.std
+        each = LOSSES[self.loss_name](difference, torch.zeros_like(difference), reduction="none")
+        return blank(torch.exp(-(each / 2 if self.loss_name == "mse" else each)), labelled)
+
     def make_metrics(self) -> MetricCollection:
         """``mae``, ``rmse``, ``pearson``, ``spearman``, ``r2``."""
         return MetricCollection(

@@ -12,10 +12,13 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.spec import class_path
 from mmbert.data.datamodule import MultimodalData
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Task
+from mmbert.training.balance_modalities.base import ModalityBalance
+from mmbert.training.balance_modalities.dropout_schedule import ModalityDropoutSchedule
 from mmbert.training.monitor import Monitor, choose_monitor
 from mmbert.training.take_over import take_over
 
@@ -35,6 +38,7 @@ class Parts:
         balance: weighs the tasks' losses.
         monitor: the validation metric that chooses the checkpoint.
         taken: where encoders have their first weights from, by name, if ``encoders_from`` says so.
+        modality_balance: keeps modalities from outshining each other, or None.
     """
 
     data: MultimodalData
@@ -42,6 +46,7 @@ class Parts:
     balance: nn.Module
     monitor: Monitor
     taken: dict[str, str] = field(default_factory=dict)
+    modality_balance: ModalityBalance | None = None
 
 
 def build(cfg: DictConfig) -> Parts:
@@ -74,7 +79,27 @@ def build(cfg: DictConfig) -> Parts:
         {name: encoder.processor for name, encoder in encoders.items()},
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )
-    return Parts(data, model, make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks), taken)
+    balance, monitor = make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks)
+    return Parts(data, model, balance, monitor, taken, make_modality_balance(cfg, data))
+
+
+def make_modality_balance(cfg: DictConfig, data: MultimodalData) -> ModalityBalance | None:
+    """What the group ``balance_modalities`` says; None for ``none``, and for configs from before there was the group.
+
+    Raises:
+        ConfigError: it is of no such class, or ``augment`` drops modalities too.
+    """
+    part = cfg.get("balance_modalities")
+    if not part:
+        return None
+    made = make(part, seed=cfg.seed)
+    if not isinstance(made, ModalityBalance):
+        raise ConfigError(f"{part._target_} must be a subclass of {class_path(ModalityBalance)}.")
+    if isinstance(made, ModalityDropoutSchedule) and data.augment is not None and data.augment.modality_dropout:
+        raise ConfigError(
+            "augment.modality_dropout and balance_modalities=modality_dropout_schedule exclude each other."
+        )
+    return made
 
 
 def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str, int]:

@@ -85,10 +85,15 @@ def count_model(model: MultimodalModel, inputs: dict[str, Inputs]) -> tuple[int,
     try:
         with torch.random.fork_rng(), torch.no_grad():
             total, encoded = 0, {}
+            moved = {name: {key: tensor.to(device) for key, tensor in part.items()} for name, part in inputs.items()}
             for name, encoder in model.named_encoders().items():
-                mine = {key: tensor.to(device) for key, tensor in inputs[name].items()}
-                flops, encoded[name] = counted_encoder(encoder, mine)
-                total += flops
+                if name != model.fusion.reaches_into:
+                    flops, encoded[name] = counted_encoder(encoder, moved[name])
+                    total += flops
+            if model.fusion.reaches_into is not None:
+                given: list[Encoded] = []
+                total += count(lambda: given.append(model.encode_reached(moved, encoded)))
+                encoded[model.fusion.reaches_into] = given[0]
 
             return total, count(lambda: model.judge(encoded))
     finally:

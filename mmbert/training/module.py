@@ -14,6 +14,7 @@ from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.tasks.base import Task
+from mmbert.training.balance_modalities.base import ModalityBalance
 from mmbert.training.diagnostics import ModalityShares
 from mmbert.training.frozen import put_back, take_out
 from mmbert.training.means import EpochMeans
@@ -65,6 +66,7 @@ class FusionModule(pl.LightningModule):
         balance: ``({task: loss}, {task: labelled}) -> (total, logs)``.
         make_optimizer: called when the number of optimiser steps is known.
         penalty: an extra loss on the model's weights (L1), or None.
+        modality_balance: what keeps modalities from outshining each other, or None; the trainer has it as a callback.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class FusionModule(pl.LightningModule):
         balance: nn.Module,
         make_optimizer: OptimizerMaker,
         penalty: Callable[[nn.Module], Tensor] | None = None,
+        modality_balance: ModalityBalance | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.balance = balance
         self.make_optimizer = make_optimizer
         self.penalty = penalty
+        self.modality_balance = modality_balance
         self.stages = nn.ModuleDict({"val": StageMetrics(self.tasks)})
         self.means = {"train": EpochMeans(), "val": EpochMeans()}
         self.shares = {"val": ModalityShares(list(model.fusion.dims))}
@@ -102,6 +106,8 @@ class FusionModule(pl.LightningModule):
         losses, counts = self._losses("train", batch, output)
         losses = self._with_decisions(losses, counts, batch, output)
         total, weights = self.balance(losses, counts)
+        if self.modality_balance is not None:
+            total = self.modality_balance.trained_loss(self, batch, output, total)
         for value in output.fused.auxiliary_losses.values():
             total = total + value
         for key, value in weights.items():
@@ -152,7 +158,10 @@ class FusionModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the epoch's means, ``train/TASK/loss``."""
-        means = {f"train/{key}": value for key, value in self.means["train"].compute().items()}
+        measured = self.means["train"].compute()
+        if self.modality_balance is not None:
+            self.modality_balance.epoch_ended(measured)
+        means = {f"train/{key}": value for key, value in measured.items()}
         self.log_dict(means, logger=False)
         self._write(means)
 
@@ -167,7 +176,9 @@ class FusionModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the validation metrics."""
-        self._judge("val", batch)
+        output = self._judge("val", batch)
+        if self.modality_balance is not None:
+            self.modality_balance.validated(self, batch, output)
 
     def on_validation_epoch_end(self) -> None:
         """Logs ``val/TASK/METRIC``."""
@@ -235,6 +246,8 @@ class FusionModule(pl.LightningModule):
     def _finish(self, split: str) -> None:
         """Logs a split's metrics and losses; the total is the balance of the tasks' means, however it was batched."""
         stage, means = self._stage(split), self.means[split].compute()
+        if split == "val" and self.modality_balance is not None and not self.trainer.sanity_checking:
+            self.modality_balance.validation_ended(means)
         losses = {name: means[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in means}
         counts = {name: int(name in losses) for name in self.tasks}
         total, _ = self.balance(

@@ -171,7 +171,7 @@ def fit_and_test(
         made: dict[str, Any] = optimizer.build(model, balance, steps, schedule)
         return made
 
-    module = FusionModule(parts.model, parts.balance, optimize, optimizer.penalty)
+    module = FusionModule(parts.model, parts.balance, optimize, optimizer.penalty, parts.modality_balance)
     if cfg.compile:
         module.model.compile()
     skipped = SkippedRows()
@@ -179,6 +179,7 @@ def fit_and_test(
     if last is not None:
         check_same_run(last, origin)
     times, epochs = StepTimes(), EpochDiagnostics()
+    watch = [*([parts.modality_balance] if parts.modality_balance else []), *watch]
     callbacks = [times, skipped, epochs, *watch, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
     plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
