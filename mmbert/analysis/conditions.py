@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchmetrics import SumMetric
 
 from mmbert.analysis.degraded import DegradedBatch
-from mmbert.core.types import Batch, Encoded
+from mmbert.core.types import Batch, Encoded, Inputs
 from mmbert.model import MultimodalModel
 from mmbert.training.module import StageMetrics
 
@@ -64,24 +64,31 @@ class ConditionsModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Encodes a batch once, clean and at every level of damage, and judges it under each condition."""
-        clean = self.model.encode(batch.inputs)
-        encoders = self.model.named_encoders()
-        degraded = [
-            {name: encoders[name](inputs) for name, inputs in level.items()}
-            for level in (batch.degraded if isinstance(batch, DegradedBatch) else [])
-        ]
+        encoders, reached = self.model.named_encoders(), self.model.fusion.reaches_into
+        levels = [batch.inputs, *(batch.degraded if isinstance(batch, DegradedBatch) else [])]  # the first is clean
+        encoded = [{name: encoders[name](x) for name, x in inputs.items() if name != reached} for inputs in levels]
         for condition, stage, count in zip(self.conditions, self.stages, self.counts, strict=True):
-            chosen = {
-                name: degraded[condition.levels[name]][name] if name in condition.levels else clean[name]
-                for name in self.model.fusion.dims
-            }
-            rows, encoded = remaining(chosen, condition.kept_of(batch.rows))
+            kept = condition.kept_of(batch.rows)
+            place = {name: condition.levels.get(name, -1) + 1 for name in self.model.fusion.dims}
+            chosen = {name: encoded[place[name]][name] for name in place if name != reached}
+            if reached is not None:
+                chosen = self._with_reached(levels[place[reached]], chosen, kept)
+            rows, left = remaining(chosen, kept)
             if not len(rows):
                 continue
-            outputs = self.model.judge(encoded).outputs
+            outputs = self.model.judge(left).outputs
             targets = {name: target[rows] for name, target in batch.targets.items()}
             stage.update(self.model.named_tasks(), outputs, targets)  # type: ignore[operator]
             count.update((batch.rows[rows] >= 0).sum())  # type: ignore[operator]
+
+    def _with_reached(
+        self, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded], kept: Tensor
+    ) -> dict[str, Encoded]:
+        """Adds the modality whose encoder the fusion reaches into; what is kept (B, M) of the others is a part of it."""
+        dims = list(self.model.fusion.dims)
+        left = {name: x.kept(kept[:, dims.index(name)]) for name, x in others.items()}
+        last = self.model.encode_reached(inputs, left)
+        return {name: others.get(name, last) for name in dims}
 
     def on_test_epoch_end(self) -> None:
         """Gathers the numbers of all processes."""
@@ -104,12 +111,5 @@ def remaining(encoded: Mapping[str, Encoded], kept: Tensor) -> tuple[Tensor, dic
     present = torch.stack([part.present for part in encoded.values()], 1) & kept  # (B, M)
     some = present.any(1)
     rows = some.nonzero().squeeze(1)
-    left = {}
-    for place, (name, part) in enumerate(encoded.items()):
-        mask = part.mask & kept[:, place, None]
-        left[name] = (
-            Encoded(part.tokens, mask, part.pooled)
-            if bool(some.all())
-            else (Encoded(part.tokens[rows], mask[rows], part.pooled[rows]))
-        )
-    return rows, left
+    left = {name: part.kept(kept[:, place]) for place, (name, part) in enumerate(encoded.items())}
+    return rows, left if bool(some.all()) else {name: part.rows(rows) for name, part in left.items()}

@@ -87,6 +87,10 @@ class Encoded:
         """The same as if no sample had this modality."""
         return replace(self, mask=torch.zeros_like(self.mask))
 
+    def kept(self, samples: Tensor) -> Encoded:
+        """The same as if only samples (B,) bool had this modality, of those that have it."""
+        return replace(self, mask=self.mask & samples.unsqueeze(1))
+
     def rows(self, index: Tensor) -> Encoded:
         """Some of the samples, in the order of ``index`` (N,) int64."""
         return replace(self, tokens=self.tokens[index], mask=self.mask[index], pooled=self.pooled[index])

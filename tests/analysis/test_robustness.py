@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mmbert.analysis.conditions import remaining
+from mmbert.analysis.conditions import Condition, ConditionsModule, remaining
 from mmbert.analysis.degraded import DegradedSamples, degraded_loader
 from mmbert.analysis.robustness import Robustness
 from mmbert.cli import evaluate as command
@@ -68,6 +68,28 @@ def test_a_subset_is_what_evaluation_without_the_others_gives(evaluate, measured
     facts = evaluate([name for name in NAMES if name not in kept])
     same_metrics(part["metrics"], facts, "test_missing")
     assert part["samples"] == facts["test_missing_rows"]
+
+
+def test_a_modality_that_the_others_reach_into_is_encoded_anew_without_them(compose_tiny):
+    """MAG's text holds what the others told it: where they are taken away they must leave that too."""
+    torch.manual_seed(0)
+    parts = build(compose_tiny("fusion=mag", "fusion.into=text"))
+    model = parts.model.eval()
+    subsets = [np.array([True, image, audio]) for image, audio in itertools.product((True, False), repeat=2)]
+    module = ConditionsModule(model, [Condition({}, kept) for kept in subsets])
+    judged = []
+    module.model.judge = lambda encoded, told=False: judged.append(MultimodalModel.judge(model, encoded)) or judged[-1]
+    batch = next(iter(parts.data.loader("test")))
+    with torch.no_grad():
+        module.test_step(batch, 0)
+    for kept, said in zip(subsets, judged, strict=True):
+        inputs = dict(batch.inputs)
+        for name in (name for name, stays in zip(NAMES, kept, strict=True) if not stays):
+            inputs[name] = {**inputs[name], "mask": torch.zeros_like(inputs[name]["mask"])}
+        with torch.no_grad():
+            expected = model(inputs).outputs["answer"]
+        torch.testing.assert_close(said.outputs["answer"], expected, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(judged[0].outputs["answer"], judged[-1].outputs["answer"], atol=1e-4)
 
 
 def test_all_subsets_are_there_and_the_whole_is_clean(measured):
