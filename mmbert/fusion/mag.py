@@ -56,7 +56,7 @@ class AdaptationGate(nn.Module):
         self, dim: int, others: Mapping[str, int], beta: float, words: str, attention_dim: int, dropout: float
     ) -> None:
         super().__init__()
-        self.beta, self.words = beta, words
+        self.beta, self.words, self.scale = beta, words, attention_dim**-0.5
         self.gate = nn.ModuleDict({m: nn.Linear(dim + d, dim) for m, d in others.items()})
         self.shift = nn.ModuleDict({m: nn.Linear(d, dim, bias=False) for m, d in others.items()})
         self.bias = nn.Parameter(torch.zeros(dim)) if others else None
@@ -109,7 +109,7 @@ class AdaptationGate(nn.Module):
             return x.pooled.unsqueeze(1).expand(size, length, -1), there
         scores = self.query[name](hidden) @ self.key[name](x.tokens.to(hidden.dtype)).mT  # (B, L, L_m)
         allowed = x.mask.unsqueeze(1).expand_as(scores)
-        weights = masked_softmax(scores * self.query[name].out_features ** -0.5, allowed)
+        weights = masked_softmax(scores * self.scale, allowed)
         return weights @ x.tokens.to(weights.dtype), there
 
 
