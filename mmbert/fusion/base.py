@@ -24,6 +24,9 @@ class Fusion(Recorded, nn.Module):
     Attributes:
         reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
             as its only token where tokens would have to be read from disk.
+        reads_blanks: whether a layer of an absent modality may be run on its zeros and be heard, because that is how
+            the strategy says "absent" (as the factor [0; 1] of tensor fusion does). Elsewhere it is a forgotten mask,
+            and ``mmbert.testing`` says so.
 
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
     True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
@@ -32,6 +35,7 @@ class Fusion(Recorded, nn.Module):
     """
 
     reads_tokens: ClassVar[bool] = True
+    reads_blanks: ClassVar[bool] = False
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()
