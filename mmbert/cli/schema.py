@@ -125,6 +125,10 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "hop_seconds": positive(),
         "sample_rate_hz": whole(1),
     },
+    "mmbert.fusion.adapter.": {
+        "absent": one_of("learned", "zeros"),
+        "project_to": whole(1),
+    },
     "mmbert.tasks.": {
         "label_smoothing": number(0, below=1),
         "class_weights": either(one_of("balanced"), many(number(0))),
