@@ -86,7 +86,7 @@ def chosen(word: str, given: list[str]) -> tuple[str, dict[str, Any]]:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set {text}: an option and its value are wanted, such as --set hidden=64.")
-        if signature is not None and not signature.open and name not in signature.names:
+        if signature is not None and not signature.open and name.partition(".")[0] not in signature.names:
             raise ConfigError(
                 f"--set {text}: {target} takes no {name}. "
                 f"{nearest(name, [known for known in signature.names if known not in PASSED])}"

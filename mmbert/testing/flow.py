@@ -56,13 +56,13 @@ class Flow:
                 f"{name} receives {share:.2g} of the gradient that the median modality does: its encoder will hardly "
                 "learn. A gate that starts closed, a softmax that is saturated, or a missing norm or scale?"
             )
-        for name in outliers({**self.alone, "together": self.together}):
-            if name != "together":
+        for name, alone in self.alone.items():
+            if alone * FAR < self.together:
                 found.append(
-                    f"with {name} alone pooled is {self.alone[name]:.2g}, with all present {self.together:.2g}: heads "
-                    "see another scale when modalities are missing. A product or sum where a mean was meant?"
+                    f"with {name} alone pooled is {alone:.2g}, with all present {self.together:.2g}: heads see another "
+                    "scale when modalities are missing. A product or sum where a mean was meant?"
                 )
-        if max(self.alone.values()) > FAR * max(self.together, 1e-12):
+        if self.together * FAR < max(self.alone.values()):
             found.append("with all present pooled is far smaller than with one alone: do they cancel or multiply out?")
         tiny = outliers(self.parameters)
         if tiny:

@@ -36,7 +36,6 @@ def fusion_tests(
 
     @pytest.mark.parametrize("law", [*LAWS, *(TRACING if tracing else ())])
     def test_it_keeps_the_law(self: object, law: str) -> None:
-        __tracebackhide__ = True
         few = {"text": 4, "image": 3} if law in TRACING and dims is None else dims
         report = check_fusion(fusion, few, out_dim, raise_on_failure=False, only=[law], **options)
         if not report.passed:
