@@ -1,6 +1,10 @@
 """A class of one's own named on the command line: what it does not take is left out, what is typed must exist."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -44,8 +48,6 @@ def mine(here, monkeypatch):
     monkeypatch.syspath_prepend(here)
     (here / "my_strategy.py").write_text(textwrap.dedent(MINE))
     yield here
-    import sys
-
     sys.modules.pop("my_strategy", None)
 
 
@@ -102,8 +104,6 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "message"), WRONG)
 def test_a_typed_word_must_fit_the_class(refused, mine, words, message):
-    import re
-
     assert re.search(message, refused(*words))
     assert not (mine / "out").exists()
 
@@ -146,3 +146,33 @@ def test_a_sweep_over_classes_runs_and_goes_on_where_nothing_is_missing(train, t
 def test_looking_up_raises_what_a_user_can_mend(mine):
     with pytest.raises(ConfigError, match="There is no module 'nowhere'"):
         signature_of("nowhere.Class")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer=ddp_cpu", "hydra.run.dir=out/0"],
+        ["-m", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10", "hydra.sweep.dir=out", "seed=0,1"],
+    ],
+    ids=["ddp", "submitit"],
+)
+def test_other_processes_find_the_class_and_leave_out_the_same(mine, tiny_words, words):
+    if "-m" in words:
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    base = [word for word in tiny_words if not word.startswith(("hydra.run.dir", "trainer="))]
+    own = ["fusion._target_=my_strategy.MyFusion", "+fusion.hidden=4", "plots=false"]
+    trainer = [] if "trainer=ddp_cpu" in words else ["trainer=cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mmbert.cli.train", *words, *trainer, *base, *own],
+        cwd=mine,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.count("left out, which it does not take: normalize, dropout") == 1
+    for job in ("0", "1") if "-m" in words else ("0",):
+        assert (mine / "out" / job / "metrics.json").is_file()
+        saved = OmegaConf.load(mine / "out" / job / "config.yaml")
+        assert dict(saved.fusion) == {"_target_": "my_strategy.MyFusion", "out_dim": 8, "hidden": 4}
