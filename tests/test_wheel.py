@@ -62,7 +62,7 @@ def test_the_wheel_alone_does_everything(environment, here):
     assert "arXiv" in call(environment, here, "mmbert-list", "fusion")
     call(environment, here, "mmbert-new-fusion", "my_fusion")
     assert "keeps the contract" in call(environment, here, "mmbert-check-fusion", "my_fusion", "--no-costs")
-    call(environment, here, "python", "-m", "pytest", "-q", "--fixtures", "test_my_fusion.py")
+    assert "check_fusion" in call(environment, here, "python", "-m", "pytest", "--fixtures", "test_my_fusion.py")
     assert "passed" in call(environment, here, "python", "-m", "pytest", "-q", "-k", "shapes", "test_my_fusion.py")
     call(environment, here, "mmbert-train", *TINY, "hydra.run.dir=one")
     call(environment, here, "mmbert-train", "-m", *TINY, "fusion=mean,wide", "hydra.sweep.dir=sweep")
