@@ -55,7 +55,7 @@ composed = functools.cache(lambda name, *words, **given: compose(name, [*words],
         # choices from groups
         (
             "fusion=conact",
-            "fusion has no choice 'conact'. Did you mean 'concat'? Choices: concat, cross_attention, mean",
+            "fusion has no choice 'conact'. Did you mean 'concat'? Choices: ",
         ),
         ("data=manifset", "Did you mean 'manifest'?"),
         ("experiment=fusion_comparson", "Did you mean 'fusion_comparison'?"),
