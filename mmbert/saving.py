@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,23 +82,53 @@ def spec(part: Recorded) -> dict[str, Any]:
 def load_parts(
     folder: Path, trust_custom_code: bool = False
 ) -> tuple[dict[str, Encoder], Fusion, dict[str, Task], dict[str, Tensor]]:
-    """The parts of a saved model, still without their weights, and the weights."""
+    """The parts of a saved model, still without their weights, and the weights.
+
+    Raises:
+        InputError: there is none, a class is not what it should be, or lies outside the package and nobody trusts it.
+    """
     config = read_config(folder)
-    classes = [part["class"] for part in [*config["encoders"].values(), config["fusion"], *config["tasks"].values()]]
-    foreign = sorted({path for path in classes if not path.startswith("mmbert.")})
+    parts = [*config["encoders"].values(), config["fusion"], *config["tasks"].values()]
+    foreign = {part["class"] for part in parts if not part["class"].startswith("mmbert.")}
+    # an adapter builds what its arguments name: that is code from outside too, whatever else the package holds
+    foreign |= {path for part in parts for path in targets_in(part["args"]) if not path.startswith("mmbert.fusion.")}
     if foreign and not trust_custom_code:
+        named = ", ".join(sorted(foreign))
         raise InputError(
-            f"The model in {folder} uses {', '.join(foreign)}, from outside the package; loading it runs that code. "
+            f"The model in {folder} uses {named}, from outside the package; loading it runs that code. "
             "If you trust it: from_pretrained(folder, trust_custom_code=True), or trust_custom_code=true on a command."
         )
     encoders = {}
     for name, part in config["encoders"].items():
-        found = find_class(part["class"])
-        assert issubclass(found, Encoder)
+        found: type[Encoder] = class_of(part, Encoder, folder)
         encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
-    fusion = find_class(config["fusion"]["class"])(**config["fusion"]["args"])
-    tasks = {name: find_class(part["class"])(**part["args"]) for name, part in config["tasks"].items()}
+    fusion = class_of(config["fusion"], Fusion, folder)(**config["fusion"]["args"])
+    tasks = {name: class_of(part, Task, folder)(**part["args"]) for name, part in config["tasks"].items()}
     return encoders, fusion, tasks, load_file(folder / WEIGHTS)
+
+
+def class_of(part: dict[str, Any], base: type[Any], folder: Path) -> type[Any]:
+    """The class that a part of ``config.json`` names.
+
+    Raises:
+        InputError: it is no class of this kind: a folder must not have anything else called.
+    """
+    found = find_class(part["class"])
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise InputError(f"{folder / CONFIG} names '{part['class']}', which is no {base.__name__}.")
+    return found
+
+
+def targets_in(value: Any) -> Iterator[str]:
+    """Every ``_target_`` in a part's arguments, however deep."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield str(value["_target_"])
+        for inner in value.values():
+            yield from targets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from targets_in(inner)
 
 
 def read_card(folder: Path) -> str | None:

@@ -198,7 +198,7 @@ def test_no_module_imports_itself_through_others(ours: dict[str, str]) -> None:
     assert cycle(ours) is None
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "report"])
+@pytest.mark.parametrize("command", ["train", "predict", "report", "check_fusion", "new_fusion", "list"])
 def test_a_command_imports_nothing_heavy_at_once(ours: dict[str, str], command: str) -> None:
     modules = reachable_at_once(ours, f"mmbert.cli.{command}")
     assert {name.split(".")[0] for name in modules} & HEAVY == set()

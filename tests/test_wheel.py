@@ -59,6 +59,11 @@ def test_the_wheel_alone_does_everything(environment, here):
     where = call(environment, here, "python", "-c", "import mmbert, mmbert.conf; print(mmbert.__file__)")
     assert str(environment.parent) in where and str(ROOT) not in where
     assert "cross_attention" in call(environment, here, "mmbert-train", "--help")
+    assert "arXiv" in call(environment, here, "mmbert-list", "fusion")
+    call(environment, here, "mmbert-new-fusion", "my_fusion")
+    assert "keeps the contract" in call(environment, here, "mmbert-check-fusion", "my_fusion", "--no-costs")
+    assert "check_fusion" in call(environment, here, "python", "-m", "pytest", "--fixtures", "test_my_fusion.py")
+    assert "passed" in call(environment, here, "python", "-m", "pytest", "-q", "-k", "shapes", "test_my_fusion.py")
     call(environment, here, "mmbert-train", *TINY, "hydra.run.dir=one")
     call(environment, here, "mmbert-train", "-m", *TINY, "fusion=mean,wide", "hydra.sweep.dir=sweep")
     runs = [json.loads((here / "sweep" / job / "metrics.json").read_text()) for job in ("0", "1")]

@@ -84,7 +84,7 @@ class ConditionsModule(pl.LightningModule):
     def _with_reached(
         self, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded], kept: Tensor
     ) -> dict[str, Encoded]:
-        """Adds the modality whose encoder the fusion reaches into; what is kept (B, M) of the others is a part of it."""
+        """Adds the modality whose encoder the fusion reaches into; what is kept (B, M) of the others is part of it."""
         dims = list(self.model.fusion.dims)
         left = {name: x.kept(kept[:, dims.index(name)]) for name, x in others.items()}
         last = self.model.encode_reached(inputs, left)

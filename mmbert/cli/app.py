@@ -215,6 +215,7 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
     from hydra.types import RunMode
 
     from mmbert.cli.check import check_config
+    from mmbert.cli.own_class import fit_job
 
     here = os.getcwd()
 
@@ -227,6 +228,7 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
         sweep = hydra_cfg.mode == RunMode.MULTIRUN
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
         try:
+            fit_job(cfg, hydra_cfg.overrides.task)
             check_config(cfg)
             with alone(sweep):
                 return job(cfg)

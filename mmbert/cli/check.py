@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,8 @@ from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmbert.cli import schema
+from mmbert.cli import own_class, schema
+from mmbert.cli.signatures import Signature, signature_of
 from mmbert.cli.values import apply, check_value, choices, first_line, first_value, without_hydra
 from mmbert.core.errors import ConfigError, nearest
 
@@ -60,12 +62,34 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
         overrides = extra + overrides
         cfg = compose(config_name, overrides, groups)
     values = [override for override in overrides if is_value(override, groups)]
+    lines = [override.input_line for override in overrides if override.input_line is not None]
+    own_class.check_typed(cfg, lines, typed_targets(overrides))
     for override in values:
         check_value(cfg, override, groups.names)
     for override in values:
         apply(cfg, override)
+    for word, names in own_class.fit(cfg, lines, static_signature).items():
+        told = "option" if len(names) == 1 else "options"
+        print(
+            f"{word}: {told} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr
+        )
     check_config(without_hydra(cfg))
     return cfg
+
+
+def typed_targets(overrides: list[Override]) -> dict[str, list[str]]:
+    """The classes that are typed, by the node whose ``_target_`` they become."""
+    ending = f".{own_class.TARGET}"
+    found = {o.key_or_group.removesuffix(ending): o for o in overrides if o.key_or_group.endswith(ending)}
+    return {path: [value for value in choices(o) if isinstance(value, str)] for path, o in found.items()}
+
+
+def static_signature(target: str) -> Signature | None:
+    """The signature as its source tells it; None also where there is no such class, which is told elsewhere."""
+    try:
+        return signature_of(target)
+    except ConfigError:
+        return None
 
 
 def check_folder(cfg: DictConfig) -> None:
@@ -117,6 +141,7 @@ def check_config(cfg: DictConfig) -> None:
         raise ConfigError(f"The config cannot be resolved: {first_line(error)}") from error
     assert isinstance(plain, dict)
     schema.check(plain)
+    own_class.check_targets(plain)
 
 
 class Groups:

@@ -95,6 +95,7 @@ class StudySweeper(Sweeper):
     def plan(self, jobs: list[list[str]]) -> list[PlannedJob]:
         """Composes every job, which finds what cannot be composed, and gives each a folder of its own."""
         assert self.config is not None and self.hydra_context is not None
+        from mmbert.cli.own_class import fit_job
         from mmbert.training.job import job_hash
 
         planned = []
@@ -104,7 +105,9 @@ class StudySweeper(Sweeper):
                 cfg.hydra.job.id = cfg.hydra.job.num = number
             with as_job(cfg):
                 subdir = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
-                planned.append((words, Path(str(cfg.hydra.sweep.dir)), job_hash(without_hydra(cfg)), subdir))
+                own = without_hydra(cfg)
+                fit_job(own, words)
+                planned.append((words, Path(str(cfg.hydra.sweep.dir)), job_hash(own), subdir))
         uses = Counter(subdir for *_, subdir in planned)
         return [
             PlannedJob(words, sweep / name, digest, name)

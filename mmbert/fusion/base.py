@@ -30,6 +30,9 @@ class Fusion(Recorded, nn.Module):
         views: names of the vectors that tasks shall judge one by one, the judgements being joined afterwards by what
             ``decision`` builds; empty, as it is for most, if tasks judge ``pooled``. Set it in ``__init__``.
         reaches_into: the encoder whose hidden states the strategy changes (see ``reach``); None = no encoder.
+        reads_blanks: whether a layer of an absent modality may be run on its zeros and be heard, because that is how
+            the strategy says "absent" (as the factor [0; 1] of tensor fusion does). Elsewhere it is a forgotten mask,
+            and ``mmbert.testing`` says so.
 
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
     True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
@@ -39,6 +42,7 @@ class Fusion(Recorded, nn.Module):
 
     reads_tokens: ClassVar[bool] = True
     reaches_into: str | None = None
+    reads_blanks: ClassVar[bool] = False
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()

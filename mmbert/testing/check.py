@@ -9,7 +9,7 @@ import torch
 
 from mmbert.core.errors import InputError, nearest
 from mmbert.fusion.base import Fusion
-from mmbert.testing import craft, laws, learning, tracing
+from mmbert.testing import craft, laws, learning, silence, tracing
 from mmbert.testing.deciding import decisions_are_sound, with_decisions
 from mmbert.testing.inputs import DIMS
 from mmbert.testing.outcome import Broken, ContractError, Report, Verdict
@@ -21,6 +21,7 @@ LAWS: dict[str, Callable[[laws.Maker], None]] = {
     "decisions are sound": decisions_are_sound,
     "padding does not speak": laws.padding_does_not_speak,
     "absence does not speak": laws.absence_does_not_speak,
+    "layers of the absent are silent": silence.absent_layers_are_silent,
     "samples do not speak to each other": laws.samples_do_not_speak,
     "presence speaks": learning.presence_speaks,
     "everything learns": learning.everything_learns,

@@ -54,6 +54,9 @@ def everything_learns(make: Maker) -> None:
     fusion.zero_grad()
     for seed in range(3):  # dropout and ReLU may silence a parameter once
         objective(fusion(batch_of(fusion, seed=seed, missing=False))).backward()
+    refuse_unreached(fusion)
+    for seed in range(3):  # what stands in for an absent modality learns only where one is absent
+        objective(fusion(batch_of(fusion, seed=seed))).backward()
     for path, tensor in hidden_tensors(fusion):
         if tensor.grad_fn is not None:
             raise Broken(
@@ -63,11 +66,24 @@ def everything_learns(make: Maker) -> None:
     refuse_unlearned(fusion)
 
 
+def refuse_unreached(fusion: torch.nn.Module) -> None:
+    """Every parameter that wants a gradient has one, be it zeros: several processes wait for it."""
+    for name, parameter in fusion.named_parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            raise Broken(
+                f"the parameter {name} receives no gradient when every modality is present", unlearned_cause(name)
+            )
+
+
 def refuse_unlearned(fusion: torch.nn.Module) -> None:
     """Every parameter that wants a gradient has one that is not all zeros."""
     for name, parameter in fusion.named_parameters():
         if parameter.requires_grad and (parameter.grad is None or not bool((parameter.grad != 0).any())):
-            cause = "it is not used, or the result is detached from it"
-            if name.startswith("token_projection."):
-                cause = "fuse gives tokens of its own: set self.token_projection = nn.ModuleDict() in __init__"
-            raise Broken(f"the parameter {name} receives no gradient when every modality is present", cause)
+            raise Broken(f"the parameter {name} never receives a gradient", unlearned_cause(name))
+
+
+def unlearned_cause(name: str) -> str:
+    """Why a parameter may be left out."""
+    if name.startswith("token_projection."):
+        return "fuse gives tokens of its own: set self.token_projection = nn.ModuleDict() in __init__"
+    return "it is not used, or the result is detached from it"

@@ -1,19 +1,16 @@
 """What a model costs: parameters, floating-point operations of one sample, milliseconds of a training step.
 
 Operations are counted by torch's FlopCounterMode as the model runs: matrix products and convolutions, a multiplication
-and an addition being two. It does not count what is done element by element (activations, norms, softmax, additions,
-pooling), the looking up of embeddings, nor Fourier transforms (spectrograms). While counting, attention is computed as
-plain matrix products: the counter knows no fused kernel of a CPU, and would take attention for free there.
+and an addition being two (``mmbert.core.flops`` says what is not counted).
 """
 
 from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
@@ -21,9 +18,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
+from mmbert.core.flops import count
 from mmbert.core.spec import class_path
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.collate import Collate
@@ -118,23 +114,6 @@ def counted_encoder(encoder: Encoder, inputs: Inputs) -> tuple[int, Encoded]:
         while len(COUNTED) > COUNTED_LIMIT:
             COUNTED.popitem(last=False)
     return flops, given[0]
-
-
-def count(work: Callable[[], Any]) -> int:
-    """Operations of what is done, every kernel that the counter does not know replaced by one that it does."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            stack.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")  # torch's own, about GPUs that it was not built for
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))  # its LSTM is one kernel
-            counter = stack.enter_context(FlopCounterMode(display=False))
-            work()
-            return int(counter.get_total_flops())
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ composed = functools.cache(lambda name, *words, **given: compose(name, [*words],
         # choices from groups
         (
             "fusion=conact",
-            "fusion has no choice 'conact'. Did you mean 'concat'? Choices: concat, cross_attention, mean",
+            "fusion has no choice 'conact'. Did you mean 'concat'? Choices: ",
         ),
         ("data=manifset", "Did you mean 'manifest'?"),
         ("experiment=fusion_comparson", "Did you mean 'fusion_comparison'?"),
@@ -158,7 +158,7 @@ def test_more_encoders_and_tasks_are_a_matter_of_config(check: Check) -> None:
     "words",
     [
         ["trainer.max_epochs=2", "fusion=concat", "fusion.dropout=0.3", "seed=4"],
-        ["+fusion.mine=3", "~callbacks.early_stopping", "monitor=val/loss", "data.columns={text: a}"],
+        ["+study.note=3", "~callbacks.early_stopping", "monitor=val/loss", "data.columns={text: a}"],
         ["experiment=modality_ablation", "seed=1", "debug=fast"],
     ],
 )
@@ -209,6 +209,7 @@ def test_a_value_in_a_users_own_yaml_is_checked(check: Check, tmp_path: Path) ->
 
 def test_a_users_own_class_is_not_judged_by_our_rules(check: Check, tmp_path: Path) -> None:
     (tmp_path / "fusion").mkdir()
+    (tmp_path / "my_lab.py").write_text("class Mine:\n    def __init__(self, dims, out_dim, dropout): ...\n")
     (tmp_path / "fusion" / "mine.yaml").write_text("_target_: my_lab.Mine\nout_dim: 8\ndropout: heavy\n")
     assert check(*OWN, "fusion=mine")["fusion"]["dropout"] == "heavy"
 
@@ -217,6 +218,7 @@ def test_only_known_groups_of_the_standing_folder_are_looked_into(check: Check, 
     for path in ("fusion/mine.yaml", "pictures/cat.yaml", "conf/lab/big.yaml", "fusion/deep/x.yaml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("_target_: my_lab.Mine\n")
+    (tmp_path / "my_lab.py").write_text("class Mine: ...\n")
     assert check(*OWN, "fusion=mine")["fusion"] == {"_target_": "my_lab.Mine"}
     assert check(*OWN, "+lab=big")["lab"] == {"_target_": "my_lab.Mine"}
     with pytest.raises(ConfigError, match="there is no option 'pictures'"):

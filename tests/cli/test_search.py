@@ -87,6 +87,7 @@ def test_bad_trials_are_cut_short_and_shown_so_and_the_search_goes_on(search, he
 def test_a_failed_trial_is_told_and_tried_again_when_the_search_goes_on(search, here):
     (here / "fusion").mkdir()
     (here / "fusion" / "absent.yaml").write_text("_target_: not_yet_there.Fusion\nout_dim: 8\n")
+    (here / "not_yet_there.py").write_text("import nothing_of_this_name as it\n\nclass Fusion(it.Fusion): ...\n")
     ended = search("fusion=absent", "seed=0,1", "hydra.sweeper.n_trials=1", "trainer.max_epochs=1")
     assert ended.code == 2 and "1 job of the sweep failed" in ended.err
     (failed,) = study_in(here).trials

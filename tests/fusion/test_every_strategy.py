@@ -20,7 +20,7 @@ def options_of(name):
     options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
     kind = get_class(options.pop("_target_"))
     options.pop("out_dim")
-    return kind, options
+    return kind, {key: value for key, value in options.items() if not key.startswith("_")}  # less Hydra's own words
 
 
 def test_the_strategies_are_found():

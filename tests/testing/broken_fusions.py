@@ -162,6 +162,34 @@ class PositionAfterAnAbsentSequence(Sound):
         return pooled
 
 
+@breaks("layers of the absent are silent")
+class MeanOverAbsentModalities(Sound):
+    """Zeros come in, but W · 0 + b is b, and the mean is over all modalities."""
+
+    def fuse(self, inputs):
+        return self.values(inputs)[0].mean(1)
+
+
+@breaks("layers of the absent are silent")
+class GateFromZerosOfAnAbsentModality(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.gate = nn.ModuleDict({m: nn.Linear(d, 1) for m, d in dims.items()})
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        gates = torch.cat([self.gate[m](x.pooled) for m, x in inputs.items()], 1).softmax(1)
+        return (gates.unsqueeze(-1) * blank(values, present)).sum(1)
+
+
+@breaks("layers of the absent are silent")
+class SigmoidsDividedByThoseOfTheAbsent(Sound):
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        gates = values.sigmoid()
+        return (gates * blank(values, present)).sum(1) / gates.sum(1)
+
+
 # samples ------------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +225,29 @@ class FirstSamplesModalitiesForAll(Sound):
         return masked_mean(values, present) * (1 + present[:1].sum())
 
 
+@breaks("samples do not speak to each other")
+class WrongBroadcastInAProduct(Sound):
+    """A factor of shape (B,) beside (B, H): it scales the columns of another sample, wherever B and H allow it."""
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        factor = torch.where(present, values.sum(-1), 1.0).prod(1)  # (B,), and no keepdim
+        return (masked_mean(values, present).unsqueeze(1) * factor.unsqueeze(-1)).mean(1)
+
+
+@breaks("samples do not speak to each other")
+class RunningMeanUpdatedInEvaluation(Sound):
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.register_buffer("level", torch.zeros(out_dim))
+
+    def fuse(self, inputs):
+        fused = super().fuse(inputs)
+        with torch.no_grad():
+            self.level = 0.9 * self.level + 0.1 * fused.mean(0)
+        return fused - self.level
+
+
 # presence -----------------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +272,60 @@ class OneAloneUnlessAllArePresent(Sound):
         values, present = self.values(inputs)
         first = present & (present.cumsum(1) == 1)
         return masked_mean(values, torch.where(present.all(1, keepdim=True), present, first))
+
+
+@breaks("presence speaks")
+class ProductWithTheZerosOfTheAbsent(Sound):
+    """One absent modality makes the whole product zero."""
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        return blank(values, present).prod(1)
+
+
+@breaks("presence speaks")
+class HardChoiceOfTheLongest(Sound):
+    """Only the modality with the most tokens is heard."""
+
+    def fuse(self, inputs):
+        values, _ = self.values(inputs)
+        longest = torch.stack([x.mask.sum(1) for x in inputs.values()], 1).argmax(1)
+        return values[torch.arange(len(values), device=values.device), longest]
+
+
+@breaks("everything learns")
+class ForgottenModalityEmbedding(Sound):
+    """Made, and never added."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.embedding = nn.ParameterDict({m: nn.Parameter(torch.randn(out_dim)) for m in dims})
+
+
+@breaks("everything learns")
+class EmbeddingOfTheWrongRow(Sound):
+    """Every modality is given the first one's embedding."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.embedding = nn.ParameterList([nn.Parameter(torch.randn(out_dim)) for _ in dims])
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        return masked_mean(values + torch.stack([self.embedding[0] for _ in self.embedding]), present)
+
+
+@breaks("everything learns")
+class WeightMadeOfAParameterWhenBuilt(Sound):
+    """The product is computed once: its graph is used up after a step, and the parameter stays behind."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.log_scale = nn.Parameter(torch.zeros(out_dim))
+        self.scale = self.log_scale.exp()
+
+    def fuse(self, inputs):
+        return super().fuse(inputs) * self.scale.detach()
 
 
 @breaks("everything learns")
@@ -616,3 +721,49 @@ class SoundGate(Sound):
         values, present = self.values(inputs)
         weights = masked_softmax(values.sum(-1), present)
         return self.mix((weights.unsqueeze(-1) * values).sum(1))
+
+
+class SoundStandIn(Sound):
+    """Correct: a learned vector stands in for an absent modality, and learns only where one is absent."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        absent = {m: nn.Parameter(torch.randn(out_dim)) for m in dims} if len(dims) > 1 else {}
+        self.stand_in = nn.ParameterDict(absent)
+
+    def fuse(self, inputs):
+        values, present = self.values(inputs)
+        if self.stand_in:
+            values = torch.where(present.unsqueeze(-1), values, torch.stack(list(self.stand_in.values())))
+        return values.mean(1)
+
+
+class SoundOuter(Sound):
+    """Correct: tensor fusion's factor [v; 1] leaves the bias alone where v is absent, and says that it does."""
+
+    reads_blanks = True
+
+    def fuse(self, inputs):
+        return self.values(inputs)[0].add(1).prod(1)
+
+
+class SoundTokens(Sound):
+    """Correct: attention over the joined tokens, with an embedding of each modality; it gives its own tokens."""
+
+    def __init__(self, dims, out_dim):
+        super().__init__(dims, out_dim)
+        self.token_projection = nn.ModuleDict()
+        self.embedding = nn.ParameterDict({m: nn.Parameter(torch.randn(out_dim)) for m in dims})
+        self.key = nn.Linear(out_dim, 1, bias=False)
+
+    def fuse(self, inputs):
+        tokens = {m: blank(self.project[m](x.tokens).tanh() + self.embedding[m], x.mask) for m, x in inputs.items()}
+        joined, mask = torch.cat(list(tokens.values()), 1), torch.cat([x.mask for x in inputs.values()], 1)
+        weights = masked_softmax(self.key(joined).squeeze(-1), mask)
+        pooled = (weights.unsqueeze(-1) * joined).sum(1)
+        if not self._emits_tokens:
+            return pooled
+        return Fused(pooled, tokens, {m: x.mask for m, x in inputs.items()})
+
+
+SOUND = [Sound, SoundPair, SoundVote, SoundWithMore, SoundGate, SoundStandIn, SoundOuter, SoundTokens]

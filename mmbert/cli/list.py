@@ -1,0 +1,83 @@
+"""``mmbert-list``: what there is to choose from, with a line each, the paper, and what it needs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+
+from mmbert.cli.app import run_plain
+from mmbert.core.errors import ConfigError, nearest
+
+USAGE = """\
+usage: mmbert-list [GROUP ...]
+
+  mmbert-list                every group, and how many choices it has
+  mmbert-list fusion         the strategies: what each is, its paper, and what it needs
+  mmbert-list encoders       text, image, audio and ready features; tasks: both kinds and ready sets
+
+What lies in ./fusion, ./text, ... or ./conf of the folder you stand in is listed too, marked with *.
+"""
+#: Words for several groups.
+TOGETHER = {
+    "encoders": ("text", "image", "audio", "features"),
+    "tasks": ("task", "tasks"),
+    "studies": ("experiment",),
+    "launchers": ("hydra/launcher", "hydra/sweeper"),
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(USAGE, end="")
+        return
+    run_plain(answer, "mmbert-list")
+
+
+def answer(words: list[str]) -> None:
+    """Prints the groups asked for; without any, which there are.
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    from mmbert.cli.catalogue import entries, groups
+
+    known = groups()
+    if not words:
+        for group in known:
+            names = [entry.name for entry in entries(group)]
+            print(f"  {group:<12} {len(names):>3}  {', '.join(names[:6])}{', …' if names[6:] else ''}")
+        print("\nmmbert-list GROUP says what each is; encoders stands for text, image, audio and features.")
+        return
+    chosen: list[str] = []
+    for word in words:
+        if word not in known and word not in TOGETHER:
+            raise ConfigError(f"There is no group '{word}'. {nearest(word, [*known, *TOGETHER])}")
+        chosen += TOGETHER.get(word, (word,))
+    for number, group in enumerate(dict.fromkeys(chosen)):
+        print(("\n" if number else "") + "\n".join(page(group)))
+
+
+def page(group: str) -> list[str]:
+    """The lines of one group."""
+    from mmbert.cli.catalogue import entries
+
+    found = entries(group)
+    width = max([len(entry.name) for entry in found], default=0) + 1
+    room = max(40, shutil.get_terminal_size((120, 24)).columns - width - 4)
+    lines = [f"{group}={found[0].name if len(found) == 1 else '…'}  ({len(found)})"]
+    for entry in found:
+        mark = "*" if entry.own else " "
+        told = [entry.summary or "(its file begins without a comment)"]
+        told += [entry.paper] if entry.paper else []
+        told += [f"needs {entry.needs}"] if entry.needs else []
+        for place, part in enumerate(told):
+            for step, line in enumerate(textwrap.wrap(part, room)):
+                name = f"{entry.name}{mark}" if place == step == 0 else ""
+                lines.append(f"  {name:<{width}}  {line}")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
