@@ -27,10 +27,10 @@ demo: $(STAMP)  ## train the default text+image+audio model on the demo set and 
 	@$(BIN)/mmbert-train
 
 test: $(STAMP)  ## the tests, those marked slow, gpu or network left out
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test-all: $(STAMP)  ## the slow tests too, and those for a GPU where there is one
-	@$(BIN)/python -m pytest -m "not network"
+	@$(BIN)/python -m pytest -m "not network" -n auto --maxprocesses 4 --dist worksteal
 
 lint: check
 check: $(STAMP)  ## style, formatting and types

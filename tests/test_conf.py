@@ -104,6 +104,8 @@ def commands() -> list[tuple[str, str]]:
     for file in [ROOT / "README.md", *pages, *ROOT.glob("experiments/*/README.md")]:
         text = file.read_text("utf-8").replace("\\\n", " ") if file.exists() else ""
         shown = re.findall(r"(?m)^ {4,}(?:\$ )?mmbert-train ?(.*)$", text)
+        # what mmbert-new-fusion writes is not there to be checked; docs/your_own_fusion.md is run as it stands
+        shown = [command for command in shown if "my_fusion" not in command]
         found += [(str(file.relative_to(ROOT)), " ".join(command.split())) for command in shown]
     return sorted((where, command) for command, where in {command: where for where, command in found}.items())
 

@@ -187,6 +187,7 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "read": one_of("last", "mean"),
         "gate_init": Rule("a number", is_number),
     },
+    "mmbert.fusion.stacking.": {"hidden_dim": whole(0)},
     "mmbert.fusion.adapter.": {
         "absent": one_of("learned", "zeros"),
         "project_to": whole(1),

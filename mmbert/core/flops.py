@@ -18,6 +18,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
+class Everywhere:
+    """Stands for torch's tracker of modules, of which the total has no need.
+
+    The tracker hangs on gradients, and fails without them where a module is given a view of a parameter.
+    """
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> Everywhere:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
 def count(work: Callable[[], Any]) -> int:
     """Operations of what is done, every kernel that the counter does not know replaced by one that it does."""
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -28,7 +43,9 @@ def count(work: Callable[[], Any]) -> int:
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")  # torch's own, about GPUs that it was not built for
             stack.enter_context(torch.backends.mkldnn.flags(enabled=False))  # its LSTM is one kernel
-            counter = stack.enter_context(FlopCounterMode(display=False))
+            counter = FlopCounterMode(display=False)
+            counter.mod_tracker = Everywhere()  # type: ignore[assignment]
+            stack.enter_context(counter)
             work()
             return int(counter.get_total_flops())
     finally:

@@ -108,7 +108,7 @@ def test_another_group_can_be_chosen(visit):
     tab = visit()
     tab.locator("#classes select").select_option("mean")
     assert tab.locator("#classes [data-choice]:visible").count() == 1
-    tab.wait_for_function("document.querySelector('[data-choice]:not([hidden]) .plot').data !== undefined")
+    tab.wait_for_function("document.querySelector('#classes [data-choice]:not([hidden]) .plot').data !== undefined")
 
 
 def test_a_sound_plays(visit):
