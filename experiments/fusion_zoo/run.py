@@ -1,10 +1,11 @@
-"""The study fusion_zoo from beginning to end: encoders, a search for each strategy, three seeds with what it found, a report.
+"""The study fusion_zoo from beginning to end: encoders, a search for each strategy, seeds with what it found, a report.
 
     python experiments/fusion_zoo/run.py
     python experiments/fusion_zoo/run.py --only runs report
-    python experiments/fusion_zoo/run.py --strategies concat,mean --trials 2 --seeds 0,1 -- trainer.max_epochs=1
+    python experiments/fusion_zoo/run.py --strategies concat,mean --trials 2 --chosen try.yaml -- trainer.max_epochs=1
 
 Start it again after an interruption: what is finished is not done again. Words behind ``--`` go to every training run.
+Runs lie in the folder one stands in; make a try in another one, or the study takes the try's searches for its own.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def main() -> None:
                 sys.exit(f"The encoder of {modality} failed; without it nothing else can run.")
     if "search" in args.only:
         failed += [f"search of {name}" for name in names if train(search_words(name, args.trials, args.words))]
-        write_chosen(names)
+        write_chosen(names, args.chosen)
     if "runs" in args.only:
-        chosen = read_chosen()
+        chosen = read_chosen(args.chosen)
         failed += [f"{name}: no options were chosen" for name in names if name not in chosen]
         failed += [
             f"runs of {name}"
@@ -83,6 +84,7 @@ def words_of() -> argparse.ArgumentParser:
     parser.add_argument("--strategies", help="concat,mean,...; by default every file of conf/fusion")
     parser.add_argument("--trials", type=int, default=8, help="of each strategy's search (8)")
     parser.add_argument("--seeds", default="0,1,2", help="of the comparison (0,1,2)")
+    parser.add_argument("--chosen", type=Path, default=CHOSEN, help="the file of what the searches found")
     parser.add_argument("words", nargs="*", help="behind --: options of every training run")
     return parser
 
@@ -129,19 +131,16 @@ def run_words(name: str, seeds: str, options: dict[str, Any], words: Sequence[st
 
 def dropout_of(name: str) -> str:
     """The option that is a strategy's dropout: its own, or that of the answer's head if it has none."""
-    from hydra import compose, initialize_config_module
+    import mmbert.conf
 
-    from mmbert.cli.search import add_standing_folder
-
-    add_standing_folder()
-    with initialize_config_module("mmbert.conf", version_base="1.3"):
-        has_one = "dropout" in compose("train", [f"fusion={name}"]).fusion
-    return "fusion.dropout" if has_one else "tasks.answer.dropout"
+    groups = [Path(mmbert.conf.__path__[0]) / "fusion", Path("conf/fusion"), Path("fusion")]
+    file = next(file for group in groups if (file := group / f"{name}.yaml").exists())
+    return "fusion.dropout" if "dropout" in yaml.safe_load(file.read_text("utf-8")) else "tasks.answer.dropout"
 
 
-def write_chosen(names: Sequence[str]) -> None:
+def write_chosen(names: Sequence[str], file: Path) -> None:
     """Writes the best options of every search that ended; those of strategies not named stay."""
-    chosen = read_chosen()
+    chosen = read_chosen(file)
     for name in names:
         found = SEARCHES / name / "optimization_results.yaml"
         best = yaml.safe_load(found.read_text("utf-8")) if found.exists() else {}
@@ -153,12 +152,12 @@ def write_chosen(names: Sequence[str]) -> None:
                 "options": best["best_params"],
             }
     head = "# The best of each strategy's search, by validation accuracy of the answer; written by run.py.\n"
-    CHOSEN.write_text(head + yaml.safe_dump(dict(sorted(chosen.items())), sort_keys=False), "utf-8")
+    file.write_text(head + yaml.safe_dump(dict(sorted(chosen.items())), sort_keys=False), "utf-8")
 
 
-def read_chosen() -> dict[str, Any]:
+def read_chosen(file: Path) -> dict[str, Any]:
     """What was chosen so far, by strategy."""
-    return (yaml.safe_load(CHOSEN.read_text("utf-8")) or {}) if CHOSEN.exists() else {}
+    return (yaml.safe_load(file.read_text("utf-8")) or {}) if file.exists() else {}
 
 
 def train(words: Sequence[str]) -> int:

@@ -1,9 +1,9 @@
 """Every strategy that has a YAML file learns XOR of two modalities, unless theory says that it cannot.
 
-The samples are those of the setting ``synergy`` of mmbert.data.synthetic: each modality tells nothing of the label, both
-together tell all of it. A score that is a sum of one term a modality, f(a) + g(b), cannot order such samples: a positive
-sample less a negative one is f(1) - f(0), f(0) - f(1), g(1) - g(0) or g(0) - g(1), each as often, so that half of the
-pairs are in order whatever f and g are. But for the noise, the area under its ROC curve is 1/2.
+The samples are those of the setting ``synergy`` of mmbert.data.synthetic: each modality tells nothing of the label,
+both together tell all of it. A score that is a sum of one term a modality, f(a) + g(b), cannot order such samples: a
+positive sample less a negative one is f(1) - f(0), f(0) - f(1), g(1) - g(0) or g(0) - g(1), each as often, so that half
+of the pairs are in order whatever f and g are. But for the noise, the area under its ROC curve is 1/2.
 """
 
 import math
