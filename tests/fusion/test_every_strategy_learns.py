@@ -28,15 +28,21 @@ CONF = Path(__file__).parents[2] / "conf" / "fusion"
 STRATEGIES = sorted(path.stem for path in CONF.glob("*.yaml"))
 DIMS = {"a": 8, "b": 8}
 ROWS = {"train": 1024, "test": 1000}
-STEPS = 300
+#: Steps of training; at most so many for a strategy that has not got there before.
+STEPS, MOST_STEPS = 300, 3000
 #: Sums of one term a modality. With a linear head behind them they stay at chance; a hidden layer is what they need.
 LINEAR = {
     "mean": "the mean of linear maps is a sum of one term a modality",
     "weighted_sum": "so is a sum with learned weights that are the same for all samples",
     "concat": "a linear map of vectors side by side is a sum of linear maps",
+    "embracenet": "each number comes from one modality, and chance says which, not what the modalities hold",
     "adapter": "the module of its YAML puts vectors side by side",
     "reconstruction": "its base strategy is concat, and with all modalities present nothing else is added",
 }
+#: Means with weights that are a softmax over the modalities of one score each, w_a = e^s(a) / (e^s(a) + e^s(b)). A linear
+#: head's w_a f(a) + w_b g(b) > c is e^s(a) (f(a) - c) + e^s(b) (g(b) - c) > 0, the sign of a sum of one term a modality,
+#: which gets three of the four states right and no more.
+WEIGHTED = {"attention_pool": "all numbers of the vector share the weights"}
 #: Decisions of one head a modality, joined by a rule that is a sum in some scale: no head can help.
 SEPARATE = {
     "late_mean": "the mean of probabilities, each of one modality",
@@ -81,12 +87,12 @@ def model_of(name, hidden_dim):
     return MultimodalModel(encoders, fusion, {"label": task})
 
 
-def train(model, encoded, labels):
+def train(model, encoded, labels, steps):
     """A plain loop: Adam, batches of 128, the task's loss and those of the strategy itself."""
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
     model.train()
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows = torch.randint(len(labels), (128,), generator=generator)
         batch = {name: Encoded(x.tokens[rows], x.mask[rows], x.pooled[rows]) for name, x in encoded.items()}
         output = model.judge(batch)
@@ -98,15 +104,29 @@ def train(model, encoded, labels):
         optimizer.step()
 
 
-def measure(name, hidden_dim, samples):
-    """Accuracy and area under the ROC curve on the test samples."""
-    model = model_of(name, hidden_dim)
-    train(model, *samples["train"])
-    encoded, labels = samples["test"]
+def judge(model, encoded, labels):
+    """Accuracy and area under the ROC curve."""
     with torch.no_grad():
         logits = model.eval().judge(encoded).outputs["label"]
     accuracy = float((logits.argmax(1) == labels).double().mean())
     return accuracy, float(auroc(logits[:, 1] - logits[:, 0], labels, task="binary"))
+
+
+def measure(name, hidden_dim, samples):
+    """Accuracy and area under the ROC curve on the test samples after ``STEPS`` steps."""
+    model = model_of(name, hidden_dim)
+    train(model, *samples["train"], STEPS)
+    return judge(model, *samples["test"])
+
+
+def learn(name, hidden_dim, samples):
+    """Accuracy on the test samples, of a training that ends as soon as those of the training are known."""
+    model = model_of(name, hidden_dim)
+    for _ in range(MOST_STEPS // STEPS):
+        train(model, *samples["train"], STEPS)
+        if judge(model, *samples["train"])[0] > 0.98:
+            break
+    return judge(model, *samples["test"])[0]
 
 
 def refuse_more_than_chance(accuracy, area):
@@ -117,9 +137,9 @@ def refuse_more_than_chance(accuracy, area):
     assert abs(area - 0.5) < 4 * math.sqrt((rows + 1) / (12 * half * half))
 
 
-@pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name not in {**LINEAR, **SEPARATE}))
+@pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name not in {**LINEAR, **WEIGHTED, **SEPARATE}))
 def test_it_learns_xor_with_a_linear_head(name, samples):
-    assert measure(name, 0, samples)[0] > 0.95
+    assert learn(name, 0, samples) > 0.95
 
 
 @pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name in LINEAR))
@@ -127,9 +147,15 @@ def test_a_sum_over_modalities_stays_at_chance_with_a_linear_head(name, samples)
     refuse_more_than_chance(*measure(name, 0, samples))
 
 
-@pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name in LINEAR))
+@pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name in WEIGHTED))
+def test_a_mean_with_weights_from_a_softmax_gets_three_quarters_with_a_linear_head(name, samples):
+    accuracy = measure(name, 0, samples)[0]
+    assert accuracy < 0.75 + 4 * math.sqrt(0.75 * 0.25 / ROWS["test"])
+
+
+@pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name in {**LINEAR, **WEIGHTED}))
 def test_a_hidden_layer_behind_a_sum_over_modalities_learns_xor(name, samples):
-    assert measure(name, 32, samples)[0] > 0.95
+    assert learn(name, 32, samples) > 0.95
 
 
 @pytest.mark.slow
