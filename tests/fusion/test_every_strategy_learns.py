@@ -53,7 +53,7 @@ SEPARATE = {
 }
 #: Options without the losses of a strategy that pull the other way on so small a problem: what is asked is what it can
 #: express. MISA's draw the modalities' shared parts together, which here have nothing in common.
-PLAIN = {"misa": {"sim_weight": 0.0, "diff_weight": 0.0, "recon_weight": 0.0}}
+PLAIN = {"misa": {"sim_weight": 0.0, "diff_weight": 0.0, "recon_weight": 1e-3}}
 #: Run every time; the others with ``pytest -m slow``.
 QUICK = ("concat", "mean", "product")
 
@@ -164,9 +164,11 @@ def test_a_hidden_layer_behind_a_sum_over_modalities_learns_xor(name, samples):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name in SEPARATE])
-def test_decisions_of_one_modality_each_stay_at_chance_whatever_the_head(name, samples):
-    area = measure(name, 32, samples)[1]
-    assert abs(area - 0.5) < 0.08  # four deviations are 0.073
+def test_decisions_of_one_modality_each_do_not_add_up_to_xor_whatever_the_head(name, samples):
+    accuracy, area = measure(name, 32, samples)
+    assert accuracy < 0.75 + 4 * math.sqrt(0.75 * 0.25 / ROWS["test"])  # three of the four states
+    if name != "tmc":  # its class is a sum's sign, but how sure it is of it is no sum
+        assert abs(area - 0.5) < 0.08  # four deviations are 0.073
 
 
 def test_the_samples_tell_the_label_to_whoever_reads_both(samples):
