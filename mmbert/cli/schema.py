@@ -141,6 +141,14 @@ CLASSES: dict[str, dict[str, Rule]] = {
         "check_files": switch(),
         "on_error": one_of("raise", "skip"),
     },
+    "mmbert.data.synthetic.": {
+        "setting": one_of("redundancy", "uniqueness", "synergy", "mixed"),
+        "embedding": one_of("linear", "nonlinear"),
+        "modalities": whole(2, 8),
+        "dim": whole(1),
+        "length": whole(1),
+        "noise": number(0),
+    },
     "mmbert.encoders.": {
         "pooling": one_of("mean", "cls", "pooler"),
         "max_tokens": whole(1),
