@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -129,12 +130,23 @@ def make(part: DictConfig, **extra: Any) -> Any:
 
 
 def class_column(cfg: DictConfig) -> str | None:
-    """The column that splits are stratified by: of the first classification task, or the one called ``label``."""
+    """The column that splits are stratified by, from the config of a run's tasks; see ``first_classes``."""
     configured = [part for part in cfg.tasks.values() if part]
     if not configured:
         return DEFAULT_LABEL
-    kinds = [part for part in configured if str(part.get("_target_", "")).endswith("classification.Classification")]
-    return next((part.column for part in kinds if not OmegaConf.is_missing(part, "column")), None)
+    named = [part for part in configured if not OmegaConf.is_missing(part, "column")]
+    return first_classes([(str(part.get("_target_", "")), part.column) for part in named])
+
+
+def class_column_of(tasks: Mapping[str, Task]) -> str | None:
+    """The same of built tasks, so that a saved model finds the splits that it was trained on."""
+    return first_classes([(class_path(task), task.column) for task in tasks.values()])
+
+
+def first_classes(tasks: Sequence[tuple[str, str]]) -> str | None:
+    """Of tasks, each its class and its column: the first classification's column, or the one called ``label``."""
+    found = next((column for kind, column in tasks if kind.endswith("classification.Classification")), None)
+    return found or next((column for _, column in tasks if column == DEFAULT_LABEL), None)
 
 
 def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:

@@ -17,7 +17,7 @@ from mmbert.model import MultimodalModel
 from mmbert.training import console, plots, record
 from mmbert.training.analyses import Analysis, asked_for
 from mmbert.training.balance import FixedBalance
-from mmbert.training.build import make
+from mmbert.training.build import class_column_of, make
 from mmbert.training.devices import check_devices
 from mmbert.training.encode import encode_once
 from mmbert.training.machine import environment
@@ -73,8 +73,9 @@ def evaluate(
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     check_devices(trainer_cfg)
     check_drop(model, drop)
-    data: MultimodalData = make(data_cfg, seed=0, label=None, augment=None, drop=list(drop), only=list(splits))
     tasks = model.named_tasks()
+    label = class_column_of(tasks)
+    data: MultimodalData = make(data_cfg, seed=0, label=label, augment=None, drop=list(drop), only=list(splits))
     if not any(data.has_column(task.column) for task in tasks.values()):
         columns = ", ".join(f"{name}: '{task.column}'" for name, task in tasks.items())
         raise DataError(

@@ -6,9 +6,11 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 
 from mmbert.cli import evaluate as command
 from mmbert.data.table import Table
+from mmbert.training.build import build
 
 
 @pytest.fixture
@@ -28,6 +30,40 @@ def evaluate(monkeypatch, tmp_path, capsys):
         return code, said.out + said.err, facts, out
 
     return call
+
+
+DRAWN = ("data.split.val=0.25", "data.split.test=0.25", "plots=false", "trainer.max_epochs=1", "logger=none")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "stratified"),
+    [
+        (("tasks.answer=null", "tasks.seen=null", "tasks.heard=null"), True),  # operation, six classes, comes first
+        (("tasks.answer=null", "tasks.seen=null", "tasks.heard=null", "tasks.operation=null"), False),
+    ],
+)
+def test_splits_that_were_drawn_are_drawn_again(evaluate, compose_tiny, digits, tmp_path, tasks, stratified):
+    """Other rows would be rows that the model was trained on."""
+    from mmbert.training.run import run
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    rows = list(csv.DictReader(digits.open()))
+    with (tmp_path / "undivided.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in rows[0] if name != "split"], extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(row | {n: str(digits.parent / row[n]) if row[n] else "" for n in ("image", "audio")})
+    cfg = compose_tiny(*tasks, *DRAWN, f"data.path={tmp_path / 'undivided.csv'}")
+    run(cfg, folder)
+    known = json.loads((folder / "metrics.json").read_text())
+    code, said, facts, out = evaluate(f"model={folder}", "trainer=cpu")
+    assert code == 0, said
+    assert metrics(facts, "test") == metrics(known, "test") != {}
+    ours, theirs = (pq.read_table(place / "predictions" / "test.parquet")["row"].to_pylist() for place in (out, folder))
+    assert ours == theirs
+    plain = build(OmegaConf.merge(cfg, {"data": {"split": {"stratify": None}}})).data.rows["test"].tolist()
+    assert (plain != ours) == stratified
 
 
 def metrics(facts, split):
