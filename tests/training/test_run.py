@@ -117,7 +117,10 @@ def test_a_label_unseen_in_training_is_told_with_its_row(tmp_path, compose_tiny)
         run(cfg, tmp_path)
 
 
-@pytest.mark.parametrize("strategy", ["concat", "mean", "product", "cross_attention"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["concat", "cross_attention", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mean", "product"))],
+)
 @pytest.mark.parametrize("modalities", ["text", "image_audio"])
 def test_every_strategy_trains_on_every_number_of_modalities(strategy, modalities, compose_tiny, tmp_path):
     overrides = [f"fusion={strategy}", f"modalities={modalities}", "trainer.max_epochs=1", "logger=none"]
