@@ -7,7 +7,7 @@
 
 P = the modalities that the sample has; as in the paper there are no biases.
 
-Paper: Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", arXiv:1702.01992, section 3.1: its bimodal
+Paper: Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", arXiv:1702.01992: its bimodal
 unit and its unit for more modalities. Differs from it: the layer norm (the authors' code has a batch norm and a linear
 layer before the unit). Missing modalities: their slots in the concatenation are zeros, so that the gates are told, and
 their terms leave the sum. Of two modalities the one that is left has the gate 1, as the two gates sum to 1.

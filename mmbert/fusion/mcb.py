@@ -9,7 +9,7 @@ count sketch of the outer product with h(i, j) = h_1(i) + h_2(j) mod n and s(i, 
 the draws the scalar product of two sketches is that of what was sketched.
 
 Papers: Fukui et al. 2016, "Multimodal Compact Bilinear Pooling for Visual Question Answering and Visual Grounding",
-arXiv:1606.01847, section 3.1; Gao et al. 2016, arXiv:1511.06062; for the convolution of any number of sketches Pham &
+arXiv:1606.01847; Gao et al. 2016, arXiv:1511.06062; for the convolution of any number of sketches Pham &
 Pagh 2013, "Fast and Scalable Polynomial Kernels via Explicit Feature Maps". The paper has n = 16000 for two vectors of
 2048, and its attention is not here. Differs from it: the layer norm, any number of modalities, and missing ones, which
 leave the product of spectra (a factor of 1, the spectrum of a single 1 in bin 0).

@@ -5,7 +5,7 @@
     y = sign(s) sqrt(|s|),   z = W_o (y / |y|) + b_o     power and l2 normalisation, then the layer behind them
 
 Paper: Yu et al. 2017, "Multi-modal Factorized Bilinear Pooling with Co-Attention Learning for Visual Question
-Answering", arXiv:1708.01471, section 3; U_m has biases as in the authors' code. W_o stands for the layer with which the
+Answering", arXiv:1708.01471; U_m has biases as in the authors' code. W_o stands for the layer with which the
 paper predicts answers, and brings the o numbers of length 1 to width H. Its co-attention and the cascade of several
 blocks (MFH) are not here. Differs from it: the layer norm, any number of modalities, and missing ones, which leave the
 product (a factor of 1). The root is straightened below 1e-8: mmbert/fusion/power_norm.py.
