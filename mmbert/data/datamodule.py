@@ -19,20 +19,14 @@ from mmbert.data.arrays import as_sequence
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.buckets import BucketedOrder, sample_lengths
 from mmbert.data.collate import Collate
-from mmbert.data.dataset import (
-    SampleDataset,
-    check_files,
-    check_labels,
-    check_rows,
-    rows_without_modality,
-    unusable_rows,
-)
+from mmbert.data.dataset import SampleDataset
 from mmbert.data.fingerprint import splits_fingerprint
 from mmbert.data.labels import ClassLabels, LabelCodec
 from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
 from mmbert.data.media import read_raw
 from mmbert.data.missing import Missing, present_cells, taken_fingerprint
 from mmbert.data.processor import Processor
+from mmbert.data.row_checks import check_files, check_labels, check_rows, rows_without_modality, unusable_rows
 from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.stored import Source
 from mmbert.data.table import Table

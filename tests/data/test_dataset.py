@@ -14,9 +14,10 @@ from torch import tensor
 from mmbert.core.errors import DataError, InputError
 from mmbert.core.types import UNLABELLED
 from mmbert.data.collate import Collate
-from mmbert.data.dataset import SampleDataset, check_files, check_labels, check_rows
+from mmbert.data.dataset import SampleDataset
 from mmbert.data.labels import ClassLabels, NumberLabels
 from mmbert.data.loading import LazyLoader
+from mmbert.data.row_checks import check_files, check_labels, check_rows
 from mmbert.data.table import Table
 
 
