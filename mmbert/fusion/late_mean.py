@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from mmbert.core.types import Encoded, Fused, OutputSpec
@@ -83,5 +84,9 @@ class MeanDecision(Decision):
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C)."""
         exact = precise(outputs)
-        joined = weighted(exact, even(present, exact.dtype), self.spec.kind, self.probabilities)
+        joined = weighted(exact, self.log_weights(present, exact.dtype), self.spec.kind, self.probabilities)
         return joined.to(outputs.dtype)
+
+    def log_weights(self, present: Tensor, dtype: torch.dtype) -> Tensor:
+        """present (B, V) bool -> (B, V): the logs of the views' weights, -inf where absent."""
+        return even(present, dtype)

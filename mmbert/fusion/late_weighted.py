@@ -21,83 +21,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmbert.core.types import Encoded, Fused, OutputSpec
-from mmbert.fusion.averages import Average, checked_average, even, weighted
-from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision, precise
-from mmbert.fusion.unimodal import UnimodalViews
+from mmbert.core.types import OutputSpec
+from mmbert.fusion.decision import precise
+from mmbert.fusion.late_mean import LateMeanFusion, MeanDecision
 
 
-class LateWeightedFusion(Fusion):
-    """Mean of the modalities' judgements with learned weights.
-
-    Args:
-        dims: width D_m of each modality, by name.
-        out_dim: width H of what each head reads.
-        average: ``probabilities`` or ``logits``.
-        view_weight: factor on the sum of the views' own losses; 0 = the joined output's loss alone.
-        normalize: layer norm on each modality's vector first.
-        dropout: on each modality's vector.
-
-    Raises:
-        ConfigError: ``average`` is another word.
-    """
-
-    reads_tokens = False
-
-    def __init__(
-        self,
-        dims: dict[str, int],
-        out_dim: int = 128,
-        average: Average = "probabilities",
-        view_weight: float = 1.0,
-        normalize: bool = True,
-        dropout: float = 0.1,
-    ) -> None:
-        super().__init__(dims, out_dim)
-        self.views = tuple(dims)
-        self.probabilities = checked_average(average)
-        self.view_weight = view_weight
-        self.unimodal = UnimodalViews(dims, out_dim, normalize, dropout)
-
-    def fuse(self, inputs: dict[str, Encoded]) -> Fused:
-        """``pooled`` (B, D_m) each -> Fused with a view for each modality."""
-        fused: Fused = self.unimodal(inputs)
-        return fused
+class LateWeightedFusion(LateMeanFusion):
+    """Mean of the modalities' judgements with learned weights; the arguments are those of ``LateMeanFusion``."""
 
     def decision(self, spec: OutputSpec) -> WeightedDecision:
         """Weights of the task's own, for outputs of any kind."""
         return WeightedDecision(spec, self.views, self.probabilities, self.view_weight)
 
 
-class WeightedDecision(Decision):
-    """Mean over the present views with learned weights.
-
-    Args:
-        spec: what the outputs are.
-        views: V names.
-        probabilities: of probabilities rather than of logits; numbers are averaged as they are.
-        view_weight: as of the fusion.
-    """
+class WeightedDecision(MeanDecision):
+    """Mean over the present views with learned weights; the arguments are those of ``MeanDecision``."""
 
     tells_shares = True
 
     def __init__(self, spec: OutputSpec, views: Sequence[str], probabilities: bool, view_weight: float) -> None:
-        super().__init__(spec, views, view_weight)
-        self.probabilities = probabilities
+        super().__init__(spec, views, probabilities, view_weight)
         # a single weight would be 1 whatever its score
         self.scores = nn.Parameter(torch.zeros(len(views))) if len(views) > 1 else None
 
-    def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
-        """outputs (B, V, C), present (B, V) -> (B, C)."""
-        exact = precise(outputs)
-        joined = weighted(exact, self.log_weights(present, exact.dtype), self.spec.kind, self.probabilities)
-        return joined.to(outputs.dtype)
-
     def log_weights(self, present: Tensor, dtype: torch.dtype) -> Tensor:
-        """present (B, V) bool -> (B, V): their logs, -inf where absent."""
+        """present (B, V) bool -> (B, V): the logs of the views' weights, -inf where absent."""
         if self.scores is None:
-            return even(present, dtype)
+            return super().log_weights(present, dtype)
         scores = self.scores.to(dtype).expand(present.shape)
         return scores.masked_fill(~present, -math.inf).log_softmax(1)
 
