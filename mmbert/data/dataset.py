@@ -19,7 +19,7 @@ from mmbert.data.labels import LabelCodec
 from mmbert.data.media import read_raw
 from mmbert.data.processor import Processor
 from mmbert.data.stored import Source
-from mmbert.data.table import Rows, Table
+from mmbert.data.table import Rows, Table, is_empty
 
 #: Encoded labels that are kept for the next sample with the same cell, for each task.
 REMEMBERED = 1_000
@@ -140,20 +140,24 @@ class SampleDataset(Dataset[Sample]):
         raise DataError(f"{self.table.path}: no sample of this split can be read. {self._unreadable[place]}")
 
     def _all_prepared(self, row: int, draw: int | None) -> dict[str, Any]:
-        cells = {n: None if self.lacks(n, row) else self.table.cell(row, self.columns[n]) for n in self.processors}
+        found = {name: self._found(name, row) for name in self.processors if not self.lacks(name, row)}
+        there = [name for name, (kept, cell) in found.items() if kept is not None or cell is not None]
         if self.augment is not None and draw is not None:
-            kept = self.augment.kept([name for name, cell in cells.items() if cell is not None], draw)
-            cells = {name: cell if name in kept else None for name, cell in cells.items()}
-        return {name: self._prepared(name, row, cell, draw) for name, cell in cells.items()}
+            there = self.augment.kept(there, draw)
+        return {
+            name: self._prepared(name, row, *found[name], draw) if name in there else None for name in self.processors
+        }
+
+    def _found(self, name: str, row: int) -> tuple[Any, Any]:
+        """What is kept of a row, None if nothing is; else its cell, which may hold a whole picture, is not read."""
+        kept = self.sources[name].row(row) if name in self.sources else None
+        return kept, None if kept is not None else self.table.cell(row, self.columns[name])
 
     def lacks(self, name: str, row: int) -> bool:
         """Whether a modality is taken away from a row of the table, whatever is in its cell."""
         return name in self.drop or name in self.taken and bool(self.taken[name][row])
 
-    def _prepared(self, name: str, row: int, cell: Any, draw: int | None) -> Any:
-        if cell is None:
-            return None
-        kept = self.sources[name].row(row) if name in self.sources else None
+    def _prepared(self, name: str, row: int, kept: Any, cell: Any, draw: int | None) -> Any:
         if kept is not None:
             return kept
         processor = self.processors[name]
@@ -185,17 +189,18 @@ class SampleDataset(Dataset[Sample]):
 
     def _target(self, name: str, row: int) -> Tensor:
         column, codec = self.labels[name]
-        cell = self.table.cell(row, column) if self.table.has_column(column) else None
+        written = self.table.written(row, column) if self.table.has_column(column) else None
         known = self._known[name]
-        if isinstance(cell, (str, int, NoneType)) and cell in known:
-            return known[cell]
+        plain = isinstance(written, (str, int, float, NoneType))
+        if plain and written in known:
+            return known[written]
         try:
-            target = codec.encode(cell)
+            target = codec.encode(None if is_empty(written) else written)
         except DataError as error:
             raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
         # classes are met again and again; the limit is for quantities, of which every one is another
-        if isinstance(cell, (str, int, NoneType)) and len(known) < REMEMBERED:
-            known[cell] = target
+        if plain and len(known) < REMEMBERED:
+            known[written] = target
         return target
 
 

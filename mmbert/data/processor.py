@@ -33,7 +33,10 @@ class Processor(Protocol):
 
 @runtime_checkable
 class Storable(Protocol):
-    """What a processor has besides, if its work may be kept on disk: ``prepare(raw)`` is ``unpack(*pack(raw))``.
+    """What a processor has besides, if its work may be kept on disk.
+
+    ``collate`` gives the same of ``unpack(*pack(raw))`` as of ``prepare(raw)``, and takes both in one batch. What is
+    best done for many samples at once, such as making numbers of colours, is left to ``collate``.
 
     Attributes:
         packed: NumPy's names of the types of the two arrays that are kept, and the length of the second.
@@ -50,5 +53,5 @@ class Storable(Protocol):
         ...
 
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Any:
-        """What ``collate`` takes; the first array comes flat, and neither may be written to."""
+        """What ``collate`` takes; the first array comes flat, and neither may be written to. Views of them will do."""
         ...

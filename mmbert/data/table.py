@@ -87,8 +87,12 @@ class Table:
 
     def cell(self, row: int, column: str) -> Any:
         """One cell, None if it is empty. row counts from 0."""
-        value = self._columns[column][row].as_py()
+        value = self.written(row, column)
         return None if is_empty(value) else value
+
+    def written(self, row: int, column: str) -> Any:
+        """What is written in a cell, blanks included. row counts from 0."""
+        return self._columns[column][row].as_py()
 
     def column(self, name: str, rows: Rows | None = None) -> list[Any]:
         """The cells of a column, None where empty; of all rows or of those given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,9 +69,9 @@ class AudioProcessor:
         """The waveform (T',) at the encoder's rate."""
         return self.prepare(raw).numpy(), np.zeros(0, np.int8)
 
-    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Tensor:
-        """See ``Storable``."""
-        return torch.from_numpy(long.copy())
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+        """See ``Storable``: -> (T',)."""
+        return long
 
     def _resample(self, waveform: Tensor, rate_hz: int) -> Tensor:
         if rate_hz == self.sample_rate_hz or not len(waveform):
@@ -85,13 +86,24 @@ class AudioProcessor:
         resampled: Tensor = self._resamplers[rate_hz](waveform)
         return resampled
 
-    def collate(self, prepared: list[Tensor | None]) -> Inputs:
+    def collate(self, prepared: list[Tensor | np.ndarray | None]) -> Inputs:
         """Sounds (None = missing) -> waveform (B, T) float, mask (B, T) bool, True where there is sound."""
-        longest = max([self.min_samples, *(len(sound) for sound in prepared if sound is not None)])
-        waveform = torch.zeros(len(prepared), longest)
-        mask = torch.zeros(len(prepared), longest, dtype=torch.bool)
-        for row, sound in enumerate(prepared):
-            if sound is not None:
-                waveform[row, : len(sound)] = sound
-                mask[row, : len(sound)] = True
+        waveform, mask = padded(prepared, self.min_samples)
         return {"waveform": waveform, "mask": mask}
+
+
+def padded(parts: Sequence[Tensor | np.ndarray | None], shortest: int, *width: int) -> tuple[Tensor, Tensor]:
+    """Sequences (L, *width) of float32, None = there is none -> (B, L', *width), zeros behind their ends; mask (B, L').
+
+    Args:
+        parts: one a sample, as tensors on the CPU or arrays.
+        shortest: L' is at least this.
+        *width: of each step.
+    """
+    lengths = np.array([0 if part is None else len(part) for part in parts])
+    longest = max(shortest, int(lengths.max(initial=0)))
+    whole = np.zeros((len(parts), longest, *width), np.float32)
+    for row, part in enumerate(parts):
+        if part is not None:
+            whole[row, : lengths[row]] = part
+    return torch.from_numpy(whole), torch.from_numpy(np.arange(longest) < lengths[:, None])

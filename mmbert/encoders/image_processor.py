@@ -57,7 +57,7 @@ class ImageProcessor:
 
     def prepare(self, raw: Image) -> Tensor:
         """Picture in mode RGB -> (3, height, width), scaled and normalised."""
-        return self.unpack(*self.pack(raw))
+        return self._full(self.pack(raw)[0])
 
     def settings(self) -> dict[str, Any]:
         """See ``Storable``."""
@@ -72,13 +72,18 @@ class ImageProcessor:
         placed = np.asarray(self._place(raw), dtype=np.uint8)
         return placed, np.array(placed.shape[:2], np.int32)
 
-    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Tensor:
-        """Colours of 0 to 255 -> (3, height, width), normalised."""
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray | Tensor:
+        """Colours of 0 to 255 -> (height, width, 3) uint8, as they are; a smaller picture -> what it is prepared to."""
+        colours = long.reshape(int(fixed[0]), int(fixed[1]), 3)
+        return colours if colours.shape[:2] == self.size else self._full(colours)
+
+    def _full(self, colours: np.ndarray) -> Tensor:
+        """Colours at their final scale -> (3, height, width), normalised; 0, the mean colour, around a smaller one."""
         height, width = self.size
-        pixels = self.normalise(long.reshape(int(fixed[0]), int(fixed[1]), 3))
+        pixels = self.normalise(colours)
         if pixels.shape[1:] == (height, width):
             return pixels
-        full = torch.zeros(3, height, width)  # 0 = the mean colour
+        full = torch.zeros(3, height, width)
         top, left = (height - pixels.shape[1]) // 2, (width - pixels.shape[2]) // 2
         full[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
         return full
@@ -108,10 +113,26 @@ class ImageProcessor:
         left, top = round((image.width - width) / 2), round((image.height - height) / 2)
         return image.crop((left, top, left + width, top + height))
 
-    def collate(self, prepared: list[Tensor | None]) -> Inputs:
+    def collate(self, prepared: list[Tensor | np.ndarray | None]) -> Inputs:
         """Pictures (None = missing) -> pixels (B, 3, height, width) float, mask (B, 1) bool."""
+        mask = torch.tensor([[image is not None] for image in prepared])
+        if any(isinstance(image, np.ndarray) for image in prepared):
+            return {"pixels": self._normalised(prepared), "mask": mask}
         nothing = torch.zeros(3, *self.size)
-        return {
-            "pixels": torch.stack([nothing if image is None else image for image in prepared]),
-            "mask": torch.tensor([[image is not None] for image in prepared]),
-        }
+        whole = [image if isinstance(image, Tensor) else nothing for image in prepared]
+        return {"pixels": torch.stack(whole), "mask": mask}
+
+    def _normalised(self, prepared: list[Tensor | np.ndarray | None]) -> Tensor:
+        """Pictures of which some are colours still -> pixels, normalised all at once.
+
+        In memory they stay as they were (``torch.channels_last``), which is how convolutions read them fastest.
+        """
+        colours = np.zeros((len(prepared), *self.size, 3), np.uint8)
+        for place, image in enumerate(prepared):
+            if isinstance(image, np.ndarray):
+                colours[place] = image
+        pixels = torch.from_numpy(colours).permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+        for place, image in enumerate(prepared):
+            if not isinstance(image, np.ndarray):
+                pixels[place] = 0 if image is None else image
+        return pixels

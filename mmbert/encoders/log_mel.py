@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmbert.core.masks import blank
 from mmbert.core.types import Inputs
-from mmbert.encoders.audio_processor import AudioProcessor
+from mmbert.encoders.audio_processor import AudioProcessor, padded
 
 
 class LogMel(nn.Module):
@@ -78,23 +78,20 @@ class LogMelProcessor(AudioProcessor):
         """A sound -> its frames (L, N)."""
         return self._frames(self.prepare(raw)).numpy(), np.zeros(0, np.int8)
 
-    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Tensor:
+    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         """See ``Storable``: -> (L, N)."""
-        return torch.from_numpy(long.copy()).view(-1, self.num_mels)
+        return long.reshape(-1, self.num_mels)
 
-    def collate(self, prepared: list[Tensor | None]) -> Inputs:
+    def collate(self, prepared: list[Tensor | np.ndarray | None]) -> Inputs:
         """Sounds -> as ``AudioProcessor``; if any is frames (L, N) already, frames (B, L, N), mask (B, L)."""
         if not any(sound is not None and sound.ndim == 2 for sound in prepared):
             return super().collate(prepared)
-        parts = [self._frames(sound) if sound is not None and sound.ndim == 1 else sound for sound in prepared]
-        longest = max(len(part) for part in parts if part is not None)
-        frames = torch.zeros(len(parts), longest, self.num_mels)
-        mask = torch.zeros(len(parts), longest, dtype=torch.bool)
-        for row, part in enumerate(parts):
-            if part is not None:
-                frames[row, : len(part)] = part
-                mask[row, : len(part)] = True
+        frames, mask = padded([self._framed(sound) for sound in prepared], 0, self.num_mels)
         return {"frames": frames, "mask": mask}
+
+    def _framed(self, sound: Tensor | np.ndarray | None) -> Tensor | np.ndarray | None:
+        """A sound, or its frames -> its frames (L, N)."""
+        return self._frames(sound) if isinstance(sound, Tensor) and sound.ndim == 1 else sound
 
     def _frames(self, waveform: Tensor) -> Tensor:
         with torch.no_grad():

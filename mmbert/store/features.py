@@ -114,15 +114,15 @@ class Rows:
         place = int(self.places[row])
         if place == ABSENT:
             return None
-        fixed = self.shelf.fixed(place)
-        long = self.shelf.long(place) if self.tokens and fixed is not None else None
-        if fixed is None or self.tokens and long is None:
+        entry = self.shelf.entry(place, self.tokens)
+        if entry is None:
             self.places[self.places == place] = ABSENT
             self.shelf.bury(self.shelf.key(place)[None])
             return None
+        long, fixed = entry
         if self.unpack is not None:
             return self.unpack(long, fixed)
-        return StoredTokens(None if long is None else long.reshape(-1, len(fixed)), fixed)
+        return StoredTokens(long.reshape(-1, len(fixed)) if self.tokens else None, fixed)
 
 
 def use_store(
@@ -282,7 +282,7 @@ class Filling:
     def connect(self, shelf: Shelf, rows: np.ndarray, keys: np.ndarray, reads_tokens: bool) -> None:
         """Tells the data where the rows' numbers are."""
         places = np.full(len(self.data.table), ABSENT, np.int64)
-        places[rows] = shelf.find(keys)
+        places[rows] = np.where((keys != 0).any(1), shelf.find(keys), ABSENT)
         processor: Any = self.encoder.processor
         if self.what == "tokens":
             self.data.sources[self.name] = Rows(shelf, places, None, reads_tokens)

@@ -132,7 +132,7 @@ def verify(one: Kept) -> tuple[int, int]:
     shelf = open_shelf(one.folder)
     keys = shelf.keys()
     places = shelf.find(keys)
-    damaged = [n for n, place in enumerate(places) if shelf.fixed(int(place)) is None or shelf.long(int(place)) is None]
+    damaged = [n for n, place in enumerate(places) if shelf.entry(int(place)) is None]
     if damaged:
         shelf.bury(keys[damaged])
     return len(keys), len(damaged)
@@ -186,9 +186,8 @@ def compact(one: Kept) -> int:
         with Writer(shelf) as writer:
             keys = shelf.keys()
             for key, place in zip(keys, shelf.find(keys).tolist(), strict=True):
-                long, fixed = shelf.long(place), shelf.fixed(place)
-                if long is not None and fixed is not None:
-                    writer.put(key[None], [long], [fixed])
+                if (entry := shelf.entry(place)) is not None:
+                    writer.put(key[None], *([array] for array in entry))
         for base in old:
             for ending in (".index", ".long", ".fixed"):
                 base.with_suffix(ending).unlink(missing_ok=True)

@@ -45,8 +45,8 @@ SEGMENT_BITS = 32
 
 
 def checksum(array: np.ndarray) -> int:
-    """64 bits of an array's bytes."""
-    return xxhash.xxh3_64_intdigest(as_bytes(array)) if array.size else 0
+    """64 bits of an array's bytes, which lie together."""
+    return xxhash.xxh3_64_intdigest(array) if array.size else 0  # type: ignore[arg-type]
 
 
 def as_bytes(array: np.ndarray) -> Any:
@@ -94,17 +94,19 @@ class Segment:
         self.records = np.concatenate([self.records, fresh])
         return fresh
 
-    def fixed(self, number: int) -> np.ndarray | None:
-        """An entry's fixed array, None if its bytes are not what was written."""
-        found = self._slice("fixed", self.fixed_type, number * self.fixed_length, self.fixed_length)
-        return found if found is not None and checksum(found) == self.records[number]["fixed_sum"] else None
+    def entry(self, number: int, with_long: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
+        """An entry's long array, flat (empty if it is not asked for), and its fixed one.
 
-    def long(self, number: int) -> np.ndarray | None:
-        """An entry's long array, flat; None if its bytes are not what was written."""
-        record = self.records[number]
-        start = int(record["offset"]) // self.long_type.itemsize
-        found = self._slice("long", self.long_type, start, int(record["length"]))
-        return found if found is not None and checksum(found) == record["long_sum"] else None
+        None if their bytes are not what was written.
+        """
+        _, offset, length, long_sum, fixed_sum, _ = self.records[number].item()  # all at once: one field takes as long
+        fixed = self._slice("fixed", self.fixed_type, number * self.fixed_length, self.fixed_length)
+        if fixed is None or checksum(fixed) != fixed_sum:
+            return None
+        if not with_long:
+            return np.zeros(0, self.long_type), fixed
+        long = self._slice("long", self.long_type, offset // self.long_type.itemsize, length)
+        return None if long is None or checksum(long) != long_sum else (long, fixed)
 
     def _slice(self, which: str, kind: np.dtype, start: int, length: int) -> np.ndarray | None:
         if not length:
@@ -189,13 +191,12 @@ class Shelf:
             found[np.flatnonzero(here)[dead]] = ABSENT
         return found
 
-    def fixed(self, place: int) -> np.ndarray | None:
-        """The fixed array (fixed_length,) at a place; None = damaged. A view of the file: do not write to it."""
-        return self.segments[place >> SEGMENT_BITS].fixed(place & (2**SEGMENT_BITS - 1))
+    def entry(self, place: int, with_long: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
+        """The arrays at a place: the long one, flat (empty if not asked for), and the fixed one (fixed_length,).
 
-    def long(self, place: int) -> np.ndarray | None:
-        """The long array at a place, flat; None = damaged. A view of the file: do not write to it."""
-        return self.segments[place >> SEGMENT_BITS].long(place & (2**SEGMENT_BITS - 1))
+        None = damaged. They are views of the files: do not write to them.
+        """
+        return self.segments[place >> SEGMENT_BITS].entry(place & (2**SEGMENT_BITS - 1), with_long)
 
     def key(self, place: int) -> np.ndarray:
         """(2,) uint64: the key of the entry at a place."""

@@ -99,5 +99,5 @@ def test_tidying_up_keeps_every_living_entry_and_frees_the_rest(store):
             assert place < 0
         else:
             expected = np.full(9, -1.0) if number == 5 else np.full(50, float(number))
-            np.testing.assert_array_equal(tidy.long(place), expected)
+            np.testing.assert_array_equal(tidy.entry(place)[0], expected)
     assert compact(one) == 0

@@ -33,7 +33,13 @@ def round_trip(processor, raw):
 def test_pictures(fit, width, height, seed):
     processor = ImageProcessor((24, 32), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), fit=fit)
     raw = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
-    assert torch.equal(round_trip(processor, raw), processor.prepare(raw))
+    kept, fresh = round_trip(processor, raw), processor.prepare(raw)
+    expected = processor.collate([fresh, None, fresh])
+    for parts in ([kept, None, kept], [kept, None, fresh]):  # all from the store, and some of them
+        batch = processor.collate(parts)
+        assert torch.equal(batch["pixels"], expected["pixels"])
+        assert torch.equal(batch["mask"], expected["mask"])
+    assert not expected["pixels"][1].any()
 
 
 @pytest.fixture(scope="module")

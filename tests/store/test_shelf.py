@@ -43,8 +43,10 @@ def put(shelf: Shelf, numbers, step: int = 4) -> None:
 def check(shelf: Shelf, numbers) -> None:
     for number, place in zip(numbers, shelf.find(keys(numbers)), strict=True):
         long, fixed = entry(number)
-        np.testing.assert_array_equal(shelf.long(place), long)
-        np.testing.assert_array_equal(shelf.fixed(place), fixed)
+        np.testing.assert_array_equal(shelf.entry(place)[0], long)
+        np.testing.assert_array_equal(shelf.entry(place)[1], fixed)
+        assert not len(shelf.entry(place, with_long=False)[0])
+        np.testing.assert_array_equal(shelf.entry(place, with_long=False)[1], fixed)
 
 
 @settings(max_examples=30, deadline=None)
@@ -83,12 +85,12 @@ def test_damage_is_noticed(tmp_path, ending, harm):
     shelf = open_shelf(tmp_path)
     lost = 0
     for number, place in enumerate(shelf.find(keys(range(20)))):
-        long, fixed = (None, None) if place == ABSENT else (shelf.long(place), shelf.fixed(place))
-        if long is None or fixed is None:
+        found = None if place == ABSENT else shelf.entry(place)
+        if found is None:
             lost += 1
             continue
-        np.testing.assert_array_equal(long, entry(number)[0])
-        np.testing.assert_array_equal(fixed, entry(number)[1])
+        for array, expected in zip(found, entry(number), strict=True):
+            np.testing.assert_array_equal(array, expected)
     assert lost == 1 if harm == "flip" else 5 < lost < 15
 
 
