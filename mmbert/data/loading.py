@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.types import Batch
+from mmbert.data.parcel import Parcel, Parcelling
 
 
 class SeededOrder(Sampler[Any]):
@@ -91,16 +92,21 @@ def processes() -> tuple[int, int]:
 
 
 class LazyLoader(DataLoader[Batch]):
-    """A ``DataLoader`` whose workers begin when the first batch is asked for.
+    """A ``DataLoader`` whose workers begin when the first batch is asked for, and send each batch in one piece.
 
     torch's own begins with ``iter()``, which Lightning calls in a resumed run before it tells the epoch to the sampler:
     the first batches would come in the order of epoch 0.
     """
 
+    def __init__(self, dataset: Any, *, collate_fn: Callable[..., Any], **options: Any) -> None:
+        collate = collate_fn if isinstance(collate_fn, Parcelling) else Parcelling(collate_fn)
+        super().__init__(dataset, collate_fn=collate, **options)
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         batches: Any = super().__iter__()
         try:
-            yield from batches
+            for sent in batches:
+                yield sent.batch() if isinstance(sent, Parcel) else sent
         except Exception as error:
             if self.num_workers:
                 # A worker's error holds torch's frames, and they the workers, in a cycle: left to the garbage
