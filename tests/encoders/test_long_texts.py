@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbert.encoders import long_texts
-from mmbert.encoders.text import TextProcessor, source_of, tiny_bert
+from mmbert.encoders.text_processor import TextProcessor
+from mmbert.encoders.transformer_loading import source_of, tiny_bert
 
 WORDS = [
     *("the", "of", "a", "picture", "shows", "two", "dogs,", "running;", "don't", "3.14", "(e.g.)", "mañana"),
