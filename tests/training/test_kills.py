@@ -25,6 +25,8 @@ CASES = {
     "one process": (),
     "with augmentation": ("augment=standard", "augment.modality_dropout=0.2", "augment.text.mask=0.1"),
     "two processes": TWO,
+    "with ogm_ge": ("fusion=mean", "fusion.dropout=0.3", "balance_modalities=ogm_ge"),
+    "with gradient blending": ("fusion=mean", "fusion.dropout=0.3", "balance_modalities=gradient_blending"),
 }
 
 pytestmark = pytest.mark.slow

@@ -1,6 +1,8 @@
 """Whole runs with the methods that balance modalities: none changes nothing, and each is resumed to the bit."""
 
 import json
+import os
+import subprocess
 import sys
 
 import pandas as pd
@@ -15,6 +17,8 @@ OPTIONS = (
     *("trainer.max_epochs=3", "data.batch_size=16", "checkpoint.every_minutes=0.0000001", "plots=false"),
     *("fusion=mean", "fusion.dropout=0.3", "callbacks.early_stopping.patience=9"),
 )
+#: What a BERT drops by itself.
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 #: Epochs of three steps: estimates of the weights lie on both sides of the interruption.
 METHODS = {
     "ogm_ge": ("balance_modalities.alpha=0.5",),
@@ -80,6 +84,45 @@ def test_weights_are_estimated_as_the_run_goes(compose_tiny, tmp_path):
     assert weights.iloc[2].tolist() != pytest.approx([0.25] * 4)
     assert weights.sum(1).tolist() == pytest.approx([1.0] * 3, abs=1e-6)
     assert {"val/alone/text/answer/loss", "train/alone/audio/value/loss"} <= set(history)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ogm_ge", "gradient_blending"])
+def test_two_processes_train_as_one(tmp_path, method):
+    """Without dropout, and with every sample complete and labelled, each step sees the same samples and gradients."""
+    lines = [
+        f"word{i % 2} {i},other{i % 3} {i},{'ab'[i % 2]},{split}"
+        for i in range(16)
+        for split in ("train", "val", "test")
+    ]
+    table = tmp_path / "my.csv"
+    table.write_text("\n".join(["text,caption,label,split", *lines]) + "\n")
+    words = [
+        *("data=manifest", f"data.path={table}", "text=tiny", "image=none", "audio=none", "data.num_workers=0"),
+        *("+text@encoders.caption=tiny", "+data.columns.caption=caption", "fusion=mean", "fusion.out_dim=8"),
+        *("+task@tasks.label=classification", "tasks.label.column=label", "tasks.label.dropout=0", "fusion.dropout=0"),
+        *("trainer.max_epochs=3", "logger=csv", "plots=false"),
+        *(f"balance_modalities={method}", "store.enabled=false"),
+        *(f"+encoders.{name}.config.{option}=0" for name in ("text", "caption") for option in DROPOUTS),
+    ]
+    histories = {}
+    for trainer, batch in (("cpu", 8), ("ddp_cpu", 4)):
+        program = [sys.executable, "-m", "mmbert.cli.train", *words, f"trainer={trainer}", f"data.batch_size={batch}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [*program, f"hydra.run.dir={tmp_path / trainer}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        histories[trainer] = pd.read_csv(tmp_path / trainer / "history.csv")
+    told = [name for name in histories["cpu"] if "/alone/" in name or "modulation" in name or "/blend/" in name]
+    assert len(told) >= 4
+    pd.testing.assert_frame_equal(
+        histories["ddp_cpu"][[*told, "val/loss"]], histories["cpu"][[*told, "val/loss"]], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_two_ways_of_dropping_modalities_are_refused(compose_tiny, tmp_path):
