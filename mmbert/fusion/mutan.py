@@ -7,10 +7,11 @@
 For two modalities s_k = x_1ᵀ T_k x_2 with the core's slice T_k = Σ_r M_1^r[:, k] M_2^r[:, k]ᵀ.
 
 Paper: Ben-younes et al. 2017, "MUTAN: Multimodal Tucker Fusion for Visual Question Answering", arXiv:1705.06676,
-with tanh and the biases b, which the authors' code has as options, and t = t_o. Its attention over the places
-of a picture is not here. Differs from it: the layer norm; any number of modalities, whose core of M + 1
-ways has slices that are sums of R outer products of M vectors; and missing ones, which leave the product (a factor of
-1): of three modalities without one, what remains is the formula for two.
+with tanh and the biases b of the authors' code (vqa.pytorch, ``MutanFusion`` with the options of ``mutan_noatt_train``:
+R = 10 and t = t_o = 360 there), which has biases in the R factors too, where the formula has none and there are none
+here. Its attention over the places of a picture is not here. Differs from it: the layer norm; any number of modalities,
+whose core of M + 1 ways has slices that are sums of R outer products of M vectors; and missing ones, which leave the
+product (a factor of 1): of three modalities without one, what remains is the formula for two.
 At the start z has a variance of about 1: W_m and M_m^r of unit variance with E[tanh²] = 0.39 between them, a sum of R
 independent products, and W_o drawn to make up for R.
 """
