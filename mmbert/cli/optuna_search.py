@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -21,6 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
@@ -34,6 +36,8 @@ from mmbert.core.errors import ConfigError
 LOG_FILE = "optuna.log"
 NAME = "search"
 RESULTS_FILE = "optimization_results.yaml"
+#: Samplers whose seed is that of one sequence, of which each trial takes the next point: they go on by themselves.
+SEQUENCES = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
 
 
 class OptunaSweeper(Sweeper):
@@ -133,10 +137,24 @@ class OptunaSweeper(Sweeper):
                 study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
         left = self.n_trials - sum(trial.state != TrialState.FAIL for trial in before)
         while left > 0:
-            asked = [study.ask(space) for _ in range(min(self.n_jobs, left))]
+            asked = [self.ask(study, space) for _ in range(min(self.n_jobs, left))]
             left -= len(asked)
             launch([(trial.number, trial.params) for trial in asked])
         return errors
+
+    def ask(self, study: optuna.Study, space: dict[str, BaseDistribution]) -> optuna.Trial:
+        """The next trial. Its draws follow from the sampler's seed and its number alone, whatever was drawn before.
+
+        A sampler that goes on from its seed would draw again, in a search that is resumed, what it drew at the start.
+        """
+        assert self.config is not None
+        node = OmegaConf.select(self.config, "hydra.sweeper.sampler")
+        if OmegaConf.select(node, "seed") is not None and not isinstance(self.sampler, SEQUENCES):
+            number = len(study.get_trials(deepcopy=False))
+            study.sampler = instantiate(
+                node, seed=int(np.random.SeedSequence([node.seed, number]).generate_state(1)[0])
+            )
+        return study.ask(space)
 
     def conclude(self, study: optuna.Study) -> None:
         """Writes and tells what was found."""
@@ -209,8 +227,6 @@ def trial_of(hydra_cfg: Any, number: int) -> optuna.Trial:
         hydra_cfg: the job's ``hydra`` part.
         number: of the trial.
     """
-    from hydra.utils import instantiate
-
     pruner = instantiate(hydra_cfg.sweeper.pruner) or optuna.pruners.NopPruner()
     study = optuna.load_study(study_name=NAME, storage=storage(Path(str(hydra_cfg.sweep.dir))), pruner=pruner)
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)

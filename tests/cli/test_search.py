@@ -5,6 +5,8 @@ import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 optuna = pytest.importorskip("optuna")
@@ -12,7 +14,7 @@ optuna = pytest.importorskip("optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
-from mmbert.cli.optuna_search import NAME, distribution, storage  # noqa: E402
+from mmbert.cli.optuna_search import NAME, OptunaSweeper, distribution, storage  # noqa: E402
 from mmbert.reporting.collect import collect  # noqa: E402
 
 PRUNER = """\
@@ -98,6 +100,44 @@ def test_a_failed_trial_is_told_and_tried_again_when_the_search_goes_on(search, 
     trial = study_in(here).trials[1]
     assert trial.state == TrialState.COMPLETE and trial.params == failed.params
     sys.modules.pop("not_yet_there", None)
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "QMCSampler"])
+def test_a_resumed_search_asks_what_one_without_a_break_asks(tmp_path, sampler):
+    space = {"x": FloatDistribution(0.0, 1.0), "y": CategoricalDistribution(["a", "b", "c"])}
+
+    def asked(folder, *parts):
+        for number, until in enumerate(parts):
+            node = {"_target_": f"optuna.samplers.{sampler}", "seed": 3}
+            made = OptunaSweeper(until, 1, "maximize", instantiate(node), None, None)
+            made.config = OmegaConf.create(
+                {
+                    "study": {"resume": number > 0},
+                    "hydra": {"sweep": {"dir": str(folder)}, "sweeper": {"sampler": node}},
+                }
+            )
+            made.launcher = Quick(folder)
+            search = made.begin(folder)
+            assert made.run_trials(search, space, []) == []
+        return [trial.params for trial in search.trials]
+
+    whole, broken = asked(tmp_path / "whole", 16), asked(tmp_path / "broken", 2, 3, 13, 16)
+    assert broken == whole
+    assert len({str(params) for params in whole}) == 16
+
+
+class Quick:
+    """A launcher whose jobs are over at once: the nearer x is to 0.3, the better."""
+
+    def __init__(self, folder):
+        self.hydra_cfg = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(folder)}}})
+
+    def launch(self, jobs, first):
+        options = [dict(word.split("=") for word in job) for job in jobs]
+        return [
+            JobReturn(status=JobStatus.COMPLETED, _return_value=-abs(float(one["x"]) - 0.3), hydra_cfg=self.hydra_cfg)
+            for one in options
+        ]
 
 
 def test_a_search_in_the_wrong_direction_is_refused_at_once(search):
