@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import logging
 import netrc
 import os
@@ -51,7 +52,9 @@ def begin(mode: Any, options: Mapping[str, Any], folder: Path, option: str = "lo
 
 
 def choose_mode(wanted: str | None, option: str = "logger.mode") -> tuple[str, str]:
-    """The mode asked for (by an option, then by WANDB_MODE), or the one that works here; and the reason for offline.
+    """The mode asked for, or the one that works here; and the reason for offline.
+
+    It is asked for by an option, by WANDB_MODE, or by wandb's own settings, as ``wandb offline`` leaves them.
 
     Args:
         wanted: what the option says, None = nothing.
@@ -62,6 +65,8 @@ def choose_mode(wanted: str | None, option: str = "logger.mode") -> tuple[str, s
     """
     source = option if wanted else "WANDB_MODE"
     mode = wanted or os.environ.get("WANDB_MODE", "").strip().lower()
+    if not mode and (mode := own_settings().get("mode", "").strip().lower()):
+        source = "mode in wandb's settings"
     mode = SYNONYMS.get(mode, mode)
     if not mode:
         if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes"):
@@ -78,13 +83,30 @@ def choose_mode(wanted: str | None, option: str = "logger.mode") -> tuple[str, s
 
 
 def host() -> str:
-    """The server's name."""
-    return urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    """The server's name: of WANDB_BASE_URL, of ``wandb login --host``, or W&B's own."""
+    address = os.environ.get("WANDB_BASE_URL") or own_settings().get("base_url") or "https://api.wandb.ai"
+    return urlsplit(address).netloc
+
+
+def own_settings() -> dict[str, str]:
+    """What wandb's commands have left: the user's settings, and over them those of the folder one stands in."""
+    user = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    here = Path(os.environ.get("WANDB_DIR") or ".").expanduser()
+    folder = here / (".wandb" if (here / ".wandb").exists() else "wandb")
+    found: dict[str, str] = {}
+    for file in (user / "settings", folder / "settings"):
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read(file, encoding="utf-8")
+        except (OSError, UnicodeError, configparser.Error):
+            continue  # wandb itself will tell
+        found |= dict(parser["default"]) if parser.has_section("default") else {}
+    return found
 
 
 def has_key() -> bool:
     """Whether wandb will find credentials without asking: in the environment, the netrc file, or its own settings."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or own_settings().get("api_key"):
         return True
     places = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else [Path("~/.netrc"), Path("~/_netrc")]
     for place in places:

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from mmbert.core import wandb_run
 from mmbert.core.errors import ConfigError
 from mmbert.core.naming import sweep_name
 from mmbert.training import plots, tracking, wandb_tracker
@@ -163,6 +164,31 @@ def test_a_key_in_the_netrc_file_counts_for_its_host_alone(monkeypatch, tmp_path
     assert wandb_tracker.choose_mode(None)[0] == "online"
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
     assert wandb_tracker.choose_mode(None)[0] == "offline"
+
+
+def test_the_settings_of_wandbs_own_commands_count(monkeypatch, tmp_path):
+    """``wandb login --host=…`` leaves the server in its settings and the key in the netrc file."""
+    import wandb
+
+    (tmp_path / "netrc").write_text("machine wandb.example.org login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.chdir(tmp_path)
+    assert wandb_tracker.choose_mode(None)[0] == "offline"
+    files = wandb.Settings(
+        settings_system=str(tmp_path / "home" / "WANDB_CONFIG_DIR" / "settings"), root_dir=str(tmp_path)
+    ).read_system_settings()  # as the commands write them
+    files.set("base_url", "https://wandb.example.org", globally=True)
+    files.save()
+    assert wandb_run.host() == "wandb.example.org"
+    assert wandb_tracker.choose_mode(None)[0] == "online"
+    files.set("mode", "offline")
+    files.save()
+    assert (tmp_path / "wandb" / "settings").is_file()
+    assert wandb_tracker.choose_mode(None) == ("offline", "")
+    assert wandb_tracker.choose_mode("online")[0] == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
+    with pytest.raises(ConfigError, match="no key for api.wandb.ai"):
+        wandb_tracker.choose_mode("online")
 
 
 def test_online_without_a_key_is_told_instead_of_asked(monkeypatch):
