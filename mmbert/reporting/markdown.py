@@ -97,7 +97,8 @@ def in_words(environment: dict[str, Any]) -> str:
     wanted = ("torch", "pytorch-lightning", "transformers", "timm", "torchaudio")
     versions = ", ".join(f"{name} {packages[name]}" for name in wanted if name in packages)
     cpu, gpus = environment.get("cpu") or {}, environment.get("gpus") or []
-    place = f"{cpu.get('usable_cores', '?')} cores of {cpu.get('model', 'an unknown processor')}"
+    cores = cpu.get("usable_cores", "?")
+    place = f"{cores} core{'' if cores == 1 else 's'} of {cpu.get('model', 'an unknown processor')}"
     with_gpu = f" and {', '.join(str(gpu.get('name', gpu) if isinstance(gpu, dict) else gpu) for gpu in gpus)}"
     date = str(environment.get("started") or "")[:10]
     python = environment.get("python", "?")

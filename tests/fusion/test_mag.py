@@ -6,9 +6,11 @@ import torch
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Encoded
+from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.mag import AdaptationGate, MAGFusion
 from mmbert.model import MultimodalModel
+from mmbert.tasks.classification import Classification
 from mmbert.tasks.regression import Regression
 from mmbert.testing import check_fusion, random_inputs
 
@@ -148,6 +150,40 @@ def test_gradients_pass_through_a_frozen_network_to_the_gate_and_to_nothing_in_i
     for name, parameter in model.fusion.gate.named_parameters():
         assert parameter.grad is not None and bool((parameter.grad != 0).any()), name
     assert all(p.grad is None for p in model.encoders["text"].parameters())
+
+
+@pytest.mark.slow
+def test_it_learns_xor_of_a_word_and_a_vector():
+    """Neither tells anything of the label; with a linear head the gate must bring them together inside the encoder."""
+    rows = 2000
+    random = np.random.default_rng(0)
+    states = random.integers(0, 2, (rows, 2))
+    vectors = (2 * states[:, 1:] - 1) * random.standard_normal(8) + 0.3 * random.standard_normal((rows, 8))
+    labels = torch.tensor(states[:, 0] ^ states[:, 1])
+    words = [["dark", "light"][state] for state in states[:, 0]]
+    torch.manual_seed(0)
+    encoders = {"text": TextEncoder("tiny"), "visual": FeatureEncoder(8)}
+    fusion = MAGFusion({name: encoder.out_dim for name, encoder in encoders.items()}, 16, layer=1, dropout=0.0)
+    task = Classification(16, "label", ["same", "other"], dropout=0.0)
+    model = MultimodalModel(encoders, fusion, {"label": task})
+
+    def inputs(chosen):
+        return {
+            "text": encoders["text"].processor.collate([words[row] for row in chosen]),
+            "visual": encoders["visual"].processor.collate([torch.tensor(vectors[[row]]).float() for row in chosen]),
+        }
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for _ in range(500):
+        chosen = random.integers(0, 1000, 64)
+        loss = task.loss(model(inputs(chosen)).outputs["label"], labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    with torch.no_grad():
+        guessed = model.eval()(inputs(range(1000, rows))).outputs["label"].argmax(1)
+    assert (guessed == labels[1000:]).double().mean() > 0.95
 
 
 def test_what_is_remembered_or_stored_of_a_text_is_not_used():
