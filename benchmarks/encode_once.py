@@ -4,14 +4,14 @@ Four strategies x three seeds x ten epochs over three frozen encoders (minilm, v
 with random weights, which take as long as trained ones), as one multirun of ``mmbert-train`` in one process.
 
     with the store      the whole study, from an empty store, measured
-    without             one run of one epoch with ``store.enabled=false``, measured; scaled to the epochs and the final
-                        measuring of all runs by the samples that pass through the encoders
+    without             one run of one epoch over ``--slice`` rows with ``store.enabled=false``, measured; scaled to all
+                        rows, epochs and the final measuring of all runs by the samples that pass through the encoders
     floor               one encoding pass over all samples by hand, and for each strategy a hand-written loop training
                         fusion and heads from arrays in memory: ``--floor-epochs`` epochs, scaled to ten and three seeds
 
 Besides: seconds of an additional run by part, and reading the store against a bare read of the same mapped bytes.
 
-Run: python benchmarks/encode_once.py [--train 800] [--epochs 10]
+Run: python benchmarks/encode_once.py [--train 1200] [--epochs 10]
 """
 
 from __future__ import annotations
@@ -66,16 +66,21 @@ def words(args: argparse.Namespace, scratch: Path, weights: dict[str, Path]) -> 
         *("text=minilm", "image=vit_small", "audio=wav2vec2_base", "encoders.text.remember_mib=0"),
         *(f"encoders.{name}.frozen=true" for name in ("text", "image", "audio")),
         *(f"encoders.{name}.checkpoint={path}" for name, path in weights.items()),
-        *(f"data.sizes.{name}={count}" for name, count in sizes(args).items()),
+        *sized(sizes(args.train)),
         *("data.splits.test_missing=null", f"store.dir={scratch / 'store'}", "store.max_gib=100"),
         *("logger=csv", "trainer=cpu", f"data.batch_size={BATCH}", f"trainer.max_epochs={args.epochs}"),
         *("callbacks.early_stopping=null", "plots=false"),
     ]
 
 
-def sizes(args: argparse.Namespace) -> dict[str, int]:
+def sizes(train: int) -> dict[str, int]:
     """Rows by split."""
-    return {"train": args.train, "val": args.train // 8, "test": args.train // 8, "test_missing": 8}
+    return {"train": train, "val": train // 8, "test": train // 8, "test_missing": 8}
+
+
+def sized(counts: dict[str, int]) -> list[str]:
+    """The words for so many rows of each split."""
+    return [f"data.sizes.{name}={count}" for name, count in counts.items()]
 
 
 def timed_study(options: list[str], folder: Path) -> tuple[float, list[dict[str, Any]]]:
@@ -217,7 +222,8 @@ def reading(parts: Parts, options: Options) -> dict[str, float]:
 def main() -> None:
     """Measures all sides, prints the ratios and writes them beside the machine's description."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=int, default=800)
+    parser.add_argument("--train", type=int, default=1200)
+    parser.add_argument("--slice", type=int, default=200, help="training rows of the run without the store")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--floor-epochs", type=int, default=3)
@@ -233,11 +239,12 @@ def main() -> None:
         print(f"with the store: {seconds:.0f} s", by_part(metrics), flush=True)
         read = reading(parts_of([*shared, "fusion=cross_attention"]), Options(dir=str(scratch / "store"), max_gib=100))
         print("reading", read, flush=True)
-        rest = [word for word in shared if "max_epochs" not in word]
-        alone = ["store.enabled=false", "trainer.max_epochs=1", "fusion=concat", "seed=0"]
-        _, (one,) = timed_study([*rest, *alone], scratch / "without")
-        counts = sizes(args)
-        each = one["fit_seconds"] / (counts["train"] + counts["val"])
+        rest = [word for word in shared if not word.startswith(("trainer.max_epochs", "data.sizes."))]
+        few, counts = sizes(args.slice), sizes(args.train)
+        rest += [*sized(few), "store.enabled=false", "trainer.max_epochs=1", "fusion=concat", "seed=0"]
+        parts_of(rest)  # as above
+        _, (one,) = timed_study(rest, scratch / "without")
+        each = one["fit_seconds"] / (few["train"] + few["val"])
         passed = args.epochs * (counts["train"] + counts["val"]) + counts["val"] + counts["test"]
         without = runs * passed * each
         print(f"without: one epoch {one['fit_seconds']:.0f} s, all runs {without:.0f} s", flush=True)
@@ -260,7 +267,8 @@ def main() -> None:
         "encoding_seconds_in_first_run": metrics[0]["store_seconds"],
         "additional_run_seconds": by_part(metrics),
         "reading_to_bare_copy": read,
-        "rows": sizes(args),
+        "rows": counts,
+        "rows_without": few,
         "runs": runs,
         "epochs": args.epochs,
         "threads": torch.get_num_threads(),
