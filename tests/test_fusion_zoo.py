@@ -9,9 +9,10 @@ import yaml
 from hydra import compose, initialize_config_module
 
 from mmbert.cli.study import load
+from mmbert.training.build import build
 
 ROOT = Path(__file__).parents[1]
-STRATEGIES = sorted(path.stem for path in (ROOT / "conf" / "fusion").glob("*.yaml") if path.stem != "adapter")
+STRATEGIES = sorted({path.stem for path in (ROOT / "conf" / "fusion").glob("*.yaml")} - {"adapter", "mag"})
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,14 @@ def test_the_study_has_every_strategy_with_three_seeds(script, study):
     assert study.cfg.encoders.image.frozen and study.cfg.encoders.audio.frozen
     assert study.cfg.encoders_from.image == str(script.ENCODERS / "seen")
     assert study.cfg.hydra.sweep.dir == str(script.RUNS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_each_strategy_takes_the_tasks_of_the_study(study, compose_tiny, name):
+    cfg = compose_tiny("~tasks.value", f"fusion={name}")
+    assert {task for task, node in study.cfg.tasks.items() if node} == set(cfg.tasks)
+    build(cfg)
 
 
 def test_searches_differ_in_nothing_but_the_strategy_and_its_folder(script, study):

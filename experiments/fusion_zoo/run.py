@@ -25,8 +25,9 @@ STEPS = ("encoders", "search", "runs", "report")
 ENCODERS = Path("outputs/fusion_zoo")
 SEARCHES = Path("multirun/fusion_zoo_search")
 RUNS = Path("multirun/fusion_zoo")
-#: Frames for modules of other packages, which are no strategies themselves.
-LEFT_OUT = ("adapter",)
+#: A frame for modules of other packages, which is no strategy itself; and one that works inside the text encoder, where
+#: nothing stored can be read: it would run the encoder forwards and backwards in every step.
+LEFT_OUT = ("adapter", "mag")
 #: What is searched, the same for all; DROPOUT is the strategy's own, or the answer's head's where it has none.
 SPACE = {
     "optimizer.lr": "tag(log,interval(3e-4,1e-2))",
