@@ -22,7 +22,7 @@ NO_MEMORY = re.compile(
     r"|worker \(pid.* (is killed by signal|exited unexpectedly)",
     re.IGNORECASE,
 )
-NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+NO_SPACE = re.compile(r"no space left on device|disk quota exceeded|unable to allocate shared memory", re.IGNORECASE)
 FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -57,8 +57,11 @@ def explained(error: Exception, folder: Path, less_memory: str, afterwards: str)
     if any(map(is_memory, chain(error))):
         return f"The memory is full ({said}). Use less of it: {less_memory}."
     full = next(filter(is_space, chain(error)), None)
-    if full is not None and "/torch_" in str(full):
-        return f"The shared memory is full ({first_line(full)}): use fewer loader workers, data.num_workers=0."
+    shared = next(
+        (line.strip() for line in str(full).splitlines() if "/torch_" in line), ""
+    )  # behind a worker's traceback
+    if shared:
+        return f"The shared memory is full ({shared}): use fewer loader workers, data.num_workers=0."
     if full is not None:
         return f"The disk is full: {where(full, folder)} ({first_line(full)}). Free some room. {afterwards}".strip()
     if isinstance(error, OSError) and error.errno in FORBIDDEN and inside(error.filename, folder):

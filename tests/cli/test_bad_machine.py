@@ -52,6 +52,12 @@ class FailingFusion(MeanFusion):
     def shared_memory(self, fused):
         raise RuntimeError("unable to write to file </torch_17_1>: No space left on device (28)")
 
+    def shared_memory_of_a_worker(self, fused):
+        raise RuntimeError(
+            "Caught RuntimeError in DataLoader worker process 0.\\nOriginal Traceback (most recent call last):\\n"
+            "RuntimeError: unable to allocate shared memory(shm) for file </torch_17_1>: Success (0)\\n"
+        )
+
     def ours(self, fused):
         raise RuntimeError("a fault in the module")
 """
@@ -98,9 +104,11 @@ def test_out_of_memory_ends_the_command_as_other_mistakes_do(refused, failing):
     assert refused(*failing("torch_cpu")).startswith("The memory is full (")
 
 
-def test_full_shared_memory_is_no_full_disk(stopped, failing):
-    said = stopped(*failing("shared_memory"))
-    assert said.startswith("The shared memory is full (") and "use fewer loader workers, data.num_workers=0" in said
+@pytest.mark.parametrize("how", ["shared_memory", "shared_memory_of_a_worker"])
+def test_full_shared_memory_is_no_full_disk(stopped, failing, how):
+    said = stopped(*failing(how))
+    assert said.startswith("The shared memory is full (") and "</torch_17_1>" in said
+    assert "use fewer loader workers, data.num_workers=0" in said
 
 
 def test_a_fault_of_a_module_stays_one(train, failing, here):
