@@ -21,7 +21,6 @@ def expected() -> dict[str, np.ndarray]:
     fusion, ablation = results("fusion_comparison"), results("modality_ablation")
     rows = {name: part.sort_values("seed") for name, part in fusion.groupby("fusion")}
     rows |= {name.replace("+", " + "): part for name, part in ablation.groupby("modalities")}
-    rows["text + image + audio"] = rows["cross_attention"]
     return {name: part[METRIC].to_numpy() for name, part in rows.items()}
 
 
@@ -49,7 +48,44 @@ def test_published_means_are_those_of_the_results(page: str, rows: int) -> None:
         assert interval == f"{mean - half:.3f} … {mean + half:.3f}", name
 
 
-@pytest.mark.parametrize("name", ["fusion_comparison", "modality_ablation"])
+def in_words(values: pd.Series) -> list[str]:
+    """``mean ± std``, and Student's interval, as tables have them."""
+    mean, std = values.mean(), values.std(ddof=1)
+    half = stats.t.ppf(0.975, len(values) - 1) * std / np.sqrt(len(values))
+    return [f"{mean:.3f} ± {std:.3f}", f"{mean - half:.3f} … {mean + half:.3f}"]
+
+
+def test_few_shot_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/few_shot/README.md").read_text("utf-8")
+    for rows, part in results("few_shot").groupby("config.data.per_class"):
+        counts = [f"{part[column].mean():,.0f}" for column in ("train_rows", "steps")]
+        assert " | ".join([f"| {rows}", *counts, *in_words(part[METRIC])]) in page
+
+
+def test_multitask_gain_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/multitask_gain/README.md").read_text("utf-8")
+    table = results("multitask_gain")
+    whole = table["tasks"].str.contains("+", regex=False)
+    for task, metric in {"answer": "accuracy", "properties": "map", "seen": "accuracy", "heard": "accuracy"}.items():
+        column = f"test/{task}/{metric}"
+        alone, together = (table[chosen].set_index("seed")[column] for chosen in (table["tasks"] == task, whole))
+        gain = in_words(together - alone)
+        words = [in_words(alone)[0], in_words(together)[0], f"{(together - alone).mean():+.3f}"]
+        line = next(line for line in page.splitlines() if line.startswith(f"| {task} |"))
+        assert f"| {' | '.join(words)} (" in line
+        low, high = (f"{float(end):+.3f}" for end in gain[1].split(" … "))
+        assert f"({low} … {high})" in line
+
+
+def test_noise_robustness_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/noise_robustness/README.md").read_text("utf-8")
+    for fusion, part in results("noise_robustness").groupby("fusion"):
+        assert len(re.findall(rf"\| {fusion} \| {part[METRIC].mean():.3f} \|", page)) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["fusion_comparison", "modality_ablation", "few_shot", "multitask_gain", "noise_robustness"]
+)
 def test_results_come_from_one_clean_commit(name: str) -> None:
     table = results(name)
     assert set(table["status"]) == {"finished"}

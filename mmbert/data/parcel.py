@@ -105,6 +105,6 @@ class Parcelling:
         self.collate = collate
 
     def __call__(self, samples: list[object]) -> Batch | Parcel:
-        """In a worker a parcel, else the batch."""
+        """In a worker a parcel, else the batch; a batch of another kind, which holds more, stays what it is."""
         batch = self.collate(samples)
-        return batch if get_worker_info() is None else Parcel.of(batch)
+        return Parcel.of(batch) if get_worker_info() is not None and type(batch) is Batch else batch

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -86,6 +87,21 @@ def test_workers_send_parcels_and_the_loader_gives_batches(workers):
     for one, other in zip(alone, sent, strict=True):
         same(one, other)
         assert all(tensor.is_shared() for tensor in other.inputs["a"].values())
+
+
+@dataclass
+class Larger(Batch):
+    more: torch.Tensor | None = None
+
+
+def collate_more(numbers: list[int]) -> Batch:
+    plain = collate(numbers)
+    return Larger(plain.inputs, plain.targets, plain.rows, plain.skipped, more=torch.tensor(numbers))
+
+
+def test_a_batch_that_holds_more_arrives_with_it():
+    sent = list(LazyLoader(list(range(4)), collate_fn=collate_more, batch_size=2, num_workers=1))
+    assert [batch.more.tolist() for batch in sent] == [[0, 1], [2, 3]]
 
 
 def test_a_parcel_is_one_tensor_to_send():
