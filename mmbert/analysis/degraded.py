@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmbert.core.types import Batch, Inputs
@@ -30,8 +29,9 @@ class DegradedBatch(Batch):
 
     degraded: list[dict[str, Inputs]] = field(default_factory=list)
 
-    def _map(self, move: Callable[[Tensor], Tensor]) -> DegradedBatch:
-        plain = super()._map(move)
+    def mapped(self, move: Callable[[Any], Any]) -> DegradedBatch:
+        """As for other batches, the damaged tensors too."""
+        plain = super().mapped(move)
         degraded = [
             {name: {key: move(t) for key, t in tensors.items()} for name, tensors in level.items()}
             for level in self.degraded

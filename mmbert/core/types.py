@@ -9,8 +9,9 @@ Absence has one spelling everywhere: a mask row without a single True. An absent
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -45,13 +46,14 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
-        return self._map(lambda t: t.to(device, non_blocking=non_blocking))
+        return self.mapped(lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (torch's DataLoader calls this)."""
-        return self._map(lambda t: t.pin_memory())
+        return self.mapped(lambda t: t.pin_memory())
 
-    def _map(self, move) -> Batch:  # type: ignore[no-untyped-def]
+    def mapped(self, move: Callable[[Any], Any]) -> Batch:
+        """The same batch with every tensor changed; one that holds more than these changes that too."""
         inputs = {name: {key: move(t) for key, t in tensors.items()} for name, tensors in self.inputs.items()}
         targets = {name: move(t) for name, t in self.targets.items()}
         return Batch(inputs, targets, move(self.rows), self.skipped)

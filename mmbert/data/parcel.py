@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
@@ -25,13 +24,10 @@ class Place:
     """Where a tensor lies in a parcel.
 
     Attributes:
-        encoder, key: whose input it is.
         dtype, shape, strides: its own; strides in numbers.
         begin, end: its bytes.
     """
 
-    encoder: str
-    key: str
     dtype: torch.dtype
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -45,49 +41,45 @@ class Place:
 
 @dataclass(frozen=True)
 class Parcel:
-    """A packed batch.
+    """A packed batch, of any kind.
 
     Attributes:
-        memory: (bytes,) uint8 of all inputs.
-        places: where each lies.
-        targets, rows: those of the batch. They are small, and who keeps them must not keep the inputs with them.
-        skipped: as in the batch.
+        memory: (bytes,) uint8 of all tensors.
+        letter: the batch, with a ``Place`` for each of its tensors.
     """
 
     memory: Tensor
-    places: list[Place]
-    targets: dict[str, np.ndarray]
-    rows: np.ndarray
-    skipped: tuple[tuple[int, str], ...]
+    letter: Batch
 
     @staticmethod
     def of(batch: Batch) -> Parcel:
         """Packs a batch into memory that processes can share."""
-        places, tensors, size = [], [], 0
-        for encoder, inputs in batch.inputs.items():
-            for key, tensor in inputs.items():
-                dense = tensor.is_contiguous() or (
-                    tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-                )
-                tensor = tensor if dense else tensor.contiguous()
-                end = size + tensor.numel() * tensor.element_size()
-                places.append(Place(encoder, key, tensor.dtype, tuple(tensor.shape), tensor.stride(), size, end))
-                tensors.append(tensor)
-                size = -(-end // ALIGNED) * ALIGNED
+        tensors: list[tuple[Place, Tensor]] = []
+
+        def placed(tensor: Tensor) -> Place:
+            colours_together = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+            tensor = tensor if colours_together else tensor.contiguous()
+            begin = -(-tensors[-1][0].end // ALIGNED) * ALIGNED if tensors else 0
+            end = begin + tensor.numel() * tensor.element_size()
+            place = Place(tensor.dtype, tuple(tensor.shape), tensor.stride(), begin, end)
+            tensors.append((place, tensor))
+            return place
+
+        letter = batch.mapped(placed)
         # as torch's own default_collate: what is made in shared memory need not be copied there
-        memory = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))  # type: ignore[call-overload]
-        for place, tensor in zip(places, tensors, strict=True):
+        storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)
+        memory = torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
+        for place, tensor in tensors:
             place.view(memory).copy_(tensor)
-        targets = {name: target.numpy() for name, target in batch.targets.items()}
-        return Parcel(memory, places, targets, batch.rows.numpy(), batch.skipped)
+        return Parcel(memory, letter)
 
     def batch(self) -> Batch:
         """The batch again; its inputs are views of one piece of memory."""
-        inputs: dict[str, dict[str, Tensor]] = {}
-        for place in self.places:
-            inputs.setdefault(place.encoder, {})[place.key] = place.view(self.memory)
-        targets = {name: torch.from_numpy(target) for name, target in self.targets.items()}
-        return Batch(inputs, targets, torch.from_numpy(self.rows), self.skipped)
+        batch = self.letter.mapped(lambda place: place.view(self.memory))
+        # they are small, and who keeps them must not keep the inputs with them
+        batch.targets = {name: target.clone() for name, target in batch.targets.items()}
+        batch.rows = batch.rows.clone()
+        return batch
 
     def pin_memory(self) -> Parcel:
         """The same parcel in page-locked memory (torch's DataLoader calls this)."""
@@ -105,6 +97,6 @@ class Parcelling:
         self.collate = collate
 
     def __call__(self, samples: list[object]) -> Batch | Parcel:
-        """In a worker a parcel, else the batch; a batch of another kind, which holds more, stays what it is."""
+        """In a worker a parcel, else the batch."""
         batch = self.collate(samples)
-        return Parcel.of(batch) if get_worker_info() is not None and type(batch) is Batch else batch
+        return batch if get_worker_info() is None else Parcel.of(batch)

@@ -93,10 +93,12 @@ def test_workers_send_parcels_and_the_loader_gives_batches(workers):
 class Larger(Batch):
     more: torch.Tensor | None = None
 
+    def mapped(self, move):
+        return Larger(**{**vars(super().mapped(move)), "more": move(self.more)})
+
 
 def collate_more(numbers: list[int]) -> Batch:
-    plain = collate(numbers)
-    return Larger(plain.inputs, plain.targets, plain.rows, plain.skipped, more=torch.tensor(numbers))
+    return Larger(**vars(collate(numbers)), more=torch.tensor(numbers))
 
 
 def test_a_batch_that_holds_more_arrives_with_it():
