@@ -263,7 +263,7 @@ class Filling:
         if not len(rows):
             return 0
         data, processor = self.data, self.encoder.processor
-        reader = processor if self.what == "tokens" else Packed(processor)
+        reader: Any = processor if self.what == "tokens" else Packed(processor)
         column = {self.name: data.column_of(self.name)}
         dataset = SampleDataset(data.table, rows, column, {self.name: reader}, {}, skip=data.skip)
         work = Work(data.eval_batch_size, data.num_workers, self.device)
@@ -282,7 +282,7 @@ class Filling:
     def connect(self, shelf: Shelf, rows: np.ndarray, keys: np.ndarray, reads_tokens: bool) -> None:
         """Tells the data where the rows' numbers are."""
         places = np.full(len(self.data.table), ABSENT, np.int64)
-        places[rows] = np.where((keys != 0).any(1), shelf.find(keys), ABSENT)
+        places[rows] = shelf.find(keys)
         processor: Any = self.encoder.processor
         if self.what == "tokens":
             self.data.sources[self.name] = Rows(shelf, places, None, reads_tokens)

@@ -24,7 +24,3 @@ class Packed:
         """See ``Storable.pack``."""
         packed: tuple[np.ndarray, np.ndarray] = self.processor.pack(raw)
         return packed
-
-    def collate(self, prepared: list[Any]) -> Any:
-        """Never needed."""
-        raise NotImplementedError

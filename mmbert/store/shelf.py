@@ -162,23 +162,23 @@ class Shelf:
     def __len__(self) -> int:
         """Entries that can be found."""
         keys = np.stack([self._high, self._low], 1)
-        distinct = np.unique(keys[(keys != 0).any(1)], axis=0)
+        distinct = np.unique(keys, axis=0)
         return int((self.find(distinct) != ABSENT).sum())
 
     def keys(self) -> np.ndarray:
         """(n, 2) uint64: the keys of all entries that can be found."""
         keys = np.stack([self._high, self._low], 1)
-        distinct = np.unique(keys[(keys != 0).any(1)], axis=0)
+        distinct = np.unique(keys, axis=0)
         return distinct[self.find(distinct) != ABSENT]
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """Keys (n, 2) uint64 -> their places (n,) int64, ABSENT where there is no entry."""
+        """Keys (n, 2) uint64 -> their places (n,) int64, ABSENT where there is no entry; there is none for 0."""
         found = np.full(len(keys), ABSENT, np.int64)
         if not len(self._places) or not len(keys):
             return found
         first = np.searchsorted(self._high, keys[:, 0], "left")
         at = np.searchsorted(self._high, keys[:, 0], "right") - 1
-        open_ = at >= first
+        open_ = (at >= first) & (keys != 0).any(1)  # 0 is what a broken record has for its key
         while open_.any():  # more than once only where two keys share their first half
             hit = open_ & (self._low[np.maximum(at, 0)] == keys[:, 1])
             found[hit] = self._places[at[hit]]

@@ -92,6 +92,7 @@ def test_damage_is_noticed(tmp_path, ending, harm):
         for array, expected in zip(found, entry(number), strict=True):
             np.testing.assert_array_equal(array, expected)
     assert lost == 1 if harm == "flip" else 5 < lost < 15
+    assert shelf.find(np.zeros((1, 2), np.uint64)).tolist() == [ABSENT]  # the key that a broken record has in its place
 
 
 def test_what_is_buried_is_gone_until_it_is_written_again(tmp_path):
