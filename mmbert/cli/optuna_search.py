@@ -148,12 +148,10 @@ class OptunaSweeper(Sweeper):
         A sampler that goes on from its seed would draw again, in a search that is resumed, what it drew at the start.
         """
         assert self.config is not None
-        node = OmegaConf.select(self.config, "hydra.sweeper.sampler")
-        if OmegaConf.select(node, "seed") is not None and not isinstance(self.sampler, SEQUENCES):
-            number = len(study.get_trials(deepcopy=False))
-            study.sampler = instantiate(
-                node, seed=int(np.random.SeedSequence([node.seed, number]).generate_state(1)[0])
-            )
+        seed = OmegaConf.select(self.config, "hydra.sweeper.sampler.seed")
+        if seed is not None and not isinstance(self.sampler, SEQUENCES):
+            sequence = np.random.SeedSequence([seed, len(study.get_trials(deepcopy=False))])
+            study.sampler = instantiate(self.config.hydra.sweeper.sampler, seed=int(sequence.generate_state(1)[0]))
         return study.ask(space)
 
     def conclude(self, study: optuna.Study) -> None:

@@ -126,6 +126,17 @@ def test_a_resumed_search_asks_what_one_without_a_break_asks(tmp_path, sampler):
     assert len({str(params) for params in whole}) == 16
 
 
+def test_a_search_may_leave_the_sampler_to_optuna(tmp_path):
+    made = OptunaSweeper(2, 1, "maximize", None, None, None)
+    made.config = OmegaConf.create(
+        {"study": {"resume": False}, "hydra": {"sweep": {"dir": str(tmp_path)}, "sweeper": {"sampler": None}}}
+    )
+    made.launcher = Quick(tmp_path)
+    search = made.begin(tmp_path)
+    assert made.run_trials(search, {"x": FloatDistribution(0.0, 1.0)}, []) == []
+    assert [trial.state for trial in search.trials] == [TrialState.COMPLETE] * 2
+
+
 class Quick:
     """A launcher whose jobs are over at once: the nearer x is to 0.3, the better."""
 
