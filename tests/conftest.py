@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,10 +127,20 @@ def wandb_records(run_dir):
     return records
 
 
+def finished_records(run_dir, seconds=20):
+    """The records of a run that has been finished; its process may still be writing the last of them."""
+    until = time.monotonic() + seconds
+    while True:
+        records = wandb_records(run_dir)
+        if any(record.WhichOneof("record_type") == "exit" for record in records) or time.monotonic() > until:
+            return records
+        time.sleep(0.1)
+
+
 def wandb_story(run_dir):
     """What an offline run says: its name, config, history, summary and exit code."""
     story = {"config": {}, "history": [], "summary": {}}
-    for record in wandb_records(run_dir):
+    for record in finished_records(run_dir):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             story |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}

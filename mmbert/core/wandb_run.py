@@ -65,12 +65,12 @@ def choose_mode(wanted: str | None, option: str = "logger.mode") -> tuple[str, s
     """
     source = option if wanted else "WANDB_MODE"
     mode = wanted or os.environ.get("WANDB_MODE", "").strip().lower()
+    if not mode and os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes"):
+        return "disabled", ""
     if not mode and (mode := own_settings().get("mode", "").strip().lower()):
         source = "mode in wandb's settings"
     mode = SYNONYMS.get(mode, mode)
     if not mode:
-        if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes"):
-            return "disabled", ""
         return ("online", "") if has_key() else ("offline", " (no key found)")
     if mode not in MODES:
         raise ConfigError(f"{source}='{mode}' is unknown. {nearest(mode, MODES)}")

@@ -186,6 +186,8 @@ def test_the_settings_of_wandbs_own_commands_count(monkeypatch, tmp_path):
     assert (tmp_path / "wandb" / "settings").is_file()
     assert wandb_tracker.choose_mode(None) == ("offline", "")
     assert wandb_tracker.choose_mode("online")[0] == "online"
+    monkeypatch.setenv("WANDB_DISABLED", "true")  # the environment comes before files
+    assert wandb_tracker.choose_mode(None) == ("disabled", "")
     monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
     with pytest.raises(ConfigError, match="no key for api.wandb.ai"):
         wandb_tracker.choose_mode("online")
