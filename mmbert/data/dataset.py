@@ -190,6 +190,8 @@ class SampleDataset(Dataset[Sample]):
     def _target(self, name: str, row: int) -> Tensor:
         column, codec = self.labels[name]
         written = self.table.written(row, column) if self.table.has_column(column) else None
+        if written != written:  # NaN, which no dictionary finds again
+            written = None
         known = self._known[name]
         plain = isinstance(written, (str, int, float, NoneType))
         if plain and written in known:
