@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
+
+from mmbert.training.build import build
 
 ROWS = [("red one", "a", "train"), ("blue two", "b", "train"), ("red three", "a", "val"), ("blue four", "b", "test")]
 HEADER = ("text", "label", "split")
@@ -90,7 +93,11 @@ def test_a_text_of_spaces_beside_another_modality_is_a_missing_text(passed, here
     rows = [(*row, "f.npy") for row in ROWS]
     rows[0] = ("   ", *rows[0][1:])
     (here / "my.csv").write_text(table(*rows, header=(*HEADER, "face")))
-    passed("+features@encoders.face=sequence", "trainer.fast_dev_run=true")
+    folder = passed("+features@encoders.face=sequence", "trainer.fast_dev_run=true")
+    data = build(OmegaConf.load(folder / "config.yaml")).data
+    samples = [data.dataset("train")[place].prepared for place in range(2)]
+    assert [sample["text"] is None for sample in samples] == [True, False]
+    assert all(sample["face"] is not None for sample in samples)
 
 
 def test_a_text_of_ten_megabytes_is_cut_and_costs_no_time(passed, here):

@@ -119,29 +119,46 @@ def test_a_value_that_is_missing_is_asked_for(check: Check) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "expected"),
     [
-        [],
-        ["text=none"],
-        ["trainer.devices=[0,2]", "trainer.accelerator=gpu"],
-        ["trainer.max_time=00:01:00:00"],
-        ["trainer.gradient_clip_val=null"],
-        ["trainer.limit_train_batches=0.1", "trainer.limit_val_batches=3"],
-        ["trainer.profiler={_target_: pytorch_lightning.profilers.SimpleProfiler}"],
-        ["callbacks.early_stopping.monitor=val/loss", "callbacks.early_stopping.mode=min"],
-        ["~callbacks.early_stopping"],
-        ["optimizer.lr=1"],
-        ["data.columns.text=3"],
-        ["+data.columns.scan=file"],
-        ["debug=[fast,overfit]"],
-        ["experiment=fusion_comparison"],
-        ["hydra.run.dir=/tmp/x", "hydra.verbose=true"],
-        ["data.path=${hydra:runtime.output_dir}/x.csv"],
-        ["data.path=${oc.env:HOME,here}/x.csv"],
+        ([], {"data.path": "my.csv"}),
+        (["text=none"], {"encoders.text": {}}),
+        (
+            ["trainer.devices=[0,2]", "trainer.accelerator=gpu"],
+            {"trainer.devices": [0, 2], "trainer.accelerator": "gpu"},
+        ),
+        (["trainer.max_time=00:01:00:00"], {"trainer.max_time": "00:01:00:00"}),
+        (["trainer.gradient_clip_val=null"], {"trainer.gradient_clip_val": None}),
+        (
+            ["trainer.limit_train_batches=0.1", "trainer.limit_val_batches=3"],
+            {"trainer.limit_train_batches": 0.1, "trainer.limit_val_batches": 3},
+        ),
+        (
+            ["trainer.profiler={_target_: pytorch_lightning.profilers.SimpleProfiler}"],
+            {"trainer.profiler": {"_target_": "pytorch_lightning.profilers.SimpleProfiler"}},
+        ),
+        (
+            ["callbacks.early_stopping.monitor=val/loss", "callbacks.early_stopping.mode=min"],
+            {"callbacks.early_stopping.monitor": "val/loss", "callbacks.early_stopping.mode": "min"},
+        ),
+        (["~callbacks.early_stopping"], {"callbacks.early_stopping": None}),
+        (["optimizer.lr=1"], {"optimizer.lr": 1}),
+        (["data.columns.text=3"], {"data.columns.text": 3}),
+        (["+data.columns.scan=file"], {"data.columns.scan": "file"}),
+        (["debug=[fast,overfit]"], {"trainer.overfit_batches": 3}),
+        (["experiment=fusion_comparison"], {"study.name": "fusion_comparison"}),
+        (["hydra.run.dir=/tmp/x", "hydra.verbose=true"], {"data.path": "my.csv"}),
+        (["data.path=${hydra:runtime.output_dir}/x.csv"], {}),
+        (["data.path=${oc.env:HOME,here}/x.csv"], {"data.path": "${oc.env:HOME,here}/x.csv"}),
     ],
 )
-def test_right_words_pass(check: Check, words: list[str]) -> None:
-    check(*OWN, *words)
+def test_right_words_pass(check: Check, words: list[str], expected: dict[str, object]) -> None:
+    cfg = check(*OWN, *words)
+    for path, value in expected.items():
+        node: object = cfg
+        for part in path.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        assert node == value, path
 
 
 def test_more_encoders_and_tasks_are_a_matter_of_config(check: Check) -> None:

@@ -57,7 +57,7 @@ def normalised(c):
     return y / np.linalg.norm(y)
 
 
-def agree(fusion, inputs, expected, atol=1e-12):
+def assert_agrees(fusion, inputs, expected, atol=1e-12):
     np.testing.assert_allclose(fusion(inputs).pooled.detach(), np.stack(expected), rtol=0, atol=atol)
 
 
@@ -81,13 +81,13 @@ def test_bilinear_is_the_sum_of_bilinear_forms_of_all_pairs(dims, joint_dim):
                 first, second = (x.get(m, np.ones(width[m])) for m in (i, j))
                 total += np.array([first @ form[h] @ second for h in range(WIDTH)])
         expected.append(total)
-    agree(fusion, inputs, expected)
+    assert_agrees(fusion, inputs, expected)
 
 
 def test_bilinear_of_one_modality_is_a_linear_map():
     fusion, w = built(BilinearFusion, {"text": 4}, joint_dim=6)
     inputs, rows = samples({"text": 4})
-    agree(fusion, inputs, [linear(projected("text", row["text"], w), w, "out") for row in rows])
+    assert_agrees(fusion, inputs, [linear(projected("text", row["text"], w), w, "out") for row in rows])
 
 
 def test_bilinear_keeps_the_contract_without_projection_too():
@@ -99,7 +99,7 @@ def test_bilinear_keeps_the_contract_without_projection_too():
 def test_mlb_multiplies_the_squashed_projections_of_the_present(dims):
     fusion, w = built(MLBFusion, dims, joint_dim=6)
     inputs, rows = samples(dims)
-    agree(
+    assert_agrees(
         fusion,
         inputs,
         [linear(np.prod([np.tanh(projected(m, x, w)) for m, x in row.items()], axis=0), w, "out") for row in rows],
@@ -131,7 +131,7 @@ def test_mfb_sums_groups_of_k_neighbours_and_normalises(dims):
         e = np.prod([projected(m, x, w) for m, x in row.items()], axis=0)
         sums = np.array([e[3 * i] + e[3 * i + 1] + e[3 * i + 2] for i in range(6)])
         expected.append(linear(normalised(sums), w, "out"))
-    agree(fusion, inputs, expected)
+    assert_agrees(fusion, inputs, expected)
 
 
 def test_mfb_drops_products_in_training_before_they_are_summed():
@@ -162,7 +162,7 @@ def test_mutan_contracts_a_core_tensor_whose_slices_are_sums_of_r_outer_products
                 core = np.tensordot(value, core, axes=(0, 0))
             s[k] = core
         expected.append(linear(s, w, "out"))
-    agree(fusion, inputs, expected)
+    assert_agrees(fusion, inputs, expected)
 
 
 # ------------------------------------------------------------------------------------------------ count sketch and FFT
@@ -196,7 +196,7 @@ def test_mcb_is_the_count_sketch_of_the_outer_product_of_the_present(dims, bins)
                 place += h[i]
             c[place % bins] += value
         expected.append(linear(normalised(c), w, "out"))
-    agree(fusion, inputs, expected, atol=1e-6)
+    assert_agrees(fusion, inputs, expected, atol=1e-6)
 
 
 def test_the_sketch_is_that_of_the_formula_and_convolution_is_circular():

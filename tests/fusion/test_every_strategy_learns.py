@@ -135,7 +135,7 @@ def learn(name, hidden_dim, samples):
     return judge(model, *samples["test"])[0]
 
 
-def refuse_more_than_chance(accuracy, area):
+def assert_no_more_than_chance(accuracy, area):
     """Both within four deviations of chance: of a binomial share, and of the rank sum of Mann and Whitney."""
     rows = ROWS["test"]
     assert abs(accuracy - 0.5) < 4 * math.sqrt(0.25 / rows)
@@ -150,7 +150,7 @@ def test_it_learns_xor_with_a_linear_head(name, samples):
 
 @pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name in LINEAR))
 def test_a_sum_over_modalities_stays_at_chance_with_a_linear_head(name, samples):
-    refuse_more_than_chance(*measure(name, 0, samples))
+    assert_no_more_than_chance(*measure(name, 0, samples))
 
 
 @pytest.mark.parametrize("name", listed(name for name in STRATEGIES if name in WEIGHTED))

@@ -53,7 +53,7 @@ def projected(m, v, w, part):
     return linear(normed(v, w, f"{part}.{m}.norm"), w, f"{part}.{m}.linear")
 
 
-def close(given, expected):
+def assert_close(given, expected):
     np.testing.assert_allclose(given.detach().numpy(), np.asarray(expected), rtol=1e-8, atol=1e-9)
 
 
@@ -99,8 +99,8 @@ def test_a_sample_gets_the_gated_sum_of_its_best_experts():
         chosen.append((gates > 0).sum())
     assert chosen == [3, 3, 2, 2, 3], "one modality has but two experts"
     fused = fusion(inputs, diagnostics=True)
-    close(fused.pooled, expected)
-    close(fused.diagnostics["share/gate"], shares)
+    assert_close(fused.pooled, expected)
+    assert_close(fused.diagnostics["share/gate"], shares)
     assert set(fusion(inputs, diagnostics="shares").diagnostics) == {"share/gate"}
 
 
@@ -114,8 +114,8 @@ def test_the_balancing_losses_with_all_present_are_the_papers():
         gates += gates_by_hand(clean, range(6), 2)
         chances += chances_by_hand(clean, spread, clean, range(6), 2)
     losses = fusion(inputs).auxiliary_losses
-    close(losses["importance"], 0.5 * variation(gates))
-    close(losses["load"], 0.25 * variation(chances))
+    assert_close(losses["importance"], 0.5 * variation(gates))
+    assert_close(losses["load"], 0.25 * variation(chances))
 
 
 def noisy(gate, x, available, seed):
@@ -139,13 +139,13 @@ def test_in_training_the_noise_has_a_say_and_losses_allow_for_absence():
     spread = np.log1p(np.exp(spread))
     scores = clean + noise * spread
     gates = np.stack([gates_by_hand(s, row, 2) for s, row in zip(scores, able, strict=True)])
-    close(routing.gates, gates)
+    assert_close(routing.gates, gates)
     assert not np.allclose(gates, gate.eval()(x, available).gates.detach()), "the noise changes something"
     chances = np.stack([chances_by_hand(clean[b], spread[b], scores[b], row, 2) for b, row in enumerate(able)])
     weight = np.array([[(i in row) / len(row) for i in range(5)] for row in able])
     places = np.array([[min(2, len(row))] for row in able])
-    close(routing.losses["importance"], variation(gates.sum(0)[:4] / weight.sum(0)[:4]))
-    close(routing.losses["load"], variation(chances.sum(0)[:4] / (weight * places).sum(0)[:4]))
+    assert_close(routing.losses["importance"], variation(gates.sum(0)[:4] / weight.sum(0)[:4]))
+    assert_close(routing.losses["load"], variation(chances.sum(0)[:4] / (weight * places).sum(0)[:4]))
 
 
 def test_the_chance_of_being_chosen_is_how_often_it_happens():
@@ -214,8 +214,8 @@ def test_the_divergence_from_the_prior_is_torchs_own_and_its_mean_over_the_batch
     mean, variance = (torch.from_numpy(x) for x in joint_by_hand(rows, w))
     expected = kl_divergence(Normal(mean, variance.sqrt()), Normal(0.0, 1.0)).sum(1).mean()
     fused = fusion(inputs)
-    close(fused.auxiliary_losses["kl"], 0.01 * expected.numpy())
-    close(fused.pooled, mean.numpy())
+    assert_close(fused.auxiliary_losses["kl"], 0.01 * expected.numpy())
+    assert_close(fused.pooled, mean.numpy())
     assert built(ProductOfExpertsFusion, kl_weight=0)[0](inputs).auxiliary_losses == {}
 
 
@@ -227,7 +227,7 @@ def test_training_draws_from_the_joint_gaussian():
     z = fusion.train()(inputs).pooled
     torch.manual_seed(5)
     noise = torch.randn(mean.shape, dtype=torch.float64).numpy()
-    close(z, mean + noise * np.sqrt(variance))
+    assert_close(z, mean + noise * np.sqrt(variance))
 
 
 def test_the_shares_of_precision_and_the_priors_sum_to_one():
@@ -236,8 +236,8 @@ def test_the_shares_of_precision_and_the_priors_sum_to_one():
     shares = fusion(inputs, diagnostics="shares").diagnostics["share/precision"]
     _, variance = joint_by_hand(rows, w)
     assert shares.shape == (len(PRESENT), 3, WIDTH)
-    close(shares.sum(1), 1 - variance)  # the prior has a precision of 1, hence a share of 1 / T
-    close(shares[0, 1], variance[0] / beliefs_by_hand(rows[0], w)[1][1])
+    assert_close(shares.sum(1), 1 - variance)  # the prior has a precision of 1, hence a share of 1 / T
+    assert_close(shares[0, 1], variance[0] / beliefs_by_hand(rows[0], w)[1][1])
     assert (shares[~torch.tensor(PRESENT).bool()] == 0).all()
 
 
@@ -268,7 +268,7 @@ def test_in_evaluation_embracenet_is_the_expectation(odds):
         docked = docked_by_hand(row, w)
         share = {m: (odds or dict.fromkeys(DIMS, 1.0))[m] for m in row}
         expected.append(sum(share[m] / sum(share.values()) * docked[m] for m in row))
-    close(fusion(inputs).pooled, expected)
+    assert_close(fusion(inputs).pooled, expected)
 
 
 def test_in_training_each_number_comes_from_one_present_modality_and_on_average_gives_the_expectation():

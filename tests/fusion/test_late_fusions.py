@@ -56,7 +56,7 @@ def mean_loss(output, target):
     return total / (target != UNLABELLED).sum().clamp(min=1)
 
 
-def close(got, expected):
+def assert_close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -71,7 +71,7 @@ def test_a_view_is_the_projection_of_one_modality():
         normed = (v - v.mean(1, keepdims=True)) / np.sqrt(v.var(1, keepdims=True) + 1e-5)
         expected = normed @ layer.linear.weight.detach().numpy().T + layer.linear.bias.detach().numpy()
         here = PRESENT[:, number]
-        close(fused.views[m].detach().numpy()[here], expected[here])
+        assert_close(fused.views[m].detach().numpy()[here], expected[here])
         assert (fused.views[m][~here] == 0).all() and (fused.view_masks[m].numpy() == here).all()
 
 
@@ -87,7 +87,7 @@ def test_means_are_over_the_present_views_with_weights_that_sum_to_one(kind, ave
             here = PRESENT[b]
             w = softmax(scores[here])
             if shares is not None:
-                close(shares[b].detach().numpy()[here], w)
+                assert_close(shares[b].detach().numpy()[here], w)
                 assert (shares[b][torch.from_numpy(~here)] == 0).all()
             if spec.kind == "numbers" or average == "logits":
                 expected = w @ z[b, here]
@@ -96,7 +96,7 @@ def test_means_are_over_the_present_views_with_weights_that_sum_to_one(kind, ave
             else:
                 p = w @ expit(z[b, here])
                 expected = np.log(p) - np.log1p(-p)
-            close(got[b], expected)
+            assert_close(got[b], expected)
     with pytest.raises(ConfigError, match=r"fusion.average=logit is unknown. Did you mean 'logits'"):
         kind(DIMS, 8, average="logit")
 
@@ -107,13 +107,13 @@ def test_a_product_of_experts_multiplies_probabilities():
         for b in ROWS:
             said = z[b, PRESENT[b]]
             if spec.kind == "numbers":
-                close(got[b], said.mean(0))
+                assert_close(got[b], said.mean(0))
             elif spec.kind == "classes":
                 p = softmax(said, -1).prod(0)
-                close(softmax(got[b]), p / p.sum())
+                assert_close(softmax(got[b]), p / p.sum())
             else:
                 yes, no = expit(said).prod(0), expit(-said).prod(0)
-                close(expit(got[b]), yes / (yes + no))
+                assert_close(expit(got[b]), yes / (yes + no))
 
 
 @pytest.mark.parametrize("hidden", [0, 6])
@@ -132,7 +132,7 @@ def test_stacking_reads_probabilities_and_which_views_there_are(hidden):
             else:
                 last = "network"
             answer = w[f"{last}.weight"] @ read + w[f"{last}.bias"]
-            close(got[b], answer * 20 + 50 if spec.kind == "numbers" else answer)
+            assert_close(got[b], answer * 20 + 50 if spec.kind == "numbers" else answer)
 
 
 def test_views_own_losses_are_means_over_labelled_samples():
@@ -141,7 +141,7 @@ def test_views_own_losses_are_means_over_labelled_samples():
     losses = decision.losses(judged, truth_of())
     for v, m in enumerate(DIMS):
         each = [-log_softmax(z[b, v])[y] for b, y in enumerate(TARGET.tolist()) if y >= 0 and PRESENT[b, v]]
-        close(losses[f"view/{m}"].item(), 0.3 * sum(each) / 5)
+        assert_close(losses[f"view/{m}"].item(), 0.3 * sum(each) / 5)
     assert joined(LateMeanFusion(DIMS, 8, view_weight=0), CLASSES)[0].losses(judged, truth_of()) == {}
 
 
@@ -154,8 +154,8 @@ def test_qmf_weighs_logits_by_their_energy():
         decision, z, got = joined(fusion, spec, spoil=True)
         energy = logsumexp(z, -1) if spec.kind == "classes" else np.log1p(np.exp(z)).sum(-1)
         w = energy / 7 * PRESENT
-        close(got, (w[..., None] * z).sum(1))
-        close(decision.shares(torch.from_numpy(z), torch.from_numpy(PRESENT)).numpy(), w)
+        assert_close(got, (w[..., None] * z).sum(1))
+        assert_close(decision.shares(torch.from_numpy(z), torch.from_numpy(PRESENT)).numpy(), w)
     with pytest.raises(ConfigError, match="fusion=qmf cannot join the numbers of the task on column 'label'"):
         fusion.decision(NUMBERS)
 
@@ -229,14 +229,14 @@ def test_tmc_joins_opinions_by_dempsters_rule():
     shares = decision.shares(torch.from_numpy(z), torch.from_numpy(PRESENT)).numpy()
     for b in ROWS:
         alphas = np.logaddexp(0, z[b]) + 1
-        close(np.exp(got[b]), dempster(alphas[PRESENT[b]]))
-        close(shares[b], (1 - 4 / alphas.sum(1)) * PRESENT[b])
+        assert_close(np.exp(got[b]), dempster(alphas[PRESENT[b]]))
+        assert_close(shares[b], (1 - 4 / alphas.sum(1)) * PRESENT[b])
     _, z, got = joined(TMCFusion(DIMS, 8), PROPERTIES, spoil=True)
     for b in ROWS:
         for c in range(4):
             pairs = np.stack([np.logaddexp(0, z[b, :, c]), np.logaddexp(0, -z[b, :, c])], -1) + 1
             yes, no = dempster(pairs[PRESENT[b]])
-            close(expit(got[b, c]), yes / (yes + no))
+            assert_close(expit(got[b, c]), yes / (yes + no))
 
 
 @pytest.mark.parametrize(("epoch", "strength"), [(0, 0.25), (2, 0.75), (9, 1.0)])
@@ -247,10 +247,10 @@ def test_tmc_is_trained_by_the_evidential_loss_of_every_opinion(epoch, strength)
     alphas, labelled = np.logaddexp(0, z) + 1, [b for b in ROWS if TARGET[b] >= 0]
     right = np.eye(4)[TARGET.clamp(min=0).numpy()]
     whole = sum(evidential(dempster(alphas[b][PRESENT[b]]), right[b], strength) for b in labelled) / 5
-    close(losses["evidence"].item(), whole)
+    assert_close(losses["evidence"].item(), whole)
     for v, m in enumerate(DIMS):
         some = [evidential(alphas[b, v], right[b], strength) for b in labelled if PRESENT[b, v]]
-        close(losses[f"view/{m}"].item(), sum(some) / 5)
+        assert_close(losses[f"view/{m}"].item(), sum(some) / 5)
     assert decision.replaces_loss
 
 
@@ -264,13 +264,13 @@ def test_tmc_judges_each_property_as_yes_or_no():
     rows = [0, 1, 2, 3, 5]
     right = np.stack([target, 1 - target], -1)
     whole = [evidential(dempster(pairs[b, PRESENT[b], c]), right[b, c], 0.5) for b in rows for c in range(4)]
-    close(losses["evidence"].item(), np.mean(whole))
+    assert_close(losses["evidence"].item(), np.mean(whole))
 
 
 def test_the_divergence_is_that_of_dirichlet_distributions():
     alpha = np.array([1.5, 4.0, 2.5])
     # KL[p || uniform] = -entropy(p) - log Γ(3), as the density of the uniform one is Γ(3) everywhere
-    close(divergence(torch.from_numpy(alpha)).item(), -dirichlet.entropy(alpha) - gammaln(3))
+    assert_close(divergence(torch.from_numpy(alpha)).item(), -dirichlet.entropy(alpha) - gammaln(3))
 
 
 def test_tmc_refuses_what_its_loss_does_not_know():
