@@ -57,9 +57,8 @@ def explained(error: Exception, folder: Path, less_memory: str, afterwards: str)
     if any(map(is_memory, chain(error))):
         return f"The memory is full ({said}). Use less of it: {less_memory}."
     full = next(filter(is_space, chain(error)), None)
-    shared = next(
-        (line.strip() for line in str(full).splitlines() if "/torch_" in line), ""
-    )  # behind a worker's traceback
+    # of a worker's error it is not the first line, but behind the traceback
+    shared = next((line.strip() for line in str(full).splitlines() if "/torch_" in line), "")
     if shared:
         return f"The shared memory is full ({shared}): use fewer loader workers, data.num_workers=0."
     if full is not None:
