@@ -5,6 +5,8 @@ import pickle
 import traceback
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -122,6 +124,24 @@ def test_a_label_that_is_met_again_is_not_encoded_again_up_to_a_limit(folder, mo
     assert [int(target["class"]) for target in targets] == [0, 1, 2, 0, UNLABELLED, 2, 1]
     assert [float(target["size"]) for target in targets] == [0, 1, 2, 3, 4, 5, 6]
     assert asked == ["a", "b", "c", None, "c"]  # a and b are remembered, and then there is no more room
+
+
+def test_numbers_that_are_missing_take_the_room_of_one(folder, monkeypatch):
+    class Counting(NumberLabels):
+        def encode(self, cell):
+            asked.append(cell)
+            return super().encode(cell)
+
+    monkeypatch.setattr("mmbert.data.dataset.REMEMBERED", 2)
+    nan = float("nan")
+    columns = {"text": ["x"] * 6, "number": [nan, nan, nan, 1.0, nan, 1.0]}
+    pq.write_table(pa.table(columns), folder / "numbers.parquet")  # NaN, where a CSV file has an empty cell
+    asked = []
+    labels = {"size": ("number", Counting())}
+    dataset = dataset_of(Table(folder / "numbers.parquet"), processors={"text": TRIO["text"]}, labels=labels)
+    values = [float(dataset[i].targets["size"]) for i in range(6)]
+    np.testing.assert_array_equal(values, columns["number"])
+    assert asked == [None, 1.0]
 
 
 def test_a_dataset_travels_to_workers_without_the_tables_cells(folder):
