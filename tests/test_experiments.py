@@ -83,8 +83,21 @@ def test_noise_robustness_says_what_its_results_say() -> None:
         assert len(re.findall(rf"\| {fusion} \| {part[METRIC].mean():.3f} \|", page)) == 4
 
 
+def test_encoder_comparison_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/encoder_comparison/README.md").read_text("utf-8").replace("**", "")
+    table = results("encoder_comparison")
+    encoders = table["run"].str.extract(r"/(\w+)-(\w+)-(\w+)-seed\d$")
+    groups = table.groupby([encoders[0], encoders[1], encoders[2]])
+    assert groups.ngroups == 4
+    for names, part in groups:
+        assert " | ".join([f"| {names[0]}", *names[1:], *in_words(part[METRIC])]) in page
+        others = [f"{part[f'test/{name}/accuracy'].mean():.3f}" for name in ("seen", "heard", "operation")]
+        assert f"| {' | '.join(others)} | {part['test/properties/map'].mean():.3f} |" in page
+
+
 @pytest.mark.parametrize(
-    "name", ["fusion_comparison", "modality_ablation", "few_shot", "multitask_gain", "noise_robustness"]
+    "name",
+    ["fusion_comparison", "modality_ablation", "encoder_comparison", "few_shot", "multitask_gain", "noise_robustness"],
 )
 def test_results_come_from_one_clean_commit(name: str) -> None:
     table = results(name)
