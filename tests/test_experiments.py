@@ -95,9 +95,35 @@ def test_encoder_comparison_says_what_its_results_say() -> None:
         assert f"| {' | '.join(others)} | {part['test/properties/map'].mean():.3f} |" in page
 
 
+def test_missing_modalities_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/missing_modalities/README.md").read_text("utf-8")
+    names = {"random": "at random", "label": "by label", "value": "by value", "exclusive": "all but one"}
+    rows = re.findall(r"^\| (.*?) ?\| (0|0\.3) \| (\d\.\d{3} ± \d\.\d{3}) \|", page, re.MULTILINE)
+    shown, training = {}, ""
+    for name, dropout, whole in rows:
+        training = name or training
+        shown[training, float(dropout)] = whole
+    parts = results("missing_modalities")
+    settings = parts["run"].str.extract(r"/(?P<mechanism>\w+)-rate(?P<rate>[\d.]+)-dropout(?P<dropout>[\d.]+)-seed\d$")
+    groups = parts.groupby([settings["mechanism"], settings["rate"].astype(float), settings["dropout"].astype(float)])
+    known = {
+        (f"{rate:.0%}".replace("%", " %, ") + names[mechanism] if rate else "none", dropout): in_words(part[METRIC])[0]
+        for (mechanism, rate, dropout), part in groups
+    }
+    assert shown == known and len(known) == 18
+
+
 @pytest.mark.parametrize(
     "name",
-    ["fusion_comparison", "modality_ablation", "encoder_comparison", "few_shot", "multitask_gain", "noise_robustness"],
+    [
+        "fusion_comparison",
+        "modality_ablation",
+        "encoder_comparison",
+        "few_shot",
+        "missing_modalities",
+        "multitask_gain",
+        "noise_robustness",
+    ],
 )
 def test_results_come_from_one_clean_commit(name: str) -> None:
     table = results(name)
