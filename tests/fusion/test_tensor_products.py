@@ -49,7 +49,7 @@ def projected(m, v, w):
     return linear(normed(v, w, f"project.{m}.norm"), w, f"project.{m}.linear")
 
 
-def check(fusion, inputs, expected):
+def assert_agrees(fusion, inputs, expected):
     np.testing.assert_allclose(fusion(inputs).pooled.detach(), np.stack(expected), rtol=1e-9, atol=1e-9)
 
 
@@ -75,7 +75,7 @@ def block_by_hand(row, w, chunks, rank):
 def test_block_equals_the_sums_of_products_chunk_by_chunk(chunks, rank):
     fusion, w = built(BlockFusion, hidden_dim=12, chunks=chunks, rank=rank)
     inputs, rows = samples()
-    check(fusion, inputs, [block_by_hand(row, w, chunks, rank) for row in rows])
+    assert_agrees(fusion, inputs, [block_by_hand(row, w, chunks, rank) for row in rows])
 
 
 def test_block_of_two_modalities_is_a_block_superdiagonal_tensor():
@@ -95,7 +95,7 @@ def test_block_of_two_modalities_is_a_block_superdiagonal_tensor():
         y = np.einsum("ijk,i,j->k", core, first, second).reshape(chunks, size)
         root = np.sign(y) * np.sqrt(np.abs(y))
         expected.append(linear((root / np.linalg.norm(root, axis=1, keepdims=True)).ravel(), w, "out"))
-    check(fusion, inputs, expected)
+    assert_agrees(fusion, inputs, expected)
 
 
 def outer(vectors):
@@ -115,7 +115,7 @@ def test_tensor_fusion_equals_the_outer_product_with_ones_and_two_layers():
         hidden = np.maximum(linear(outer(ones).ravel(), w, "first"), 0)
         expected.append(np.maximum(linear(hidden, w, "second"), 0))
     assert np.stack(expected).any(1).all(), "ReLU leaves something to compare in each sample"
-    check(fusion, inputs, expected)
+    assert_agrees(fusion, inputs, expected)
 
 
 @pytest.mark.parametrize(("modalities", "out_dim", "width"), [(1, 128, 128), (2, 128, 128), (3, 128, 32), (3, 8, 8)])
@@ -149,7 +149,7 @@ def test_low_rank_equals_the_contraction_with_the_full_tensor(rank):
     for row in rows:
         ones = [np.append(normed(row[m], w, f"norms.{m}") if m in row else np.zeros(d), 1.0) for m, d in DIMS.items()]
         expected.append(np.einsum("ijkh,ijk->h", full, outer(ones)) + w["bias"])
-    check(fusion, inputs, expected)
+    assert_agrees(fusion, inputs, expected)
 
 
 @pytest.mark.parametrize("kind", [BlockFusion, LowRankFusion, TensorFusion])

@@ -97,11 +97,14 @@ def test_a_plot_shows_what_is_under_the_pointer(visit):
 
 def test_every_plot_is_drawn_when_it_comes_into_view(visit):
     tab = visit()
-    for number in range(tab.locator(".plot").count()):
-        place = tab.locator(".plot").nth(number)
-        if place.is_visible():
-            place.scroll_into_view_if_needed()
-            tab.wait_for_function("n => document.querySelectorAll('.plot')[n].data !== undefined", arg=number)
+    shown = [number for number, place in enumerate(tab.locator(".plot").all()) if place.is_visible()]
+    drawn = "n => (document.querySelectorAll('.plot')[n].data || []).length"
+    early = sum(tab.evaluate(drawn, number) > 0 for number in shown)
+    for number in shown:
+        tab.locator(".plot").nth(number).scroll_into_view_if_needed()
+        tab.wait_for_function(drawn, arg=number)
+    assert early < len(shown)  # plots below the window had waited
+    assert all(tab.evaluate(drawn, number) > 0 for number in shown)
 
 
 def test_another_group_can_be_chosen(visit):
@@ -116,6 +119,8 @@ def test_a_sound_plays(visit):
     tab.locator("#samples audio").first.scroll_into_view_if_needed()
     tab.evaluate("() => document.querySelector('#samples audio').play()")
     tab.wait_for_function("() => document.querySelector('#samples audio').currentTime > 0.05", timeout=10_000)
+    assert tab.evaluate("() => document.querySelector('#samples audio').error") is None
+    assert tab.evaluate("() => document.querySelector('#samples audio').duration") > 0.05
 
 
 def test_code_in_a_text_did_not_run(visit):

@@ -40,7 +40,7 @@ def put(shelf: Shelf, numbers, step: int = 4) -> None:
             writer.put(keys(part), longs, fixed)
 
 
-def check(shelf: Shelf, numbers) -> None:
+def assert_holds(shelf: Shelf, numbers) -> None:
     for number, place in zip(numbers, shelf.find(keys(numbers)), strict=True):
         long, fixed = entry(number)
         np.testing.assert_array_equal(shelf.entry(place)[0], long)
@@ -61,7 +61,7 @@ def test_what_is_written_is_found_and_nothing_else(tmp_path_factory, first, seco
     there = sorted({*first, *second})
     assert ((shelf.find(keys(range(61))) != ABSENT) == np.isin(np.arange(61), there)).all()
     assert len(shelf) == len(there)
-    check(shelf, there)
+    assert_holds(shelf, there)
 
 
 def test_nothing_is_found_on_an_empty_shelf(tmp_path):
@@ -104,7 +104,7 @@ def test_what_is_buried_is_gone_until_it_is_written_again(tmp_path):
     assert (other.find(keys(range(5))) != ABSENT).tolist() == [True, True, False, True, True]
     put(shelf, [2])
     other.refresh()
-    check(other, range(5))
+    assert_holds(other, range(5))
 
 
 def write_until_killed(folder) -> None:
@@ -132,10 +132,10 @@ def test_a_kill_in_mid_writing_leaves_what_was_written(tmp_path):
     found = [number for number in range(500) if shelf.find(keys([number]))[0] != ABSENT]
     assert len(found) > 10
     assert found == list(range(len(found)))
-    check(shelf, found)
+    assert_holds(shelf, found)
     put(shelf, range(len(found), len(found) + 5))
     shelf.refresh()
-    check(shelf, range(len(found) + 5))
+    assert_holds(shelf, range(len(found) + 5))
 
 
 def test_a_reader_follows_a_file_that_grows(tmp_path):
@@ -145,7 +145,7 @@ def test_a_reader_follows_a_file_that_grows(tmp_path):
             long, fixed = entry(number)
             writer.put(keys([number]), [long], [fixed])
             shelf.refresh()
-            check(shelf, [0, number])
+            assert_holds(shelf, [0, number])
 
 
 def test_a_fixed_array_of_another_length_is_refused(tmp_path):
