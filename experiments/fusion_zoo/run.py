@@ -83,7 +83,7 @@ def words_of() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="The study fusion_zoo.")
     parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS, help="these steps")
     parser.add_argument("--strategies", help="concat,mean,...; by default every file of conf/fusion")
-    parser.add_argument("--trials", type=int, default=4, help="of each strategy's search (4)")
+    parser.add_argument("--trials", type=int, default=3, help="of each strategy's search (3)")
     parser.add_argument("--seeds", default="0,1,2", help="of the comparison (0,1,2)")
     parser.add_argument("--chosen", type=Path, default=CHOSEN, help="the file of what the searches found")
     parser.add_argument("words", nargs="*", help="behind --: options of every training run")

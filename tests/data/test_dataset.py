@@ -109,16 +109,23 @@ def test_a_table_without_the_label_column_is_unlabelled(folder):
     assert int(dataset[0].targets["class"]) == UNLABELLED
 
 
-def test_a_label_that_is_met_again_is_not_encoded_again_up_to_a_limit(folder, monkeypatch):
-    class Counting(ClassLabels):
+def noting(codec, asked):
+    """The same codec, which notes the cells that it is asked for."""
+
+    class Noting(type(codec)):
         def encode(self, cell):
             asked.append(cell)
             return super().encode(cell)
 
+    codec.__class__ = Noting
+    return codec
+
+
+def test_a_label_that_is_met_again_is_not_encoded_again_up_to_a_limit(folder, monkeypatch):
     monkeypatch.setattr("mmbert.data.dataset.REMEMBERED", 2)
     table = table_of(folder, *[f"x,,,{label},{i}" for i, label in enumerate(["a", "b", "c", "a", "", "c", "b"])])
-    labels = {"class": ("label", Counting(["a", "b", "c"])), "size": ("number", NumberLabels())}
     asked = []
+    labels = {"class": ("label", noting(ClassLabels(["a", "b", "c"]), asked)), "size": ("number", NumberLabels())}
     dataset = dataset_of(table, labels=labels)
     targets = [dataset[i].targets for i in range(7)]
     assert [int(target["class"]) for target in targets] == [0, 1, 2, 0, UNLABELLED, 2, 1]
@@ -127,17 +134,12 @@ def test_a_label_that_is_met_again_is_not_encoded_again_up_to_a_limit(folder, mo
 
 
 def test_numbers_that_are_missing_take_the_room_of_one(folder, monkeypatch):
-    class Counting(NumberLabels):
-        def encode(self, cell):
-            asked.append(cell)
-            return super().encode(cell)
-
     monkeypatch.setattr("mmbert.data.dataset.REMEMBERED", 2)
     nan = float("nan")
     columns = {"text": ["x"] * 6, "number": [nan, nan, nan, 1.0, nan, 1.0]}
     pq.write_table(pa.table(columns), folder / "numbers.parquet")  # NaN, where a CSV file has an empty cell
     asked = []
-    labels = {"size": ("number", Counting())}
+    labels = {"size": ("number", noting(NumberLabels(), asked))}
     dataset = dataset_of(Table(folder / "numbers.parquet"), processors={"text": TRIO["text"]}, labels=labels)
     values = [float(dataset[i].targets["size"]) for i in range(6)]
     np.testing.assert_array_equal(values, columns["number"])
