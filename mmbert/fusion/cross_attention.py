@@ -93,13 +93,14 @@ class CrossAttentionLayer(nn.Module):
     Args:
         dim: width H.
         num_heads: heads of the attention.
-        dropout: on attention weights and on both residual branches.
+        dropout: in the feed-forward block and on both residual branches.
+        attention_dropout: on the attention weights.
         attends: whether there is anything to attend to (more than one modality).
     """
 
-    def __init__(self, dim: int, num_heads: int, dropout: float, attends: bool) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: float, attention_dropout: float, attends: bool) -> None:
         super().__init__()
-        self.attention = CrossAttention(dim, num_heads, dropout) if attends else None
+        self.attention = CrossAttention(dim, num_heads, attention_dropout) if attends else None
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
         )
@@ -125,7 +126,8 @@ class CrossAttentionFusion(Fusion):
         num_layers: how often the streams meet.
         num_heads: attention heads; divides ``out_dim``.
         normalize: layer norm on each modality's tokens before their projection.
-        dropout: on projected tokens, attention weights and residual branches.
+        dropout: on projected tokens, in feed-forward blocks and on residual branches.
+        attention_dropout: on attention weights; above 0 a CPU has no fused kernel and holds all weights in memory.
 
     Raises:
         ConfigError: ``num_heads`` does not divide ``out_dim``.
@@ -139,6 +141,7 @@ class CrossAttentionFusion(Fusion):
         num_heads: int = 4,
         normalize: bool = True,
         dropout: float = 0.1,
+        attention_dropout: float = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         if out_dim % num_heads:
@@ -149,7 +152,9 @@ class CrossAttentionFusion(Fusion):
         met = list(dims) if len(dims) > 1 else []  # a modality on its own has nothing to attend to
         self.norms = nn.ModuleList(nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in met}) for _ in range(num_layers))
         self.layers = nn.ModuleList(
-            nn.ModuleDict({m: CrossAttentionLayer(out_dim, num_heads, dropout, bool(met)) for m in dims})
+            nn.ModuleDict(
+                {m: CrossAttentionLayer(out_dim, num_heads, dropout, attention_dropout, bool(met)) for m in dims}
+            )
             for _ in range(num_layers)
         )
         self.final_norms = nn.ModuleDict({m: nn.LayerNorm(out_dim) for m in dims})

@@ -46,7 +46,8 @@ class MissingAwarePromptsFusion(Fusion):
         prompts: how many learnt tokens a layer adds; 0 = the transformer without them, to compare with.
         prompt_layers: D, the first layers that add some.
         normalize: layer norm on each modality's tokens before their projection.
-        dropout: on projected tokens, attention weights and residual branches.
+        dropout: on projected tokens, in feed-forward blocks and on residual branches.
+        attention_dropout: on attention weights; above 0 a CPU has no fused kernel and holds all weights in memory.
 
     Raises:
         ConfigError: ``num_heads`` does not divide ``out_dim``, there are more prompted layers than layers, or more
@@ -63,6 +64,7 @@ class MissingAwarePromptsFusion(Fusion):
         prompt_layers: int = 1,
         normalize: bool = True,
         dropout: float = 0.1,
+        attention_dropout: float = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         if out_dim % num_heads:
@@ -80,7 +82,8 @@ class MissingAwarePromptsFusion(Fusion):
         first = 0.02 * torch.randn(prompt_layers, 1, prompts, out_dim)
         self.prompts = nn.Parameter(first.repeat(1, 2 ** len(dims) - 1, 1, 1)) if prompts and prompt_layers else None
         self.norms = nn.ModuleList(nn.LayerNorm(out_dim) for _ in range(num_layers))
-        self.layers = nn.ModuleList(CrossAttentionLayer(out_dim, num_heads, dropout, True) for _ in range(num_layers))
+        sizes = (out_dim, num_heads, dropout, attention_dropout, True)
+        self.layers = nn.ModuleList(CrossAttentionLayer(*sizes) for _ in range(num_layers))
         self.final_norm = nn.LayerNorm(out_dim)
         self.out = nn.Linear(out_dim, out_dim)
 

@@ -8,6 +8,8 @@ from hydra.utils import get_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mmbert.testing import check_fusion, random_inputs
 from mmbert.testing.inputs import soil
@@ -32,6 +34,39 @@ def test_the_strategies_are_found():
 def test_it_keeps_every_law(name):
     kind, options = options_of(name)
     assert check_fusion(kind, dims={"text": 6, "image": 5, "audio": 4}, **options).passed
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that any operation gives, backwards included."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.numbers = max([self.numbers, *(t.numel() for t in tree_leaves(out) if isinstance(t, torch.Tensor))])
+        return out
+
+
+def largest_in_a_step(kind, **options):
+    """Of two samples with three modalities of 200 tokens, in training mode; None if the strategy reads no tokens."""
+    dims = {"text": 6, "image": 5, "audio": 4}
+    torch.manual_seed(0)
+    fusion = kind(dims, 8, **options).train()
+    if not fusion.reads_tokens:
+        return None
+    with Largest() as largest:
+        fused = fusion(random_inputs(dims, 2, lengths=dict.fromkeys(dims, 200)))
+        sum(t.square().sum() for t in (fused.pooled, *fused.tokens.values())).backward()
+    return largest.numbers
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_attention_weights_lie_in_memory(name):
+    kind, options = options_of(name)
+    largest = largest_in_a_step(kind, **options)
+    assert largest is None or largest < 2 * 200 * 200  # weights of one head, for the tokens of one pair of modalities
+    if largest and "attention_dropout" in options:
+        assert largest_in_a_step(kind, **{**options, "attention_dropout": 0.1}) > largest  # what is looked for is seen
 
 
 @pytest.mark.slow
