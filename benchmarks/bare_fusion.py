@@ -191,6 +191,13 @@ def mult(f: Any, inputs: Inputs) -> Output:
     return linear(h + ffn(h, f.residual), f.out), tokens
 
 
+def crossed(x: Tensor, normed: Tensor, y: Tensor, mask: Tensor, t: Any) -> Tensor:
+    """A layer of ``cross_attention``: x, whose norm is at hand, looks at y."""
+    x = x + drop(cross_attention(normed, y, mask, t.attention), t.dropout)
+    first, *block = t.feed_forward
+    return x + drop(ffn(norm(x, first), block), t.dropout)
+
+
 def crossed_streams(f: Any, inputs: Inputs) -> Output:
     """``cross_attention``: each stream looks at all the others at once."""
     x = embed(f, inputs, summaries=True)
@@ -200,13 +207,38 @@ def crossed_streams(f: Any, inputs: Inputs) -> Output:
         normed = {m: norm(t, norms[m]) for m, t in x.items()}
         updated = {}
         for m, t in x.items():
-            y, one = torch.cat([normed[j] for j in x if j != m], 1), layers[m]
-            t = t + drop(cross_attention(normed[m], y, others[m], one.attention), one.dropout)
-            first, *block = one.feed_forward
-            updated[m] = t + drop(ffn(norm(t, first), block), one.dropout)
+            y = torch.cat([normed[j] for j in x if j != m], 1)
+            updated[m] = crossed(t, normed[m], y, others[m], layers[m])
         x = updated
     pooled = torch.stack([norm(t[:, 0], f.final_norms[m]) for m, t in x.items()]).mean(0)
     return linear(pooled, f.out), {m: t[:, 1:] for m, t in x.items()}
+
+
+def contrastive(f: Any, inputs: Inputs) -> Output:
+    """``cross_attention`` over what is projected, without the loss."""
+    projected = {}
+    for m, x in inputs.items():
+        p = f.project[m]
+        tokens, pooled = (linear(drop(norm(t, p.norm), p.dropout), p.linear) for t in (x.tokens, x.pooled))
+        projected[m] = Encoded(tokens, x.mask, pooled)
+    return crossed_streams(f.base, projected)
+
+
+def missing_aware_prompts(f: Any, inputs: Inputs) -> Output:
+    """One transformer over everything, with the prompts of complete samples."""
+    streams = embed(f, inputs, summaries=True)
+    size = len(next(iter(streams.values())))
+    x = torch.cat([f.summary.expand(size, 1, -1), *streams.values()], 1)
+    mask = before(torch.cat([before(y.mask, 1) for y in inputs.values()], 1), 1)
+    for number, (one, t) in enumerate(zip(f.norms, f.layers, strict=True)):
+        if number < len(f.prompts):
+            x = torch.cat([f.prompts[number, -1].expand(size, -1, -1), x], 1)
+            mask = before(mask, f.num_prompts)
+        normed = norm(x, one)
+        x = crossed(x, normed, normed, mask, t)
+    x = x[:, f.num_prompts * len(f.prompts) :]
+    parts = x[:, 1:].split([1 + y.mask.shape[1] for y in inputs.values()], 1)
+    return linear(norm(x[:, 0], f.final_norm), f.out), {m: t[:, 1:] for m, t in zip(inputs, parts, strict=True)}
 
 
 #: by the name of the strategy's YAML; all others are held against one matrix product of as many operations
@@ -218,6 +250,8 @@ FLOORS: dict[str, Callable[[Any, Inputs], Output]] = {
     "co_attention": co_attention,
     "mult": mult,
     "cross_attention": crossed_streams,
+    "contrastive": contrastive,
+    "missing_aware_prompts": missing_aware_prompts,
 }
 
 
