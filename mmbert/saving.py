@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import mmbert
 from mmbert.core.errors import InputError
 from mmbert.core.spec import Recorded, class_path, find_class
+from mmbert.encoders import frozen_file
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
 from mmbert.tasks.base import Task
@@ -22,10 +24,12 @@ from mmbert.tasks.base import Task
 if TYPE_CHECKING:
     from mmbert.model import MultimodalModel
 
-FORMAT = 1
+FORMAT = 2
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+#: In ``config.json``, by encoder: the fingerprint of weights that lie in a file of their own.
+FROZEN = "frozen_weights"
 
 
 def save_model(model: MultimodalModel, folder: Path) -> Path:
@@ -35,14 +39,15 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         scratch.chmod(0o755)  # mkdtemp makes folders that only the owner can enter
-        save_file(distinct_tensors(model.state_dict()), scratch / WEIGHTS)
+        config, state = describe(model), distinct_tensors(model.state_dict())
         for name, encoder in model.named_encoders().items():
             assets = scratch / "encoders" / name
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
-        (scratch / CONFIG).write_text(
-            json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+            if encoder.constant and (frozen := take_out(state, name)):
+                config["encoders"][name][FROZEN] = frozen_file.write(frozen, assets, folder)
+        save_file(state, scratch / WEIGHTS)
+        (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if model.card is not None:
             (scratch / CARD).write_text(model.card, encoding="utf-8")
         if folder.exists():
@@ -104,7 +109,43 @@ def load_parts(
         encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
     fusion = class_of(config["fusion"], Fusion, folder)(**config["fusion"]["args"])
     tasks = {name: class_of(part, Task, folder)(**part["args"]) for name, part in config["tasks"].items()}
-    return encoders, fusion, tasks, load_file(folder / WEIGHTS)
+    state = load_file(folder / WEIGHTS)
+    for name in encoders:
+        state |= {place_of(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
+    return encoders, fusion, tasks, state
+
+
+def place_of(encoder: str) -> str:
+    """How the names of an encoder's tensors begin in a model's state."""
+    return f"encoders.{encoder}."
+
+
+def take_out(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
+    """Takes an encoder's tensors out of a model's state; returns them as its own."""
+    names = [name for name in state if name.startswith(place_of(encoder))]
+    return {name.removeprefix(place_of(encoder)): state.pop(name) for name in names}
+
+
+def frozen_weights(config: dict[str, Any], folder: Path, encoder: str) -> dict[str, Tensor]:
+    """An encoder's tensors from a file of their own; none of one that learnt, or was saved by an older version.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    fingerprint = config["encoders"][encoder].get(FROZEN)
+    return {} if fingerprint is None else frozen_file.read(folder / "encoders" / encoder, fingerprint)
+
+
+def encoder_weights(folder: Path, encoder: str) -> dict[str, Tensor]:
+    """The tensors of one encoder of a saved model, as its own.
+
+    Raises:
+        InputError: their file is missing or damaged.
+    """
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(place_of(encoder))]  # noqa: SIM118
+        state = {name.removeprefix(place_of(encoder)): file.get_tensor(name) for name in names}
+    return state | frozen_weights(read_config(folder), folder, encoder)
 
 
 def class_of(part: dict[str, Any], base: type[Any], folder: Path) -> type[Any]:

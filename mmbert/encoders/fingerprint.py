@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,8 +12,13 @@ from torch import Tensor, nn
 
 def weights_fingerprint(module: nn.Module) -> str:
     """Changes with any number, name, shape or type in a module's state."""
+    return tensors_fingerprint(module.state_dict())
+
+
+def tensors_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """The same of a state dict."""
     digest = xxhash.xxh3_128()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
         digest.update(raw_bytes(tensor))
     return digest.hexdigest()

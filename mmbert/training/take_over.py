@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from torch import Tensor
-
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.spec import class_path
 from mmbert.encoders.base import Encoder
 from mmbert.hub import fetch, is_hub_name
-from mmbert.saving import WEIGHTS, read_config, spec
+from mmbert.saving import WEIGHTS, encoder_weights, read_config, spec
 
 
 def take_over(encoders: Mapping[str, Encoder], source: str | Mapping[str, str] | None) -> dict[str, str]:
@@ -45,7 +42,7 @@ def take_over(encoders: Mapping[str, Encoder], source: str | Mapping[str, str] |
                 raise ConfigError(f"encoders_from.{name}={place}: its encoders are {', '.join(config)}.")
             continue
         check_alike(name, encoders[name], config[name], place)
-        encoders[name].load_state_dict(weights(folder, name))
+        encoders[name].load_state_dict(encoder_weights(folder, name))
         taken[name] = str(place)
     if not taken:
         raise InputError(f"encoders_from={source} has none of the encoders {', '.join(encoders)}.")
@@ -78,10 +75,3 @@ def check_alike(name: str, encoder: Encoder, saved: Mapping[str, Any], place: st
                 f"encoders_from: encoders.{name}.{option} is {here.get(option)} here, but {there.get(option)} in "
                 f"{place}. Say encoders.{name}.{option}={there.get(option)}, or leave encoders_from out."
             )
-
-
-def weights(folder: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of one encoder of a saved model."""
-    beginning = f"encoders.{name}."
-    with safe_open(folder / WEIGHTS, "pt") as file:
-        return {key.removeprefix(beginning): file.get_tensor(key) for key in file.keys() if key.startswith(beginning)}  # noqa: SIM118

@@ -26,11 +26,19 @@ def test_a_checkpoint_holds_no_frozen_weights(folder):
         assert list(state["mmbert_frozen"]) == ["image"]
 
 
-def test_the_saved_model_holds_all_weights(folder):
+def test_the_saved_model_has_frozen_weights_in_a_file_of_their_own(folder):
     from safetensors.torch import load_file
 
+    from mmbert.model import MultimodalModel
+
     names = load_file(folder / "model" / "model.safetensors")
-    assert [name for name in names if name.startswith("encoders.image.")]
+    assert [name for name in names if name.startswith("encoders.text.")]
+    assert not [name for name in names if name.startswith("encoders.image.")]
+    (path,) = (folder / "model" / "encoders" / "image").glob("frozen-*.safetensors")
+    loaded = MultimodalModel.from_pretrained(folder / "model").encoders["image"].state_dict()
+    frozen = load_file(path)
+    assert loaded.keys() == frozen.keys()
+    assert all(torch.equal(tensor, frozen[name]) for name, tensor in loaded.items())
 
 
 def test_other_frozen_weights_are_refused(folder, compose_tiny):
