@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmbert.core.errors import DataError, InputError
-from mmbert.core.types import Encoded
+from mmbert.core.types import Encoded, Inputs
 from mmbert.data.dataset import Sample, SampleDataset
 from mmbert.data.stored import BFLOAT16
 from mmbert.encoders.base import Encoder
@@ -23,6 +23,9 @@ from mmbert.store.shelf import Shelf, Writer
 
 #: Bytes of a disk that stay free, or a twentieth of a small one: a share of a large disk may be more than anyone has.
 LEFT_FREE = 2**30
+#: Samples that pass a network at once on the CPU, of those with at least so many numbers: activations of more leave the
+#: processor's caches, and memory of so large tensors is given back to the system and cleared anew at each layer.
+FEW, LARGE = 8, 2**13
 #: Called with the number of entries that are done.
 Progress = Callable[[int], None]
 
@@ -123,8 +126,9 @@ def fill_tokens(
         try:
             for chosen, (inputs, good) in batches(dataset, collate, work):
                 if inputs is not None:
-                    encoded = encoder({key: tensor.to(work.device) for key, tensor in inputs.items()})
-                    longs, fixed = rows_of(encoded, shelf.long_type)
+                    parts = [encoder(part) for part in parts_of(inputs, work.device)]
+                    pairs = [rows_of(part, shelf.long_type) for part in parts]
+                    longs, fixed = ([row for pair in pairs for row in pair[place]] for place in (0, 1))
                     writer.put(keys[chosen[good]], longs, fixed)
                     written += len(good)
                 progress(len(chosen))
@@ -169,6 +173,15 @@ def batches(dataset: SampleDataset, collate: Callable[..., Any], work: Work) -> 
     for number, batch in enumerate(loader):
         start = number * work.batch_size
         yield np.arange(start, min(start + work.batch_size, len(dataset))), batch
+
+
+def parts_of(inputs: Inputs, device: str) -> Iterator[Inputs]:
+    """A batch on the device as what passes the network at once: all of it, or on the CPU a few large samples."""
+    samples = len(inputs["mask"])
+    numbers = sum(tensor.numel() for tensor in inputs.values()) // max(1, samples)
+    step = FEW if device == "cpu" and numbers >= LARGE else samples
+    for start in range(0, samples, step):
+        yield {key: tensor[start : start + step].to(device) for key, tensor in inputs.items()}
 
 
 def rows_of(encoded: Encoded, kind: np.dtype) -> tuple[list[np.ndarray], list[np.ndarray]]:

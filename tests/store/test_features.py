@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from mmbert.data.augment.augmentation import Augmentation
+from mmbert.store import fill as fill_module
 from mmbert.store.features import Options, use_store
 from mmbert.store.fill import Room
 from mmbert.training.build import build
@@ -84,6 +85,33 @@ def test_stored_tokens_are_those_that_would_be_computed(make, tmp_path):
         for encoder in stored.model.encoders.values():
             patch.setattr(encoder, "encode", lambda inputs: pytest.fail("an encoder ran"))
         encoded(stored, "train")
+
+
+def test_large_samples_pass_the_network_few_at_a_time_and_come_out_the_same(make, monkeypatch):
+    fresh, _ = make(enabled=False)
+    monkeypatch.setattr(fill_module, "FEW", 3)
+    monkeypatch.setattr(fill_module, "LARGE", 0)
+    stored, uses = make()
+    assert all(use.computed > fill_module.FEW for use in uses.values())
+    for split in ("train", "val", "test"):
+        assert_same(encoded(stored, split), encoded(fresh, split))
+
+
+@pytest.mark.parametrize(
+    ("samples", "numbers", "device", "sizes"),
+    [
+        (20, fill_module.LARGE, "cpu", [8, 8, 4]),
+        (16, fill_module.LARGE, "cpu", [8, 8]),
+        (20, fill_module.LARGE // 2, "cpu", [20]),
+        (20, fill_module.LARGE, "meta", [20]),  # stands for a GPU
+    ],
+)
+def test_what_passes_a_network_at_once(samples, numbers, device, sizes):
+    mask, pixels = torch.ones(samples, 1), torch.arange(samples * numbers).reshape(samples, numbers)
+    parts = list(fill_module.parts_of({"mask": mask, "pixels": pixels}, device))
+    assert [len(part["mask"]) for part in parts] == sizes
+    if device == "cpu":
+        assert torch.equal(torch.cat([part["pixels"] for part in parts]), pixels)
 
 
 def test_inputs_of_encoders_that_learn_are_kept(make):
