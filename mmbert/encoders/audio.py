@@ -11,6 +11,7 @@ positional convolution. An unpadded sound gets torchaudio's own numbers. Layers 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ from mmbert.core.types import Encoded, Inputs
 from mmbert.data.processor import Kind
 from mmbert.encoders.audio_processor import AudioProcessor
 from mmbert.encoders.tuning import LayeredEncoder, stack
-from mmbert.encoders.weights import OFFLINE_CHOICES, load_weights, reachable, read_weights
+from mmbert.encoders.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
 
 SERVER = "https://download.pytorch.org"
 
@@ -72,7 +73,8 @@ class SpeechEncoder(LayeredEncoder):
     ) -> None:
         super().__init__(frozen, lr_scale)
         bundle = find_bundle(name)
-        self.network = build_network(name, bundle, options or {})
+        with Unfilled() if pretrained else nullcontext():
+            self.network = build_network(name, bundle, options or {})
         if pretrained and checkpoint is not None:
             load_weights(self.network, read_weights(checkpoint), checkpoint, optional=("aux.",))
         elif pretrained:

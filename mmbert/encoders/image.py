@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from mmbert.data.processor import Kind
 from mmbert.encoders.image_networks import small_network
 from mmbert.encoders.image_processor import Fit, ImageProcessor
 from mmbert.encoders.tuning import LayeredEncoder
-from mmbert.encoders.weights import OFFLINE_CHOICES, hub, load_weights, read_weights, wheel_folder
+from mmbert.encoders.weights import OFFLINE_CHOICES, Unfilled, hub, load_weights, read_weights, wheel_folder
 
 
 class ImageEncoder(LayeredEncoder):
@@ -61,7 +62,9 @@ class ImageEncoder(LayeredEncoder):
     ) -> None:
         super().__init__(frozen, lr_scale)
         size = as_size(image_size)
-        self.network, trained_with = build_network(name, pretrained and checkpoint is None, size, dict(options or {}))
+        from_file = checkpoint is not None and pretrained
+        with Unfilled() if from_file else nullcontext():
+            self.network, trained_with = build_network(name, pretrained and not from_file, size, dict(options or {}))
         if checkpoint is not None and pretrained:
             load_weights(self.network, read_weights(checkpoint), checkpoint, classifier_prefixes(self.network))
         self.processor = ImageProcessor(

