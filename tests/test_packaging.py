@@ -95,3 +95,35 @@ def test_a_first_call_a_changed_setup_and_a_moved_folder_install(checkout, targe
     assert ".ci/setup" in planned(moved, target)
     shutil.rmtree(moved / ".venv")
     assert ".ci/setup" in planned(moved, target)
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        ({"here": 6, "tmp": 6}, "has 6 GB free; the environment wants 7"),
+        ({"here": 7, "tmp": 2}, "TMPDIR=/large/disk make setup"),
+    ],
+)
+def test_too_small_a_disk_is_told_before_anything_is_downloaded(tmp_path, free, told):
+    """``df`` says what it is told to; where the disks are large enough, the set-up goes on to look for a Python."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "setup", tmp_path / ".ci" / "setup")
+    df = tmp_path / "bin" / "df"
+    df.parent.mkdir()
+    environment = {**os.environ, "PATH": f"{df.parent}:{os.environ['PATH']}", "PYTHON": "/no/python", "TMPDIR": "/tmp"}
+
+    def setup(here, tmp):
+        sizes = f"case $2 in .) k={here}000000;; *) k={tmp}000000;; esac"
+        df.write_text(f'#!/bin/sh\n{sizes}\necho "Filesystem"\necho "disk 0 0 $k 0% /"\n')
+        df.chmod(0o755)
+        return subprocess.run(
+            ["sh", tmp_path / ".ci" / "setup"], capture_output=True, text=True, env=environment, check=False
+        )
+
+    refused = setup(**free)
+    assert refused.returncode == 1
+    assert told in refused.stderr
+    assert not (tmp_path / ".venv").exists()
+    enough = setup(here=7, tmp=3)
+    assert "GB" not in enough.stderr
+    assert "/no/python is not a Python" in enough.stderr
