@@ -11,17 +11,19 @@ In training alone, L = sim_weight · L_sim + diff_weight · L_diff + recon_weigh
               CMD(a, b) = |E a - E b| + Σ_{k=2}^{5} |E(a - E a)^k - E(b - E b)^k|,      E = mean over the batch
     L_diff  = Σ_m O(c_m, p_m) + Σ_{pairs} O(p_m, p_j),
               O(a, b) = mean of the H² squared entries of A^T B, the rows of A and B being the batch's, less their
-              mean, divided by their length (through which no gradient flows)
+              mean, divided by their length
     L_recon = mean over m of |u_m - (R_m (c_m + p_m) + r_m)|² / H
 
 Paper: Hazarika et al. 2020, "MISA: Modality-Invariant and -Specific Representations for Multimodal Sentiment Analysis",
-arXiv:2005.03545, section 3; O is taken from the authors' code, where it is a mean rather than the paper's sum and
-takes the lengths for constants, and so are the default weights and the two heads. Differs from it: v_m is the encoder's
-vector, where the paper runs LSTMs over the sequences; the transformer's feed-forward layer is 2H wide rather than 2048;
-the MLP ends in H, as the head belongs to the task; any number of modalities; similarity by CMD alone, not by an
-adversary. Missing modalities: theirs are no keys of the transformer and zeros for the MLP; L_sim and O(p_m, p_j) are
-reckoned over the samples that have both, the rest over those that have m. A loss that has no sample is 0; pairs without
-any leave the mean.
+arXiv:2005.03545, section 3; O is taken from the authors' code, where it is a mean rather than the paper's sum, and so
+are the default weights and the two heads. That code takes the lengths in O for constants where it differentiates
+(``constant_lengths=True``), and so has not the gradient of O, which does not depend on lengths: each step makes vectors
+shorter, until c_m and p_m say the same of every sample, the sooner the more samples a batch has beside H, for O is as
+large as (B / H)². Differs from the paper: v_m is the encoder's vector, where the paper runs LSTMs over the sequences;
+the transformer's feed-forward layer is 2H wide rather than 2048; the MLP ends in H, as the head belongs to the task;
+any number of modalities; similarity by CMD alone, not by an adversary. Missing modalities: theirs are no keys of the
+transformer and zeros for the MLP; L_sim and O(p_m, p_j) are reckoned over the samples that have both, the rest over
+those that have m. A loss that has no sample is 0; pairs without any leave the mean.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class MISAFusion(Fusion):
         sim_weight: factor on the loss that draws shared representations together.
         diff_weight: factor on the loss that keeps private ones apart from them and from each other.
         recon_weight: factor on the loss by which both together must tell the modality's vector; above 0.
+        constant_lengths: no gradient flows through the lengths in the loss that keeps apart, as in the authors' code.
         dropout: in the transformer and the MLP.
 
     Raises:
@@ -66,6 +69,7 @@ class MISAFusion(Fusion):
         sim_weight: float = 1.0,
         diff_weight: float = 0.3,
         recon_weight: float = 1.0,
+        constant_lengths: bool = False,
         dropout: float = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
@@ -77,6 +81,7 @@ class MISAFusion(Fusion):
                 raise ConfigError(f"fusion.{name}={weight} must not be negative.")
         if not recon_weight > 0:
             raise ConfigError(f"fusion.recon_weight={recon_weight} must be above 0: nothing else trains what it reads.")
+        self.constant_lengths = constant_lengths
         self.weights = {"similarity": sim_weight, "difference": diff_weight, "reconstruction": recon_weight}
         self.project = nn.ModuleDict(
             {m: nn.Sequential(nn.Linear(d, out_dim), nn.ReLU(), nn.LayerNorm(out_dim)) for m, d in dims.items()}
@@ -108,10 +113,11 @@ class MISAFusion(Fusion):
         if not self.training:
             return Fused(pooled)
         told = [self.reconstruct[m](p + c) for m, p, c in zip(inputs, private, shared, strict=True)]
+        c, p, u = ([precise(vector) for vector in vectors] for vectors in (shared, private, unified))
         losses = {
-            "similarity": similarity_loss([precise(c) for c in shared], present),
-            "difference": difference_loss([precise(c) for c in shared], [precise(p) for p in private], present),
-            "reconstruction": reconstruction_loss([precise(u) for u in unified], told, present),
+            "similarity": similarity_loss(c, present),
+            "difference": difference_loss(c, p, present, self.constant_lengths),
+            "reconstruction": reconstruction_loss(u, told, present),
         }
         return Fused(pooled, auxiliary_losses={name: self.weights[name] * loss for name, loss in losses.items()})
 
@@ -139,22 +145,25 @@ def central_moment_discrepancy(first: Tensor, second: Tensor, mask: Tensor) -> T
     return total
 
 
-def difference_loss(shared: list[Tensor], private: list[Tensor], present: Tensor) -> Tensor:
+def difference_loss(
+    shared: list[Tensor], private: list[Tensor], present: Tensor, constant_lengths: bool = False
+) -> Tensor:
     """L_diff: M tensors c and p (B, H), present (B, M) -> a scalar."""
     total = shared[0].new_zeros(())
     for m in range(len(shared)):
-        total = total + overlap(shared[m], private[m], present[:, m])
+        total = total + overlap(shared[m], private[m], present[:, m], constant_lengths)
     for m, j in combinations(range(len(private)), 2):
-        total = total + overlap(private[m], private[j], present[:, m] & present[:, j])
+        total = total + overlap(private[m], private[j], present[:, m] & present[:, j], constant_lengths)
     return total
 
 
-def overlap(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
+def overlap(first: Tensor, second: Tensor, mask: Tensor, constant_lengths: bool = False) -> Tensor:
     """O of two representations (B, H) over the samples of a mask (B,); 0 if there are fewer than two."""
     rows = []
     for values in (first, second):
         centred = blank(values - mean_over(values, mask), mask)
-        rows.append(centred / (centred.norm(dim=1, keepdim=True).detach() + 1e-6))
+        length = centred.norm(dim=1, keepdim=True)
+        rows.append(centred / ((length.detach() if constant_lengths else length) + 1e-6))
     with torch.autocast(first.device.type, enabled=False):
         return (rows[0].T @ rows[1]).square().mean()
 

@@ -9,6 +9,7 @@ import torch
 from scipy.special import expit, softmax
 
 from mmbert.core.errors import ConfigError
+from mmbert.fusion import misa
 from mmbert.fusion.misa import MISAFusion
 from mmbert.testing import random_inputs
 
@@ -102,6 +103,40 @@ def test_its_losses_are_those_of_the_paper(present):
     expected = {"similarity": 0.7 * similarity, "difference": 0.2 * difference, "reconstruction": 1.5 * np.mean(missed)}
     assert got == pytest.approx(expected, rel=1e-9)
     assert fusion.eval()(inputs).auxiliary_losses == {}
+
+
+def slopes(a, b):
+    """The derivative of the overlap to each number of a (B, H), by central differences."""
+    given = np.zeros_like(a)
+    for place in np.ndindex(*a.shape):
+        step = np.zeros_like(a)
+        step[place] = 1e-6
+        given[place] = (overlap(a + step, b) - overlap(a - step, b)) / 2e-6
+    return given
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_the_gradient_flows_through_the_lengths_unless_they_are_taken_for_constants(constant):
+    generator = np.random.default_rng(5)
+    a, b = generator.uniform(size=(2, 7, 4))
+    first = torch.from_numpy(a).requires_grad_()
+    misa.overlap(first, torch.from_numpy(b), torch.ones(7, dtype=torch.bool), constant).backward()
+    got, centred = first.grad.numpy(), a - a.mean(0)
+    right = np.allclose(got, slopes(a, b), rtol=1e-4, atol=1e-8)
+    radial = (got * centred).sum()  # above 0 = a step against the gradient makes the vectors shorter
+    if constant:
+        assert not right and radial > 0.1 * overlap(a, b)
+    else:
+        assert right and abs(radial) < 1e-5 * overlap(a, b)
+
+
+def test_the_option_reaches_the_loss():
+    lengths = {}
+    for constant in (False, True):
+        fusion, inputs, _ = built(constant_lengths=constant)
+        fusion.train()(inputs).auxiliary_losses["difference"].backward()
+        lengths[constant] = fusion.shared.weight.grad.norm().item()
+    assert lengths[True] != pytest.approx(lengths[False], rel=0.01)
 
 
 def test_batches_without_pairs_lose_nothing_and_have_finite_gradients():
