@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +29,8 @@ from mmbert.core.errors import ConfigError, TrainingError
 
 #: What tells the libraries of numbers how many threads they may use.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: How a warning of loky's begins.
+RENEWED = "A worker stopped while some jobs were given"
 #: Says to a job in which slot it runs.
 SLOT = "MMBERT_SLOT"
 
@@ -86,7 +89,9 @@ class SlotsLauncher(Launcher):
             waiting.put(job)
         done: dict[int, JobReturn] = {}
         stop = threading.Event()
-        with ThreadPoolExecutor(len(slots)) as threads:
+        with ThreadPoolExecutor(len(slots)) as threads, warnings.catch_warnings():
+            # between two jobs loky gives a process that has grown much a successor, and warns as if that were a fault
+            warnings.filterwarnings("ignore", RENEWED, UserWarning)
             served = [threads.submit(self.serve, slot, waiting, done, stop) for slot in slots]
             try:
                 for one in served:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmbert.cli.slots import Slot, divide, new_process, visible_gpus
+from mmbert.cli.slots import RENEWED, Slot, divide, new_process, visible_gpus
 from mmbert.core.errors import ConfigError
 
 #: Notes what a job sees of the machine; one of them fails, one is killed.
@@ -78,6 +78,12 @@ def test_a_job_in_a_slot_can_start_processes_of_its_own(tmp_path):
     finally:
         executor.shutdown(kill_workers=True)
     assert len(manifest.read_text().splitlines()) == 11
+
+
+def test_the_warning_that_is_not_shown_is_one_that_loky_has():
+    from joblib.externals.loky import process_executor
+
+    assert RENEWED in Path(process_executor.__file__).read_text()
 
 
 @pytest.mark.slow
