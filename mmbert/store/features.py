@@ -27,7 +27,7 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.dataset import SampleDataset
 from mmbert.data.processor import Storable
-from mmbert.data.stored import BFLOAT16, StoredTokens
+from mmbert.data.stored import BFLOAT16
 from mmbert.data.talking_digits import home
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
@@ -35,6 +35,7 @@ from mmbert.store.contents import FileMemo, content_keys
 from mmbert.store.fill import Progress, Room, Unstorable, Work, fill_prepared, fill_tokens
 from mmbert.store.identity import encoder_identity, name_of, prepared_identity
 from mmbert.store.packed import Packed
+from mmbert.store.rows import Rows
 from mmbert.store.shelf import ABSENT, Shelf
 
 #: What is kept of an encoder.
@@ -94,35 +95,6 @@ class Use:
     left_out: int = 0
     seconds: float = 0.0
     reason: str = ""
-
-
-class Rows:
-    """What is kept of a table's rows for one encoder; the ``Source`` of its samples.
-
-    Args:
-        shelf: where.
-        places: (rows of the table,) int64, ABSENT where nothing is kept.
-        unpack: (long, fixed) -> a prepared value; None = they are tokens and vector.
-        tokens: read tokens too.
-    """
-
-    def __init__(self, shelf: Shelf, places: np.ndarray, unpack: Callable[..., Any] | None, tokens: bool) -> None:
-        self.shelf, self.places, self.unpack, self.tokens = shelf, places, unpack, tokens
-
-    def row(self, row: int) -> Any:
-        """What is kept of a row, None if nothing is, or what is there is damaged; that is then taken out."""
-        place = int(self.places[row])
-        if place == ABSENT:
-            return None
-        entry = self.shelf.entry(place, self.tokens)
-        if entry is None:
-            self.places[self.places == place] = ABSENT
-            self.shelf.bury(self.shelf.key(place)[None])
-            return None
-        long, fixed = entry
-        if self.unpack is not None:
-            return self.unpack(long, fixed)
-        return StoredTokens(long.reshape(-1, len(fixed)) if self.tokens else None, fixed)
 
 
 def use_store(
