@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.data.datamodule import MultimodalData
@@ -31,6 +30,7 @@ from mmbert.data.stored import BFLOAT16
 from mmbert.data.talking_digits import home
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
+from mmbert.store.claims import part_count, parts_of, taking
 from mmbert.store.contents import FileMemo, content_keys
 from mmbert.store.fill import Progress, Room, Unstorable, Work, fill_prepared, fill_tokens
 from mmbert.store.identity import encoder_identity, name_of, prepared_identity
@@ -42,7 +42,7 @@ from mmbert.store.shelf import ABSENT, Shelf
 What = Literal["tokens", "inputs"]
 #: NumPy's names of the numbers that tokens are kept in.
 DTYPES = {"float32": "float32", "float16": "float16", "bfloat16": BFLOAT16.name}
-ABOUT, USES, LOCK = "about.json", "uses.jsonl", "filling.lock"
+ABOUT, USES = "about.json", "uses.jsonl"
 #: (what is going on, number of entries) -> a progress bar
 Shown = Callable[[str, int], AbstractContextManager[Progress]]
 
@@ -201,26 +201,27 @@ class Filling:
         return Shelf(folder, *layout)
 
     def complete(self, shelf: Shelf, keys: np.ndarray, rows: np.ndarray, use: Use) -> None:
-        """Computes what is missing; one process at a time, the others wait and then find it there."""
-        lock = FileLock(shelf.folder / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.told(f"{self.name}: another process fills this part of the store; waiting for it")
-            lock.acquire()
-        try:
-            shelf.refresh()
-            missing = shelf.find(keys) == ABSENT
-            use.reused = int((~missing).sum())
-            order = self.by_length(rows[missing])
-            began = time.monotonic()
-            use.computed = self.compute(shelf, keys[missing][order], rows[missing][order])
-            use.seconds = round(time.monotonic() - began, 2)
-            use.left_out = int(missing.sum()) - use.computed
-            use.reason = (self.room().lack() or "unreadable") if use.left_out else ""
-        finally:
-            lock.release()
+        """Computes what is missing, part by part; other processes do the parts that they are at."""
+        count = part_count(len(keys))
+        parts, missing = parts_of(keys, count), shelf.find(keys) == ABSENT
+        began = time.monotonic()
+        what = f"{self.name}: {'encoding' if self.what == 'tokens' else 'preparing'}"
+        with self.shown(what, int(missing.sum())) as progress:
+            for part in taking(shelf.folder, np.unique(parts[missing]).tolist(), self.waiting):
+                shelf.refresh()
+                lacking = (parts == part) & (shelf.find(keys) == ABSENT)
+                progress(int((missing & (parts == part)).sum() - lacking.sum()))  # what others have done
+                order = self.by_length(rows[lacking])
+                use.computed += self.compute(shelf, keys[lacking][order], rows[lacking][order], progress)
+        use.seconds = round(time.monotonic() - began, 2)
         shelf.refresh()
+        use.left_out = int((shelf.find(keys) == ABSENT).sum())
+        use.reused = len(keys) - use.computed - use.left_out
+        use.reason = (self.room().lack() or "unreadable") if use.left_out else ""
+
+    def waiting(self) -> None:
+        """Told when all that is left is being computed by others."""
+        self.told(f"{self.name}: other processes fill the rest of this part of the store; waiting for them")
 
     def by_length(self, rows: np.ndarray) -> np.ndarray:
         """The order in which samples of like length come together, the longest first; little is then padding."""
@@ -230,7 +231,7 @@ class Filling:
         cells = self.data.table.column(column, rows)
         return np.argsort([-length_of(cell, self.encoder.kind, folder) for cell in cells], kind="stable")
 
-    def compute(self, shelf: Shelf, keys: np.ndarray, rows: np.ndarray) -> int:
+    def compute(self, shelf: Shelf, keys: np.ndarray, rows: np.ndarray, progress: Progress) -> int:
         """Encodes or prepares rows; returns how many could be."""
         if not len(rows):
             return 0
@@ -242,10 +243,9 @@ class Filling:
         room = self.room()
         if room.lack():
             return 0
-        with self.shown(f"{self.name}: {'encoding' if self.what == 'tokens' else 'preparing'}", len(rows)) as progress:
-            if self.what == "tokens":
-                return fill_tokens(self.encoder, dataset, keys, shelf, work, room, progress)
-            return fill_prepared(dataset, keys, shelf, work, room, progress)
+        if self.what == "tokens":
+            return fill_tokens(self.encoder, dataset, keys, shelf, work, room, progress)
+        return fill_prepared(dataset, keys, shelf, work, room, progress)
 
     def room(self) -> Room:
         """What may be written."""

@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.store.features import ABOUT, LOCK, USES
+from mmbert.store.claims import alone
+from mmbert.store.features import ABOUT, USES
 from mmbert.store.shelf import ABSENT, RECORD, Shelf, Writer
 
 
@@ -169,7 +168,7 @@ def prune(found: Sequence[Kept], older_than_days: float | None, max_gib: float |
 
 def throw_away(one: Kept) -> None:
     """Removes a shelf, when no process is filling it; one that reads it keeps what it has mapped."""
-    with FileLock(one.folder / LOCK):
+    with alone(one.folder):
         doomed = one.folder.with_name(f".{one.name}.gone")
         one.folder.rename(doomed)
     shutil.rmtree(doomed)
@@ -177,7 +176,7 @@ def throw_away(one: Kept) -> None:
 
 def compact(one: Kept) -> int:
     """Writes a shelf's entries into one segment, without what is damaged, buried or twice; returns bytes freed."""
-    with FileLock(one.folder / LOCK):
+    with alone(one.folder):
         shelf = open_shelf(one.folder)
         old = [segment.base for segment in shelf.segments]
         if len(old) < 2 and shelf.size() == exact_size(shelf):

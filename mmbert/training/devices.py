@@ -1,11 +1,16 @@
-"""Is the machine the one that ``trainer=`` asks for? Told before anything is built, with what would work here."""
+"""Is the machine the one that ``trainer=`` asks for? Told before anything is built, with what would work here.
+
+And where encoders run ahead of the training: on the GPU that this process will train on.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
 from mmbert.core.errors import ConfigError
 
@@ -46,8 +51,7 @@ def check_count(devices: Any, gpus: int) -> None:
     """
     if devices in ("auto", None, -1, "-1"):
         return
-    if isinstance(devices, str):
-        devices = [int(n) for n in devices.split(",") if n] if "," in devices else int(devices)
+    devices = as_number_or_list(devices)
     wanted = devices if isinstance(devices, int) else max(devices) + 1
     if wanted <= gpus:
         return
@@ -57,6 +61,24 @@ def check_count(devices: Any, gpus: int) -> None:
         f"trainer.devices={shown}: this machine has {have}. Use trainer.devices=auto for all of them, "
         f"or at most trainer.devices={gpus}."
     )
+
+
+def as_number_or_list(devices: Any) -> Any:
+    """A text that says a count (``2``) or numbers of GPUs (``0,2``) as what it says; all else as it is."""
+    if isinstance(devices, str) and devices != "auto":
+        return [int(n) for n in devices.split(",") if n] if "," in devices else int(devices)
+    return devices
+
+
+def encoding_device(trainer_cfg: Mapping[str, Any]) -> str:
+    """Where encoders compute before training: this process's GPU as torch names it, ``cpu`` if the trainer uses none."""
+    accelerator = str(trainer_cfg.get("accelerator", "auto"))
+    if accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return "cpu"
+    devices, place = as_number_or_list(trainer_cfg.get("devices", "auto")), int(os.environ.get("LOCAL_RANK", 0))
+    listed = isinstance(devices, list) or OmegaConf.is_list(devices)
+    numbers = list(devices) if listed else list(range(torch.cuda.device_count()))
+    return f"cuda:{numbers[place]}" if place < len(numbers) else "cuda"
 
 
 def driver_hint() -> str:

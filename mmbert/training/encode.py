@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
@@ -18,6 +17,7 @@ from mmbert.store.features import Options, Use, use_store
 from mmbert.store.fill import Progress
 from mmbert.training.build import build
 from mmbert.training.console import on_terminal, quiet
+from mmbert.training.devices import encoding_device
 from mmbert.training.record import is_rank_zero
 
 
@@ -30,7 +30,7 @@ def encode_once(
         What was taken from it, by encoder name.
     """
     options = Options(**OmegaConf.to_container(store_cfg, resolve=True))  # type: ignore[arg-type]
-    uses = use_store(data, model, options, device_of(trainer_cfg), bar, told, noted=is_rank_zero())
+    uses = use_store(data, model, options, encoding_device(trainer_cfg), bar, told, noted=is_rank_zero())
     if any(use.what is not None for use in uses.values()):
         told(f"store     {' · '.join(in_words(name, use) for name, use in uses.items())}")
     return uses
@@ -61,12 +61,6 @@ def in_words(name: str, use: Use) -> str:
     )
     parts += [f"{use.left_out:,} left out ({use.reason})"] * bool(use.left_out)
     return f"{name} {', '.join(parts) or 'nothing to keep'}"
-
-
-def device_of(trainer_cfg: DictConfig) -> str:
-    """Where encoders compute: on a GPU if the trainer would."""
-    on_gpu = str(trainer_cfg.get("accelerator", "auto")) in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "cuda" if on_gpu else "cpu"
 
 
 @rank_zero_only

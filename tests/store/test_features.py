@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from mmbert.data.augment.augmentation import Augmentation
+from mmbert.store import claims, features
 from mmbert.store import fill as fill_module
 from mmbert.store.features import Options, use_store
 from mmbert.store.fill import Room
@@ -280,6 +281,37 @@ def test_two_processes_share_the_work_and_corrupt_nothing(make):
     parts, uses = make()
     total = {name: sum(one[name][1] for one in given) for name in uses}
     assert total == {name: use.reused for name, use in uses.items()}  # each was computed once, by one of them
+    assert_same(encoded(parts, "train"), encoded(make(enabled=False)[0], "train"))
+
+
+def test_two_processes_encode_different_parts_at_the_same_time(make, monkeypatch):
+    monkeypatch.setattr(claims, "ENTRIES", 4)
+    fill_tokens = features.fill_tokens
+
+    def slowly(*args):
+        time.sleep(0.2)
+        return fill_tokens(*args)
+
+    monkeypatch.setattr(features, "fill_tokens", slowly)
+    context = multiprocessing.get_context("fork")
+    queue, start = context.Queue(), context.Barrier(2)
+
+    def together():
+        start.wait(30)
+        fill(make, queue)
+
+    workers = [context.Process(target=together) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    given = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    parts, uses = make()
+    for name, use in uses.items():
+        computed = [one[name][1] for one in given]
+        assert sum(computed) == use.reused, name  # each once
+        assert all(one[name][0] + one[name][1] == use.reused for one in given), name
+    assert all(one["image"][1] > 0 and one["audio"][1] > 0 for one in given)
     assert_same(encoded(parts, "train"), encoded(make(enabled=False)[0], "train"))
 
 

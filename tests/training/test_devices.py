@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
 from mmbert.core.errors import ConfigError
-from mmbert.training.devices import check_devices
+from mmbert.training.devices import check_devices, encoding_device
 
 CONF = Path(__file__).parents[2] / "conf" / "trainer"
 
@@ -77,3 +78,27 @@ def test_more_gpus_than_there_are_is_told(machine: Any, devices: Any, shown: str
 def test_an_apple_gpu_is_a_gpu(machine: Any) -> None:
     machine(gpus=0, mps=True)
     check_devices(trainer("gpu"))
+
+
+@pytest.mark.parametrize(
+    ("config", "gpus", "rank", "device"),
+    [
+        ({}, 0, None, "cpu"),
+        ({"accelerator": "cpu"}, 2, None, "cpu"),
+        ({}, 2, None, "cuda:0"),
+        ({"devices": 2}, 2, "1", "cuda:1"),
+        ({"devices": [1, 3]}, 4, None, "cuda:1"),
+        ({"devices": OmegaConf.create([1, 3])}, 4, "1", "cuda:3"),
+        ({"devices": "1,3"}, 4, "1", "cuda:3"),
+        ({"devices": "auto"}, 4, "3", "cuda:3"),
+        ({"devices": -1}, 1, "5", "cuda"),
+    ],
+)
+def test_each_process_encodes_on_its_own_gpu(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], gpus: int, rank: str | None, device: str
+) -> None:
+    machine(gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert encoding_device(config) == device
