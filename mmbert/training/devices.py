@@ -71,7 +71,7 @@ def as_number_or_list(devices: Any) -> Any:
 
 
 def encoding_device(trainer_cfg: Mapping[str, Any]) -> str:
-    """Where encoders compute before training: this process's GPU as torch names it, ``cpu`` if the trainer uses none."""
+    """Where encoders compute before training: torch's name of this process's GPU, ``cpu`` if it uses none."""
     accelerator = str(trainer_cfg.get("accelerator", "auto"))
     if accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
         return "cpu"
