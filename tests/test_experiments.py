@@ -88,7 +88,7 @@ def test_encoder_comparison_says_what_its_results_say() -> None:
     table = results("encoder_comparison")
     encoders = table["run"].str.extract(r"/(\w+)-(\w+)-(\w+)-seed\d$")
     groups = table.groupby([encoders[0], encoders[1], encoders[2]])
-    assert groups.ngroups == 4
+    assert groups.ngroups == 8
     for names, part in groups:
         assert " | ".join([f"| {names[0]}", *names[1:], *in_words(part[METRIC])]) in page
         others = [f"{part[f'test/{name}/accuracy'].mean():.3f}" for name in ("seen", "heard", "operation")]
