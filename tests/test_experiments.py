@@ -107,6 +107,16 @@ def test_fusion_zoo_says_what_its_results_say() -> None:
         assert f"| {' | '.join(costs)} |" in line
 
 
+def test_fusion_zoo_says_what_misa_gives_since() -> None:
+    page = (ROOT / "experiments/fusion_zoo/README.md").read_text("utf-8")
+    table = pd.read_csv(ROOT / "experiments/fusion_zoo/results_misa.csv")
+    assert set(table["status"]) == {"finished"} and table["commit"].nunique() == 1 and not table["dirty"].any()
+    assert f"at commit `{table['commit'].iloc[0][:7]}`" in page
+    groups = table.groupby("fusion")
+    for fusion, shown in (("misa", "misa"), ("concat", "concat, beside it")):
+        assert f"| {shown} | {' | '.join(in_words(groups.get_group(fusion)[METRIC]))} |" in page
+
+
 def test_missing_modalities_says_what_its_results_say() -> None:
     page = (ROOT / "experiments/missing_modalities/README.md").read_text("utf-8")
     names = {"random": "at random", "label": "by label", "value": "by value", "exclusive": "all but one"}
