@@ -15,6 +15,7 @@ from torch import Tensor
 
 import mmbert
 from mmbert.core.errors import InputError
+from mmbert.core.permissions import usual_permissions
 from mmbert.core.spec import Recorded, class_path, find_class
 from mmbert.encoders import frozen_file
 from mmbert.encoders.base import Encoder
@@ -46,7 +47,8 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
             encoder.save_assets(assets)
             if encoder.constant and (frozen := take_out(state, name)):
                 config["encoders"][name][FROZEN] = frozen_file.write(frozen, assets, folder)
-        save_file(state, scratch / WEIGHTS)
+        with usual_permissions(scratch / WEIGHTS):
+            save_file(state, scratch / WEIGHTS)
         (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if model.card is not None:
             (scratch / CARD).write_text(model.card, encoding="utf-8")

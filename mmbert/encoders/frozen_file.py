@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmbert.core.errors import InputError
+from mmbert.core.permissions import usual_permissions
 from mmbert.encoders.fingerprint import tensors_fingerprint
 
 #: Where this process has written each file last.
@@ -42,7 +43,8 @@ def write(state: Mapping[str, Tensor], folder: Path, model: Path) -> str:
     target = folder / file_name(fingerprint)
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     if not any(linked(source, target, size) for source in candidates(target.name, model)):
-        save_file(dict(state), target)
+        with usual_permissions(target):
+            save_file(dict(state), target)
     WRITTEN[target.name] = model / "encoders" / folder.name / target.name
     return fingerprint
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.permissions import usual_permissions
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.stored import StoredTokens, as_float
 from mmbert.store.features import Use
@@ -77,7 +78,8 @@ def write(arrays: dict[str, np.ndarray], path: Path, about: dict[str, str]) -> N
         else:
             from safetensors.numpy import save_file
 
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, about)
+            with usual_permissions(temporary):
+                save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, about)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

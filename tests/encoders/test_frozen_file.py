@@ -102,6 +102,17 @@ def test_a_file_that_was_cut_short_is_not_shared(tmp_path):
     assert same_weights(MultimodalModel.from_pretrained(second), model)
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o007, 0o660)])
+def test_the_users_umask_says_who_may_read_weights(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        folder = model_of().save_pretrained(tmp_path / "run" / "model")
+    finally:
+        os.umask(before)
+    for path in (weights_of(folder), folder / "model.safetensors", folder / "config.json"):
+        assert path.stat().st_mode & 0o777 == mode, path.name
+
+
 def test_a_missing_or_damaged_file_is_told_with_its_name(tmp_path):
     folder = model_of().save_pretrained(tmp_path / "run" / "model")
     path = weights_of(folder)
