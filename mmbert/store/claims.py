@@ -7,8 +7,9 @@ jobs of a sweep with a GPU each encode eight parts at once.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,12 +58,28 @@ def taking(folder: Path, parts: Iterable[int], waiting: Callable[[], None]) -> I
 
 
 @contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """While it lasts, whoever wants to be alone waits; any number of processes fill at once."""
+    with held(folder, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """While it lasts, no process fills any part."""
-    with ExitStack() as stack:
-        for part in range(MOST_PARTS):
-            stack.enter_context(lock_of(folder, part))
+    with held(folder, fcntl.LOCK_EX):
         yield
+
+
+@contextmanager
+def held(folder: Path, how: int) -> Iterator[None]:
+    """The lock that says whether anybody fills a shelf, shared or exclusive."""
+    with (folder / "fillers.lock").open("a") as file:
+        fcntl.flock(file, how)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: loader workers may hold the file open too
 
 
 def lock_of(folder: Path, part: int) -> FileLock:

@@ -30,7 +30,7 @@ from mmbert.data.stored import BFLOAT16
 from mmbert.data.talking_digits import home
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
-from mmbert.store.claims import part_count, parts_of, taking
+from mmbert.store.claims import filling, part_count, parts_of, taking
 from mmbert.store.contents import FileMemo, content_keys
 from mmbert.store.fill import Progress, Room, Unstorable, Work, fill_prepared, fill_tokens
 from mmbert.store.identity import encoder_identity, name_of, prepared_identity
@@ -206,7 +206,7 @@ class Filling:
         parts, missing = parts_of(keys, count), shelf.find(keys) == ABSENT
         began = time.monotonic()
         what = f"{self.name}: {'encoding' if self.what == 'tokens' else 'preparing'}"
-        with self.shown(what, int(missing.sum())) as progress:
+        with filling(shelf.folder), self.shown(what, int(missing.sum())) as progress:
             for part in taking(shelf.folder, np.unique(parts[missing]).tolist(), self.waiting):
                 shelf.refresh()
                 lacking = (parts == part) & (shelf.find(keys) == ABSENT)

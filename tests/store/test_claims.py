@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmbert.store.claims import ENTRIES, MOST_PARTS, alone, lock_of, part_count, parts_of, taking
+from mmbert.store.claims import ENTRIES, MOST_PARTS, alone, filling, lock_of, part_count, parts_of, taking
 
 
 @given(st.integers(0, 10**7))
@@ -69,17 +69,31 @@ def test_the_part_of_a_process_that_was_killed_is_taken_over(tmp_path):
     process.join()
 
 
-def test_who_wants_to_be_alone_waits_for_every_part(tmp_path):
-    lock, entered = lock_of(tmp_path, MOST_PARTS - 1), threading.Event()
+def test_who_wants_to_be_alone_waits_until_nobody_fills_not_even_between_two_parts(tmp_path):
+    entered = threading.Event()
 
     def enter():
         with alone(tmp_path):
             entered.set()
 
-    lock.acquire()
-    thread = threading.Thread(target=enter)
-    thread.start()
-    assert not entered.wait(0.3)
-    lock.release()
+    with filling(tmp_path), filling(tmp_path):  # any number may fill
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(20)
+    thread.join()
+
+
+def test_nobody_begins_to_fill_beside_one_who_is_alone(tmp_path):
+    entered = threading.Event()
+
+    def enter():
+        with filling(tmp_path):
+            entered.set()
+
+    with alone(tmp_path):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.3)
     assert entered.wait(20)
     thread.join()

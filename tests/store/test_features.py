@@ -269,15 +269,21 @@ def fill(make, queue=None):
         queue.put(counts(uses))
 
 
+def told_by(workers, queue):
+    """Starts processes, and gives what each says in a queue before it ends."""
+    for worker in workers:
+        worker.start()
+    told = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    return told
+
+
 def test_two_processes_share_the_work_and_corrupt_nothing(make):
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     workers = [context.Process(target=fill, args=(make, queue)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    given = [queue.get(timeout=60) for _ in workers]
-    for worker in workers:
-        worker.join()
+    given = told_by(workers, queue)
     parts, uses = make()
     total = {name: sum(one[name][1] for one in given) for name in uses}
     assert total == {name: use.reused for name, use in uses.items()}  # each was computed once, by one of them
@@ -301,11 +307,7 @@ def test_two_processes_encode_different_parts_at_the_same_time(make, monkeypatch
         fill(make, queue)
 
     workers = [context.Process(target=together) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    given = [queue.get(timeout=60) for _ in workers]
-    for worker in workers:
-        worker.join()
+    given = told_by(workers, queue)
     parts, uses = make()
     for name, use in uses.items():
         computed = [one[name][1] for one in given]
