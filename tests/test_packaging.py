@@ -100,7 +100,8 @@ def test_a_first_call_a_changed_setup_and_a_moved_folder_install(checkout, targe
 @pytest.mark.parametrize(
     ("free", "told"),
     [
-        ({"here": 6, "tmp": 6}, "has 6 GB free; the environment wants 7"),
+        ({"here": 6, "tmp": 6}, "has 6 GB free; the install wants 7"),
+        ({"here": 9, "tmp": 9, "disks": ("one", "one")}, "has 9 GB free; the install wants 10"),
         ({"here": 7, "tmp": 2}, "TMPDIR=/large/disk make setup"),
     ],
 )
@@ -112,9 +113,9 @@ def test_too_small_a_disk_is_told_before_anything_is_downloaded(tmp_path, free, 
     df.parent.mkdir()
     environment = {**os.environ, "PATH": f"{df.parent}:{os.environ['PATH']}", "PYTHON": "/no/python", "TMPDIR": "/tmp"}
 
-    def setup(here, tmp):
-        sizes = f"case $2 in .) k={here}000000;; *) k={tmp}000000;; esac"
-        df.write_text(f'#!/bin/sh\n{sizes}\necho "Filesystem"\necho "disk 0 0 $k 0% /"\n')
+    def setup(here, tmp, disks=("one", "two")):
+        sizes = f"case $2 in .) k={here}000000 d={disks[0]};; *) k={tmp}000000 d={disks[1]};; esac"
+        df.write_text(f'#!/bin/sh\n{sizes}\necho "Filesystem"\necho "$d 0 0 $k 0% /"\n')
         df.chmod(0o755)
         return subprocess.run(
             ["sh", tmp_path / ".ci" / "setup"], capture_output=True, text=True, env=environment, check=False
@@ -124,6 +125,6 @@ def test_too_small_a_disk_is_told_before_anything_is_downloaded(tmp_path, free, 
     assert refused.returncode == 1
     assert told in refused.stderr
     assert not (tmp_path / ".venv").exists()
-    enough = setup(here=7, tmp=3)
-    assert "GB" not in enough.stderr
-    assert "/no/python is not a Python" in enough.stderr
+    for enough in (setup(here=7, tmp=3), setup(here=10, tmp=10, disks=("one", "one"))):
+        assert "GB" not in enough.stderr
+        assert "/no/python is not a Python" in enough.stderr
