@@ -10,7 +10,7 @@ setup(
     package_dir={"mmbert.conf": "conf"},
     package_data={
         "mmbert": ["py.typed"],
-        "mmbert.reporting.page": ["assets/*"],
+        "mmbert.reporting.outputs.page": ["assets/*"],
         "mmbert.conf": ["*.yaml", "**/*.yaml"],
     },
 )

@@ -35,9 +35,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmbert.core.types import Encoded
 from mmbert.encoders.audio import build_network, find_bundle
-from mmbert.store.features import Options, use_store
+from mmbert.runs.folder import environment
+from mmbert.store.use_store import Options, use_store
 from mmbert.training.build import Parts, build
-from mmbert.training.record import environment
 
 STRATEGIES = ("concat", "mean", "product", "cross_attention")
 BATCH = 64
@@ -207,7 +207,7 @@ def reading(parts: Parts, options: Options) -> dict[str, float]:
             places = [int(source.places[row]) for row in rows]  # type: ignore[attr-defined]
             slices = []
             for place in places:
-                segment, number = source.shelf.segments[place >> 32], place & (2**32 - 1)  # type: ignore[attr-defined]
+                segment, number = source.array_store.segments[place >> 32], place & (2**32 - 1)  # type: ignore[attr-defined]
                 record = segment.records[number]
                 slices.append((segment._maps["long"], int(record["offset"]) // 4, int(record["length"])))
             began = time.perf_counter()

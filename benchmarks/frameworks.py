@@ -27,9 +27,9 @@ from omegaconf import open_dict
 from throughput import CLIP, by_hand, with_mmbert
 
 from mmbert.core.types import Batch
+from mmbert.runs.folder import environment
 from mmbert.training.build import build, make
 from mmbert.training.module import FusionModule
-from mmbert.training.record import environment
 
 
 def loss_of(model: torch.nn.Module, inputs: Any, targets: Any) -> torch.Tensor:

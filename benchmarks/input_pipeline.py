@@ -37,9 +37,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from mmbert.data.datamodule import MultimodalData
-from mmbert.store.features import Options, use_store
+from mmbert.runs.folder import environment
+from mmbert.store.use_store import Options, use_store
 from mmbert.training.build import build
-from mmbert.training.record import environment
 
 #: pixels (width, height), seconds, hertz, rows
 KINDS = {"photos": ((640, 480), 5.0, 16_000, 600), "large": ((2048, 1536), 10.0, 44_100, 120)}

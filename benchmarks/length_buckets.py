@@ -24,9 +24,9 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_module
 
-from mmbert.store.features import Options, use_store
+from mmbert.runs.folder import environment
+from mmbert.store.use_store import Options, use_store
 from mmbert.training.build import Parts, build
-from mmbert.training.record import environment
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 

@@ -75,7 +75,7 @@ def measure(jobs: int, words: list[str]) -> list[dict[str, float]]:
     """Runs a sweep over so many learning rates of one seed; what each job took."""
     from mmbert.cli import train as command
     from mmbert.cli.app import run_app
-    from mmbert.cli.sweeper import StudySweeper
+    from mmbert.cli.sweep.sweeper import StudySweeper
     from mmbert.training import run as module
 
     clock = Clock()
@@ -114,7 +114,7 @@ def main() -> None:
     if args.jobs < 2:
         parser.error("--jobs: at least 2, for the first pays what the others do not")
     jobs = measure(args.jobs, words)
-    from mmbert.training.record import environment
+    from mmbert.runs.folder import environment
 
     more = {part: statistics.mean(job.get(part, 0.0) for job in jobs[1:]) for part in PARTS}
     first = {part: jobs[0].get(part, 0.0) for part in PARTS}

@@ -24,9 +24,9 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
 from mmbert.core.types import Batch
+from mmbert.runs.folder import environment
 from mmbert.training.build import build, make
 from mmbert.training.module import FusionModule
-from mmbert.training.record import environment
 
 CLIP = 1.0
 

@@ -24,9 +24,9 @@ from hydra import compose, initialize_config_module
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
 
+from mmbert.runs.folder import environment
 from mmbert.training.build import build, make
 from mmbert.training.module import FusionModule
-from mmbert.training.record import environment
 
 NETWORKS = ("text", "image", "audio", "fusion", "tasks", "backward", "clipping and optimiser")
 

@@ -14,11 +14,11 @@ import hydra
 import pytest
 import yaml
 
-from mmbert.cli import schema
 from mmbert.cli.app import flags_first
-from mmbert.cli.check import check_words
+from mmbert.cli.options import schema
+from mmbert.cli.options.check import check_words
 from mmbert.cli.resume import asked_for
-from mmbert.cli.search import PACKAGE
+from mmbert.cli.sweep.search_path import PACKAGE
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -29,7 +29,7 @@ PASSED = {
     "mmbert.fusion.": {"dims"},
     "mmbert.tasks.": {"in_dim"},
     "mmbert.training.balance.": {"tasks"},
-    "mmbert.training.balance_modalities.": {"seed"},
+    "mmbert.training.modality_balance.": {"seed"},
     "mmbert.data.": {"seed", "label", "augment", "drop", "only"},
     "pytorch_lightning.Trainer": {"logger", "callbacks", "default_root_dir"},
     "pytorch_lightning.callbacks.ModelCheckpoint": {"dirpath"},

@@ -88,8 +88,8 @@ def test_the_pages_own_config_is_found_and_its_commands_are_right(tmp_path, monk
     import hydra
 
     from mmbert.cli.app import flags_first
-    from mmbert.cli.check import check_words
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_words
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
 
     commands = [shlex.split(block)[1:] for block in blocks() if block.startswith("mmbert-train")]
     (block,) = [block for block in blocks() if block.startswith("# data/mine.yaml")]

@@ -75,8 +75,8 @@ def test_the_pages_class_breaks_and_keeps_the_laws_as_it_says_and_its_commands_a
 
     from mmbert.cli import check_fusion, new_fusion
     from mmbert.cli.app import flags_first
-    from mmbert.cli.check import check_words
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_words
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
     from mmbert.testing import check_fusion as laws_of
 
     monkeypatch.chdir(tmp_path)

@@ -92,7 +92,7 @@ def words_of() -> argparse.ArgumentParser:
 
 def strategies() -> list[str]:
     """Every strategy there is, those of the folder one stands in too."""
-    from mmbert.cli.help import choices
+    from mmbert.cli.options.help import choices
 
     return [name for name in choices()["fusion"] if name not in LEFT_OUT]
 

@@ -64,7 +64,7 @@ class ConditionsModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Encodes a batch once, clean and at every level of damage, and judges it under each condition."""
-        encoders, reached = self.model.named_encoders(), self.model.fusion.reaches_into
+        encoders, reached = self.model.named_encoders(), self.model.fusion.injects_into
         levels = [batch.inputs, *(batch.degraded if isinstance(batch, DegradedBatch) else [])]  # the first is clean
         encoded = [{name: encoders[name](x) for name, x in inputs.items() if name != reached} for inputs in levels]
         for condition, stage, count in zip(self.conditions, self.stages, self.counts, strict=True):
@@ -87,7 +87,7 @@ class ConditionsModule(pl.LightningModule):
         """Adds the modality whose encoder the fusion reaches into; what is kept (B, M) of the others is part of it."""
         dims = list(self.model.fusion.dims)
         left = {name: x.kept(kept[:, dims.index(name)]) for name, x in others.items()}
-        last = self.model.encode_reached(inputs, left)
+        last = self.model.encode_injected(inputs, left)
         return {name: others.get(name, last) for name in dims}
 
     def on_test_epoch_end(self) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from mmbert.core.types import Batch, Inputs
-from mmbert.data.collate import Collate, collated
+from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.dataset import Sample, SampleDataset
-from mmbert.data.degrade import Degradation
-from mmbert.data.loading import EvaluationOrder, LazyLoader
+from mmbert.data.loading.collate import Collate, collated
+from mmbert.data.loading.dataset import Sample, SampleDataset
+from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader
 
 #: A sample, and by level what encoders read of it then.
 Degraded = tuple[Sample, list[dict[str, Any]]]
@@ -106,7 +106,7 @@ def degraded_loader(
     return LazyLoader(
         DegradedSamples(clean, degradation, levels, names),  # type: ignore[arg-type]
         batch_size=data.eval_batch_size,
-        sampler=EvaluationOrder(clean),
+        sampler=EvaluationSampler(clean),
         num_workers=data.num_workers,
         collate_fn=DegradedCollate(data.processors),
         pin_memory=data.pin_memory,

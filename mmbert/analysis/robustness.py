@@ -1,9 +1,9 @@
 """What is left of a trained model when modalities are missing or damaged at test: ``robustness.json``.
 
     subsets   every non-empty subset of the modalities, the others taken away from all samples
-    missing   samples lose modalities at growing rates, by each mechanism of ``mmbert.data.missing``
+    missing   samples lose modalities at growing rates, by each mechanism of ``mmbert.data.splits.missing``
     noise     inputs are damaged in steps, one modality at a time and all of them together, as in MultiBench (Liang et
-              al. 2021, arXiv:2107.07502); what happens to them is in ``mmbert.data.degrade``
+              al. 2021, arXiv:2107.07502); what happens to them is in ``mmbert.data.augment.corruptions``
 
 All of it is measured with the weights that the run chose on validation, in one pass over a split.
 """
@@ -24,11 +24,11 @@ import pytorch_lightning as pl
 from mmbert.analysis.conditions import Condition, ConditionsModule
 from mmbert.analysis.degraded import degraded_loader
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.degrade import Degradation
-from mmbert.data.missing import Mechanism, Missing, present_cells
+from mmbert.data.splits.missing import Mechanism, Missing, present_cells
 from mmbert.model import MultimodalModel
-from mmbert.training.record import is_rank_zero, now, write_json
+from mmbert.runs.folder import is_rank_zero, now, write_json
 
 ROBUSTNESS_FILE = "robustness.json"
 

@@ -46,7 +46,7 @@ def run_app(job: Job, config_name: str) -> None:
     """
     command = f"mmbert-{config_name}"
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from mmbert.cli.help import print_help
+        from mmbert.cli.options.help import print_help
 
         print_help(command)
         return
@@ -92,8 +92,8 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     import hydra
     from hydra._internal.utils import get_args_parser
 
-    from mmbert.cli.check import check_folder, writing_folders
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_folder, writing_folders
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
 
     standing_folder_first()
     add_standing_folder()
@@ -162,8 +162,8 @@ def check_command_line(args: Namespace, config_name: str) -> DictConfig | None:
     """
     import hydra
 
-    from mmbert.cli.check import check_words
-    from mmbert.cli.search import PACKAGE, StandingHere
+    from mmbert.cli.options.check import check_words
+    from mmbert.cli.sweep.search_path import PACKAGE, WorkingFolderSearchPath
 
     other = args.hydra_help or args.shell_completion or args.info or args.experimental_rerun
     relaunched = os.environ.get("LOCAL_RANK", "0") != "0"  # its words were checked by the process that started it
@@ -173,19 +173,19 @@ def check_command_line(args: Namespace, config_name: str) -> DictConfig | None:
         raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder.")
     if (args.run, args.multirun, args.cfg is not None).count(True) > 1:
         raise ConfigError("Give only one of --run, --multirun and --cfg.")
-    StandingHere.config_dir = args.config_dir
+    WorkingFolderSearchPath.config_dir = args.config_dir
     try:
         with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name=config_name):
             return check_words(args.overrides, args.config_name or config_name, sweep=args.multirun)
     finally:
-        StandingHere.config_dir = None
+        WorkingFolderSearchPath.config_dir = None
 
 
 def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> None:
     """What ``--cfg job`` prints: the job's config, or the part of it that ``--package`` names."""
     from omegaconf import OmegaConf, open_dict
 
-    from mmbert.cli.values import first_line
+    from mmbert.cli.options.values import first_line
 
     with open_dict(cfg):
         del cfg["hydra"]
@@ -214,8 +214,8 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from mmbert.cli.check import check_config
-    from mmbert.cli.own_class import fit_job
+    from mmbert.cli.options.check import check_config
+    from mmbert.cli.options.custom_class import fit_job
 
     here = os.getcwd()
 

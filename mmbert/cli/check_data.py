@@ -102,8 +102,8 @@ def composed(words: list[str]) -> DictConfig:
     """
     import hydra
 
-    from mmbert.cli.check import check_words
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_words
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
 
     add_standing_folder()
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="check_data"):

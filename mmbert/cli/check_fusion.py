@@ -15,7 +15,7 @@ from mmbert.core.errors import ConfigError, InputError, nearest
 
 if TYPE_CHECKING:
     from mmbert.testing.costs import Cost
-    from mmbert.testing.outcome import Report
+    from mmbert.testing.report import Report
 
 #: What the checks themselves give.
 PASSED = ("dims", "out_dim")
@@ -70,8 +70,8 @@ def chosen(word: str, given: list[str]) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigError: there is none, or an option is not one of its own.
     """
-    from mmbert.cli.catalogue import entries
-    from mmbert.cli.signatures import signature_of
+    from mmbert.cli.options.catalogue import entries
+    from mmbert.cli.options.signatures import signature_of
 
     files = {entry.name: entry for entry in entries("fusion")}
     if "." not in word and word not in files:
@@ -139,7 +139,7 @@ def chosen_names(text: str | None) -> list[str]:
     Raises:
         ConfigError: there is none of a name.
     """
-    from mmbert.cli.catalogue import entries
+    from mmbert.cli.options.catalogue import entries
 
     known = [entry.name for entry in entries("fusion") if not entry.own]
     names = known if text is None else [name for name in text.split(",") if name]
@@ -153,9 +153,9 @@ def contract(
     target: str, options: dict[str, Any], dims: dict[str, int] | None, only: list[str] | None, tracing: bool
 ) -> Report:
     """The report of all laws; compiling and exporting are tried with two modalities, for they take long."""
-    from mmbert.core.spec import find_class
+    from mmbert.core.init_args import find_class
     from mmbert.fusion.base import Fusion
-    from mmbert.testing.check import TRACING, check_fusion
+    from mmbert.testing.fusion_contract import TRACING, check_fusion
 
     kind: Any = find_class(target)
     if isinstance(kind, type) and not issubclass(kind, Fusion):
@@ -180,10 +180,10 @@ def named(kind: Any, target: str) -> Callable[..., Any]:
 
 def measured(target: str, options: dict[str, Any], dims: dict[str, int] | None, beside: list[str]) -> None:
     """Prints scales, gradients and costs."""
-    from mmbert.core.spec import find_class
+    from mmbert.core.init_args import find_class
     from mmbert.testing.costs import BATCH, OUT_DIM, cost_of
-    from mmbert.testing.flow import BATCH as SAMPLES
-    from mmbert.testing.flow import flow_of
+    from mmbert.testing.gradient_flow import BATCH as SAMPLES
+    from mmbert.testing.gradient_flow import flow_of
 
     kind: Any = find_class(target)
     print(f"\nScale of pooled and gradient by modality, freshly built, standard normal inputs, {SAMPLES} samples:")
@@ -202,7 +202,7 @@ def measured(target: str, options: dict[str, Any], dims: dict[str, int] | None, 
 
 def cost_of_named(name: str) -> Cost | None:
     """The cost of a built-in strategy as its file has it; None if it is not for three modalities."""
-    from mmbert.core.spec import find_class
+    from mmbert.core.init_args import find_class
     from mmbert.testing.costs import cost_of
 
     target, options = chosen(name, [])

@@ -69,9 +69,9 @@ def answer(words: list[str]) -> None:
         raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
 
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
-    from mmbert.training.console import print_results
+    from mmbert.training.callbacks.console import print_results
     from mmbert.training.evaluate import evaluate
-    from mmbert.training.shortage import told
+    from mmbert.training.resources.out_of_memory import told
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
@@ -118,8 +118,8 @@ def configs(words: list[str], folder: Path) -> DictConfig:
     """
     import hydra
 
-    from mmbert.cli.check import check_config, check_words
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_config, check_words
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
 
     add_standing_folder()
     chosen = any(word.partition("=")[0].lstrip("+") == "data" for word in words)
@@ -143,8 +143,8 @@ def changed(data_cfg: Any, words: list[str]) -> Any:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    from mmbert.cli.check import Groups, parse
-    from mmbert.cli.values import apply, check_value
+    from mmbert.cli.options.check import Groups, parse
+    from mmbert.cli.options.values import apply, check_value
 
     cfg = OmegaConf.create({"data": data_cfg})
     groups = Groups(GlobalHydra.instance().config_loader())

@@ -51,7 +51,7 @@ def is_users(error: BaseException) -> bool:
 
 def message_of(error: BaseException) -> str:
     """The message, with that of its cause where Hydra keeps the point there."""
-    from mmbert.cli.values import first_line
+    from mmbert.cli.options.values import first_line
 
     cause = error.__cause__
     words = first_line(error) if not isinstance(error, MmbertError) and not cause else str(error).strip()

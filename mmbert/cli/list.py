@@ -41,7 +41,7 @@ def answer(words: list[str]) -> None:
     Raises:
         ConfigError: there is no such group.
     """
-    from mmbert.cli.catalogue import entries, groups
+    from mmbert.cli.options.catalogue import entries, groups
 
     known = groups()
     if not words:
@@ -61,7 +61,7 @@ def answer(words: list[str]) -> None:
 
 def page(group: str) -> list[str]:
     """The lines of one group."""
-    from mmbert.cli.catalogue import entries
+    from mmbert.cli.options.catalogue import entries
 
     found = entries(group)
     width = max([len(entry.name) for entry in found], default=0) + 1

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 
 class {kind}(Fusion):
@@ -166,8 +166,8 @@ def check_name(name: str) -> None:
     Raises:
         ConfigError: says what is wrong with it.
     """
-    from mmbert.cli.catalogue import entries
-    from mmbert.cli.signatures import importable, source_of
+    from mmbert.cli.options.catalogue import entries
+    from mmbert.cli.options.signatures import importable, source_of
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ConfigError(f"'{name}' cannot name a strategy: use small letters, digits and _, such as my_fusion.")

@@ -85,8 +85,8 @@ def answer_table(folder: Path, given: dict[str, str], trust: bool) -> None:
     batch_size, workers = whole(given, "batch_size", 1), whole(given, "num_workers", 0)
 
     from mmbert.model import MultimodalModel
-    from mmbert.training.predict_table import predict_table
-    from mmbert.training.shortage import told
+    from mmbert.training.predict import predict_table
+    from mmbert.training.resources.out_of_memory import told
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
     table, out = Path(given["table"]), Path(given["out"])
@@ -129,7 +129,7 @@ def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str
         return {}
     from omegaconf import OmegaConf
 
-    from mmbert.data.table import Table
+    from mmbert.data.tables.table import Table
 
     known = OmegaConf.select(OmegaConf.load(config), "data.columns") or {}
     there = Table(table)
@@ -162,7 +162,7 @@ def model_folder(given: str | None) -> Path:
         ConfigError: none was given, or it does not exist.
         InputError: it looks like a name on the hub, and cannot be had from there.
     """
-    from mmbert.hub import fetch, is_hub_name
+    from mmbert.model.hub import fetch, is_hub_name
 
     if given is None:
         raise ConfigError("Which model? Give model=FOLDER, a run's folder or the model/ in it.")

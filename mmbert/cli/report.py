@@ -54,9 +54,9 @@ def report(words: argparse.Namespace) -> None:
         raise ConfigError("--wandb-project and --wandb-entity say where --wandb logs: add --wandb.")
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
+    from mmbert.reporting.outputs.robustness_tables import tables as robustness_tables
+    from mmbert.reporting.outputs.write import write
     from mmbert.reporting.report import make_report
-    from mmbert.reporting.robustness_tables import tables as robustness_tables
-    from mmbert.reporting.write import write
 
     by = [key for key in (words.by or "").split(",") if key]
     made = make_report(collect(words.folders), words.metric, by, words.baseline)
@@ -68,7 +68,7 @@ def report(words: argparse.Namespace) -> None:
     for path in written:
         print(f"  {path}")
     if words.wandb:
-        from mmbert.reporting.wandb_report import log_report  # wandb: a second to import
+        from mmbert.reporting.outputs.wandb_report import log_report  # wandb: a second to import
 
         print(f"  {log_report(made, words.out or Path(), words.wandb_project, words.wandb_entity, written)}")
 

@@ -35,7 +35,7 @@ def resume(words: list[str]) -> None:
             f"resume={folder}: there is no config.yaml, so this is no run's folder. {nearest(str(folder), runs)}"
         )
 
-    from mmbert.training.record import finished  # here, for --help wants to be quick
+    from mmbert.runs.folder import finished  # here, for --help wants to be quick
 
     if finished(folder):
         print(f"{folder} has finished: its numbers are in metrics.json", file=sys.stderr)
@@ -43,7 +43,7 @@ def resume(words: list[str]) -> None:
 
     from omegaconf import OmegaConf
 
-    from mmbert.cli.check import check_config
+    from mmbert.cli.options.check import check_config
 
     cfg = OmegaConf.load(config)
     check_config(cfg)  # type: ignore[arg-type]

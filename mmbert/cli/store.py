@@ -101,9 +101,9 @@ def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str,
     if not cfg.store.enabled:
         raise ConfigError("store.enabled=false leaves nothing to do.")
 
-    from mmbert.training.encode import encode_alone
+    from mmbert.training.use_store import encode_standalone
 
-    return encode_alone(cfg, everything)
+    return encode_standalone(cfg, everything)
 
 
 def show(words: list[str]) -> None:
@@ -154,7 +154,7 @@ def prune(words: list[str]) -> None:
     gone = inventory.prune(inventory.chosen(folder, names), limits.get("older_than_days"), limits.get("max_gib"))
     for one in gone:
         print(f"  {one.name}  {one.encoder}: thrown away, {one.size / 2**20:,.1f} MiB")
-    for one in inventory.shelves(folder):
+    for one in inventory.array_stores(folder):
         freed = inventory.compact(one)
         if freed > 0:
             print(f"  {one.name}  {one.encoder}: tidied up, {freed / 2**20:,.1f} MiB")
@@ -166,7 +166,7 @@ def parse(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[s
     Raises:
         ConfigError: a word is none of these.
     """
-    from mmbert.store.features import Options
+    from mmbert.store.use_store import Options
 
     given: dict[str, str] = {}
     names = []

@@ -54,9 +54,9 @@ def load(name: str) -> Study:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from mmbert.cli.check import check_words
-    from mmbert.cli.help import choices
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_words
+    from mmbert.cli.options.help import choices
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
 
     known = choices().get("experiment", [])
     if name not in known:
@@ -146,7 +146,7 @@ def save_page(name: str, project: str | None, entity: str | None, dry_run: bool)
     """
     import json
 
-    from mmbert.reporting.wandb_workspace import StudyPage, save, spec
+    from mmbert.reporting.outputs.wandb_workspace import StudyPage, save, spec
 
     cfg = load(name).cfg
     told = cfg.study
@@ -192,7 +192,7 @@ def main() -> None:
     def job(words: list[str]) -> None:
         args = parser.parse_args(words)
         if args.command == "list":
-            from mmbert.cli.help import choices
+            from mmbert.cli.options.help import choices
 
             print("\n".join(choices().get("experiment", [])))
         elif args.command == "show":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-    from mmbert.training.pruning import Trial
+    from mmbert.training.callbacks.pruning import Trial
 
 
 def train(cfg: DictConfig) -> float:
@@ -43,7 +43,7 @@ def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:
         return None
     if "direction" not in hydra.sweeper:
         return None if os.environ.get("LOCAL_RANK", "0") == "0" else (None, "")
-    from mmbert.cli.optuna_search import trial_of
+    from mmbert.cli.sweep.optuna import trial_of
 
     return trial_of(hydra, cfg.study.trial), hydra.sweeper.direction
 
@@ -53,8 +53,8 @@ def goes_on(cfg: DictConfig, run_dir: Path) -> bool:
 
     What a job left that had no checkpoint yet, or failed by a fault that must have been mended since, is taken away.
     """
-    from mmbert.training.job import job_hash, read_hash
-    from mmbert.training.record import clear, failed_by_fault, is_rank_zero, last_checkpoint
+    from mmbert.runs.folder import clear, failed_by_fault, is_rank_zero, last_checkpoint
+    from mmbert.runs.job import job_hash, read_hash
 
     if not cfg.study.resume or read_hash(run_dir) != job_hash(cfg):
         return False

@@ -67,13 +67,13 @@ class Encoded:
         tokens: (B, L, D) float.
         mask: (B, L) bool, True = a real token; a row of False throughout = the sample lacks this modality.
         pooled: (B, D) float, one vector a sample.
-        reached: whether a fusion has changed it on its way through the encoder (``mmbert.core.reach``).
+        reached: whether a fusion has changed it on its way through the encoder (``mmbert.core.injection``).
     """
 
     tokens: Tensor
     mask: Tensor
     pooled: Tensor
-    reached: bool = False
+    injected: bool = False
 
     @classmethod
     def from_tokens(cls, tokens: Tensor, mask: Tensor) -> Encoded:
@@ -109,7 +109,7 @@ class Fused:
         auxiliary_losses: scalars that training adds to the tasks' losses.
         diagnostics: gates, attention weights; filled only when asked for.
         views: (B, H) by view, of a strategy that lets every task judge them one by one and joins the judgements
-            (``mmbert.fusion.decision``); empty for all others. Zeros where a sample lacks the view.
+            (``mmbert.fusion.decision_level``); empty for all others. Zeros where a sample lacks the view.
         view_masks: (B,) bool by the same keys: which samples have the view.
     """
 

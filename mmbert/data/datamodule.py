@@ -15,21 +15,21 @@ from torch.utils.data import DataLoader
 
 from mmbert.core.errors import ConfigError, DataError, InputError, nearest
 from mmbert.core.types import Batch
-from mmbert.data.arrays import as_sequence
 from mmbert.data.augment.augmentation import Augmentation
-from mmbert.data.buckets import BucketedOrder, sample_lengths
-from mmbert.data.collate import Collate
-from mmbert.data.dataset import SampleDataset
-from mmbert.data.fingerprint import splits_fingerprint
 from mmbert.data.labels import ClassLabels, LabelCodec
-from mmbert.data.loading import EvaluationOrder, LazyLoader, SeededOrder
-from mmbert.data.media import read_raw
-from mmbert.data.missing import Missing, present_cells, taken_fingerprint
-from mmbert.data.processor import Processor
-from mmbert.data.row_checks import check_files, check_labels, check_rows, rows_without_modality, unusable_rows
-from mmbert.data.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
-from mmbert.data.stored import Source
-from mmbert.data.table import Table
+from mmbert.data.loading.cached import Source
+from mmbert.data.loading.collate import Collate
+from mmbert.data.loading.dataset import SampleDataset
+from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
+from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
+from mmbert.data.modalities.features import as_sequence
+from mmbert.data.modalities.processor import Processor
+from mmbert.data.modalities.read import read_raw
+from mmbert.data.splits.missing import Missing, present_cells, taken_fingerprint
+from mmbert.data.splits.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
+from mmbert.data.tables.fingerprint import splits_fingerprint
+from mmbert.data.tables.row_checks import check_files, check_labels, check_rows, rows_without_modality, unusable_rows
+from mmbert.data.tables.table import Table
 
 SPLIT = "split"
 
@@ -213,7 +213,7 @@ class MultimodalData(pl.LightningDataModule):
                 f"Name another column with data.columns.{name}=COLUMN, or leave the modality out with {name}=none.",
             )
 
-    def connect(self, processors: Mapping[str, Processor], labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+    def bind(self, processors: Mapping[str, Processor], labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
         """Gives the data what depends on the model, and checks every row that will be used.
 
         Args:
@@ -279,12 +279,10 @@ class MultimodalData(pl.LightningDataModule):
 
         Raises:
             ConfigError: there is no such split.
-            InputError: ``connect`` was not called.
+            InputError: ``bind`` was not called.
         """
         if not self.processors:
-            raise InputError(
-                "The data knows no encoder yet: call connect(processors, labels) before asking for samples."
-            )
+            raise InputError("The data knows no encoder yet: call bind(processors, labels) before asking for samples.")
         columns = {name: self.column_of(name) for name in self.processors}
         augment = self.augment if split == "train" and self.augment is not None and self.augment.active else None
         return SampleDataset(
@@ -313,7 +311,7 @@ class MultimodalData(pl.LightningDataModule):
         return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=self._order(dataset) if train else EvaluationOrder(dataset),
+            sampler=self._order(dataset) if train else EvaluationSampler(dataset),
             generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
             num_workers=self.num_workers,
             collate_fn=Collate(self.processors, dataset.augment),
@@ -321,10 +319,10 @@ class MultimodalData(pl.LightningDataModule):
             persistent_workers=self.num_workers > 0 and split in ("train", "val"),
         )
 
-    def _order(self, dataset: SampleDataset) -> SeededOrder:
+    def _order(self, dataset: SampleDataset) -> SeededSampler:
         """The order of the training samples."""
         if not self.bucket_by_length:
-            return SeededOrder(dataset, self.seed, tell_epoch=True)
+            return SeededSampler(dataset, self.seed, tell_epoch=True)
         columns = {name: self.column_of(name) for name in self.processors if name not in self.drop}
         kinds = {name: processor.kind for name, processor in self.processors.items()}
         most = {name: getattr(processor, "max_seconds", None) for name, processor in self.processors.items()}

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.fingerprint import LENGTH
-from mmbert.data.formats import row_name
-from mmbert.data.table import Table
+from mmbert.data.tables.fingerprint import LENGTH
+from mmbert.data.tables.formats import row_name
+from mmbert.data.tables.table import Table
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -131,7 +131,7 @@ def loaded(path: str | Path, name: str | None, revision: str | None) -> dict[str
     """
     import datasets
 
-    from mmbert.data.arrow_cache import bars_in_terminals
+    from mmbert.data.tables.arrow_cache import bars_in_terminals
 
     folder = Path(path)
     try:

@@ -1,7 +1,7 @@
 """Synthetic modalities of which it is known what each tells of the label: sequences of vectors, one column a modality.
 
-The latent bits and the label are those of ``mmbert.data.information``. What a modality sees of them becomes a code
-word, and each of its L tokens is that word with noise of its own:
+The latent bits and the label are those of ``mmbert.data.synthetic_information``. What a modality sees of them becomes
+a code word, and each of its L tokens is that word with noise of its own:
 
     x_l = e(s) + σ ε_l,    ε_l ~ N(0, I_D),    s in {-1, 1}^k
 
@@ -29,9 +29,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.home import home
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.information import Information
-from mmbert.data.talking_digits import home
+from mmbert.data.synthetic_information import Information
 
 VERSION = 1
 TABLE = "samples.parquet"

@@ -7,11 +7,11 @@ under a minute. It is an ordinary manifest: see ``manifest.csv`` and ``card.json
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmbert.core.home import home
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.digits.build import build
 from mmbert.data.digits.options import VERSION, Options
@@ -54,11 +54,6 @@ class TalkingDigits(MultimodalData):
             **(sizes or {}),
         )
         super().__init__(build(home(folder) / folder_name(options), options), **loading)
-
-
-def home(folder: str | Path | None = None) -> Path:
-    """The folder for what mmbert makes itself: the one given, $MMBERT_HOME, or ~/.cache/mmbert."""
-    return Path(folder or os.environ.get("MMBERT_HOME") or Path.home() / ".cache" / "mmbert").expanduser()
 
 
 def folder_name(options: Options) -> str:

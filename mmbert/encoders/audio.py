@@ -24,10 +24,10 @@ from torch.utils.checkpoint import checkpoint
 from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.processor import Kind
-from mmbert.encoders.audio_processor import AudioProcessor
-from mmbert.encoders.tuning import LayeredEncoder, stack
-from mmbert.encoders.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
+from mmbert.data.modalities.processor import Kind
+from mmbert.encoders.finetuning import LayeredEncoder, stack
+from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
+from mmbert.encoders.processors.audio import AudioProcessor
 
 SERVER = "https://download.pytorch.org"
 

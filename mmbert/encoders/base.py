@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from mmbert.core.errors import InputError
+from mmbert.core.init_args import SavesInitArgs
+from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank
-from mmbert.core.reach import Reach
-from mmbert.core.spec import Recorded
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.processor import Kind, Processor
-from mmbert.data.stored import FRESH, PART, POOLED, TOKENS, encoded, insert
+from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, encoded, insert
+from mmbert.data.modalities.processor import Kind, Processor
 
 
-class Encoder(Recorded, nn.Module):
+class Encoder(SavesInitArgs, nn.Module):
     """Owns a network and the preprocessing that belongs to it.
 
     A subclass sets ``kind``, ``out_dim`` and ``processor``, and implements ``encode``; if its construction reads
@@ -29,7 +29,7 @@ class Encoder(Recorded, nn.Module):
     """
 
     #: Options that change no number of a frozen encoder, or do so through its weights alone.
-    ASIDE: ClassVar[frozenset[str]] = frozenset(
+    NOT_IN_FINGERPRINT: ClassVar[frozenset[str]] = frozenset(
         {"frozen", "lr_scale", "pretrained", "checkpoint", "assets", "remember_mib", "layer_decay", "lora"}
         | {"trainable_last_n", "gradient_checkpointing", "frozen_features"}
     )
@@ -50,7 +50,7 @@ class Encoder(Recorded, nn.Module):
 
     def identity(self) -> dict[str, Any]:
         """The options that an encoder's numbers depend on beside its weights and its processor's settings."""
-        return {name: value for name, value in self.init_args.items() if name not in self.ASIDE}
+        return {name: value for name, value in self.init_args.items() if name not in self.NOT_IN_FINGERPRINT}
 
     def encode(self, inputs: Inputs) -> Encoded:
         """The network itself. inputs: what ``processor.collate`` returned -> tokens (B, L, D), D = ``out_dim``."""
@@ -61,25 +61,25 @@ class Encoder(Recorded, nn.Module):
         """How many layers a fusion can reach into; 0 = it cannot."""
         return 0
 
-    def encode_reached(self, inputs: Inputs, reach: Reach) -> Encoded:
+    def encode_injected(self, inputs: Inputs, injection: LayerInjection) -> Encoded:
         """``encode`` with hidden states changed on the way, for encoders with ``reachable_layers``."""
         raise NotImplementedError
 
-    def forward(self, inputs: Inputs, reach: Reach | None = None) -> Encoded:
+    def forward(self, inputs: Inputs, injection: LayerInjection | None = None) -> Encoded:
         """``encode`` with what all encoders share: no graph when frozen, zeros where nothing is real.
 
-        Rows that were encoded before (see ``mmbert.data.stored``) are taken as they are. With ``reach`` hidden states
-        are changed between two layers, with a graph even when frozen: what changes them learns.
+        Rows that were encoded before (see ``mmbert.data.loading.cached``) are taken as they are. With ``injection``
+        hidden states are changed between two layers, with a graph even when frozen: what changes them learns.
 
         Raises:
             InputError: rows that were encoded before cannot be reached into.
         """
         if POOLED in inputs:
-            if reach is not None:
+            if injection is not None:
                 raise InputError("Stored tokens cannot be reached into: switch the store off with store.enabled=false.")
             return self._completed(inputs)
-        if reach is not None:
-            given = self._encode_present(inputs, reach)
+        if injection is not None:
+            given = self._encode_present(inputs, injection)
             return Encoded(blank(given.tokens, given.mask), given.mask, blank(given.pooled, given.present), True)
         if self.frozen:
             with torch.no_grad():
@@ -98,16 +98,16 @@ class Encoder(Recorded, nn.Module):
             fresh = Encoded(fresh.pooled.unsqueeze(1), fresh.present.unsqueeze(1), fresh.pooled)
         return insert(stored, inputs[FRESH], fresh)
 
-    def _encode_present(self, inputs: Inputs, reach: Reach | None = None) -> Encoded:
+    def _encode_present(self, inputs: Inputs, injection: LayerInjection | None = None) -> Encoded:
         """The network runs over the samples that have the modality, and over one blank where none has."""
         present = inputs["mask"].any(1)
         if torch.compiler.is_exporting() or bool(present.all()):
-            return self.encode(inputs) if reach is None else self.encode_reached(inputs, reach)
+            return self.encode(inputs) if injection is None else self.encode_injected(inputs, injection)
         rows = present.nonzero().squeeze(1)
         if not len(rows):  # one keeps the graph whole, which distributed training needs
             rows = rows.new_zeros(1)
         chosen = {name: tensor[rows] for name, tensor in inputs.items()}
-        some = self.encode(chosen) if reach is None else self.encode_reached(chosen, reach.rows(rows))
+        some = self.encode(chosen) if injection is None else self.encode_injected(chosen, injection.rows(rows))
         size = len(present)
         tokens, mask, pooled = (
             part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part)

@@ -9,8 +9,8 @@ from torch import nn
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.arrays import as_sequence
-from mmbert.data.processor import Kind
+from mmbert.data.modalities.features import as_sequence
+from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.processor import Kind
-from mmbert.encoders.image_networks import small_network
-from mmbert.encoders.image_processor import Fit, ImageProcessor
-from mmbert.encoders.tuning import LayeredEncoder
-from mmbert.encoders.weights import OFFLINE_CHOICES, Unfilled, hub, load_weights, read_weights, wheel_folder
+from mmbert.data.modalities.processor import Kind
+from mmbert.encoders.finetuning import LayeredEncoder
+from mmbert.encoders.pretrained.timm import small_network
+from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, hub, load_weights, read_weights, wheel_folder
+from mmbert.encoders.processors.image import Fit, ImageProcessor
 
 
 class ImageEncoder(LayeredEncoder):

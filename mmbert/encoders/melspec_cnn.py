@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.processor import Kind
+from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.log_mel import LogMel, LogMelProcessor, frames_of
+from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, frames_of
 from mmbert.encoders.spec_augment import SpecAugment
 
 

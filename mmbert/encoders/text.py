@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import masked_mean
-from mmbert.core.reach import Reach
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.processor import Kind
-from mmbert.encoders.memory import Memory
-from mmbert.encoders.text_processor import TextProcessor
-from mmbert.encoders.transformer_loading import (
+from mmbert.data.modalities.processor import Kind
+from mmbert.encoders.finetuning import LayeredEncoder, stack
+from mmbert.encoders.pretrained.transformers import (
     check_length,
     load_transformer,
     quiet_transformers,
     source_of,
     tiny_bert,
 )
-from mmbert.encoders.tuning import LayeredEncoder, stack
+from mmbert.encoders.processors.text import TextProcessor
+from mmbert.encoders.token_cache import Memory
 
 Pooling = Literal["cls", "mean", "pooler"]
 
@@ -144,7 +144,7 @@ class TextEncoder(LayeredEncoder):
         """Each transformer layer."""
         return int(self.network.config.num_hidden_layers)
 
-    def encode_reached(self, inputs: Inputs, reach: Reach) -> Encoded:
+    def encode_injected(self, inputs: Inputs, injection: LayerInjection) -> Encoded:
         """``compute`` with the states that enter a layer changed; nothing that was kept of a text is of use here.
 
         Raises:
@@ -158,10 +158,10 @@ class TextEncoder(LayeredEncoder):
 
         def change(module: nn.Module, args: Any, kwargs: Any) -> Any:
             if args:
-                return (reach(args[0], mask), *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": reach(kwargs["hidden_states"], mask)}
+                return (injection(args[0], mask), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": injection(kwargs["hidden_states"], mask)}
 
-        hook = self._blocks()[reach.layer].register_forward_pre_hook(change, with_kwargs=True)
+        hook = self._blocks()[injection.layer].register_forward_pre_hook(change, with_kwargs=True)
         try:
             return self.compute(inputs)
         finally:

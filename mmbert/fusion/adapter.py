@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
-from mmbert.core.spec import find_class
+from mmbert.core.init_args import find_class
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 

@@ -24,7 +24,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import masked_softmax
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 
 class AttentionPoolFusion(Fusion):

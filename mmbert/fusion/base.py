@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import InputError
+from mmbert.core.init_args import SavesInitArgs
+from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank
-from mmbert.core.reach import Reach
-from mmbert.core.spec import Recorded
 from mmbert.core.types import Encoded, Fused, OutputSpec
-from mmbert.fusion.decision import Decision
+from mmbert.fusion.decision_level import Decision
 
 
-class Fusion(Recorded, nn.Module):
+class Fusion(SavesInitArgs, nn.Module):
     """Base of all strategies. A subclass implements ``fuse``; the base checks, blanks and wraps.
 
     Args:
@@ -29,9 +29,9 @@ class Fusion(Recorded, nn.Module):
             as its only token where tokens would have to be read from disk.
         views: names of the vectors that tasks shall judge one by one, the judgements being joined afterwards by what
             ``decision`` builds; empty, as it is for most, if tasks judge ``pooled``. Set it in ``__init__``.
-        reaches_into: the encoder whose hidden states the strategy changes (see ``reach``); None = no encoder.
-        reads_blanks: whether a layer of an absent modality may be run on its zeros and be heard, because that is how
-            the strategy says "absent" (as the factor [0; 1] of tensor fusion does). Elsewhere it is a forgotten mask,
+        injects_into: the encoder whose hidden states the strategy changes (see ``injection``); None = no encoder.
+        zeros_mean_absent: whether a layer of an absent modality may be run on its zeros and be heard, because that is
+            how the strategy says "absent" (as the factor [0; 1] of tensor fusion does). Elsewhere it is a forgotten mask,
             and ``mmbert.testing`` says so.
 
     A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
@@ -41,8 +41,8 @@ class Fusion(Recorded, nn.Module):
     """
 
     reads_tokens: ClassVar[bool] = True
-    reaches_into: str | None = None
-    reads_blanks: ClassVar[bool] = False
+    injects_into: str | None = None
+    zeros_mean_absent: ClassVar[bool] = False
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()
@@ -78,15 +78,15 @@ class Fusion(Recorded, nn.Module):
         """
         raise NotImplementedError
 
-    def reach(self, others: dict[str, Encoded]) -> Reach:
-        """What a strategy with ``reaches_into`` does to that encoder's hidden states.
+    def injection(self, others: dict[str, Encoded]) -> LayerInjection:
+        """What a strategy with ``injects_into`` does to that encoder's hidden states.
 
         The model encodes the other modalities first, asks here, and runs the encoder with the answer; its output comes
-        to ``fuse`` marked as ``reached``. ``fuse`` must also take one that is not: without its encoder a strategy is
+        to ``fuse`` marked as ``injected``. ``fuse`` must also take one that is not: without its encoder a strategy is
         held to the same laws.
 
         Args:
-            others: every modality but ``reaches_into``, as its encoder gave it.
+            others: every modality but ``injects_into``, as its encoder gave it.
         """
         raise NotImplementedError
 
@@ -148,5 +148,5 @@ class Fusion(Recorded, nn.Module):
                     f"The mask of '{name}' must be bool of shape {tuple(x.tokens.shape[:2])}, "
                     f"but is {x.mask.dtype} of shape {tuple(x.mask.shape)}."
                 )
-            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present), x.reached)
+            clean[name] = Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present), x.injected)
         return clean

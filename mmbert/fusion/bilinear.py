@@ -27,8 +27,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.initial_scale import unit_variance
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.init import unit_variance
+from mmbert.fusion.layers.projection import Projection
 
 
 class BilinearFusion(Fusion):

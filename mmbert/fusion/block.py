@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.power_norm import power_norm
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.power_norm import power_norm
+from mmbert.fusion.layers.projection import Projection
 
 
 class ChunkFactor(nn.Module):

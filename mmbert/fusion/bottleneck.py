@@ -34,8 +34,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank, masked_mean
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.shares import shares_of
-from mmbert.fusion.transformer import SelfAttentionLayer, TokenEmbedding, check_count, check_heads, with_first
+from mmbert.fusion.layers.shares import shares_of
+from mmbert.fusion.layers.transformer import SelfAttentionLayer, TokenEmbedding, check_count, check_heads, with_first
 
 
 class BottleneckFusion(Fusion):

@@ -40,8 +40,8 @@ from mmbert.core.masks import blank, masked_mean
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.cross_attention import by_modality
-from mmbert.fusion.shares import shares_of
-from mmbert.fusion.transformer import (
+from mmbert.fusion.layers.shares import shares_of
+from mmbert.fusion.layers.transformer import (
     SelfAttention,
     TokenEmbedding,
     attend,

@@ -32,10 +32,10 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision, precise
-from mmbert.fusion.gather import gather_rows, world_size
+from mmbert.fusion.decision_level import Decision, precise
+from mmbert.fusion.layers.all_gather import gather_rows, world_size
+from mmbert.fusion.layers.projection import Projection
 from mmbert.fusion.nested import build_base
-from mmbert.fusion.project import Projection
 
 COLDEST, WARMEST = 0.001, 0.5
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
-from mmbert.fusion.two_layers import two_layers
+from mmbert.fusion.layers.mlp import two_layers
+from mmbert.fusion.layers.projection import Projection
 
 
 class DeepSetsFusion(Fusion):

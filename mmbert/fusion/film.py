@@ -27,7 +27,7 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 
 class FilmFusion(Fusion):

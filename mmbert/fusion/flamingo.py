@@ -41,8 +41,8 @@ from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.cross_attention import by_modality
-from mmbert.fusion.shares import shares_of
-from mmbert.fusion.transformer import (
+from mmbert.fusion.layers.shares import shares_of
+from mmbert.fusion.layers.transformer import (
     CrossLayer,
     SelfAttentionLayer,
     SquaredReLU,

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from mmbert.core.types import Encoded, Fused, OutputSpec
-from mmbert.fusion.averages import Average, checked_average, even, weighted
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision, precise
-from mmbert.fusion.unimodal import UnimodalViews
+from mmbert.fusion.decision_level import Decision, precise
+from mmbert.fusion.layers.averages import Average, checked_average, even, weighted
+from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
 
 class LateMeanFusion(Fusion):

@@ -20,8 +20,8 @@ from torch import Tensor
 from mmbert.core.masks import blank, masked_mean
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision, precise
-from mmbert.fusion.unimodal import UnimodalViews
+from mmbert.fusion.decision_level import Decision, precise
+from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
 
 class LateProductFusion(Fusion):

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbert.core.types import OutputSpec
-from mmbert.fusion.decision import precise
+from mmbert.fusion.decision_level import precise
 from mmbert.fusion.late_mean import LateMeanFusion, MeanDecision
 
 

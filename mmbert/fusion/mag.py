@@ -32,8 +32,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank, masked_softmax
-from mmbert.core.reach import Reach
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 
@@ -148,28 +148,28 @@ class MAGFusion(Fusion):
             raise ConfigError(f"fusion.words={words} is unknown. {nearest(words, WORDS)}")
         if not beta > 0:
             raise ConfigError(f"fusion.beta={beta} must be above 0.")
-        self.reaches_into, self.layer = into, layer
+        self.injects_into, self.layer = into, layer
         others = {m: d for m, d in dims.items() if m != into}
         self.gate = AdaptationGate(dims[into], others, beta, words, attention_dim, dropout)
         self.final_norm = nn.LayerNorm(dims[into])
         self.out = nn.Linear(dims[into], out_dim)
 
-    def reach(self, others: dict[str, Encoded]) -> Reach:
+    def injection(self, others: dict[str, Encoded]) -> LayerInjection:
         """The gate, and what it reads of the others."""
         clean = {m: Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present)) for m, x in others.items()}
-        return Reach(self.layer, clean, self.gate)
+        return LayerInjection(self.layer, clean, self.gate)
 
     def fuse(self, inputs: dict[str, Encoded]) -> Tensor:
         """The text's vector (B, D), shifted already where its encoder was reached into -> (B, H)."""
-        assert self.reaches_into is not None
-        text = inputs[self.reaches_into]
+        assert self.injects_into is not None
+        text = inputs[self.injects_into]
         word = text.pooled.unsqueeze(1)  # (B, 1, D)
         spoken = {}
         for m, x in inputs.items():
-            if m != self.reaches_into:
+            if m != self.injects_into:
                 one = x.pooled.unsqueeze(1), x.present.unsqueeze(1)
                 spoken[m] = one if self.gate.words == "aligned" else self.gate.to_words(m, word, x)
         shifted = self.gate.shifted(word, text.present, spoken).squeeze(1)  # (B, D)
-        vector = torch.where(text.present.unsqueeze(1), text.pooled, shifted) if text.reached else shifted
+        vector = torch.where(text.present.unsqueeze(1), text.pooled, shifted) if text.injected else shifted
         fused: Tensor = self.out(self.final_norm(vector))
         return fused

@@ -22,7 +22,7 @@ from torch import nn
 from mmbert.core.masks import masked_max
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 
 class MaxFusion(Fusion):

@@ -15,7 +15,7 @@ Pagh 2013, "Fast and Scalable Polynomial Kernels via Explicit Feature Maps". The
 leave the product of spectra (a factor of 1, the spectrum of a single 1 in bin 0).
 Bins that nothing is thrown into hold the round-off of the transforms, and its root would be no longer small: what is
 below 8 ε Π |Ψ_m|, ε the precision of the number format, counts as 0. The transforms are in float32 at least. The root
-is straightened below 1e-8: mmbert/fusion/power_norm.py.
+is straightened below 1e-8: mmbert/fusion/layers/power_norm.py.
 At the start z has a variance of 1: y / |y| has the length 1, and W_o independent weights of variance 1.
 """
 
@@ -28,8 +28,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.initial_scale import unit_variance
-from mmbert.fusion.power_norm import power_norm
+from mmbert.fusion.layers.init import unit_variance
+from mmbert.fusion.layers.power_norm import power_norm
 
 
 class CountSketch(nn.Module):

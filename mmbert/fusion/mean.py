@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmbert.core.masks import masked_mean
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 
 class MeanFusion(Fusion):

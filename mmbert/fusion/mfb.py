@@ -8,7 +8,7 @@ Paper: Yu et al. 2017, "Multi-modal Factorized Bilinear Pooling with Co-Attentio
 Answering", arXiv:1708.01471; U_m has biases as in the authors' code. W_o stands for the layer with which the
 paper predicts answers, and brings the o numbers of length 1 to width H. Its co-attention and the cascade of several
 blocks (MFH) are not here. Differs from it: the layer norm, any number of modalities, and missing ones, which leave the
-product (a factor of 1). The root is straightened below 1e-8: mmbert/fusion/power_norm.py.
+product (a factor of 1). The root is straightened below 1e-8: mmbert/fusion/layers/power_norm.py.
 At the start z has a variance of 1: y / |y| has the length 1, and W_o independent weights of variance 1.
 """
 
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.initial_scale import unit_variance
-from mmbert.fusion.power_norm import power_norm
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.init import unit_variance
+from mmbert.fusion.layers.power_norm import power_norm
+from mmbert.fusion.layers.projection import Projection
 
 
 class MFBFusion(Fusion):

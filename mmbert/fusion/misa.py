@@ -37,7 +37,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import precise
+from mmbert.fusion.decision_level import precise
 
 MOMENTS = 5
 

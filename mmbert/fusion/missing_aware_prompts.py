@@ -29,8 +29,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.cross_attention import CrossAttentionLayer
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.cross_attention import CrossAttentionLayer
+from mmbert.fusion.layers.projection import Projection
 
 MOST = 8
 

@@ -31,8 +31,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.noisy_gate import NoisyGate, Routing
-from mmbert.fusion.two_layers import two_layers
+from mmbert.fusion.layers.mlp import two_layers
+from mmbert.fusion.layers.noisy_gate import NoisyGate, Routing
 
 
 class MixtureOfExpertsFusion(Fusion):

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.initial_scale import TANH_MEAN_SQUARE, unit_variance
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.init import TANH_MEAN_SQUARE, unit_variance
+from mmbert.fusion.layers.projection import Projection
 
 
 class MLBFusion(Fusion):

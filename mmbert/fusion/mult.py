@@ -40,7 +40,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank, masked_mean
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_count, check_heads
+from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_count, check_heads
 
 
 class MultFusion(Fusion):

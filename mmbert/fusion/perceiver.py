@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.shares import attention_by_modality, shares_of
-from mmbert.fusion.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_count, check_heads
+from mmbert.fusion.layers.shares import attention_by_modality, shares_of
+from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_count, check_heads
 
 
 class PerceiverFusion(Fusion):

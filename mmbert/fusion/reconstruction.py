@@ -33,9 +33,9 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision
+from mmbert.fusion.decision_level import Decision
+from mmbert.fusion.layers.projection import Projection
 from mmbert.fusion.nested import build_base
-from mmbert.fusion.project import Projection
 
 
 class Imagination(nn.Module):

@@ -30,7 +30,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 #: numbers in the tensor: as many as (32 + 1)³ by default; more than the limit is refused rather than run out of memory
 DEFAULT_SIZE, LARGEST_SIZE = 36_000, 4_194_304

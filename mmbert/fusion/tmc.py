@@ -32,8 +32,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision, Judged, Truth, precise, refuse_kind
-from mmbert.fusion.unimodal import UnimodalViews
+from mmbert.fusion.decision_level import Decision, Judged, Truth, precise, refuse_kind
+from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
 
 class TMCFusion(Fusion):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mmbert.core.masks import masked_softmax
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.project import Projection
+from mmbert.fusion.layers.projection import Projection
 
 
 class WeightedSumFusion(Fusion):

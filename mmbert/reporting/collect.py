@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError
-from mmbert.core.naming import flatten, fusion_name, modalities_label, tasks_label
+from mmbert.runs.naming import flatten, fusion_name, modalities_label, tasks_label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, DataError, nearest
-from mmbert.reporting.compare import Comparison, bootstrap_interval, compare
-from mmbert.reporting.robustness import Robustness, robustness
-from mmbert.reporting.samples import compare_samples
-from mmbert.reporting.shapley import Contribution, contributions
-from mmbert.reporting.summary import column_of, default_metric, grouped, is_error, summarise, varied
+from mmbert.reporting.statistics.compare import Comparison, bootstrap_interval, compare
+from mmbert.reporting.statistics.robustness import Robustness, robustness
+from mmbert.reporting.statistics.samples import compare_samples
+from mmbert.reporting.statistics.shapley import Contribution, contributions
+from mmbert.reporting.statistics.summary import column_of, default_metric, grouped, is_error, summarise, varied
 from mmbert.reporting.tables import notes
 
 if TYPE_CHECKING:

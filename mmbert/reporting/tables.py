@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmbert.reporting.summary import FACTS, is_error, other_differences, repeated_seeds
+from mmbert.reporting.statistics.summary import FACTS, is_error, other_differences, repeated_seeds
 
 if TYPE_CHECKING:
     import pandas as pd

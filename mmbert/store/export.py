@@ -10,13 +10,13 @@ import numpy as np
 from mmbert.core.errors import ConfigError
 from mmbert.core.permissions import usual_permissions
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.stored import StoredTokens, as_float
-from mmbert.store.features import Use
+from mmbert.data.loading.cached import StoredTokens, as_float
+from mmbert.store.use_store import StoreUsage
 
 ENDINGS = (".npz", ".safetensors")
 
 
-def arrays_of(data: MultimodalData, uses: dict[str, Use]) -> dict[str, np.ndarray]:
+def arrays_of(data: MultimodalData, uses: dict[str, StoreUsage]) -> dict[str, np.ndarray]:
     """What is stored of a data set's rows.
 
     Args:

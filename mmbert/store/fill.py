@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmbert.core.errors import DataError, InputError
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.dataset import Sample, SampleDataset
-from mmbert.data.stored import BFLOAT16
+from mmbert.data.loading.cached import BFLOAT16
+from mmbert.data.loading.dataset import Sample, SampleDataset
 from mmbert.encoders.base import Encoder
-from mmbert.store.shelf import Shelf, Writer
+from mmbert.store.array_store import ArrayStore, Writer
 
 #: Bytes of a disk that stay free, or a twentieth of a small one: a share of a large disk may be more than anyone has.
 LEFT_FREE = 2**30
@@ -31,7 +31,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Room:
+class DiskBudget:
     """How much may be written.
 
     Attributes:
@@ -54,7 +54,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Work:
+class LoaderOptions:
     """How samples are read and encoded.
 
     Attributes:
@@ -96,7 +96,13 @@ class Unstorable(Exception):
 
 
 def fill_tokens(
-    encoder: Encoder, dataset: SampleDataset, keys: np.ndarray, shelf: Shelf, work: Work, room: Room, progress: Progress
+    encoder: Encoder,
+    dataset: SampleDataset,
+    keys: np.ndarray,
+    array_store: ArrayStore,
+    work: LoaderOptions,
+    room: DiskBudget,
+    progress: Progress,
 ) -> int:
     """Encodes samples and writes tokens and vectors; returns how many were written.
 
@@ -104,7 +110,7 @@ def fill_tokens(
         encoder: frozen; in float32 whatever the precision of the training is.
         dataset: whose only encoder it is.
         keys: (n, 2) uint64, of the data set's samples.
-        shelf: written to.
+        array_store: written to.
         work: how.
         room: when it is used up, the rest stays away.
         progress: told after every batch.
@@ -121,13 +127,13 @@ def fill_tokens(
 
     home = next((tensor.device for tensor in encoder.state_dict().values()), torch.device("cpu"))
     written = 0
-    with Writer(shelf) as writer, untouched(), torch.no_grad():
+    with Writer(array_store) as writer, untouched(), torch.no_grad():
         encoder.to(work.device)
         try:
             for chosen, (inputs, good) in batches(dataset, collate, work):
                 if inputs is not None:
                     parts = [encoder(part) for part in parts_of(inputs, work.device)]
-                    pairs = [rows_of(part, shelf.long_type) for part in parts]
+                    pairs = [rows_of(part, array_store.long_type) for part in parts]
                     longs, fixed = ([row for pair in pairs for row in pair[place]] for place in (0, 1))
                     writer.put(keys[chosen[good]], longs, fixed)
                     written += len(good)
@@ -140,7 +146,12 @@ def fill_tokens(
 
 
 def fill_prepared(
-    dataset: SampleDataset, keys: np.ndarray, shelf: Shelf, work: Work, room: Room, progress: Progress
+    dataset: SampleDataset,
+    keys: np.ndarray,
+    array_store: ArrayStore,
+    work: LoaderOptions,
+    room: DiskBudget,
+    progress: Progress,
 ) -> int:
     """As ``fill_tokens``, for what the preprocessing makes of a sample."""
     (name,) = dataset.processors
@@ -150,7 +161,7 @@ def fill_prepared(
         return [sample.prepared[name] for sample in samples if sample is not None], good
 
     written = 0
-    with Writer(shelf) as writer, untouched():
+    with Writer(array_store) as writer, untouched():
         for chosen, (packed, good) in batches(dataset, collate, work):
             longs, fixed = zip(*packed, strict=True) if packed else ((), ())
             writer.put(keys[chosen[good]], longs, fixed)
@@ -161,7 +172,9 @@ def fill_prepared(
     return written
 
 
-def batches(dataset: SampleDataset, collate: Callable[..., Any], work: Work) -> Iterator[tuple[np.ndarray, Any]]:
+def batches(
+    dataset: SampleDataset, collate: Callable[..., Any], work: LoaderOptions
+) -> Iterator[tuple[np.ndarray, Any]]:
     """Batches of a data set in its order, each with the places (n,) of its samples."""
     loader: DataLoader[Any] = DataLoader(
         Readable(dataset),

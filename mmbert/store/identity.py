@@ -1,7 +1,8 @@
 """The name of an encoder's numbers: of everything that its outputs depend on, but for the input.
 
 Its class and options, its weights, its preprocessing, the code of both, and the versions of the libraries that decode
-and compute. What is left out of the options (learning rates, where weights were loaded from) is in ``Encoder.ASIDE``.
+and compute. What is left out of the options (learning rates, where weights were loaded from) is in
+``Encoder.NOT_IN_FINGERPRINT``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 from torch import Tensor
 
 from mmbert.core import masks
-from mmbert.core.spec import class_path
-from mmbert.data import media
+from mmbert.core.init_args import class_path
+from mmbert.data.modalities import read as media
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.fingerprint import weights_fingerprint
+from mmbert.encoders.pretrained.fingerprint import weights_fingerprint
 
 #: Changes with the format of what is kept.
 FORMAT = 1

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.store.claims import alone
-from mmbert.store.features import ABOUT, USES
-from mmbert.store.shelf import ABSENT, RECORD, Shelf, Writer
+from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, Writer
+from mmbert.store.locks import alone
+from mmbert.store.use_store import ABOUT, USES
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Kept:
     folder: Path
 
 
-def shelves(folder: Path) -> list[Kept]:
+def array_stores(folder: Path) -> list[Kept]:
     """All shelves of a store, the largest first."""
     found = [kept(about.parent) for what in ("tokens", "inputs") for about in (folder / what).glob(f"*/{ABOUT}")]
     return sorted(found, key=lambda one: -one.size)
@@ -53,13 +53,13 @@ def shelves(folder: Path) -> list[Kept]:
 
 def kept(folder: Path) -> Kept:
     """One shelf's facts."""
-    about, shelf, uses = read_about(folder), open_shelf(folder), list(read_uses(folder))
+    about, array_store, uses = read_about(folder), open_shelf(folder), list(read_uses(folder))
     return Kept(
         name=folder.name,
         what=about["what"],
         encoder=in_words(about["identity"]),
-        entries=len(shelf),
-        size=shelf.size(),
+        entries=len(array_store),
+        size=array_store.size(),
         data=tuple(dict.fromkeys(use["data"] for use in uses)),
         runs=len(uses),
         hits=sum(use["reused"] for use in uses),
@@ -101,10 +101,10 @@ def read_uses(folder: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def open_shelf(folder: Path) -> Shelf:
+def open_shelf(folder: Path) -> ArrayStore:
     """A shelf as its own file describes it."""
     long, fixed, length = read_about(folder)["layout"]
-    return Shelf(folder, str(long), str(fixed), int(length))
+    return ArrayStore(folder, str(long), str(fixed), int(length))
 
 
 def chosen(folder: Path, names: Sequence[str]) -> list[Kept]:
@@ -113,7 +113,7 @@ def chosen(folder: Path, names: Sequence[str]) -> list[Kept]:
     Raises:
         ConfigError: there is none of a name, or several.
     """
-    found = shelves(folder)
+    found = array_stores(folder)
     if not names:
         return found
     result = []
@@ -128,12 +128,12 @@ def chosen(folder: Path, names: Sequence[str]) -> list[Kept]:
 
 def verify(one: Kept) -> tuple[int, int]:
     """Reads every entry; damaged ones are taken out, to be computed again. Returns (entries, damaged)."""
-    shelf = open_shelf(one.folder)
-    keys = shelf.keys()
-    places = shelf.find(keys)
-    damaged = [n for n, place in enumerate(places) if shelf.entry(int(place)) is None]
+    array_store = open_shelf(one.folder)
+    keys = array_store.keys()
+    places = array_store.find(keys)
+    damaged = [n for n, place in enumerate(places) if array_store.entry(int(place)) is None]
     if damaged:
-        shelf.bury(keys[damaged])
+        array_store.bury(keys[damaged])
     return len(keys), len(damaged)
 
 
@@ -177,15 +177,15 @@ def throw_away(one: Kept) -> None:
 def compact(one: Kept) -> int:
     """Writes a shelf's entries into one segment, without what is damaged, buried or twice; returns bytes freed."""
     with alone(one.folder):
-        shelf = open_shelf(one.folder)
-        old = [segment.base for segment in shelf.segments]
-        if len(old) < 2 and shelf.size() == exact_size(shelf):
+        array_store = open_shelf(one.folder)
+        old = [segment.base for segment in array_store.segments]
+        if len(old) < 2 and array_store.size() == exact_size(array_store):
             return 0
-        before = shelf.size()
-        with Writer(shelf) as writer:
-            keys = shelf.keys()
-            for key, place in zip(keys, shelf.find(keys).tolist(), strict=True):
-                if (entry := shelf.entry(place)) is not None:
+        before = array_store.size()
+        with Writer(array_store) as writer:
+            keys = array_store.keys()
+            for key, place in zip(keys, array_store.find(keys).tolist(), strict=True):
+                if (entry := array_store.entry(place)) is not None:
                     writer.put(key[None], *([array] for array in entry))
         for base in old:
             for ending in (".index", ".long", ".fixed"):
@@ -193,9 +193,9 @@ def compact(one: Kept) -> int:
         return before - open_shelf(one.folder).size()
 
 
-def exact_size(shelf: Shelf) -> int:
+def exact_size(array_store: ArrayStore) -> int:
     """Bytes that a shelf's living entries take."""
-    places = shelf.find(shelf.keys())
-    lengths = [shelf.length(place) for place in places[places != ABSENT].tolist()]
-    each = shelf.fixed_length * shelf.fixed_type.itemsize + RECORD.itemsize
-    return sum(lengths) * shelf.long_type.itemsize + len(lengths) * each
+    places = array_store.find(array_store.keys())
+    lengths = [array_store.length(place) for place in places[places != ABSENT].tolist()]
+    each = array_store.fixed_length * array_store.fixed_type.itemsize + RECORD.itemsize
+    return sum(lengths) * array_store.long_type.itemsize + len(lengths) * each

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from mmbert.core.spec import Recorded
+from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import LabelCodec
 
 
-class Task(Recorded, nn.Module):
+class Task(SavesInitArgs, nn.Module):
     """Base of all tasks.
 
     A subclass sets ``labels`` (how cells become targets and back) and ``main_metric`` (its key in
@@ -43,7 +43,7 @@ class Task(Recorded, nn.Module):
         return None
 
     @classmethod
-    def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
+    def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
         """Arguments of ``__init__`` that follow from the train split's label cells (classes, mean and spread).
 
         Args:
@@ -67,7 +67,7 @@ class Task(Recorded, nn.Module):
         """(B,) bool: which samples carry a label for this task."""
         raise NotImplementedError
 
-    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
         """(B,) in [0, 1]: how much is given to the right answer, 0 where there is no label.
 
         exp(-loss) of each sample by itself; a task that knows a probability says that.

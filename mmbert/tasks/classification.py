@@ -16,7 +16,7 @@ from mmbert.core.masks import blank
 from mmbert.core.types import UNLABELLED, Fused, OutputSpec
 from mmbert.data.labels import ClassLabels, class_name
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.classes import (
+from mmbert.tasks.class_options import (
     checked_classes,
     checked_smoothing,
     checked_weights,
@@ -83,7 +83,7 @@ class Classification(Task):
         return OutputSpec("classes", len(self.classes), plain_loss=plain, column=self.column)
 
     @classmethod
-    def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
+    def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
         """``classes`` in natural order and ``class_counts``, from the train split's cells.
 
         Raises:
@@ -135,7 +135,7 @@ class Classification(Task):
         """target (B,) -> (B,) bool."""
         return target != UNLABELLED
 
-    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
         """logits (B, C), target (B,) -> (B,): the probability of the right class, 0 where there is no label."""
         right = output.float().softmax(-1).gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
         return blank(right, self.labelled(target))

@@ -15,7 +15,7 @@ from mmbert.core.masks import blank
 from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import MultiLabels, split_labels
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.classes import checked_classes, checked_smoothing, checked_weights, count_of, natural_order
+from mmbert.tasks.class_options import checked_classes, checked_smoothing, checked_weights, count_of, natural_order
 from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1
 
 
@@ -80,7 +80,7 @@ class Multilabel(Task):
         return OutputSpec("properties", len(self.classes), plain_loss=plain, column=self.column)
 
     @classmethod
-    def learn(cls, cells: Iterable[Any], column: str, separator: str = "|") -> dict[str, Any]:
+    def fit_labels(cls, cells: Iterable[Any], column: str, separator: str = "|") -> dict[str, Any]:
         """``classes`` in natural order, ``class_counts`` and ``labelled_count``, from the train split's cells.
 
         Raises:
@@ -124,7 +124,7 @@ class Multilabel(Task):
         """target (B, C) -> (B,) bool; a sample counts when all its properties are known."""
         return ~target.isnan().any(1)
 
-    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
         """logits (B, C), target (B, C) -> (B,): mean probability of what is true of each property, or 0."""
         labelled = self.labelled(target)
         truth = blank(target.float(), labelled)

@@ -78,7 +78,7 @@ class Regression(Task):
         return OutputSpec("numbers", 1, centre, scale, column=self.column)
 
     @classmethod
-    def learn(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
+    def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
         """``mean`` and ``std`` of the train split's cells; a column that never varies gets a spread of 1.
 
         Raises:
@@ -119,7 +119,7 @@ class Regression(Task):
         """target (B,) -> (B,) bool."""
         return ~target.isnan()
 
-    def credence(self, output: Tensor, target: Tensor) -> Tensor:
+    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
         """output (B,), target (B,) -> (B,): density of the noise that the loss assumes over its peak, or 0.
 
         With ``mse`` exp(-r²/2), with ``l1`` and ``huber`` exp(-loss); r in standard deviations of the train labels.

@@ -10,23 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmbert.testing.check import check_fusion
+    from mmbert.testing.fusion_contract import check_fusion
     from mmbert.testing.costs import cost_of
-    from mmbert.testing.flow import flow_of
+    from mmbert.testing.gradient_flow import flow_of
     from mmbert.testing.inputs import encoded, random_inputs
-    from mmbert.testing.outcome import ContractError, Report, Verdict
-    from mmbert.testing.suite import fusion_tests
+    from mmbert.testing.pytest_suite import fusion_tests
+    from mmbert.testing.report import ContractError, Report, Verdict
 
 WHERE = {
-    "check_fusion": "check",
+    "check_fusion": "fusion_contract",
     "cost_of": "costs",
-    "flow_of": "flow",
+    "flow_of": "gradient_flow",
     "encoded": "inputs",
     "random_inputs": "inputs",
-    "ContractError": "outcome",
-    "Report": "outcome",
-    "Verdict": "outcome",
-    "fusion_tests": "suite",
+    "ContractError": "report",
+    "Report": "report",
+    "Verdict": "report",
+    "fusion_tests": "pytest_suite",
 }
 __all__ = [
     "ContractError",

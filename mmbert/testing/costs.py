@@ -18,7 +18,7 @@ from mmbert.core.flops import count
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.testing.inputs import leaves, pick
-from mmbert.testing.laws import objective
+from mmbert.testing.masking import objective
 
 DIMS = {"text": 384, "image": 512, "audio": 256}
 LENGTHS = {"text": 32, "image": 49, "audio": 50}

@@ -16,7 +16,7 @@ import pytest
 @pytest.fixture(name="check_fusion")
 def check_fusion_fixture() -> Callable[..., Any]:
     """``mmbert.testing.check_fusion``, imported by the first test that asks for it."""
-    from mmbert.testing.check import check_fusion
+    from mmbert.testing.fusion_contract import check_fusion
 
     return check_fusion
 
@@ -27,7 +27,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A broken contract is told by its report alone."""
     report = yield
-    outcome = sys.modules.get("mmbert.testing.outcome")  # absent: nothing was checked
+    outcome = sys.modules.get("mmbert.testing.report")  # absent: nothing was checked
     if outcome is not None and call.excinfo is not None and isinstance(call.excinfo.value, outcome.ContractError):
         report.longrepr = str(call.excinfo.value)
     return report

@@ -9,8 +9,8 @@ from torch.export import Dim
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.testing.inputs import pad, random_inputs
-from mmbert.testing.laws import TOLERANCE, Maker, batch_of
-from mmbert.testing.outcome import Broken, difference
+from mmbert.testing.masking import TOLERANCE, Maker, batch_of
+from mmbert.testing.report import ContractViolation, difference
 
 UNTRACEABLE = "Python control flow that depends on a tensor's values: if x.any(), int(x), a loop over samples"
 
@@ -46,10 +46,12 @@ def compiles(make: Maker, backend: str = "aot_eager") -> None:
         with torch.no_grad():
             out = torch.compile(wrapped, backend=backend, fullgraph=True)(*arguments)
     except Exception as error:
-        raise Broken(f"torch.compile raises {type(error).__name__}: {str(error)[:300]}", UNTRACEABLE) from error
+        raise ContractViolation(
+            f"torch.compile raises {type(error).__name__}: {str(error)[:300]}", UNTRACEABLE
+        ) from error
     seen = difference(wrapped(*arguments), out, TOLERANCE)
     if seen:
-        raise Broken(f"compiled, {seen}", "a value that depends on Python state")
+        raise ContractViolation(f"compiled, {seen}", "a value that depends on Python state")
 
 
 def exports(make: Maker) -> None:
@@ -62,17 +64,21 @@ def exports(make: Maker) -> None:
     try:
         exported = torch.export.export(wrapped, arguments, dynamic_shapes=sizes).module()
     except Exception as error:
-        raise Broken(f"torch.export raises {type(error).__name__}: {str(error)[:300]}", UNTRACEABLE) from error
+        raise ContractViolation(
+            f"torch.export raises {type(error).__name__}: {str(error)[:300]}", UNTRACEABLE
+        ) from error
     other = pad(random_inputs(wrapped.fusion.dims, len(next(iter(arguments[1].values()))) + 2, seed=5), 1)
     for name, some in (("", arguments), ("another batch size: ", as_tensors(other))):
         try:
             out = exported(*some)
         except Exception as error:
             cause = "len(x) or int(x.shape[0]) ties it to the size it was traced with: use x.shape[0] as it is"
-            raise Broken(f"exported, {name}{type(error).__name__}: {str(error)[:300]}", cause) from error
+            raise ContractViolation(f"exported, {name}{type(error).__name__}: {str(error)[:300]}", cause) from error
         seen = difference(wrapped(*some), out, TOLERANCE)
         if seen:
-            raise Broken(f"exported, {name}{seen}", "a value that depends on Python state or on the size traced with")
+            raise ContractViolation(
+                f"exported, {name}{seen}", "a value that depends on Python state or on the size traced with"
+            )
 
 
 def as_tensors(inputs: dict[str, Encoded]) -> Tensors:

@@ -13,15 +13,15 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError, nearest
-from mmbert.core.spec import class_path
+from mmbert.core.init_args import class_path
 from mmbert.data.datamodule import MultimodalData
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
+from mmbert.model.initial_weights import take_over
 from mmbert.tasks.base import Task
-from mmbert.training.balance_modalities.base import ModalityBalance
-from mmbert.training.balance_modalities.dropout_schedule import ModalityDropoutSchedule
+from mmbert.training.modality_balance.base import ModalityBalance
+from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
 from mmbert.training.monitor import Monitor, choose_monitor
-from mmbert.training.take_over import take_over
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +66,7 @@ def build(cfg: DictConfig) -> Parts:
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=make(cfg.augment))
     data.require_columns(encoder_cfgs)
     task_cfgs = all_tasks(cfg, data)
-    learned = {name: learn(task_cfg, data) for name, task_cfg in task_cfgs.items()}
+    learned = {name: fit_labels(task_cfg, data) for name, task_cfg in task_cfgs.items()}
     encoders: dict[str, Encoder] = {
         name: make(part, **learned_width(name, part, data)) for name, part in encoder_cfgs.items()
     }
@@ -76,7 +76,7 @@ def build(cfg: DictConfig) -> Parts:
         name: make(task_cfg, **{**learned[name], "in_dim": fusion.out_dim}) for name, task_cfg in task_cfgs.items()
     }
     model = MultimodalModel(encoders, fusion, tasks)
-    data.connect(
+    data.bind(
         {name: encoder.processor for name, encoder in encoders.items()},
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )
@@ -155,7 +155,7 @@ def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
     Raises:
         ConfigError: there is neither a task nor such a column.
     """
-    from mmbert.tasks.guess import guess_kind
+    from mmbert.tasks.infer_kind import infer_kind
 
     configured = {name: part for name, part in cfg.tasks.items() if part}
     if configured:
@@ -171,7 +171,7 @@ def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
             f"No task is configured and {data.path} has no column '{DEFAULT_LABEL}'. Add one, for example: "
             f"+task@tasks.mine=classification tasks.mine.column=COLUMN. Columns: {', '.join(data.column_names)}."
         )
-    kind = guess_kind(data.cells(DEFAULT_LABEL))
+    kind = infer_kind(data.cells(DEFAULT_LABEL))
     text = resources.files("mmbert.conf").joinpath(f"task/{kind}.yaml").read_text(encoding="utf-8")
     part = OmegaConf.create(text)
     assert isinstance(part, DictConfig)
@@ -179,7 +179,7 @@ def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
     return {DEFAULT_LABEL: part}
 
 
-def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
+def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     """What a task learns from the train split's labels, less what the config fixes.
 
     Raises:
@@ -192,10 +192,10 @@ def learn(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     kind = get_class(task_cfg._target_)
     if not issubclass(kind, Task):
         raise ConfigError(f"{task_cfg._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
-    accepted = inspect.signature(kind.learn).parameters
+    accepted = inspect.signature(kind.fit_labels).parameters
     options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
     try:
-        learned = kind.learn(data.cells(column), column, **options)
+        learned = kind.fit_labels(data.cells(column), column, **options)
     except DataError as error:
         raise DataError(f"{data.path}: {error}") from error
     return {key: value for key, value in learned.items() if task_cfg.get(key) is None}

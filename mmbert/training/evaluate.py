@@ -14,16 +14,18 @@ from omegaconf import DictConfig
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
-from mmbert.training import console, plots, record
+from mmbert.runs import folder as record
+from mmbert.runs.environment import environment
+from mmbert.runs.predictions import PredictionTable
 from mmbert.training.analyses import Analysis, asked_for
-from mmbert.training.balance import FixedBalance
+from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.build import class_column_of, make
-from mmbert.training.devices import check_devices
-from mmbert.training.encode import encode_once
-from mmbert.training.machine import environment
+from mmbert.training.callbacks import console
+from mmbert.training.callbacks.skipped_rows import SKIPPED_FILE, SkippedRows, write_skipped
 from mmbert.training.module import FusionModule
-from mmbert.training.predictions import PredictionTable
-from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
+from mmbert.training.plots import run_plots as plots
+from mmbert.training.resources.devices import check_devices
+from mmbert.training.use_store import encode_once
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -82,7 +84,7 @@ def evaluate(
             f"{data.path} has none of the model's label columns ({columns}), so there is nothing to measure. "
             "mmbert-predict answers without labels."
         )
-    data.connect(
+    data.bind(
         {name: encoder.processor for name, encoder in model.named_encoders().items()},
         {name: (task.column, task.labels) for name, task in tasks.items()},
     )

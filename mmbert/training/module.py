@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
+from mmbert.runs.predictions import PredictionTable
 from mmbert.tasks.base import Task
-from mmbert.training.balance_modalities.base import ModalityBalance
-from mmbert.training.diagnostics import ModalityShares
-from mmbert.training.frozen import put_back, take_out
-from mmbert.training.means import EpochMeans
-from mmbert.training.predictions import PredictionTable
+from mmbert.training.epoch_means import EpochMeans
+from mmbert.training.frozen_checkpoint import put_back, take_out
+from mmbert.training.modality_balance.base import ModalityBalance
+from mmbert.training.modality_shares import ModalityShares
 
 #: model, balance and the number of optimiser steps -> what ``configure_optimizers`` returns
 OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
@@ -127,13 +127,13 @@ class FusionModule(pl.LightningModule):
     ) -> dict[str, Tensor]:
         """What is trained of each task: its loss on the joined output, and what a decision adds or takes instead."""
         trained = dict(losses)
-        panels = self.model.named_panels()
+        decision_heads = self.model.named_decision_heads()
         for name, judged in output.judged.items():
-            panel = panels[name]
-            terms = panel.losses(self.tasks[name], judged, batch.targets[name], self.current_epoch, batch.rows)
+            heads = decision_heads[name]
+            terms = heads.losses(self.tasks[name], judged, batch.targets[name], self.current_epoch, batch.rows)
             for key, value in terms.items():
                 self.means["train"].add(f"{name}/loss/{key}", value, counts[name])
-            own = [] if panel.decision.replaces_loss else [losses[name]]
+            own = [] if heads.decision.replaces_loss else [losses[name]]
             trained[name] = torch.stack([value.float() for value in [*own, *terms.values()]]).sum()
         return trained
 
@@ -197,7 +197,7 @@ class FusionModule(pl.LightningModule):
         """Adds one batch to the test metrics and to the table of predictions."""
         output = self._judge(self.test_split, batch)
         if self.predictions is not None:
-            real = batch.rows >= 0  # the others fill up a process's share: see EvaluationOrder
+            real = batch.rows >= 0  # the others fill up a process's share: see EvaluationSampler
             outputs = {name: values[real] for name, values in output.outputs.items()}
             targets = {name: values[real] for name, values in batch.targets.items()}
             self.predictions.add(batch.rows[real], self.tasks, outputs, targets)
@@ -210,8 +210,8 @@ class FusionModule(pl.LightningModule):
         """Leaves out what does not change."""
         if not self._is_sharded():
             take_out(checkpoint, self.model.named_encoders(), self.fingerprints)
-        panels = self.model.named_panels()
-        checkpoint["decisions"] = {name: panel.decision.training_state() for name, panel in panels.items()}
+        decision_heads = self.model.named_decision_heads()
+        checkpoint["decisions"] = {name: heads.decision.training_state() for name, heads in decision_heads.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what was left out.
@@ -220,8 +220,8 @@ class FusionModule(pl.LightningModule):
             TrainingError: it is no longer what it was.
         """
         put_back(checkpoint, self.model.named_encoders(), self)
-        for name, panel in self.model.named_panels().items():
-            panel.decision.load_training_state(checkpoint.get("decisions", {}).get(name, {}))
+        for name, heads in self.model.named_decision_heads().items():
+            heads.decision.load_training_state(checkpoint.get("decisions", {}).get(name, {}))
 
     def _is_sharded(self) -> bool:
         """Whether each process holds a part of the weights alone; what it can see of them is then no whole."""

@@ -12,12 +12,14 @@ import numpy as np
 from pytorch_lightning.loggers import Logger
 
 from mmbert.data.datamodule import MultimodalData
-from mmbert.training import plots, record, tracking
+from mmbert.runs import folder as record
+from mmbert.runs.predictions import PredictionTable
 from mmbert.training.build import Parts
-from mmbert.training.card import model_card
-from mmbert.training.diagnostics import DIAGNOSTICS_FILE
-from mmbert.training.gates_plot import write_gates
-from mmbert.training.predictions import PredictionTable
+from mmbert.training.loggers import base as tracking
+from mmbert.training.modality_shares import DIAGNOSTICS_FILE
+from mmbert.training.model_card import model_card
+from mmbert.training.plots import run_plots as plots
+from mmbert.training.plots.modality_weights import write_gates
 
 
 @dataclass

@@ -19,21 +19,25 @@ from torch import nn
 from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.quality.shared import shared_cells
-from mmbert.training import console, record, tracking
+from mmbert.runs import folder as record
+from mmbert.runs.job import JOB_FILE, write_job
 from mmbert.training.analyses import Analysis, asked_for
 from mmbert.training.build import Parts, build, make
-from mmbert.training.cost import StepTimes, cost_facts
-from mmbert.training.devices import check_devices
-from mmbert.training.diagnostics import EpochDiagnostics, summary
-from mmbert.training.encode import encode_once
-from mmbert.training.job import JOB_FILE, write_job
+from mmbert.training.callbacks import console
+from mmbert.training.callbacks.checkpoint import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run
+from mmbert.training.callbacks.diagnostics import EpochDiagnostics
+from mmbert.training.callbacks.pruning import Pruned, Pruning, Trial, write_pruned
+from mmbert.training.callbacks.skipped_rows import SKIPPED_FILE, SkippedRows, write_skipped
+from mmbert.training.callbacks.step_times import StepTimes
+from mmbert.training.loggers import base as tracking
+from mmbert.training.modality_shares import summary
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
-from mmbert.training.pruning import Pruned, Pruning, Trial, write_pruned
+from mmbert.training.resources.cost import cost_facts
+from mmbert.training.resources.devices import check_devices
+from mmbert.training.resources.out_of_memory import less_memory, told
 from mmbert.training.results import Results, write_results
-from mmbert.training.resume import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run
-from mmbert.training.shortage import less_memory, told
-from mmbert.training.skipped import SKIPPED_FILE, SkippedRows, write_skipped
+from mmbert.training.use_store import encode_once
 
 
 def run(

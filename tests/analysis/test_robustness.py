@@ -16,8 +16,8 @@ from mmbert.analysis.robustness import Robustness
 from mmbert.cli import evaluate as command
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
-from mmbert.data.degrade import Degradation
-from mmbert.data.missing import Missing
+from mmbert.data.augment.corruptions import Degradation
+from mmbert.data.splits.missing import Missing
 from mmbert.model import MultimodalModel
 from mmbert.training.build import build
 from mmbert.training.evaluate import evaluate as evaluate_model
@@ -33,7 +33,7 @@ def measured(tmp_path_factory, finished_run):
     with pytest.MonkeyPatch.context() as patch:
         given = [f"model={finished_run}", "trainer=cpu", f"out={out}", "split=test_missing", *words]
         patch.setattr(sys, "argv", ["mmbert-evaluate", *given])
-        patch.setattr("mmbert.training.plots.write_plots", lambda *given: {})
+        patch.setattr("mmbert.training.plots.run_plots.write_plots", lambda *given: {})
         command.main()
     return json.loads((out / "robustness.json").read_text())
 
@@ -141,7 +141,7 @@ def test_damaged_texts_are_what_a_table_of_damaged_texts_gives(evaluate, measure
 @pytest.fixture(scope="module")
 def parts(compose_tiny, tmp_path_factory):
     """Model and data that read a store; the text encoder is frozen, so that its tokens are stored."""
-    from mmbert.training.encode import encode_once
+    from mmbert.training.use_store import encode_once
 
     folder = tmp_path_factory.mktemp("store")
     cfg = compose_tiny("+data.splits.test_missing=test_missing", f"store.dir={folder}", "encoders.text.frozen=true")

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmbert.store import contents
+from mmbert.store import content_keys
 
 SAMPLES = 8
 
@@ -140,7 +140,7 @@ def test_a_sound_of_one_sample_is_used(passed, with_file):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_may_not_be_read(stopped, with_file, here, monkeypatch, kind):
-    """As root, to whom no file is closed; ``tests/data/test_media.py`` has the files' own permissions."""
+    """As root, to whom no file is closed; ``tests/data/modalities/test_read.py`` has the files' own permissions."""
     words = with_file(kind, KINDS[kind][2])
 
     def unless_bad(function):
@@ -153,6 +153,6 @@ def test_a_file_that_may_not_be_read(stopped, with_file, here, monkeypatch, kind
 
     for owner, name in ((Image, "open"), (soundfile, "SoundFile"), (np, "load")):
         monkeypatch.setattr(owner, name, unless_bad(getattr(owner, name)))
-    monkeypatch.setattr(contents, "open", unless_bad(open), raising=False)
+    monkeypatch.setattr(content_keys, "open", unless_bad(open), raising=False)
     said = stopped(*words)
     assert f"column '{kind}': " in said and "this user may not read it (permission denied)" in said

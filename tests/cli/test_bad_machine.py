@@ -121,7 +121,7 @@ def test_what_the_failed_run_held_is_free_for_the_next():
     import weakref
 
     from mmbert.core.errors import TrainingError
-    from mmbert.training.shortage import told
+    from mmbert.training.resources.out_of_memory import told
 
     seen = []
 
@@ -174,14 +174,14 @@ def predictions(monkeypatch):
 def model(monkeypatch):
     from safetensors import SafetensorError
 
-    from mmbert import saving
+    from mmbert.model import saving
 
     error = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
     Full(monkeypatch, saving, "save_file", error=error)
 
 
 def numbers(monkeypatch):
-    from mmbert.training import record
+    from mmbert.runs import folder as record
 
     write = record.write_text
 
@@ -234,7 +234,7 @@ def test_resume_finishes_a_run_whose_last_files_could_not_be_written(train, here
 
 
 def test_a_disk_too_full_for_the_error_s_own_file_is_still_told(refused, here, monkeypatch):
-    from mmbert.training import record
+    from mmbert.runs import folder as record
 
     Full(monkeypatch, record, "write_text")
     assert refused().startswith("The disk is full: ")
@@ -242,7 +242,7 @@ def test_a_disk_too_full_for_the_error_s_own_file_is_still_told(refused, here, m
 
 
 def test_a_folder_that_must_not_be_written_is_told(refused, monkeypatch, here):
-    from mmbert.training import record
+    from mmbert.runs import folder as record
 
     error = PermissionError(errno.EACCES, "Permission denied", str(here / "out" / "config.yaml"))
     Full(monkeypatch, record, "write_text", error=error)
@@ -312,7 +312,7 @@ def test_a_folder_whose_run_failed_before_it_had_anything_is_free(refused, train
 
 
 def test_other_processes_of_the_run_find_their_folder_taken_by_it(here, monkeypatch):
-    from mmbert.cli import check
+    from mmbert.cli.options import check
 
     (here / "out").mkdir()
     (here / "out" / "config.yaml").write_text("seed: 0\n")

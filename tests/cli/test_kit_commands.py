@@ -9,7 +9,7 @@ import pytest
 from mmbert.cli import check_fusion, new_fusion
 from mmbert.cli import list as listing
 from mmbert.cli.app import run_plain
-from mmbert.cli.catalogue import entries, first_work, groups
+from mmbert.cli.options.catalogue import entries, first_work, groups
 from mmbert.core.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -162,8 +162,8 @@ def test_options_of_the_study_are_held_against_what_there_is(here):
 def test_what_is_generated_trains_as_a_study(generated, train):
     import hydra
 
-    from mmbert.cli.check import check_words
-    from mmbert.cli.search import PACKAGE, add_standing_folder
+    from mmbert.cli.options.check import check_words
+    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
 
     add_standing_folder()
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="train"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from mmbert.training import job
+from mmbert.runs import job
 
 STUDY = """\
 # @package _global_

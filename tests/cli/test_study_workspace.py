@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from mmbert.cli.study import main
-from mmbert.reporting import wandb_workspace
-from mmbert.reporting.wandb_workspace import StudyPage, spec
+from mmbert.reporting.outputs import wandb_workspace
+from mmbert.reporting.outputs.wandb_workspace import StudyPage, spec
 
 pytest.importorskip("wandb_workspaces")
 METRIC = "test/answer/accuracy"
@@ -50,7 +50,10 @@ def test_the_spec_of_a_study_without_a_key(monkeypatch, no_key, capsys):
     panels = {part["name"]: part["panels"] for part in section["panelBankConfig"]["sections"]}
     assert panels["Result"][0]["config"]["metrics"] == [f"summary_metrics.{METRIC}"]
     assert {panel["config"]["yAxis"] for panel in panels["Result"][1:]} == {f"summary:{METRIC}"}
-    assert [panel["config"]["metrics"] for panel in panels["Learning"]] == [["val/answer/accuracy"], ["val/loss"]]
+    assert [panel["config"]["metrics"] for panel in panels["Learning"]] == [
+        ["val/answer/accuracy"],
+        ["val/loss"],
+    ]
     assert panels["Weights of modalities"][0]["config"]["metricRegex"] == "^diagnostics/val/.*"
 
 

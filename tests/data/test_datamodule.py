@@ -14,10 +14,10 @@ from torch import nn, tensor
 
 from mmbert.core.errors import ConfigError, DataError, InputError
 from mmbert.core.types import UNLABELLED
-from mmbert.data import loading
 from mmbert.data.datamodule import MultimodalData, default_workers
 from mmbert.data.labels import ClassLabels
-from mmbert.data.loading import SeededOrder
+from mmbert.data.loading import samplers as loading
+from mmbert.data.loading.samplers import SeededSampler
 
 
 class Letters:
@@ -52,7 +52,7 @@ def path(tmp_path):
 
 def make(path, processors=None, **options):
     data = MultimodalData(path, **{"num_workers": 0, "batch_size": 4, **options})
-    data.connect(processors or {"text": Letters()}, {"letter": ("label", ClassLabels(["a", "b"]))})
+    data.bind(processors or {"text": Letters()}, {"letter": ("label", ClassLabels(["a", "b"]))})
     return data
 
 
@@ -225,12 +225,12 @@ def test_a_loader_that_failed_does_not_make_anybody_wait(path):
 
 @pytest.mark.parametrize("seed", [0, -5, 2**40])
 def test_any_seed_gives_a_permutation(seed):
-    assert sorted(SeededOrder(range(50), seed)) == list(range(50))
+    assert sorted(SeededSampler(range(50), seed)) == list(range(50))
 
 
 def test_an_epoch_of_one_seed_is_not_the_next_epoch_of_the_seed_before():
     def order(seed, epoch):
-        sampler = SeededOrder(range(50), seed)
+        sampler = SeededSampler(range(50), seed)
         sampler.set_epoch(epoch)
         return tuple(sampler)
 
@@ -308,7 +308,7 @@ def test_a_split_that_is_unknown(path):
 
 
 def test_samples_need_encoders_first(path):
-    with pytest.raises(InputError, match=r"call connect\(processors, labels\)"):
+    with pytest.raises(InputError, match=r"call bind\(processors, labels\)"):
         MultimodalData(path).train_dataloader()
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.huggingface import HuggingFaceData, HuggingFaceTable
-from mmbert.data.media import read_raw
+from mmbert.data.modalities.read import read_raw
 from mmbert.data.quality.check import Reads, check_data
 
 

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from mmbert.core.errors import ConfigError
-from mmbert.data.information import SETTINGS, Information
 from mmbert.data.synthetic import CARD, Recipe, SyntheticModalities, build, codebooks, lost_at_most, misread_at_most
+from mmbert.data.synthetic_information import SETTINGS, Information
 
 CASES = [
     *(Information(**bits) for bits in SETTINGS.values()),

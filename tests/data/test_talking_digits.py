@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.home import home
 from mmbert.data import talking_digits
 from mmbert.data.digits import build as builder
 from mmbert.data.digits import sentences, speech
@@ -22,7 +23,7 @@ from mmbert.data.digits.build import LACKS, build
 from mmbert.data.digits.options import Options
 from mmbert.data.digits.pictures import PictureDifficulty
 from mmbert.data.digits.speech import SoundDifficulty
-from mmbert.data.talking_digits import TalkingDigits, folder_name, home
+from mmbert.data.talking_digits import TalkingDigits, folder_name
 
 SIZES = {"train": 48, "val": 16, "test": 17, "test_missing": 12}
 TINY = Options(**SIZES, train_voices=3, test_voices=2)  # what the fixture ``digits`` is built with

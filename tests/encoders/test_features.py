@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from mmbert.core.errors import ConfigError, DataError
-from mmbert.data.arrays import as_sequence, read_arrays
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.features import as_sequence, read_arrays
 from mmbert.encoders.features import FeatureEncoder
 
 VALUES = np.arange(12, dtype=np.float64).reshape(4, 3)

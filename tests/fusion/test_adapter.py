@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.fusion.adapter import AdapterFusion, given_width
-from mmbert.saving import targets_in
+from mmbert.model.saving import targets_in
 from mmbert.testing import check_fusion, encoded, random_inputs
 
 DIMS = {"text": 6, "image": 5, "audio": 4}
@@ -154,16 +154,23 @@ def test_a_saved_adapter_does_not_run_foreign_code_unasked(tmp_path):
     again = MultimodalModel.from_pretrained(folder, trust_custom_code=True)
     assert again.fusion.init_args["module"] == {"_target_": "their_fusions.weighted_sum"}
     config = json.loads((folder / "config.json").read_text())
-    config["fusion"] = {"class": "mmbert.saving.load_file", "args": {"filename": "x"}}  # of the package, but no fusion
+    config["fusion"] = {
+        "class": "mmbert.model.saving.load_file",
+        "args": {"filename": "x"},
+    }  # of the package, but no fusion
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="names 'mmbert.saving.load_file', which is no Fusion"):
+    with pytest.raises(InputError, match="names 'mmbert.model.saving.load_file', which is no Fusion"):
         MultimodalModel.from_pretrained(folder)
     config["fusion"] = {
         "class": "mmbert.fusion.adapter.AdapterFusion",
-        "args": {"dims": {"a": 4}, "out_dim": 8, "module": {"_target_": "mmbert.saving.load_file", "filename": "x"}},
+        "args": {
+            "dims": {"a": 4},
+            "out_dim": 8,
+            "module": {"_target_": "mmbert.model.saving.load_file", "filename": "x"},
+        },
     }
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="uses mmbert.saving.load_file"):
+    with pytest.raises(InputError, match="uses mmbert.model.saving.load_file"):
         MultimodalModel.from_pretrained(folder)
 
 

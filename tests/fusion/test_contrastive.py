@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.fusion.contrastive import ContrastiveFusion, alignment_loss
-from mmbert.fusion.gather import gather_rows
 from mmbert.fusion.late_mean import LateMeanFusion
+from mmbert.fusion.layers.all_gather import gather_rows
 from mmbert.testing import check_fusion, random_inputs
 
 DIMS = {"text": 4, "image": 3, "audio": 5}

@@ -18,8 +18,8 @@ from torch import nn
 from torchmetrics.functional import auroc
 
 from mmbert.core.types import Encoded
-from mmbert.data.information import Information
 from mmbert.data.synthetic import Recipe, codebooks, rows_of
+from mmbert.data.synthetic_information import Information
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification

@@ -10,8 +10,8 @@ from torch.distributions import Normal, kl_divergence
 
 from mmbert.core.errors import ConfigError
 from mmbert.fusion.embracenet import EmbraceNetFusion, drawn
+from mmbert.fusion.layers.noisy_gate import NoisyGate
 from mmbert.fusion.mixture_of_experts import MixtureOfExpertsFusion
-from mmbert.fusion.noisy_gate import NoisyGate
 from mmbert.fusion.product_of_experts import ProductOfExpertsFusion
 from mmbert.testing import random_inputs
 from mmbert.testing.inputs import pick

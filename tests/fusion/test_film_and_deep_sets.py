@@ -7,7 +7,7 @@ import torch
 from mmbert.core.errors import ConfigError
 from mmbert.fusion.deep_sets import DeepSetsFusion
 from mmbert.fusion.film import FilmFusion
-from mmbert.fusion.two_layers import two_layers
+from mmbert.fusion.layers.mlp import two_layers
 from mmbert.testing import random_inputs
 
 DIMS = {"text": 4, "image": 3, "audio": 5}

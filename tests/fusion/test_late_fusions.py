@@ -11,7 +11,7 @@ from torch import nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, OutputSpec
-from mmbert.fusion.decision import Judged, Truth
+from mmbert.fusion.decision_level import Judged, Truth
 from mmbert.fusion.late_mean import LateMeanFusion
 from mmbert.fusion.late_product import LateProductFusion
 from mmbert.fusion.late_weighted import LateWeightedFusion

@@ -104,7 +104,7 @@ class Given(torch.nn.Module):
         self.out_dim = dim
         self.encoded = None
 
-    def forward(self, inputs, reach=None):
+    def forward(self, inputs, injection=None):
         return self.encoded
 
 
@@ -127,7 +127,7 @@ def test_the_states_between_two_layers_are_shifted_and_the_layers_above_go_on(la
     """The network's layers run by hand, one sample at a time, with the gate before one of them."""
     model, inputs, given = model_of(layer)
     text = model.encode(inputs)["text"]
-    assert text.reached and not text.present[2]
+    assert text.injected and not text.present[2]
     network = model.encoders["text"].network
     for row in (0, 1):
         ids = inputs["text"]["input_ids"][row][inputs["text"]["mask"][row]].unsqueeze(0)
@@ -201,7 +201,7 @@ def test_what_is_remembered_or_stored_of_a_text_is_not_used():
 
 def test_alone_the_text_has_nothing_of_the_others():
     from mmbert.core.types import Batch
-    from mmbert.training.balance_modalities.alone import judge_alone
+    from mmbert.training.modality_balance.unimodal import judge_alone
 
     model, inputs, given = model_of()
     batch = Batch(inputs, {"value": torch.zeros(3)}, torch.arange(3))
@@ -222,9 +222,9 @@ def test_where_it_cannot_reach_is_told():
     with pytest.raises(ConfigError, match="Did you mean 'pooled'"):
         MAGFusion(DIMS, 4, words="poled")
     text = TextEncoder("tiny", gradient_checkpointing=True)
-    reach = MAGFusion({"text": 32}, 4).reach({})
+    injection = MAGFusion({"text": 32}, 4).injection({})
     with pytest.raises(ConfigError, match="gradient_checkpointing does not go together"):
-        text.train()(text.processor.collate(["a"]), reach)
+        text.train()(text.processor.collate(["a"]), injection)
     gate = gate_of("aligned")
     x = random_inputs(DIMS, 2, dict(zip(DIMS, (4, 3, 4), strict=True)), dtype=torch.float64)
     with pytest.raises(InputError, match="a token of 'visual' for each word, but there are 3 for 4"):
@@ -232,5 +232,5 @@ def test_where_it_cannot_reach_is_told():
 
 
 def test_encoded_keeps_its_mark():
-    x = Encoded(torch.zeros(2, 1, 3), torch.ones(2, 1, dtype=torch.bool), torch.zeros(2, 3), reached=True)
-    assert x.absent().reached and x.rows(torch.tensor([1])).reached and not x.absent().present.any()
+    x = Encoded(torch.zeros(2, 1, 3), torch.ones(2, 1, dtype=torch.bool), torch.zeros(2, 3), injected=True)
+    assert x.absent().injected and x.rows(torch.tensor([1])).injected and not x.absent().present.any()

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmbert.encoders.fingerprint import weights_fingerprint
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.encoders.pretrained.fingerprint import weights_fingerprint
 from mmbert.encoders.text import TextEncoder
 from mmbert.store.identity import code_fingerprint, encoder_identity, name_of, prepared_identity
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mmbert.core.errors import ConfigError
-from mmbert.store.features import ABOUT, USES
-from mmbert.store.inventory import chosen, compact, open_shelf, prune, shelves, verify
-from mmbert.store.shelf import Shelf, Writer
+from mmbert.store.array_store import ArrayStore, Writer
+from mmbert.store.inventory import array_stores, chosen, compact, open_shelf, prune, verify
+from mmbert.store.use_store import ABOUT, USES
 
 IDENTITY = {"kind": "text", "encoder": "my.Net", "processor": "my.P", "options": {"name": "x"}, "dtype": "float32"}
 
@@ -27,8 +27,8 @@ def store(tmp_path):
         (folder / ABOUT).write_text(
             json.dumps({"what": "tokens", "identity": IDENTITY, "layout": ["float32", "float32", 2]})
         )
-        shelf = Shelf(folder, "float32", "float32", 2)
-        with Writer(shelf) as writer:
+        array_store = ArrayStore(folder, "float32", "float32", 2)
+        with Writer(array_store) as writer:
             count = 10 * number
             writer.put(keys(count), [np.full(50, n, np.float32) for n in range(count)], [np.zeros(2)] * count)
         when = (datetime.now(UTC) - timedelta(days=40 - 10 * number)).isoformat()
@@ -38,11 +38,11 @@ def store(tmp_path):
 
 
 def test_a_list_says_what_is_there(store):
-    one = {kept.name: kept for kept in shelves(store)}["bbb2"]
+    one = {kept.name: kept for kept in array_stores(store)}["bbb2"]
     assert (one.entries, one.runs, one.hits, one.data) == (20, 3, 21, ("x.csv", "y.csv"))
     assert one.size == sum(path.stat().st_size for path in one.folder.iterdir() if path.name not in (ABOUT, USES))
     assert one.encoder == "Net, x, float32"
-    assert [kept.name for kept in shelves(store)] == ["bbc3", "bbb2", "aaa1"]
+    assert [kept.name for kept in array_stores(store)] == ["bbc3", "bbb2", "aaa1"]
 
 
 def test_names_may_be_cut_short_but_not_ambiguous(store):
@@ -65,8 +65,8 @@ def test_names_may_be_cut_short_but_not_ambiguous(store):
     ],
 )
 def test_pruning_by_age_and_size(store, limits, gone):
-    assert [one.name for one in prune(shelves(store), **limits)] == gone
-    assert sorted(one.name for one in shelves(store)) == sorted({"aaa1", "bbb2", "bbc3"} - set(gone))
+    assert [one.name for one in prune(array_stores(store), **limits)] == gone
+    assert sorted(one.name for one in array_stores(store)) == sorted({"aaa1", "bbb2", "bbc3"} - set(gone))
     assert {path.name for path in (store / "tokens").iterdir()} == {"aaa1", "bbb2", "bbc3"} - set(gone)
 
 
@@ -79,16 +79,16 @@ def test_verifying_takes_damaged_entries_out(store):
     path.write_bytes(content)
     assert verify(one) == (20, 1)
     assert verify(one) == (19, 0)
-    shelf = open_shelf(one.folder)
-    assert (shelf.find(keys(20)) < 0).tolist() == [n == 2 for n in range(20)]
+    array_store = open_shelf(one.folder)
+    assert (array_store.find(keys(20)) < 0).tolist() == [n == 2 for n in range(20)]
 
 
 def test_tidying_up_keeps_every_living_entry_and_frees_the_rest(store):
     (one,) = chosen(store, ["bbc"])
     assert compact(one) == 0
-    shelf = open_shelf(one.folder)
-    shelf.bury(keys(30)[5:15])
-    with Writer(shelf) as writer:
+    array_store = open_shelf(one.folder)
+    array_store.bury(keys(30)[5:15])
+    with Writer(array_store) as writer:
         writer.put(keys(30)[5:6], [np.full(9, -1, np.float32)], [np.ones(2)])
     assert compact(one) > 9 * 200
     tidy = open_shelf(one.folder)

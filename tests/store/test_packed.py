@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmbert.data.processor import Storable
-from mmbert.encoders.image_processor import ImageProcessor
+from mmbert.data.modalities.processor import Storable
 from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.encoders.processors.image import ImageProcessor
 from mmbert.encoders.text import TextEncoder
 
 SPEECH = MelspecCNN(24, (4, 8), (2, 2), 16)

@@ -84,7 +84,7 @@ def test_bfloat16_outputs_are_judged_in_float32():
 
 def test_balanced_weights_are_those_of_scikit_learn():
     cells = ["2"] * 6 + ["-3"] * 3 + ["10"]
-    learned = Classification.learn(cells, "answer")
+    learned = Classification.fit_labels(cells, "answer")
     task = make(class_weights="balanced", **learned)
     expected = compute_class_weight("balanced", classes=np.array(CLASSES), y=np.array(cells))  # 10/9, 10/18, 10/3
     assert_close(task.class_weights, tensor(expected, dtype=torch.float32))
@@ -177,10 +177,10 @@ def test_the_main_metric_is_measured_and_grows():
 
 
 def test_classes_are_in_natural_order_and_counted():
-    learned = Classification.learn([10, "2", -3.0, None, 2, "2"], "answer")
+    learned = Classification.fit_labels([10, "2", -3.0, None, 2, "2"], "answer")
     assert learned == {"classes": ["-3", "2", "10"], "class_counts": {"-3": 1, "2": 3, "10": 1}}
-    assert Classification.learn(["pear", "Apple", "fig"], "fruit")["classes"] == ["Apple", "fig", "pear"]
-    assert Classification.learn(["b", "9", "10", "nan"], "mixed")["classes"] == ["9", "10", "b", "nan"]
+    assert Classification.fit_labels(["pear", "Apple", "fig"], "fruit")["classes"] == ["Apple", "fig", "pear"]
+    assert Classification.fit_labels(["b", "9", "10", "nan"], "mixed")["classes"] == ["9", "10", "b", "nan"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_classes_are_in_natural_order_and_counted():
 )
 def test_columns_that_cannot_be_learnt(cells, message):
     with pytest.raises(DataError, match=message):
-        Classification.learn(cells, "answer")
+        Classification.fit_labels(cells, "answer")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_columns_that_cannot_be_learnt(cells, message):
     ],
 )
 def test_columns_that_may_be_classes(cells):
-    assert len(Classification.learn(cells, "answer")["classes"]) == len(set(cells))
+    assert len(Classification.fit_labels(cells, "answer")["classes"]) == len(set(cells))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_positive_weights_and_smoothing_equal_torch_on_the_labelled_samples():
 
 
 def test_balanced_means_negatives_over_positives():
-    learned = Multilabel.learn(["even|prime", "even", "negative|even", "[]", None], "properties")
+    learned = Multilabel.fit_labels(["even|prime", "even", "negative|even", "[]", None], "properties")
     task = make(class_weights="balanced", **learned)
     # of 4 labelled: even 3, negative 1, prime 1
     assert_close(task.positive_weights, tensor([1 / 3, 3.0, 3.0]))
@@ -123,13 +123,13 @@ def test_the_main_metric_is_measured_and_grows():
 
 
 def test_learning_from_every_spelling_of_a_list():
-    learned = Multilabel.learn(["even|prime", '["even"]', ["negative", "even", "even"], "[]", None], "properties")
+    learned = Multilabel.fit_labels(["even|prime", '["even"]', ["negative", "even", "even"], "[]", None], "properties")
     assert learned == {
         "classes": ["even", "negative", "prime"],
         "class_counts": {"even": 3, "negative": 1, "prime": 1},
         "labelled_count": 4,
     }
-    assert Multilabel.learn(["10;9"], "digits", separator=";")["classes"] == ["9", "10"]
+    assert Multilabel.fit_labels(["10;9"], "digits", separator=";")["classes"] == ["9", "10"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_learning_from_every_spelling_of_a_list():
 )
 def test_columns_that_cannot_be_learnt(cells, message):
     with pytest.raises(DataError, match=message):
-        Multilabel.learn(cells, "properties")
+        Multilabel.fit_labels(cells, "properties")
 
 
 def test_options_that_are_refused():
@@ -159,7 +159,7 @@ def test_predictions_speak_in_the_tables_words():
 
 
 def test_rebuilt_from_json_it_gives_the_same_outputs():
-    learned = Multilabel.learn(["even|prime", "negative", "[]"], "properties")
+    learned = Multilabel.fit_labels(["even|prime", "negative", "[]"], "properties")
     task = make(hidden_dim=6, class_weights="balanced", separator=";", **learned).eval()
     twin = Multilabel(**json.loads(json.dumps(task.init_args))).eval()
     twin.load_state_dict(task.state_dict())

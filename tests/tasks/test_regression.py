@@ -120,8 +120,8 @@ def test_each_metric_knows_its_direction():
 
 
 def test_mean_and_spread_come_from_the_labelled_cells():
-    assert Regression.learn([2, "4", None, 6.0], "value") == pytest.approx({"mean": 4.0, "std": math.sqrt(8 / 3)})
-    assert Regression.learn([0.1] * 7, "value") == pytest.approx({"mean": 0.1, "std": 1.0})
+    assert Regression.fit_labels([2, "4", None, 6.0], "value") == pytest.approx({"mean": 4.0, "std": math.sqrt(8 / 3)})
+    assert Regression.fit_labels([0.1] * 7, "value") == pytest.approx({"mean": 0.1, "std": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_mean_and_spread_come_from_the_labelled_cells():
 )
 def test_columns_that_cannot_be_learnt(cells, message):
     with pytest.raises(DataError, match=message):
-        Regression.learn(cells, "value")
+        Regression.fit_labels(cells, "value")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_options_that_are_refused(options, message):
 
 
 def test_rebuilt_from_json_it_gives_the_same_outputs():
-    task = make(hidden_dim=3, loss="huber", **Regression.learn([3, 9, 4.5], "value") | {"std": 2.5}).eval()
+    task = make(hidden_dim=3, loss="huber", **Regression.fit_labels([3, 9, 4.5], "value") | {"std": 2.5}).eval()
     twin = Regression(**json.loads(json.dumps(task.init_args))).eval()
     twin.load_state_dict(task.state_dict())
     fused = Fused(torch.randn(3, 4))

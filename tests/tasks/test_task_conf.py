@@ -44,7 +44,7 @@ def test_every_option_is_there_with_its_default(group, name):
 def test_a_task_is_built_from_its_yaml_and_what_it_learns(name):
     part = OmegaConf.load(CONF / "task" / f"{name}.yaml")
     part.column = "label"
-    learned = get_class(part._target_).learn(CELLS[name], "label")
+    learned = get_class(part._target_).fit_labels(CELLS[name], "label")
     task = instantiate(part, _convert_="all", in_dim=3, **learned)
     assert isinstance(task, Task) and task.column == "label" and task.in_dim == 3
 

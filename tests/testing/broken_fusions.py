@@ -11,7 +11,7 @@ from torch import nn
 from mmbert.core.masks import blank, masked_mean, masked_softmax
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision import Decision
+from mmbert.fusion.decision_level import Decision
 
 BROKEN: list[tuple[type[Fusion], str]] = []
 
@@ -741,7 +741,7 @@ class SoundStandIn(Sound):
 class SoundOuter(Sound):
     """Correct: tensor fusion's factor [v; 1] leaves the bias alone where v is absent, and says that it does."""
 
-    reads_blanks = True
+    zeros_mean_absent = True
 
     def fuse(self, inputs):
         return self.values(inputs)[0].add(1).prod(1)

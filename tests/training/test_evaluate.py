@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmbert.cli import evaluate as command
-from mmbert.data.table import Table
+from mmbert.data.tables.table import Table
 from mmbert.training.build import build
 
 

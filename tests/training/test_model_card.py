@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import yaml
 
 from mmbert.tasks.regression import Regression
-from mmbert.training.card import front_matter
+from mmbert.training.model_card import front_matter
 
 
 def test_losses_of_the_fusion_are_no_results_of_a_task():

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Inputs
-from mmbert.data.augment.pictures import PictureChanges
-from mmbert.data.augment.sounds import SoundChanges
-from mmbert.data.processor import Processor
+from mmbert.data.augment.audio import SoundChanges
+from mmbert.data.augment.image import PictureChanges
+from mmbert.data.modalities.processor import Processor
 
 #: What draws of one sample are for, so that changing one option leaves the others' draws as they are.
 PURPOSES = {"modalities": 0, "image": 1, "audio": 2, "text": 3}

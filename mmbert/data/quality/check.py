@@ -16,7 +16,7 @@ from mmbert.data.labels import ClassLabels, LabelCodec, MultiLabels
 from mmbert.data.quality.files import FileFacts, all_facts
 from mmbert.data.quality.hashing import near_pairs
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
-from mmbert.data.row_checks import rows_without_modality
+from mmbert.data.tables.row_checks import rows_without_modality
 
 #: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
 Track = Callable[[Iterable[FileFacts], int, str], Iterable[FileFacts]]

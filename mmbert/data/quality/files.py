@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import MmbertError
-from mmbert.data.arrays import as_sequence
-from mmbert.data.media import read_raw
+from mmbert.data.modalities.features import as_sequence
+from mmbert.data.modalities.read import read_raw
 from mmbert.data.quality.hashing import perceptual_hash
 
 #: Cells that are taken up at a time: memory holds no more decoded ones than there are threads.

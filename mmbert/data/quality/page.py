@@ -16,7 +16,7 @@ from PIL.Image import Image
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import LabelCodec
-from mmbert.data.media import Sound, read_raw
+from mmbert.data.modalities.read import Sound, read_raw
 from mmbert.data.quality.report import DataReport, Finding, Spread
 
 #: Samples of each split that are shown.

@@ -1,0 +1,271 @@
+"""Are the options right? Told in well under a second, with the nearest right spelling, before torch is imported.
+
+Hydra composes the config from the group choices alone; each ``key=value`` is then held against it, so a message can
+name the very word that is wrong. What values an option may have is in ``schema.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from hydra.plugins.config_source import ConfigSource
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmbert.cli.options import custom_class, schema
+from mmbert.cli.options.signatures import Signature, signature_of
+from mmbert.cli.options.values import apply, check_value, choices, first_line, first_value, without_hydra
+from mmbert.core.errors import ConfigError, nearest
+
+#: Where launchers write a process's number.
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+
+
+def check_words(words: list[str], config_name: str, sweep: bool = False) -> DictConfig:
+    """Checks the ``key=value`` words of a command line. Hydra must be initialised.
+
+    Of a sweep the first job's config is composed; the other values are held against it one by one.
+
+    Returns:
+        The composed config of the run, or of the sweep's first job, with its ``hydra`` part.
+
+    Raises:
+        ConfigError: the first word found wrong, or a value that is missing or contradicts another.
+    """
+    groups = Groups(GlobalHydra.instance().config_loader())
+    overrides = parse(words, groups)
+    for override in overrides:
+        if override.is_sweep_override() and not sweep:
+            raise ConfigError(sweep_words(override))
+        check_group(override, groups)
+    cfg = compose(config_name, overrides, groups)
+    if sweep and (params := OmegaConf.select(cfg, "hydra.sweeper.params")):
+        given = {override.get_key_element() for override in overrides}
+        extra = parse([f"{key}={value}" for key, value in params.items() if key not in given], groups)
+        for override in extra:
+            check_group(override, groups)
+        overrides = extra + overrides
+        cfg = compose(config_name, overrides, groups)
+    values = [override for override in overrides if is_value(override, groups)]
+    lines = [override.input_line for override in overrides if override.input_line is not None]
+    custom_class.check_typed(cfg, lines, typed_targets(overrides))
+    for override in values:
+        check_value(cfg, override, groups.names)
+    for override in values:
+        apply(cfg, override)
+    for word, names in custom_class.fit(cfg, lines, static_signature).items():
+        told = "option" if len(names) == 1 else "options"
+        print(
+            f"{word}: {told} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr
+        )
+    check_config(without_hydra(cfg))
+    return cfg
+
+
+def typed_targets(overrides: list[Override]) -> dict[str, list[str]]:
+    """The classes that are typed, by the node whose ``_target_`` they become."""
+    ending = f".{custom_class.TARGET}"
+    found = {o.key_or_group.removesuffix(ending): o for o in overrides if o.key_or_group.endswith(ending)}
+    return {path: [value for value in choices(o) if isinstance(value, str)] for path, o in found.items()}
+
+
+def static_signature(target: str) -> Signature | None:
+    """The signature as its source tells it; None also where there is no such class, which is told elsewhere."""
+    try:
+        return signature_of(target)
+    except ConfigError:
+        return None
+
+
+def check_folder(cfg: DictConfig) -> None:
+    """Refuses to begin where a run lies already, before Hydra writes into its folder; the first process alone asks.
+
+    Raises:
+        ConfigError: says what is there.
+    """
+    from mmbert.runs.folder import refuse_taken
+
+    if all(os.environ.get(name, "0") == "0" for name in RANKS):
+        refuse_taken(Path(str(cfg.hydra.run.dir)))
+
+
+@contextmanager
+def writing_folders(failures: Sequence[Exception]) -> Iterator[None]:
+    """While Hydra runs jobs: a folder that it cannot write is told, what a job raised passes.
+
+    Raises:
+        ConfigError: says why it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if any(error is failure for failure in failures):
+            raise
+        raise ConfigError(f"The run's folder cannot be written: {error}. Name another: hydra.run.dir=FOLDER") from error
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Checks a composed config, less its ``hydra`` part: nothing missing, every value among those allowed.
+
+    Raises:
+        ConfigError: names the option and what it may be.
+    """
+    unresolved = OmegaConf.to_container(cfg)
+    assert isinstance(unresolved, dict)
+    for path, node in schema.nodes(unresolved):
+        for name, value in node.items():
+            key = f"{path}.{name}" if path else str(name)
+            lacking = value == "???" or value is None and key in schema.NEEDED
+            if lacking and not schema.told_later(key):
+                raise ConfigError(f"{key} has no value, and needs one: {key}={schema.placeholder(key)}")
+    try:
+        # what Hydra knows of a run, such as ${hydra:runtime.output_dir}, it knows only inside the job
+        early = "${hydra" in str(unresolved) and not HydraConfig.initialized()
+        plain = unresolved if early else OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"The config cannot be resolved: {first_line(error)}") from error
+    assert isinstance(plain, dict)
+    schema.check(plain)
+    custom_class.check_targets(plain)
+
+
+class Groups:
+    """The config groups of all places where Hydra looks, and their choices.
+
+    Hydra's own ``get_group_options`` composes a part of the config for every question.
+    """
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self.loader = loader
+        self.names = sorted(
+            {name for source in loader.get_sources() for name in self._list(source, "", ObjectType.GROUP)}
+        )
+        self.names = [name for name in self.names if name != "hydra" and self.options(name)]
+
+    @staticmethod
+    def _list(source: ConfigSource, path: str, kind: ObjectType) -> list[str]:
+        return source.list(path, kind) if source.is_group(path) else []
+
+    @functools.cache  # noqa: B019 (lives as long as a command line)
+    def options(self, group: str) -> list[str]:
+        """The choices of a group; empty for what is no group."""
+        sources = self.loader.get_sources()
+        return sorted({name for source in sources for name in self._list(source, group, ObjectType.CONFIG)})
+
+
+def parse(words: list[str], groups: Groups) -> list[Override]:
+    """Words -> overrides.
+
+    Raises:
+        ConfigError: a word is not of Hydra's grammar.
+    """
+    parser = OverridesParser.create(config_loader=groups.loader)
+    overrides = []
+    for word in words:
+        try:
+            overrides += parser.parse_overrides([word])
+        except OverrideParseException as error:
+            if "=" not in word:
+                raise ConfigError(f"'{word}' is no option. Options are key=value, such as fusion=concat.") from error
+            key, _, value = word.partition("=")
+            raise ConfigError(
+                f"{word}: the value cannot be read. Put quotes of both kinds around a value with brackets, commas, "
+                f"colons or equals signs: '{key}=\"{value}\"'"
+            ) from error
+    return overrides
+
+
+def sweep_words(override: Override) -> str:
+    """What to say of several values in a single run."""
+    key, word = override.get_key_element(), override.input_line
+    values = ",".join(override.sweep_string_iterator()) if override.is_discrete_sweep() else ""
+    listed = f" As a list: {key}=[{values}]." if values else ""
+    return f"{word}: several values are a sweep. To run one after the other, add -m.{listed}"
+
+
+def check_group(override: Override, groups: Groups) -> None:
+    """If the word chooses from a group, the choice must exist.
+
+    Raises:
+        ConfigError: the group or the choice is unknown.
+    """
+    group = override.key_or_group
+    if not groups.options(group):
+        guess = difflib.get_close_matches(group, groups.names, n=1, cutoff=0.7)
+        if override.package is not None or (override.is_add() and guess and "." not in group):
+            raise ConfigError(f"{override.input_line}: there is no group '{group}'. {nearest(group, groups.names)}")
+        return
+    if override.is_delete():
+        return
+    for value in choices(override):
+        for name in value if isinstance(value, list) else [value]:
+            check_choice(override, name, groups)
+
+
+def check_choice(override: Override, name: Any, groups: Groups) -> None:
+    """One choice from a group.
+
+    Raises:
+        ConfigError: the group does not have it.
+    """
+    group = override.key_or_group
+    if isinstance(name, dict):
+        return  # trainer={max_epochs: 3} is a value, not a choice
+    if name is None:
+        raise ConfigError(f"{override.input_line}: to choose nothing from {group}, leave it out or write ~{group}")
+    folder, _, last = str(name).rpartition("/")
+    known = groups.options(f"{group}/{folder}" if folder else group)
+    if last.removesuffix(".yaml") not in known:
+        hint = nearest(str(name), groups.options(group))
+        raise ConfigError(f"{override.input_line}: {group} has no choice '{name}'. {hint}")
+
+
+def is_value(override: Override, groups: Groups) -> bool:
+    """Whether the word changes a value: it is no choice from a group, no addition, no deletion, no place to look in."""
+    change = not (override.is_add() or override.is_force_add() or override.is_delete())
+    if not change or override.key_or_group == "hydra.searchpath":
+        return False
+    return isinstance(first_value(override), dict) or not groups.options(override.key_or_group)
+
+
+def compose(config_name: str, overrides: list[Override], groups: Groups) -> DictConfig:
+    """The config of the first job, without the changed values.
+
+    Raises:
+        ConfigError: Hydra cannot compose it.
+    """
+    words = []
+    for override in overrides:
+        if is_value(override, groups):
+            continue
+        assert override.input_line is not None
+        if override.is_sweep_override():
+            first = next(iter(override.sweep_string_iterator()), None) if override.is_discrete_sweep() else None
+            words += [f"{override.get_key_element()}={first}"] if first is not None else []
+        else:
+            words.append(override.input_line)
+    try:
+        return hydra.compose(config_name, words, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        cause = error.__cause__
+        point = f": {first_line(cause)}" if isinstance(cause, OmegaConfBaseException) else ""
+        deleted = next(
+            (o.key_or_group for o in overrides if o.is_delete() and f"'{o.key_or_group}'" in str(error)), None
+        )
+        hint = f" {nearest(deleted, groups.names)}" if deleted else ""
+        raise ConfigError(f"{str(error).strip()}{point}{hint}") from error

@@ -1,0 +1,1 @@
+"""Launchers, sweepers and where Hydra finds plugins and configs."""

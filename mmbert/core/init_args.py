@@ -1,0 +1,56 @@
+"""A module that remembers how it was built, so that a saved model can be rebuilt from plain JSON."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from mmbert.core.errors import InputError, nearest
+
+
+class SavesInitArgs:
+    """Mixin that keeps the arguments of ``__init__``: ``module.init_args``."""
+
+    init_args: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> SavesInitArgs:
+        """Binds the arguments to the names that ``__init__`` gives them; defaults stay out."""
+        self = super().__new__(cls)
+        signature = inspect.signature(cls.__init__)
+        try:
+            bound = signature.bind_partial(self, *args, **kwargs)
+        except TypeError:  # __init__ itself will raise it, with Python's own words
+            return self
+        given = dict(bound.arguments)
+        given.pop(next(iter(signature.parameters)), None)
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                given.update(given.pop(name, {}))
+        self.init_args = given
+        return self
+
+
+def class_path(obj: object) -> str:
+    """``package.module.Class`` of an object."""
+    return f"{type(obj).__module__}.{type(obj).__qualname__}"
+
+
+def find_class(path: str) -> type:
+    """The class that ``package.module.Class`` names.
+
+    Raises:
+        InputError: the module cannot be imported or has no such class.
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"The class '{path}' cannot be imported: {error}. Is its file in the folder you stand in or installed?"
+        ) from error
+    if not hasattr(module, name):
+        classes = [n for n, value in vars(module).items() if inspect.isclass(value)]
+        raise InputError(f"The module '{module_name}' has no class '{name}'. {nearest(name, classes)}")
+    found: type = getattr(module, name)
+    return found

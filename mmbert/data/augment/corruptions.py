@@ -1,0 +1,176 @@
+"""Samples made worse step by step, for measuring how much worse a model becomes: pictures, sounds, texts, features.
+
+``level`` runs from 0, as it is, to 1. What a sample becomes follows from the seed, its row and the encoder's name, and
+the draws are the same at every level: more of the same noise, further words beside those that were hit before. So a
+curve over levels is smooth in what it varies, and every model meets the same samples.
+
+    image   gaussian  normal noise on every pixel and colour, its deviation level · ``noise_std`` of full scale, clipped
+            blur      Gaussian blur with a radius of level · ``blur_share`` of the shorter side
+    audio   white     white noise, level · 10^(``noise_db`` / 20) times as strong as the sound itself: the ratio of
+                      sound to noise falls to -``noise_db`` decibels
+            dropout   pieces of 10 ms become silence, each with chance ``level``
+    text    typos     each word of four letters and more is misspelt with chance ``level``: two inner letters change
+                      places, the inner letters are shuffled, a letter is its neighbour on the keyboard, comes twice,
+                      or is left out (an inner one), one of the five
+            words     each word is left out with chance ``level``, but never all of them
+    features          normal noise, its deviation ``level`` times that of the sample's own numbers
+
+The kinds are those of MultiBench (Liang et al. 2021, "MultiBench: Multiscale Benchmarks for Multimodal Representation
+Learning", arXiv:2107.07502), of which it applies many at once to pictures and one at random to sounds; here it is one
+kind at a time, named. Words are what stands between spaces.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from mmbert.core.errors import ConfigError, nearest
+from mmbert.data.modalities.processor import Processor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Picture = Literal["gaussian", "blur"]
+Sound = Literal["white", "dropout"]
+Text = Literal["typos", "words"]
+#: Seconds of sound that fall silent together.
+PIECE_SECONDS = 0.01
+#: Shorter words are spelt right.
+LEAST_LETTERS = 4
+KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """Which kind of damage each kind of input suffers, and how much at level 1.
+
+    Attributes:
+        image: ``gaussian`` or ``blur``.
+        audio: ``white`` or ``dropout``.
+        text: ``typos`` or ``words``.
+        noise_std: of pixels, a share of full scale.
+        blur_share: radius of the blur, a share of the picture's shorter side.
+        noise_db: decibels by which white noise is then louder than the sound.
+        seed: of the draws, whatever the run's own seed.
+
+    Raises:
+        ConfigError: a kind is unknown, or a number out of range.
+    """
+
+    image: Picture = "gaussian"
+    audio: Sound = "white"
+    text: Text = "typos"
+    noise_std: float = 0.5
+    blur_share: float = 0.125
+    noise_db: float = 10.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("image", Picture), ("audio", Sound), ("text", Text)):
+            if (kind := getattr(self, name)) not in get_args(kinds):
+                raise ConfigError(f"robustness.noise.{name}={kind} is unknown. {nearest(kind, get_args(kinds))}")
+        for name in ("noise_std", "blur_share"):
+            if not 0 < (value := getattr(self, name)) <= 10:
+                raise ConfigError(f"robustness.noise.{name}={value}: a number above 0 is wanted, and at most 10.")
+        if not -100 <= self.noise_db <= 100:
+            raise ConfigError(f"robustness.noise.noise_db={self.noise_db}: decibels from -100 to 100 are wanted.")
+
+    def prepare(self, raw: Any, processor: Processor, level: float, row: int, name: str) -> Any:
+        """A sample's raw value -> what ``processor.prepare`` gives for a damaged one.
+
+        Args:
+            raw: see ``Processor``; it is left as it is.
+            processor: of the encoder.
+            level: above 0, at most 1.
+            row: of the table.
+            name: of the encoder.
+        """
+        draw = np.random.SeedSequence([abs(self.seed), row, zlib.crc32(name.encode())])
+        random = np.random.default_rng(draw)
+        changed: Any
+        if processor.kind == "image":
+            changed = self.picture(raw, level, random)
+        elif processor.kind == "audio":
+            changed = self.sound(raw, level, random)
+        elif processor.kind == "text":
+            changed = misspelt(raw, level, random) if self.text == "typos" else fewer_words(raw, level, random)
+        else:
+            tokens = torch.as_tensor(processor.prepare(raw))
+            noise = torch.from_numpy(random.standard_normal(tuple(tokens.shape), np.float32))
+            spread = tokens.std(correction=0)
+            return tokens + level * spread * noise
+        return processor.prepare(changed)
+
+    def picture(self, image: Image, level: float, random: np.random.Generator) -> Image:
+        """A picture in mode RGB, changed at its own size."""
+        from PIL import Image as pil
+        from PIL import ImageFilter
+
+        if self.image == "blur":
+            return image.filter(ImageFilter.GaussianBlur(level * self.blur_share * min(image.size)))
+        pixels = np.asarray(image, np.float32)
+        noise = random.standard_normal(pixels.shape, np.float32)
+        return pil.fromarray((pixels + 255 * level * self.noise_std * noise).round().clip(0, 255).astype(np.uint8))
+
+    def sound(self, raw: tuple[np.ndarray, int], level: float, random: np.random.Generator) -> tuple[np.ndarray, int]:
+        """(T,) float32 and hertz -> the same, changed; silence stays silence."""
+        waveform, rate_hz = raw
+        if self.audio == "dropout":
+            piece = max(1, round(PIECE_SECONDS * rate_hz))
+            gone = random.random(-(-len(waveform) // piece)) < level
+            return np.where(np.repeat(gone, piece)[: len(waveform)], 0, waveform).astype(np.float32), rate_hz
+        strength = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))) if len(waveform) else 0.0
+        noise = random.standard_normal(len(waveform), np.float32)
+        return (waveform + level * strength * 10 ** (self.noise_db / 20) * noise).astype(np.float32), rate_hz
+
+
+def fewer_words(text: str, level: float, random: np.random.Generator) -> str:
+    """Each word left out with a chance; the last one to go stays."""
+    words = text.split()
+    numbers = random.random(len(words))
+    kept = [word for word, number in zip(words, numbers, strict=True) if number >= level]
+    return " ".join(kept or ([words[int(numbers.argmax())]] if words else []))
+
+
+def misspelt(text: str, level: float, random: np.random.Generator) -> str:
+    """Each long word misspelt with a chance, in one of five ways; spaces become single ones."""
+    words = text.split()
+    numbers, seeds = random.random(len(words)), random.integers(2**63, size=len(words))
+    for place, word in enumerate(words):
+        if numbers[place] < level and sum(letter.isalnum() for letter in word) >= LEAST_LETTERS:
+            words[place] = typo(word, np.random.default_rng(seeds[place]))
+    return " ".join(words)
+
+
+def typo(word: str, random: np.random.Generator) -> str:
+    """One of five mistakes in a word of four letters and more; its first and last signs move in none of them."""
+    kind, place = (
+        int(random.integers(5)),
+        int(random.integers(1, len(word) - 2)),
+    )  # an inner one with an inner neighbour
+    before, letter, after = word[:place], word[place], word[place + 1 :]
+    if kind == 0:
+        return before + after[0] + letter + after[1:]
+    if kind == 1:
+        return word[0] + "".join(random.permutation(list(word[1:-1]))) + word[-1]
+    if kind == 2:
+        near = neighbours(letter.lower())
+        return before + (near[int(random.integers(len(near)))] if near else letter) + after
+    return before + (2 * letter if kind == 3 else "") + after
+
+
+def neighbours(letter: str) -> str:
+    """The keys beside, above and below one on an English keyboard; nothing for other signs."""
+    for number, keys in enumerate(KEYBOARD):
+        place = keys.find(letter) if letter else -1
+        if place >= 0:
+            # each row stands half a key to the right of the one above
+            near = [(number, place - 1), (number, place + 1), (number - 1, place), (number - 1, place + 1)]
+            near += [(number + 1, place - 1), (number + 1, place)]
+            return "".join(KEYBOARD[n][p] for n, p in near if 0 <= n < len(KEYBOARD) and 0 <= p < len(KEYBOARD[n]))
+    return ""

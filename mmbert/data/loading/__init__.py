@@ -1,0 +1,1 @@
+"""Rows of a table become samples, samples become batches."""

@@ -1,0 +1,113 @@
+"""Batches of samples of like length: little of them is padding, and their order is as random as can be.
+
+An epoch is shuffled as ever, cut into pools of many batches, and sorted by length, a little blurred, within each pool;
+the batches are then shuffled. So a sample meets others in every epoch, but of its own length.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sized
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from mmbert.data.loading.samplers import SeededSampler
+from mmbert.data.tables.table import SLICE, Rows, Table
+
+#: Batches that are sorted together.
+POOL = 100
+#: By so much, as a standard deviation of its logarithm, a length is blurred anew in each epoch before it is sorted by:
+#: where one pool holds all samples, the same ones would meet in every epoch.
+BLUR = 0.1
+#: Cells at a time where sounds lie in the table itself.
+FEW = 64
+
+
+class BucketedOrder(SeededSampler):
+    """All samples once an epoch, those of like length together; of several processes, each its share of every batch.
+
+    The order follows from the seed and the epoch alone, as that of ``SeededSampler`` does. All processes' n-th batches
+    come from one bucket, so none waits for another's longer one; only the last batch of an epoch is smaller.
+
+    Args:
+        data_source: the samples.
+        seed: of all epochs.
+        lengths: (samples,) of any unit.
+        batch_size: of each process.
+        tell_epoch: see ``SeededSampler``.
+    """
+
+    def __init__(
+        self, data_source: Sized, seed: int, lengths: np.ndarray, batch_size: int, tell_epoch: bool = False
+    ) -> None:
+        super().__init__(data_source, seed, tell_epoch)
+        self.lengths = lengths
+        self.batch_size = batch_size
+
+    def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
+        """This process's places in the order of one epoch."""
+        order = torch.randperm(len(self.data_source), generator=generator).numpy()[: len(self) * world]
+        together = self.batch_size * world
+        pools = [order[start : start + POOL * together] for start in range(0, len(order), POOL * together)]
+        blurred = self.lengths * torch.randn(len(self.lengths), generator=generator).mul_(BLUR).exp_().numpy()
+        by_length = np.concatenate([pool[np.argsort(blurred[pool], kind="stable")] for pool in pools] or [order])
+        whole = len(order) // together
+        batches = by_length[: whole * together].reshape(whole, together)
+        batches = batches[torch.randperm(whole, generator=generator).numpy()]
+        return np.concatenate([batches.reshape(-1), by_length[whole * together :]])[rank::world]
+
+
+def sample_lengths(
+    table: Table,
+    rows: Rows,
+    columns: Mapping[str, str],
+    kinds: Mapping[str, str],
+    most: Mapping[str, float | None],
+    taken: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """How long samples are: texts in letters and sounds in seconds, each divided by its mean, added up.
+
+    Args:
+        table: where they are.
+        rows: (n,) which.
+        columns: by encoder name.
+        kinds: what each encoder reads; pictures are all alike, and ready features are not looked into.
+        most: seconds, or letters, beyond which an encoder cuts; None = never.
+        taken: (table's rows,) bool by encoder name, cells that are taken for missing.
+
+    Returns:
+        (n,) float; a modality that is missing, or a sound that cannot be read, adds nothing.
+    """
+    total = np.zeros(len(rows))
+    numbers = np.asarray(rows, np.int64)
+    for name, column in columns.items():
+        if kinds[name] not in ("text", "audio"):
+            continue
+        step = FEW if table.is_media(column) else SLICE
+        parts = [numbers[start : start + step] for start in range(0, len(numbers), step)]
+        cells = (cell for part in parts for cell in table.column(column, part))
+        lengths = np.fromiter((length(cell, kinds[name], str(table.path.parent)) for cell in cells), float)
+        limit = most.get(name)
+        lengths = lengths if limit is None else np.minimum(lengths, limit)
+        if name in (taken or {}):
+            lengths = np.where((taken or {})[name][numbers], 0.0, lengths)
+        total += lengths / (lengths.mean() or 1.0) if len(lengths) else 0.0
+    return total
+
+
+def length(cell: Any, kind: str, folder: str) -> float:
+    """Letters of a text, or seconds of a sound from its header."""
+    if cell is None:
+        return 0.0
+    if kind == "text":
+        return float(len(str(cell)))
+    try:
+        if isinstance(cell, dict) and cell.get("bytes") is not None:
+            return float(soundfile.info(io.BytesIO(cell["bytes"])).duration)
+        return float(soundfile.info(os.path.join(folder, cell["path"] if isinstance(cell, dict) else cell)).duration)
+    except (OSError, TypeError, RuntimeError):  # who reads it will say what is wrong with it
+        return 0.0

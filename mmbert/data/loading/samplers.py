@@ -1,0 +1,116 @@
+"""Batches in an order that depends on the seed and the epoch alone, whatever was drawn or read before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sized
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.utils.data import DataLoader, Sampler
+
+from mmbert.core.types import Batch
+from mmbert.data.loading.shared_memory import Parcelling, SharedMemoryBatch
+
+
+class SeededSampler(Sampler[Any]):
+    """All samples once an epoch, shuffled anew for each; of several processes, each its own share of them.
+
+    A run that is resumed in epoch 7 sees epoch 7's order, because Lightning tells samplers the epoch; without anybody
+    to tell, each pass is the next epoch. The shares are equal, because every process must step as often as the others:
+    what is left over, fewer samples than processes and others in each epoch, is left out of it.
+
+    Args:
+        data_source: the samples.
+        seed: of all epochs.
+        tell_epoch: give ``(epoch, index)`` instead of an index, for samples that change from epoch to epoch.
+    """
+
+    def __init__(self, data_source: Sized, seed: int, tell_epoch: bool = False) -> None:
+        self.data_source = data_source
+        self.seed = seed
+        self.tell_epoch = tell_epoch
+        self.epoch = 0
+        self.skip = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch, counted from 0."""
+        self.epoch = epoch
+
+    def skip_once(self, samples: int) -> None:
+        """The next pass begins behind so many of this process's samples: they were seen before the interruption."""
+        self.skip = samples
+
+    def __len__(self) -> int:
+        return len(self.data_source) // processes()[1]
+
+    def __iter__(self) -> Iterator[Any]:
+        # both numbers hashed together: seed 0's second epoch must not be seed 1's first
+        entropy = np.random.SeedSequence([abs(self.seed), self.epoch]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
+        rank, world = processes()
+        order = self.share(generator, rank, world)
+        begin, self.skip = self.skip, 0
+        epoch = self.epoch
+        self.epoch += 1
+        places = map(int, order[begin:])  # one Python object at a time: a list of them takes many times the room
+        return ((epoch, place) for place in places) if self.tell_epoch else places
+
+    def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
+        """This process's places in the order of one epoch."""
+        return torch.randperm(len(self.data_source), generator=generator)[rank::world][: len(self)].numpy()
+
+
+class EvaluationSampler(Sampler[int]):
+    """All samples in their order; of several processes, each every so-manyth one.
+
+    Shares are made equally long, for collectives would wait for a missing batch. What fills them up is a sample with a
+    negative index, ``-1 - index``: the data set gives it no labels and no row, so that it counts nowhere.
+
+    Args:
+        data_source: the samples.
+    """
+
+    def __init__(self, data_source: Sized) -> None:
+        self.data_source = data_source
+
+    def __len__(self) -> int:
+        return -(-len(self.data_source) // processes()[1])
+
+    def __iter__(self) -> Iterator[int]:
+        rank, world = processes()
+        own = list(range(rank, len(self.data_source), world))
+        return iter([*own, *[-1] * (len(self) - len(own))])
+
+
+def processes() -> tuple[int, int]:
+    """This process's rank, and how many there are."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+class LazyLoader(DataLoader[Batch]):
+    """A ``DataLoader`` whose workers begin when the first batch is asked for, and send each batch in one piece.
+
+    torch's own begins with ``iter()``, which Lightning calls in a resumed run before it tells the epoch to the sampler:
+    the first batches would come in the order of epoch 0.
+    """
+
+    def __init__(self, dataset: Any, *, collate_fn: Callable[..., Any], **options: Any) -> None:
+        collate = collate_fn if isinstance(collate_fn, Parcelling) else Parcelling(collate_fn)
+        super().__init__(dataset, collate_fn=collate, **options)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches: Any = super().__iter__()
+        try:
+            for sent in batches:
+                yield sent.batch() if isinstance(sent, SharedMemoryBatch) else sent
+        except Exception as error:
+            if self.num_workers:
+                # A worker's error holds torch's frames, and they the workers, in a cycle: left to the garbage
+                # collector, that costs five seconds of waiting. The worker's own traceback is in a fault's message.
+                del batches
+                raise error.with_traceback(None)  # noqa: B904
+            raise

@@ -1,0 +1,1 @@
+"""Which rows belong to which split, and which lose modalities on purpose."""

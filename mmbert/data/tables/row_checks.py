@@ -1,0 +1,133 @@
+"""Which rows of a table cannot be used, found before training: without modality, without file, or wrongly labelled."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from mmbert.core.errors import DataError
+from mmbert.data.labels import LabelCodec
+from mmbert.data.modalities.read import NOT_ALLOWED
+from mmbert.data.tables.table import Rows, Table
+
+
+def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
+    """Refuses samples that have no modality at all.
+
+    Raises:
+        DataError: names the first such row.
+    """
+    lost = rows_without_modality(table, rows, columns)
+    if len(lost):
+        more = f" ({len(lost)} rows are like that.)" if len(lost) > 1 else ""
+        raise DataError(
+            f"{table.where(int(lost[0]))}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
+            "Fill in one of them or remove the row. data.on_error=skip leaves such rows out."
+        )
+
+
+def rows_without_modality(
+    table: Table, rows: Rows, columns: Mapping[str, str], taken: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
+    """(n,) int64: those of the rows whose cells are all empty, or taken away ((table's rows,) bool by encoder)."""
+    gone = np.ones(len(table), bool)
+    for name, column in columns.items():
+        gone &= table.empty(column) | (taken or {}).get(name, False)
+    return np.asarray(rows, np.int64)[gone[np.asarray(rows, np.int64)]]
+
+
+def unusable_rows(
+    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str], files: bool
+) -> dict[int, str]:
+    """What ``check_rows`` and ``check_files`` would refuse: every such row, and why.
+
+    Args:
+        table: where the rows are.
+        rows: those that matter.
+        columns: the table's column by encoder name.
+        kinds: what the encoders read, by name.
+        files: whether to look for the files.
+    """
+    reason = f"every modality is missing ({', '.join(columns.values())} are empty)"
+    found = {int(row): reason for row in rows_without_modality(table, rows, columns)}
+    for column, lost in file_faults(table, rows, columns, kinds) if files else ():
+        faults = {table.cell(row, column): fault for row, fault in lost}
+        for row, cell in zip(rows, table.column(column, rows), strict=True) if faults else ():
+            if isinstance(cell, str) and cell in faults:
+                found.setdefault(int(row), f"column '{column}': {faults[cell]}")
+    return found
+
+
+def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+    """Refuses label cells that their task cannot read; each distinct value is tried once.
+
+    A codec may have a method ``check(cell)`` that raises as ``encode`` does and makes no tensor: for quantities, of
+    which every cell is another.
+
+    Raises:
+        DataError: names the first such row.
+    """
+    for name, (column, codec) in labels.items():
+        if not table.has_column(column):
+            continue
+        check = getattr(codec, "check", codec.encode)
+        for row, cell in table.distinct(column, rows):
+            try:
+                check(cell)
+            except DataError as error:
+                classes = (
+                    f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(codec, "classes") else ""
+                )
+                raise DataError(
+                    f"{table.where(row)}, column '{column}': {str(error).rstrip('.')}. "
+                    f"Mend the cell, or empty it (an unlabelled sample is ordinary){classes}."
+                ) from error
+
+
+def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+    """Refuses cells that name a file which is not there, or is empty.
+
+    Raises:
+        DataError: names the first such row, and how many there are.
+    """
+    for column, lost in file_faults(table, rows, columns, kinds):
+        if lost:
+            row, fault = lost[0]
+            more = f" ({len(lost)} files of this column are like that.)" if len(lost) > 1 else ""
+            raise DataError(
+                f"{table.where(row)}, column '{column}': {fault}.{more} Paths are relative to the table; an empty "
+                "cell says that the modality is missing. data.on_error=skip leaves such rows out."
+            )
+
+
+def file_faults(
+    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str]
+) -> Iterator[tuple[str, list[tuple[int, str]]]]:
+    """Each column of files with the cells that name none: the first row that has the cell, and what is wrong."""
+    for name, column in columns.items():
+        if kinds[name] == "text" or table.is_media(column):
+            continue
+        lost: list[tuple[int, str]] = []
+        for row, cell in table.distinct(column, rows):
+            if kinds[name] == "features" and not isinstance(cell, str):
+                break  # the features themselves
+            fault = file_fault(os.path.join(table.path.parent, str(cell)))
+            if fault:
+                lost.append((row, fault))
+        yield column, lost
+
+
+def file_fault(path: str) -> str:
+    """Why a file cannot be read, as far as its name, kind and size say; empty where nothing speaks against it."""
+    try:
+        found = os.stat(path)
+    except PermissionError:
+        return f"{path}: {NOT_ALLOWED}"
+    except (OSError, ValueError):  # ValueError: a null character in the name
+        return f"there is no file {path}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path} is no file"
+    return "" if found.st_size else f"{path} is empty (0 bytes)"

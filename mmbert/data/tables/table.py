@@ -1,0 +1,233 @@
+"""A table of samples: CSV, TSV, JSONL or Parquet, memory-mapped, with rows that can be named in a message.
+
+``formats.py`` says how files are read. Null, NaN, the empty string and one of white space alone are empty cells; any
+other text is text.
+
+Row numbers in messages count data rows from 1, a header not included, and text formats add the line of the file:
+``row 17 (line 19)``. ``Batch.rows`` and every ``row`` in code count the same rows from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmbert.core.errors import DataError, nearest
+from mmbert.data.tables.fingerprint import file_fingerprint
+from mmbert.data.tables.formats import FORMATS, reading, row_name
+
+#: Cells that become Python objects at a time while a column is checked.
+SLICE = 65_536
+
+#: What the ``datasets`` library keeps of a picture or a sound.
+MEDIA = ("bytes", "path")
+
+#: Row numbers, from 0.
+Rows = Sequence[int] | np.ndarray
+
+
+class Table:
+    """Columns of cells, on disk. Memory holds the cells that are asked for; pickling keeps the file's name alone.
+
+    Args:
+        path: the file; its ending says the format.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read as its ending says.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._files = arrow_files(self.path)
+        self._map()
+
+    def _map(self) -> None:
+        parts = [pa.ipc.open_stream(pa.memory_map(name)).read_all() for name in self._files]
+        self._columns: dict[str, pa.ChunkedArray] = dict(
+            zip(parts[0].column_names, pa.concat_tables(parts).columns, strict=True)
+        )
+        self.column_names: list[str] = list(self._columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_files": self._files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._map()
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values())))
+
+    def fingerprint(self) -> str:
+        """Sixteen letters that change with the file's content."""
+        return file_fingerprint(self.path)
+
+    def has_column(self, name: str) -> bool:
+        """Whether the table has a column of this name."""
+        return name in self._columns
+
+    def require(self, column: str, why: str = "") -> None:
+        """Refuses a column that is not there.
+
+        Args:
+            column: its name.
+            why: a sentence on what asked for it and how not to.
+
+        Raises:
+            DataError: the table has no such column; the message offers the nearest.
+        """
+        if not self.has_column(column):
+            hint = nearest(column, self.column_names).replace("Choices:", "Columns:")
+            raise DataError(" ".join(f"{self.path} has no column '{column}'. {hint} {why}".split()))
+
+    def cell(self, row: int, column: str) -> Any:
+        """One cell, None if it is empty. row counts from 0."""
+        value = self.written(row, column)
+        return None if is_empty(value) else value
+
+    def written(self, row: int, column: str) -> Any:
+        """What is written in a cell, blanks included. row counts from 0."""
+        return self._columns[column][row].as_py()
+
+    def column(self, name: str, rows: Rows | None = None) -> list[Any]:
+        """The cells of a column, None where empty; of all rows or of those given."""
+        values = self._values(name, rows)
+        if pa.types.is_string(values.type):  # equal texts become one object: 200,000 labels are often a dozen words
+            encoded = values.combine_chunks().dictionary_encode()
+            words = [None if is_empty(word) else word for word in [*encoded.dictionary.to_pylist(), None]]
+            codes = pc.fill_null(encoded.indices, len(words) - 1).to_numpy()
+            return [words[code] for code in codes]
+        return [None if is_empty(value) else value for value in values.to_pylist()]
+
+    def empty(self, column: str) -> np.ndarray:
+        """(rows,) bool: which cells of a column are empty."""
+        values = self._values(column)
+        gone = pc.is_null(values, nan_is_null=True)
+        if self.is_media(column):
+            gone = pc.or_kleene(gone, pc.and_(*(pc.is_null(pc.struct_field(values, name)) for name in MEDIA)))
+        if self.is_text(column):
+            gone = pc.or_kleene(gone, blank(values))
+        return np.asarray(gone.to_numpy(), bool)
+
+    def is_text(self, column: str) -> bool:
+        """Whether the cells of a column are words."""
+        kind = self._values(column).type
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+    def is_media(self, column: str) -> bool:
+        """Whether the cells are pictures or sounds themselves, ``{"bytes": ..., "path": ...}``."""
+        kind = self._values(column).type
+        return bool(pa.types.is_struct(kind)) and {field.name for field in kind} == set(MEDIA)
+
+    def shared(self, column: str, first: Rows, second: Rows) -> int:
+        """How many of the second rows have a cell, not empty, that one of the first rows has too."""
+        cells = self._values(column, second)
+        numbers, found = np.asarray(first, np.int64), np.zeros(len(second), bool)
+        for start in range(0, len(numbers), SLICE):  # a hash table of all rows would outweigh the rest of a run
+            part = self._values(column, numbers[start : start + SLICE])
+            found |= np.asarray(pc.is_in(cells, part).to_numpy(), bool)
+        return int((found & ~self.empty(column)[np.asarray(second, np.int64)]).sum())
+
+    def rows_where(self, column: str, value: Any) -> np.ndarray:
+        """(n,) int64: the rows, from 0, whose cell is ``value``; numbers and truth values are compared by their text.
+
+        Raises:
+            DataError: there is no such column, or its cells are lists or structures.
+        """
+        cells = pc.cast(self._plain_values(column), pa.string())
+        wanted = str(value).lower() if isinstance(value, bool) else str(value)
+        return pc.indices_nonzero(pc.fill_null(pc.equal(cells, wanted), False)).to_numpy().astype(np.int64)
+
+    def distinct(self, column: str, rows: Rows | None = None) -> Iterator[tuple[int, Any]]:
+        """Each different cell of a column, empty ones left out, with the first row that has it, in order of rows.
+
+        A column of very many different cells may give one twice: memory is not spent on remembering them all.
+        """
+        seen: set[Any] = set()
+        numbers = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        for start in range(0, len(numbers), SLICE):
+            part = numbers[start : start + SLICE]
+            values = self._values(column, part)
+            if pa.types.is_nested(values.type):
+                firsts = np.arange(len(part))
+            else:  # Arrow numbers the cells as they appear: a column of few classes costs next to nothing
+                codes = values.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+                firsts = np.unique(codes, return_index=True)[1]
+            for place, value in zip(firsts, values.take(pa.array(firsts)).to_pylist(), strict=True):
+                key = repr(value) if isinstance(value, (list, dict)) else value
+                if is_empty(value) or key in seen:
+                    continue
+                if len(seen) < SLICE:
+                    seen.add(key)
+                yield int(part[place]), value
+
+    def codes(self, column: str, rows: Rows | None = None) -> np.ndarray:
+        """(n,) int64: equal numbers, equal cells, compared by their text; -1 where empty.
+
+        Raises:
+            DataError: there is no such column, or its cells are lists or structures.
+        """
+        values = pc.fill_null(pc.cast(self._plain_values(column, rows), pa.string()), "")
+        encoded = values.combine_chunks().dictionary_encode()
+        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        empty = pc.indices_nonzero(blank(encoded.dictionary)).to_numpy()
+        codes[np.isin(codes, empty)] = -1
+        return codes
+
+    def where(self, row: int) -> str:
+        """How messages name a row, given from 0: ``manifest.csv, row 17 (line 19)``."""
+        line = FORMATS[self.path.suffix.lower()].line(self.path, row)
+        return f"{self.path}, {row_name(row, line)}"
+
+    def _plain_values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
+        values = self._values(name, rows)
+        if pa.types.is_nested(values.type):
+            raise DataError(f"{self.path}: the cells of '{name}' are {values.type}, where a word or number is needed.")
+        return values
+
+    def _values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
+        self.require(name)
+        values = self._columns[name]
+        return values if rows is None else values.take(pa.array(np.asarray(rows, np.int64)))
+
+
+def is_empty(value: Any) -> bool:
+    """None, NaN, an empty or blank string; of a picture or sound in the table, neither bytes nor a path."""
+    if isinstance(value, dict):
+        return all(part is None for part in value.values())
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def blank(texts: Any) -> Any:
+    """``is_empty`` for an Arrow array of texts; each is looked at up to its first letter, and none is copied."""
+    return pc.or_kleene(pc.equal(texts, ""), pc.utf8_is_space(texts))
+
+
+def arrow_files(path: Path) -> list[str]:
+    """The file's copy in the cache of the ``datasets`` library, as Arrow streams that can be memory-mapped.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read as its ending says.
+    """
+    endings = ", ".join(FORMATS)
+    with reading(path):
+        path.exists()  # a folder above it may be closed to this user
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; data.path must name a table ({endings}).")
+    if not path.is_file():
+        siblings = [p.name for p in path.parent.iterdir() if p.suffix in FORMATS] if path.parent.is_dir() else []
+        raise DataError(f"{path}: there is no such file. {nearest(path.name, siblings)}".strip())
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{path}: tables end in {endings}.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty (0 bytes).")
+    from mmbert.data.tables.arrow_cache import cached_files
+
+    return cached_files(path)

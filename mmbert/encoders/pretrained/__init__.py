@@ -1,0 +1,1 @@
+"""Published weights: where they come from and how they are loaded."""

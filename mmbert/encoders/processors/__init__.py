@@ -1,0 +1,1 @@
+"""Preprocessing of each kind of encoder, without weights."""

@@ -1,0 +1,1 @@
+"""Layers that several fusion strategies share."""

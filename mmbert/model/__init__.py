@@ -1,0 +1,5 @@
+"""Encoders, fusion and tasks as one plain ``nn.Module``; saving, loading and the hub."""
+
+from mmbert.model.model import ModelOutput, MultimodalModel
+
+__all__ = ["ModelOutput", "MultimodalModel"]

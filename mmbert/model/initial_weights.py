@@ -1,0 +1,77 @@
+"""Encoders that begin with the weights another run has given them: ``encoders_from``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.core.init_args import class_path
+from mmbert.encoders.base import Encoder
+from mmbert.model.hub import fetch, is_hub_name
+from mmbert.model.saving import WEIGHTS, encoder_weights, read_config, spec
+
+
+def take_over(encoders: Mapping[str, Encoder], source: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Gives encoders the weights that encoders of the same name have in saved models.
+
+    Args:
+        encoders: by name, as their config builds them.
+        source: a run's folder, its ``model/``, or ``user/name`` on the hub: every encoder that has its like there takes
+            it over; or ``{encoder: folder}``, where each must have its like. None or an empty one = nothing happens.
+
+    Returns:
+        The folder by encoder, of those that took something over.
+
+    Raises:
+        ConfigError: there is no such encoder, or it is another kind of network.
+        InputError: there is no saved model, or none of its encoders is wanted here.
+    """
+    if not source:
+        return {}
+    wanted = source if isinstance(source, Mapping) else dict.fromkeys(encoders, source)
+    taken = {}
+    for name, place in wanted.items():
+        if name not in encoders:
+            raise ConfigError(f"encoders_from.{name}: there is no such encoder. {nearest(name, encoders)}")
+        folder = saved_model(place)
+        config = read_config(folder)["encoders"]
+        if name not in config:
+            if isinstance(source, Mapping):
+                raise ConfigError(f"encoders_from.{name}={place}: its encoders are {', '.join(config)}.")
+            continue
+        check_alike(name, encoders[name], config[name], place)
+        encoders[name].load_state_dict(encoder_weights(folder, name))
+        taken[name] = str(place)
+    if not taken:
+        raise InputError(f"encoders_from={source} has none of the encoders {', '.join(encoders)}.")
+    return taken
+
+
+def saved_model(place: str) -> Path:
+    """The folder of a saved model: a run's ``model/``, the folder itself, or a copy of what is on the hub."""
+    if is_hub_name(place):
+        return fetch(place)
+    folder = Path(place)
+    return folder / "model" if (folder / "model" / WEIGHTS).is_file() else folder
+
+
+def check_alike(name: str, encoder: Encoder, saved: Mapping[str, Any], place: str) -> None:
+    """Refuses an encoder whose class or options give other numbers with the same weights.
+
+    Raises:
+        ConfigError: names the first difference.
+    """
+    if class_path(encoder) != saved["class"]:
+        raise ConfigError(f"encoders_from: '{name}' is {class_path(encoder)} here, but {saved['class']} in {place}.")
+    here, there = (
+        {option: value for option, value in args.items() if option not in encoder.NOT_IN_FINGERPRINT}
+        for args in (spec(encoder)["args"], saved["args"])
+    )
+    for option in sorted({*here, *there}):
+        if here.get(option) != there.get(option):
+            raise ConfigError(
+                f"encoders_from: encoders.{name}.{option} is {here.get(option)} here, but {there.get(option)} in "
+                f"{place}. Say encoders.{name}.{option}={there.get(option)}, or leave encoders_from out."
+            )

@@ -1,0 +1,284 @@
+"""Encoders, a fusion strategy and task heads as one plain ``nn.Module``, with saving, loading and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.core.types import Encoded, Fused, Inputs
+from mmbert.encoders.base import Encoder
+from mmbert.fusion.base import Fusion
+from mmbert.fusion.decision_level import Judged
+from mmbert.tasks.base import Task
+from mmbert.tasks.decision_heads import DecisionHeads
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a forward pass gives.
+
+    Attributes:
+        fused: the joint representation.
+        outputs: each task's output by its name, (B, C) logits or (B,) numbers.
+        judged: under decision-level fusion, what each task's heads said before it was joined, by its name.
+        encoded: what was fused, by modality; ``judge`` takes it again with some of it taken away.
+    """
+
+    fused: Fused
+    outputs: dict[str, Tensor]
+    judged: dict[str, Judged] = field(default_factory=dict)
+    encoded: dict[str, Encoded] = field(default_factory=dict)
+
+
+class MultimodalModel(nn.Module):
+    """Encodes each modality, fuses, and lets every task judge the joint representation.
+
+    Of a fusion that has ``views`` every task judges each view by a head of its own, and the fusion's decision joins
+    the judgements (``mmbert.tasks.decision_heads``). Tasks that read tokens are left as they are: of tokens there are no
+    views.
+
+    Args:
+        encoders: by name; the names are the modalities the fusion was built for.
+        fusion: its ``dims`` must equal the encoders' widths.
+        tasks: by name, each built for the fusion's ``out_dim``.
+
+    Attributes:
+        card: the model card, Markdown, that is saved with it as ``README.md``; a run writes one.
+
+    Raises:
+        ConfigError: a name cannot be used, or the widths of the parts do not fit.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder], fusion: Fusion, tasks: Mapping[str, Task]) -> None:
+        super().__init__()
+        widths = {name: encoder.out_dim for name, encoder in encoders.items()}
+        if fusion.dims != widths:
+            raise ConfigError(f"The fusion was built for {fusion.dims}, but the encoders give {widths}.")
+        for name in [*encoders, *tasks]:
+            if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+                raise ConfigError(
+                    f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}."
+                )
+        check_reach(encoders, fusion)
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = fusion
+        self.tasks = nn.ModuleDict(tasks)
+        self.decision_heads = nn.ModuleDict(
+            {
+                name: DecisionHeads(name, task, fusion)
+                for name, task in tasks.items()
+                if fusion.views and not task.reads_tokens
+            }
+        )
+        self.card: str | None = None
+        if not any(task.reads_tokens for task in tasks.values()):
+            fusion.drop_tokens()
+
+    def named_encoders(self) -> dict[str, Encoder]:
+        """The encoders by name."""
+        return dict(self.encoders.items())  # type: ignore[arg-type]
+
+    def named_tasks(self) -> dict[str, Task]:
+        """The tasks by name."""
+        return dict(self.tasks.items())  # type: ignore[arg-type]
+
+    def named_decision_heads(self) -> dict[str, DecisionHeads]:
+        """Under decision-level fusion the heads of each task that has several, by its name."""
+        return dict(self.decision_heads.items())  # type: ignore[arg-type]
+
+    @property
+    def tells_diagnostics(self) -> bool:
+        """Whether fusion or a decision has any to ask for."""
+        return self.fusion.tells_diagnostics or any(
+            p.decision.tells_shares for p in self.named_decision_heads().values()
+        )
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether fusion or a task looks at more than each modality's vector."""
+        return self.fusion.reads_tokens or any(task.reads_tokens for task in self.named_tasks().values())
+
+    def encode(self, inputs: Mapping[str, Inputs]) -> dict[str, Encoded]:
+        """Tensors by encoder name -> {modality: Encoded}; an encoder that the fusion reaches into comes last."""
+        injected = self.fusion.injects_into
+        encoded = {name: encoder(inputs[name]) for name, encoder in self.encoders.items() if name != injected}
+        if injected is not None:
+            encoded[injected] = self.encode_injected(inputs, encoded)
+        return {name: encoded[name] for name in self.encoders}
+
+    def encode_injected(self, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded]) -> Encoded:
+        """The modality whose encoder the fusion reaches into, given the others, some of which may be taken away."""
+        name = self.fusion.injects_into
+        assert name is not None
+        injection = self.fusion.injection({other: x for other, x in others.items() if other != name})
+        encoded: Encoded = self.encoders[name](inputs[name], injection)
+        return encoded
+
+    def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
+        """A batch's ``inputs`` -> the fused representation and every task's output; diagnostics as of ``Fusion``."""
+        return self.judge(self.encode(inputs), diagnostics)
+
+    def judge(self, encoded: Mapping[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
+        """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away.
+
+        The others are a part of a modality that is ``injected``: who takes them away calls ``encode_injected`` first.
+        """
+        given = dict(encoded)
+        fused = self.fusion(given, diagnostics=diagnostics)
+        tasks, decision_heads = self.named_tasks(), self.named_decision_heads()
+        judged = {name: heads(tasks[name], fused) for name, heads in decision_heads.items()}
+        outputs = {
+            name: decision_heads[name].output(judged[name]) if name in judged else task(fused)
+            for name, task in tasks.items()
+        }
+        if diagnostics and self.fusion.views == tuple(self.fusion.dims):
+            told = {
+                f"share/{name}": heads.decision.shares(judged[name].outputs, judged[name].present)
+                for name, heads in decision_heads.items()
+                if heads.decision.tells_shares
+            }
+            fused = replace(fused, diagnostics={**fused.diagnostics, **told})
+        return ModelOutput(fused, outputs, judged, given)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.
+
+        The folder appears whole or not at all; one that exists is replaced.
+        """
+        from mmbert.model.saving import save_model
+
+        return save_model(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        trust_custom_code: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> Self:
+        """A model saved by ``save_pretrained``, in evaluation mode on the CPU.
+
+        Args:
+            folder: where it was saved; or ``user/name``, from the Hugging Face hub, where there is no such folder.
+            trust_custom_code: allow classes that lie outside the package; importing them runs their code.
+            revision: branch, tag or commit on the hub.
+            token: for private repositories; None = that of ``hf auth login`` or HF_TOKEN.
+
+        Raises:
+            InputError: there is no model, or one that needs ``trust_custom_code``.
+        """
+        from mmbert.model.hub import fetch, is_hub_name
+        from mmbert.model.saving import load_parts, read_card
+
+        place = fetch(str(folder), revision, token) if is_hub_name(folder) else Path(folder)
+        encoders, fusion, tasks, state = load_parts(place, trust_custom_code)
+        model = cls(encoders, fusion, tasks)
+        model.load_state_dict(state)
+        model.card = read_card(place)
+        return model.eval()
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        token: str | None = None,
+        private: bool | None = None,
+        commit_message: str = "Upload a model of mmbert",
+    ) -> str:
+        """Uploads what ``save_pretrained`` writes to the Hugging Face hub; returns the address.
+
+        Args:
+            repo_id: ``user/name``; made if it does not exist.
+            token: one that may write; None = that of ``hf auth login`` or HF_TOKEN.
+            private: whether a repository that is made now is private; None = the account's default.
+            commit_message: of the commit.
+
+        Raises:
+            InputError: it may not be written, or the hub cannot be reached.
+        """
+        from mmbert.model.hub import push
+
+        return push(self, repo_id, token, private, commit_message)
+
+    @torch.inference_mode()
+    def predict(self, samples: Sequence[Mapping[str, Any]], batch_size: int = 32) -> list[dict[str, dict[str, Any]]]:
+        """Answers of every task for samples given as ordinary values.
+
+        Args:
+            samples: each ``{"text": str, "image": path or PIL image, "audio": path, array at the encoder's rate, or
+                (array, rate in hertz)}``, keyed by encoder name. Any non-empty subset of the modalities will do.
+            batch_size: samples that go through the model at once.
+
+        Returns:
+            For each sample ``{task: {"prediction": label, "probabilities": ...}}``.
+
+        Raises:
+            InputError: a sample has an unknown key or none of the modalities.
+            DataError: a file cannot be read.
+        """
+        from mmbert.data.modalities.read import as_raw
+
+        processors = {name: encoder.processor for name, encoder in self.named_encoders().items()}
+        was_training = self.training
+        self.eval()
+        answers: list[dict[str, dict[str, Any]]] = []
+        try:
+            for start in range(0, len(samples), batch_size):
+                chunk = [self._checked(s, start + i) for i, s in enumerate(samples[start : start + batch_size])]
+                inputs = {}
+                for name, processor in processors.items():
+                    raws = [as_raw(sample[name], processor) if name in sample else None for sample in chunk]
+                    inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
+                device = next(self.parameters()).device
+                moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}
+                answers += self.answers(self(moved).outputs, len(chunk))
+        finally:
+            self.train(was_training)
+        return answers
+
+    def answers(self, outputs: Mapping[str, Tensor], size: int) -> list[dict[str, dict[str, Any]]]:
+        """Tasks' outputs for a batch of ``size`` samples -> what ``predict`` says of each."""
+        tasks = self.named_tasks()
+        columns = {name: tasks[name].predictions(output) for name, output in outputs.items()}
+        return [
+            {name: {key: v[i] for key, v in column.items()} for name, column in columns.items()} for i in range(size)
+        ]
+
+    def _checked(self, sample: Mapping[str, Any], index: int) -> dict[str, Any]:
+        unknown = [key for key in sample if key not in self.encoders]
+        if unknown:
+            raise InputError(f"Sample {index} has the key '{unknown[0]}'. {nearest(unknown[0], self.encoders)}")
+        present = {key: value for key, value in sample.items() if value is not None and not is_empty_text(value)}
+        if not present:
+            raise InputError(f"Sample {index} has no modality at all: give at least one of {', '.join(self.encoders)}.")
+        return present
+
+
+def check_reach(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
+    """Refuses a fusion that reaches where there is no layer.
+
+    Raises:
+        ConfigError: names the encoder and how many layers it has.
+    """
+    name, layer = fusion.injects_into, int(getattr(fusion, "layer", 0))
+    if name is None:
+        return
+    count = encoders[name].reachable_layers
+    if not count:
+        raise ConfigError(
+            f"{type(fusion).__name__} reaches into the encoder '{name}', but {type(encoders[name]).__name__} has no "
+            "layers to reach into: a text encoder has (text=minilm)."
+        )
+    if not 0 <= layer < count:
+        raise ConfigError(f"fusion.layer={layer}: the encoder '{name}' has the layers 0 to {count - 1}.")
+
+
+def is_empty_text(value: Any) -> bool:
+    """A string of nothing, or of white space alone, stands for an absent modality, as such a cell does in a table."""
+    return isinstance(value, str) and not value.strip()

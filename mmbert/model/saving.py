@@ -1,0 +1,211 @@
+"""A model as a folder: JSON, safetensors and the encoders' own assets. No pickle, nothing that runs code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import mmbert
+from mmbert.core.errors import InputError
+from mmbert.core.init_args import SavesInitArgs, class_path, find_class
+from mmbert.core.permissions import usual_permissions
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.pretrained import frozen_file
+from mmbert.fusion.base import Fusion
+from mmbert.tasks.base import Task
+
+if TYPE_CHECKING:
+    from mmbert.model import MultimodalModel
+
+FORMAT = 2
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+#: In ``config.json``, by encoder: the fingerprint of weights that lie in a file of their own.
+FROZEN = "frozen_weights"
+
+
+def save_model(model: MultimodalModel, folder: Path) -> Path:
+    """Writes a model beside ``folder`` and renames it into place, so that a kill leaves no half of one."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        scratch.chmod(0o755)  # mkdtemp makes folders that only the owner can enter
+        config, state = describe(model), distinct_tensors(model.state_dict())
+        for name, encoder in model.named_encoders().items():
+            assets = scratch / "encoders" / name
+            assets.mkdir(parents=True)
+            encoder.save_assets(assets)
+            if encoder.constant and (frozen := take_out(state, name)):
+                config["encoders"][name][FROZEN] = frozen_file.write(frozen, assets, folder)
+        with usual_permissions(scratch / WEIGHTS):
+            save_file(state, scratch / WEIGHTS)
+        (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if model.card is not None:
+            (scratch / CARD).write_text(model.card, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def describe(model: MultimodalModel) -> dict[str, Any]:
+    """What ``config.json`` holds: the class and the arguments of every part."""
+    return {
+        "format": FORMAT,
+        "mmbert_version": mmbert.__version__,
+        "encoders": {name: spec(part) for name, part in model.named_encoders().items()},
+        "fusion": spec(model.fusion),
+        "tasks": {name: spec(part) for name, part in model.named_tasks().items()},
+    }
+
+
+def spec(part: SavesInitArgs) -> dict[str, Any]:
+    """Class and arguments of one part, as JSON.
+
+    Raises:
+        InputError: an argument is no plain value.
+    """
+    try:
+        return {"class": class_path(part), "args": json.loads(json.dumps(part.init_args))}
+    except TypeError as error:
+        raise InputError(
+            f"{type(part).__name__} was built with arguments that JSON cannot hold ({error}), so it cannot be saved. "
+            "Give it numbers, strings, lists and dictionaries, and build the rest inside."
+        ) from error
+
+
+def load_parts(
+    folder: Path, trust_custom_code: bool = False
+) -> tuple[dict[str, Encoder], Fusion, dict[str, Task], dict[str, Tensor]]:
+    """The parts of a saved model, still without their weights, and the weights.
+
+    Raises:
+        InputError: there is none, a class is not what it should be, or lies outside the package and nobody trusts it.
+    """
+    config = read_config(folder)
+    parts = [*config["encoders"].values(), config["fusion"], *config["tasks"].values()]
+    foreign = {part["class"] for part in parts if not part["class"].startswith("mmbert.")}
+    # an adapter builds what its arguments name: that is code from outside too, whatever else the package holds
+    foreign |= {path for part in parts for path in targets_in(part["args"]) if not path.startswith("mmbert.fusion.")}
+    if foreign and not trust_custom_code:
+        named = ", ".join(sorted(foreign))
+        raise InputError(
+            f"The model in {folder} uses {named}, from outside the package; loading it runs that code. "
+            "If you trust it: from_pretrained(folder, trust_custom_code=True), or trust_custom_code=true on a command."
+        )
+    encoders = {}
+    for name, part in config["encoders"].items():
+        found: type[Encoder] = class_of(part, Encoder, folder)
+        encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
+    fusion = class_of(config["fusion"], Fusion, folder)(**config["fusion"]["args"])
+    tasks = {name: class_of(part, Task, folder)(**part["args"]) for name, part in config["tasks"].items()}
+    state = load_file(folder / WEIGHTS)
+    for name in encoders:
+        state |= {place_of(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
+    return encoders, fusion, tasks, state
+
+
+def place_of(encoder: str) -> str:
+    """How the names of an encoder's tensors begin in a model's state."""
+    return f"encoders.{encoder}."
+
+
+def take_out(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
+    """Takes an encoder's tensors out of a model's state; returns them as its own."""
+    names = [name for name in state if name.startswith(place_of(encoder))]
+    return {name.removeprefix(place_of(encoder)): state.pop(name) for name in names}
+
+
+def frozen_weights(config: dict[str, Any], folder: Path, encoder: str) -> dict[str, Tensor]:
+    """An encoder's tensors from a file of their own; none of one that learnt, or was saved by an older version.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    fingerprint = config["encoders"][encoder].get(FROZEN)
+    return {} if fingerprint is None else frozen_file.read(folder / "encoders" / encoder, fingerprint)
+
+
+def encoder_weights(folder: Path, encoder: str) -> dict[str, Tensor]:
+    """The tensors of one encoder of a saved model, as its own.
+
+    Raises:
+        InputError: their file is missing or damaged.
+    """
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(place_of(encoder))]  # noqa: SIM118
+        state = {name.removeprefix(place_of(encoder)): file.get_tensor(name) for name in names}
+    return state | frozen_weights(read_config(folder), folder, encoder)
+
+
+def class_of(part: dict[str, Any], base: type[Any], folder: Path) -> type[Any]:
+    """The class that a part of ``config.json`` names.
+
+    Raises:
+        InputError: it is no class of this kind: a folder must not have anything else called.
+    """
+    found = find_class(part["class"])
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise InputError(f"{folder / CONFIG} names '{part['class']}', which is no {base.__name__}.")
+    return found
+
+
+def targets_in(value: Any) -> Iterator[str]:
+    """Every ``_target_`` in a part's arguments, however deep."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield str(value["_target_"])
+        for inner in value.values():
+            yield from targets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from targets_in(inner)
+
+
+def read_card(folder: Path) -> str | None:
+    """The model card of a saved model, None if it has none."""
+    path = folder / CARD
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of a saved model.
+
+    Raises:
+        InputError: there is none, or a newer version of mmbert wrote it.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            inside = " Its folder model/ does: use that." if (folder / "model" / name).is_file() else ""
+            raise InputError(f"{folder} holds no saved model: {name} is missing.{inside}")
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if config.get("format", 0) > FORMAT:
+        raise InputError(
+            f"{folder} was saved by mmbert {config.get('mmbert_version')} in a newer format than this version "
+            f"({mmbert.__version__}) reads: update mmbert."
+        )
+    return config
+
+
+def distinct_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict fit for safetensors: contiguous, on the CPU, no storage shared between names."""
+    seen: set[int] = set()
+    distinct = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        shared = tensor.numel() > 0 and tensor.data_ptr() in seen
+        distinct[name] = tensor.clone() if shared else tensor
+        seen.add(tensor.data_ptr())
+    return distinct

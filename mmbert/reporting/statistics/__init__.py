@@ -1,0 +1,1 @@
+"""What is computed from runs: means, tests, curves, Shapley values."""

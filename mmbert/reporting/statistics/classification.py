@@ -1,0 +1,115 @@
+"""Classes as runs judged them: read from tables of predictions, gathered over the runs of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmbert.runs.calibration import Reliability, judgements, reliability
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A classification task over the samples of a split, by one run or by several in a row.
+
+    Attributes:
+        classes: C names.
+        targets: (N,) class indices.
+        probabilities: (N, C).
+    """
+
+    classes: tuple[str, ...]
+    targets: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """(N,) class indices."""
+        return self.probabilities.argmax(1)
+
+    def confusion(self) -> np.ndarray:
+        """(C, C) counts: rows are the truth, columns the predictions."""
+        counts = np.zeros((len(self.classes), len(self.classes)), np.int64)
+        np.add.at(counts, (self.targets, self.predictions), 1)
+        return counts
+
+    def by_class(self) -> list[dict[str, Any]]:
+        """Precision, recall, F1 and support of each class; what is undefined is None."""
+        counts = self.confusion()
+        rows = []
+        for number, name in enumerate(self.classes):
+            right, said, there = counts[number, number], counts[:, number].sum(), counts[number].sum()
+            rows.append(
+                {
+                    "class": name,
+                    "precision": right / said if said else None,
+                    "recall": right / there if there else None,
+                    "f1": 2 * right / (said + there) if said + there else None,
+                    "support": int(there),
+                }
+            )
+        return rows
+
+    def roc(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """False and true positive rates over all (sample, class) pairs, and the area: the micro average."""
+        from sklearn.metrics import auc, roc_curve
+
+        hot = np.eye(len(self.classes))[self.targets]
+        false, true, _ = roc_curve(hot.ravel(), self.probabilities.ravel())
+        return false, true, float(auc(false, true))
+
+    def calibration(self) -> Reliability:
+        """Confidences of the predicted class in bins."""
+        return reliability(*judgements(self.targets, self.probabilities))
+
+
+def tasks_in(run: Path, split: str) -> list[str]:
+    """The classification tasks that a run left probabilities of."""
+    import pyarrow.parquet as pq
+
+    path = run / "predictions" / f"{split}.parquet"
+    names = pq.read_schema(path).names if path.is_file() else []
+    return [name.removesuffix("/probabilities") for name in names if name.endswith("/probabilities")]
+
+
+def judged(runs: Sequence[Path], split: str, task: str) -> Judged | None:
+    """Every run's judgements behind one another; None where none left any, or a sample may have several classes."""
+    parts = [part for run in runs if (part := read(run, split, task)) is not None]
+    if not parts or any(part.classes != parts[0].classes for part in parts):
+        return None
+    return Judged(
+        parts[0].classes,
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )
+
+
+def read(run: Path, split: str, task: str) -> Judged | None:
+    """One run's judgements of the labelled samples."""
+    import pandas as pd
+
+    path = run / "predictions" / f"{split}.parquet"
+    if not path.is_file() or task not in tasks_in(run, split):
+        return None
+    table = pd.read_parquet(path, columns=[f"{task}/target", f"{task}/probabilities"])
+    table = table[table[f"{task}/target"].notna()]
+    if table.empty or not isinstance(table[f"{task}/target"].iloc[0], str):
+        return None
+    return from_table(table[f"{task}/target"], table[f"{task}/probabilities"])
+
+
+def from_table(targets: pd.Series, probabilities: pd.Series) -> Judged:
+    """Words and structs -> numbers."""
+    classes = tuple(str(name) for name in probabilities.iloc[0])
+    places = {name: number for number, name in enumerate(classes)}
+    given = np.array([[row[name] for name in classes] for row in probabilities], float)
+    known = targets.map(places)  # a class of another split that training never saw has no place
+    there = known.notna().to_numpy()
+    return Judged(classes, known[there].astype(int).to_numpy(), given[there])

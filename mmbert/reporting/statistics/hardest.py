@@ -1,0 +1,179 @@
+"""The samples that most runs have wrong, with what they are made of and what each group answered."""
+
+from __future__ import annotations
+
+import base64
+import json
+import mimetypes
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.core.errors import DataError
+from mmbert.reporting.collect import read_json
+from mmbert.reporting.statistics.samples import per_sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Bytes of a picture or sound that is put into the page; a larger one is named only.
+MOST = 400_000
+#: Readers of tables by ending.
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample.
+
+    Attributes:
+        row: its number in the table, the first being 1.
+        truth: the label.
+        right: share of the runs that have it right, or mean score.
+        answers: the most frequent answer of each group.
+        parts: ``(encoder, kind, value)``: a text, or a data: URI of a picture or sound, or why there is none.
+    """
+
+    row: int
+    truth: str
+    right: float
+    answers: dict[str, str]
+    parts: list[tuple[str, str, str]]
+
+
+def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: int) -> list[Sample]:
+    """The samples with the lowest mean score over all runs of all groups; of equal ones the first in the table.
+
+    Args:
+        groups: runs' folders by group.
+        split: of the predictions.
+        task: whose answers count.
+        count: how many.
+    """
+    import pandas as pd
+
+    scores = []
+    for run in (run for runs in groups.values() for run in runs):
+        try:
+            scores.append(per_sample(run, split, task).set_index("row")["score"])
+        except DataError:
+            continue
+    if not scores:
+        return []
+    means = pd.concat(scores, axis=1).mean(axis=1)
+    chosen = means.sort_index().sort_values(kind="stable").head(count)
+    said = {group: answers_of(runs, split, task, list(chosen.index)) for group, runs in groups.items()}
+    truth = truths(groups, split, task)
+    first = next(run for runs in groups.values() for run in runs)
+    parts = inputs(first, [int(row) for row in chosen.index])
+    return [
+        Sample(
+            int(row) + 1,
+            str(truth.get(row)),
+            float(score),
+            {group: answers.get(row, "–") for group, answers in said.items()},
+            parts.get(int(row), []),
+        )
+        for row, score in chosen.items()
+    ]
+
+
+def answers_of(runs: Sequence[Path], split: str, task: str, rows: list[Any]) -> dict[Any, str]:
+    """The most frequent answer of some runs to each row, with how many gave it where they disagree."""
+    counts: dict[Any, Counter[str]] = {row: Counter() for row in rows}
+    for run in runs:
+        table = predictions(run, split)
+        if table is None or f"{task}/prediction" not in table:
+            continue
+        for row, answer in zip(table["row"], table[f"{task}/prediction"], strict=True):
+            if row in counts:
+                counts[row][in_words(answer)] += 1
+    found = {}
+    for row, given in counts.items():
+        if given:
+            (answer, times), total = given.most_common(1)[0], given.total()
+            found[row] = answer if times == total else f"{answer} ({times} of {total})"
+    return found
+
+
+def truths(groups: Mapping[str, Sequence[Path]], split: str, task: str) -> dict[Any, str]:
+    """The label of each row, from the first run that has predictions."""
+    for run in (run for runs in groups.values() for run in runs):
+        table = predictions(run, split)
+        if table is not None and f"{task}/target" in table:
+            return {row: in_words(value) for row, value in zip(table["row"], table[f"{task}/target"], strict=True)}
+    return {}
+
+
+def predictions(run: Path, split: str) -> pd.DataFrame | None:
+    """A run's predictions of a split."""
+    import pandas as pd
+
+    path = run / "predictions" / f"{split}.parquet"
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def in_words(value: Any) -> str:
+    """An answer as it is shown."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if hasattr(value, "__len__") and not isinstance(value, str) else str(value)
+
+
+def inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
+    """What rows are made of: read from the table that the run says it was trained on; nothing if that is gone."""
+    told = (read_json(run / "metrics.json") or {}).get("inputs") or {}
+    path = Path(str(told.get("table", "")))
+    if not path.is_file() or path.suffix.lower() not in TABLES:
+        return {}
+    table = read_table(path, rows, [part["column"] for part in told.get("encoders", {}).values()])
+    return {
+        row: [
+            (name, part["kind"], shown(cells.get(part["column"]), part["kind"], path.parent))
+            for name, part in told["encoders"].items()
+        ]
+        for row, cells in table.items()
+    }
+
+
+def read_table(path: Path, rows: list[int], columns: list[str]) -> dict[int, dict[str, Any]]:
+    """The cells of some rows."""
+    import pandas as pd
+
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        frame = pd.read_parquet(path)
+    elif suffix == ".jsonl":
+        with path.open(encoding="utf-8-sig") as file:
+            frame = pd.DataFrame([json.loads(line) for line in file if line.strip()])
+    else:
+        frame = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",", dtype=str, encoding="utf-8-sig")
+    kept = [column for column in dict.fromkeys(columns) if column in frame]
+    return {row: frame.iloc[row][kept].to_dict() for row in rows if row < len(frame)}
+
+
+def shown(cell: Any, kind: str, folder: Path) -> str:
+    """A cell as the page shows it: the text, a data: URI, or a word on what is there instead."""
+    if cell is None or isinstance(cell, float) and cell != cell or isinstance(cell, str) and not cell.strip():
+        return "missing"
+    if kind == "text":
+        return str(cell)
+    if kind not in ("image", "audio"):
+        return f"{kind}, not shown"
+    try:
+        if isinstance(cell, dict) and cell.get("bytes") is not None:
+            content, name = bytes(cell["bytes"]), str(cell.get("path") or "")
+        else:
+            name = str(cell["path"] if isinstance(cell, dict) else cell)
+            path = folder / name
+            if path.stat().st_size > MOST:
+                return f"{name} ({path.stat().st_size / 2**20:.1f} MiB, not shown)"
+            content = path.read_bytes()
+    except OSError as error:
+        return f"{name}: {error.strerror}"
+    if len(content) > MOST:
+        return f"{len(content) / 2**20:.1f} MiB, not shown"
+    guessed = mimetypes.guess_type(name)[0] or ("image/png" if kind == "image" else "audio/wav")
+    return f"data:{guessed};base64,{base64.b64encode(content).decode()}"

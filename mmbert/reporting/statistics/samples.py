@@ -1,0 +1,67 @@
+"""What runs said of each sample, read from their tables of predictions, for comparisons of single runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmbert.core.errors import DataError
+from mmbert.reporting.statistics.compare import bootstrap_difference, mcnemar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
+    """Of every labelled sample of a split its ``row`` and ``score``.
+
+    The score is 1 where the answer is right and 0 where it is wrong; of a quantity, minus the absolute error.
+
+    Raises:
+        DataError: the run has no such predictions.
+    """
+    import pandas as pd
+
+    path = run / "predictions" / f"{split}.parquet"
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file, so nothing is known of single samples.")
+    table = pd.read_parquet(path)
+    names = f"{task}/target", f"{task}/prediction"
+    if any(name not in table for name in names):
+        raise DataError(f"{path} has no predictions of '{task}'.")
+    target, said = (table[name] for name in names)
+    there = target.notna() & said.notna()
+    if pd.api.types.is_float_dtype(target):
+        score = -(target[there] - said[there]).abs()
+    else:
+        pairs = zip(target[there], said[there], strict=True)
+        score = pd.Series([float(as_set(one) == as_set(other)) for one, other in pairs], index=target[there].index)
+    return pd.DataFrame({"row": table["row"][there], "score": score.astype(float)})
+
+
+def as_set(value: object) -> object:
+    """Several labels of a sample in any order."""
+    return frozenset(value) if isinstance(value, (list, tuple, np.ndarray)) else value
+
+
+def compare_samples(first: Path, second: Path, split: str, task: str, names: tuple[str, str]) -> str:
+    """A sentence on two single runs, from the samples that both were asked.
+
+    Raises:
+        DataError: predictions are missing, or no sample is common to both.
+    """
+    one, other = (per_sample(run, split, task).set_index("row")["score"] for run in (first, second))
+    rows = one.index.intersection(other.index)
+    if not len(rows):
+        raise DataError(f"{first} and {second} have no sample of {split} in common.")
+    a, b = one[rows].to_numpy(), other[rows].to_numpy()
+    difference, low, high = bootstrap_difference(a, b)
+    size = f"{difference:+.4f} ({low:+.4f} … {high:+.4f}) over {len(rows):,} samples"
+    what = "these two trained models; how much another seed would change, one run of each cannot say"
+    if set(np.unique(np.concatenate([a, b]))) <= {0.0, 1.0}:
+        only_a, only_b, p = mcnemar(a > 0, b > 0)
+        counts = f"only {names[0]} is right on {only_a:,}, only {names[1]} on {only_b:,}; McNemar's exact p = {p:.2g}"
+        return f"{names[0]} against {names[1]}: {size}; {counts}. This is about {what}."
+    return f"{names[0]} against {names[1]}, less absolute error: {size}. This is about {what}."

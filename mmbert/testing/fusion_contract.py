@@ -1,0 +1,125 @@
+"""``check_fusion``: does a strategy keep the contract?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import torch
+
+from mmbert.core.errors import InputError, nearest
+from mmbert.fusion.base import Fusion
+from mmbert.testing import conventions, gradients, masking, tracing
+from mmbert.testing.decision_level import decisions_are_sound, with_decisions
+from mmbert.testing.inputs import DIMS
+from mmbert.testing.report import ContractError, ContractViolation, Report, Verdict
+
+BUILT = "can be built"
+LAWS: dict[str, Callable[[masking.Maker], None]] = {
+    BUILT: conventions.can_be_built,
+    "shapes": conventions.shapes_are_right,
+    "decisions are sound": decisions_are_sound,
+    "padding does not speak": masking.padding_does_not_speak,
+    "absence does not speak": masking.absence_does_not_speak,
+    "layers of the absent are silent": masking.absent_layers_are_silent,
+    "samples do not speak to each other": masking.samples_do_not_speak,
+    "presence speaks": gradients.presence_speaks,
+    "everything learns": gradients.everything_learns,
+    "deterministic in evaluation": conventions.evaluation_is_deterministic,
+    "inputs are left alone": conventions.inputs_are_left_alone,
+    "a batch of one works": conventions.a_batch_of_one_works,
+    "number formats are kept": conventions.number_formats_are_kept,
+    "devices are kept": conventions.devices_are_kept,
+    "the order of keys means nothing": conventions.key_order_means_nothing,
+    "state is complete": conventions.state_is_complete,
+    "tokens can be dropped": conventions.tokens_can_be_dropped,
+}
+TRACING: dict[str, Callable[[masking.Maker], None]] = {"compiles": tracing.compiles, "exports": tracing.exports}
+
+
+def check_fusion(
+    fusion: Fusion | type[Fusion] | Callable[..., Fusion],
+    dims: Mapping[str, int] | None = None,
+    out_dim: int | None = None,
+    tracing: bool = False,
+    raise_on_failure: bool = True,
+    only: Collection[str] | None = None,
+    **options: Any,
+) -> Report:
+    """Holds a fusion to every law, with one, two, three and five modalities unless ``dims`` says which.
+
+    Of a decision-level strategy its decisions are held to the laws too, with heads, for each kind of output it joins.
+
+    Args:
+        fusion: the class, a function with its arguments, or a built fusion, which is built anew as it was built.
+        dims: width by modality; None = sets of three, one, two and five modalities in turn, or those of a built fusion.
+        out_dim: width H; None = 8, or that of a built fusion.
+        tracing: torch.compile and torch.export too; some seconds more.
+        raise_on_failure: raise rather than only report.
+        only: names of the laws to check, after ``can be built``; None = all.
+        **options: further arguments of the fusion.
+
+    Returns:
+        Which laws are kept; for those that are not, a counter-example and a likely cause. Of a fusion that cannot be
+        built, this alone.
+
+    Raises:
+        ContractError: a law is broken.
+        InputError: ``only`` names a law that there is not.
+    """
+    if isinstance(fusion, Fusion):
+        options = {**fusion.init_args, **options}
+        built_with = {"dims": options.pop("dims", fusion.dims), "out_dim": options.pop("out_dim", fusion.out_dim)}
+        dims, out_dim = dims or built_with["dims"], out_dim or built_with["out_dim"]
+        fusion = type(fusion)
+    every = list(DIMS.items())
+    settings = [dict(dims)] if dims is not None else [dict(every[:count]) for count in (3, 1, 2, 5)]
+    report = Report(getattr(fusion, "__qualname__", repr(fusion)))
+    for law, check in chosen_laws(only, tracing).items():
+        report.verdicts.append(first_broken(law, check, fusion, settings, out_dim or 8, options))
+        if law == BUILT and not report.passed:
+            break
+    if raise_on_failure and not report.passed:
+        raise ContractError(str(report))
+    return report
+
+
+def chosen_laws(only: Collection[str] | None, tracing: bool) -> dict[str, Callable[[masking.Maker], None]]:
+    """All laws, or those named and the building that comes before them; tracing only if asked for or named."""
+    if only is None:
+        return {**LAWS, **(TRACING if tracing else {})}
+    every = {**LAWS, **TRACING}
+    for law in only:
+        if law not in every:
+            raise InputError(f"There is no law '{law}'. {nearest(law, every)}")
+    return {law: check for law, check in every.items() if law == BUILT or law in only}
+
+
+def first_broken(
+    law: str,
+    check: Callable[[masking.Maker], None],
+    fusion: Callable[..., Fusion],
+    settings: list[dict[str, int]],
+    out_dim: int,
+    options: Mapping[str, Any],
+) -> Verdict:
+    """The law's verdict over all sets of modalities; the first that breaks it is told."""
+    for dims in settings:
+
+        def make(seed: int, dims: dict[str, int] = dims) -> Fusion:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return fusion(dims=dict(dims), out_dim=out_dim, **options)
+
+        where = f"with {list(dims)}"
+        try:
+            for joining, maker in with_decisions(law, make).items():
+                where = f"with {list(dims)}{joining}"
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(0)
+                    check(maker)
+        except ContractViolation as broken:
+            return Verdict(law, False, f"{where}: {broken.seen}", broken.cause)
+        except Exception as error:
+            return Verdict(law, False, f"{where}: {type(error).__name__}: {error}", "the fusion itself fails")
+    return Verdict(law, True)

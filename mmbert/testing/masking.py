@@ -1,0 +1,229 @@
+"""Padding, absence and the other samples of a batch change nothing; each law raises ``ContractViolation`` if they do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mmbert.core.types import Encoded, Fused
+from mmbert.fusion.base import Fusion
+from mmbert.testing.inputs import leaves, pad, pick, random_inputs, sample_words, soil
+from mmbert.testing.report import ContractViolation, diagnostics_of, difference, tensors_of
+
+#: builds the fusion anew, with the random state set from the number given
+Maker = Callable[[int], Fusion]
+JUNK = (1e6, math.nan, math.inf, -math.inf)
+TOLERANCE = 1e-5
+
+
+def some_missing(modalities: int) -> Tensor:
+    """(B, M) bool: all present; all but one, for each one; and each one alone. B = 2M + 1, or 3 for M = 1."""
+    alone = torch.eye(modalities, dtype=torch.bool)
+    full = torch.ones(1, modalities, dtype=torch.bool)
+    return full.repeat(3, 1) if modalities == 1 else torch.cat([full, ~alone, alone])
+
+
+def batch_of(fusion: Fusion, seed: int = 0, missing: bool = True) -> dict[str, Encoded]:
+    """A batch with padding and, if asked for, with missing modalities."""
+    present = some_missing(len(fusion.dims))
+    if missing:
+        return random_inputs(fusion.dims, len(present), present=present, seed=seed)
+    return random_inputs(fusion.dims, 4, seed=seed)
+
+
+def objective(fused: Fused) -> Tensor:
+    """A scalar to which every number of the output contributes differently."""
+    total = torch.zeros(())
+    for tensor in tensors_of(fused).values():
+        weights = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(7))
+        total = total + (tensor.float() * weights).sum()
+    return total
+
+
+def gradients(fusion: Fusion, inputs: dict[str, Encoded]) -> dict[str, Tensor]:
+    """Gradients of the objective by parameter, and of the inputs' real places."""
+    fusion.zero_grad()
+    fresh, tensors = leaves(inputs)
+    torch.manual_seed(0)  # dropout draws the same each time
+    objective(fusion(fresh)).backward()
+    found = {name: p.grad.clone() for name, p in fusion.named_parameters() if p.grad is not None}
+    for name, (tokens, pooled) in tensors.items():
+        mask = inputs[name].mask
+        if tokens.grad is not None:
+            found[f"tokens of {name}"] = tokens.grad
+            found[f"padding of {name}"] = tokens.grad[~mask]
+        if pooled.grad is not None:
+            found[f"pooled of {name}"] = pooled.grad
+    return found
+
+
+def outputs_of(fusion: Fusion, inputs: dict[str, Encoded]) -> dict[str, Tensor]:
+    """Every number of the output, and the diagnostics when asked for."""
+    torch.manual_seed(0)
+    found = tensors_of(fusion(inputs))
+    return found | diagnostics_of(fusion(inputs, diagnostics=True))
+
+
+def unmoved_by_junk(make: Maker, clean: dict[str, Encoded], cause: str) -> None:
+    """Outputs and gradients are the same to the bit, whatever stands where nothing is real."""
+    for training, junks in ((False, JUNK), (True, JUNK[:2])):
+        # built anew each time in training, which may move what a fusion remembers
+        outputs, slopes = outputs_of(make(0).train(training), clean), gradients(make(0).train(training), clean)
+        mode = " in training" if training else ""
+        check_finite(outputs, cause)
+        check_finite(slopes, "a softmax over no valid key, or 0 · ∞: use mmbert.core.masks")
+        for junk in junks:
+            dirty = soil(clean, junk)
+            seen = difference(outputs, outputs_of(make(0).train(training), dirty))
+            if seen:
+                where = who_is_heard(make, clean, junk, training)
+                raise ContractViolation(f"with {junk} where {where} has nothing real{mode}, {seen}", cause)
+            seen = difference(slopes, gradients(make(0).train(training), dirty))
+            if seen:
+                raise ContractViolation(f"with {junk} where nothing is real{mode}, the gradient of {seen}", cause)
+        check_silent_gradients(clean, slopes, cause)
+
+
+def who_is_heard(make: Maker, clean: dict[str, Encoded], junk: float, training: bool) -> str:
+    """The modality whose junk alone changes the output."""
+    outputs = outputs_of(make(0).train(training), clean)
+    for name in clean:
+        if difference(outputs, outputs_of(make(0).train(training), soil(clean, junk, only=name))):
+            return name
+    return "a modality"
+
+
+def check_silent_gradients(inputs: dict[str, Encoded], slopes: dict[str, Tensor], cause: str) -> None:
+    """No gradient flows into padding or into the vector of an absent modality."""
+    for name, x in inputs.items():
+        leaked = slopes.get(f"padding of {name}")
+        if leaked is not None and bool((leaked != 0).any()):
+            raise ContractViolation(f"the padding of {name} has a gradient of {leaked.abs().max().item():.6g}", cause)
+        gone = slopes.get(f"pooled of {name}")
+        if gone is not None and bool((gone[~x.present] != 0).any()):
+            raise ContractViolation(f"the vector of {name} has a gradient in a sample that lacks it", cause)
+
+
+def check_finite(named: dict[str, Tensor], cause: str) -> None:
+    """Refuses NaN and infinity."""
+    for name, tensor in named.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ContractViolation(f"{name} is not finite: {tensor[~torch.isfinite(tensor)][0].item()}", cause)
+
+
+def padding_does_not_speak(make: Maker) -> None:
+    """What stands in padding, and how much of it there is, changes nothing; nor does where it stands."""
+    cause = "a mean, maximum or softmax over the whole length: use masked_mean, masked_max, masked_softmax"
+    unmoved_by_junk(make, batch_of(make(0), missing=False), cause)
+    holes = "real tokens may stand anywhere: read them by mask, not as the first mask.sum() places"
+    unmoved_by_junk(make, random_inputs(make(0).dims, 4, scattered=True), holes)
+    fusion = make(0).eval()
+    inputs = batch_of(fusion, missing=False)
+    before = tensors_of(fusion(inputs))
+    after = tensors_of(fusion(pad(inputs, 3)))
+    cut = {k: v[:, : before[k].shape[1]] if k.startswith("tokens") and k in before else v for k, v in after.items()}
+    seen = difference(before, cut, TOLERANCE)
+    if seen:
+        raise ContractViolation(f"with three more places of padding, {seen}", cause)
+
+
+def absence_does_not_speak(make: Maker) -> None:
+    """What stands where a modality is absent changes nothing, and every non-empty subset works."""
+    cause = "an absent modality's vector, bias or token is used without its mask: blank it, or weigh by x.present"
+    unmoved_by_junk(make, batch_of(make(0)), cause)
+    fusion = make(0).eval()
+    if len(fusion.dims) == 1:
+        return
+    inputs = batch_of(fusion)
+    before = tensors_of(fusion(inputs))
+    for name, x in inputs.items():  # absent in all samples of these rows: then its length means nothing either
+        rows = [i for i, here in enumerate(x.present.tolist()) if not here]
+        some = pick(inputs, rows)
+        wide = torch.zeros(len(rows), x.tokens.shape[1] + 2, x.tokens.shape[2])
+        some[name] = Encoded(wide, torch.zeros(wide.shape[:2], dtype=torch.bool), torch.zeros(len(rows), wide.shape[2]))
+        seen = difference({"pooled": before["pooled"][rows]}, {"pooled": fusion(some).pooled}, TOLERANCE)
+        if seen:
+            raise ContractViolation(f"where all samples lack {name} and its sequence is longer, {seen}", cause)
+
+
+def samples_do_not_speak(make: Maker) -> None:
+    """In evaluation mode a sample gives the same alone, in any batch and at any place in it."""
+    cause = "statistics over the batch (batch norm, a mean over dimension 0), or a sum that mixes samples"
+    fusion = make(0).eval()
+    inputs = batch_of(fusion)
+    together = tensors_of(fusion(inputs))
+    size = len(together["pooled"])
+    for rows in ([size - 1, *range(size - 1)], *([i] for i in range(size)), [0, 0, 0]):
+        some = tensors_of(fusion(pick(inputs, rows)))
+        for place, row in enumerate(rows):
+            kept = {k: v[row] for k, v in together.items() if v.ndim > 1}
+            seen = difference(kept, {k: v[place] for k, v in some.items() if v.ndim > 1}, TOLERANCE)
+            if seen:
+                here = "alone" if len(rows) == 1 else f"in a batch of the samples {rows}"
+                raise ContractViolation(f"for {sample_words(inputs, row)} {here}, {seen}", cause)
+
+
+def absent_layers_are_silent(make: Maker) -> None:
+    """A layer under a modality's name that is run on the zeros of a sample without it must not be heard there.
+
+    The base class blanks what is absent, so no garbage comes through; but W · 0 + b is b, and a mean, a softmax or a
+    gate that counts it takes absence for data. Only layers in a ``ModuleDict`` (or below an attribute) with the
+    modality's name can be told apart; a strategy that says ``zeros_mean_absent`` is not asked.
+    """
+    fusion = make(0).eval()
+    if len(fusion.dims) == 1 or fusion.zeros_mean_absent:
+        return
+    inputs = batch_of(fusion)
+    for name, x in inputs.items():
+        heard = heard_on_zeros(fusion, name, ~x.present, inputs)
+        if heard is not None:
+            path, row = heard
+            raise ContractViolation(
+                f"{path} is run on zeros in {sample_words(inputs, row)}, and what it gives (its bias) changes pooled",
+                f"absent {name} is counted in a mean, softmax, gate or sum: blank(layer(x.pooled), x.present), "
+                "masked_mean, masked_softmax; if zeros are how the strategy says 'absent': zeros_mean_absent = True",
+            )
+
+
+def heard_on_zeros(fusion: nn.Module, name: str, gone: Tensor, inputs: dict[str, Encoded]) -> tuple[str, int] | None:
+    """The first layer of modality ``name`` that speaks in a sample without it, and that sample; None if none does.
+
+    Args:
+        fusion: in evaluation mode.
+        name: of the modality.
+        gone: (B,) bool, the samples that lack it.
+        inputs: for the fusion.
+    """
+    ran: list[tuple[str, Tensor, Tensor]] = []
+
+    def watch(path: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        def hook(module: nn.Module, given: tuple[object, ...], output: object) -> None:
+            first = given[0] if given else None
+            if not isinstance(first, Tensor) or not isinstance(output, Tensor) or not output.requires_grad:
+                return
+            if first.shape[:1] == output.shape[:1] == gone.shape:
+                output.retain_grad()
+                ran.append((path, output, gone & (first == 0).flatten(1).all(1)))
+
+        return hook
+
+    layers = {
+        path: part
+        for path, part in fusion.named_modules()
+        if name in path.split(".") and next(part.parameters(recurse=False), None) is not None
+    }
+    hooks = [part.register_forward_hook(watch(path)) for path, part in layers.items()]
+    try:
+        objective(Fused(fusion(inputs).pooled)).backward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for path, output, rows in ran:
+        if output.grad is not None:
+            speaking = rows & (output.grad != 0).flatten(1).any(1)
+            if bool(speaking.any()):
+                return path, int(speaking.nonzero()[0])
+    return None

@@ -1,0 +1,257 @@
+"""Going on after an interruption: the state of a run on disk, and a run that starts from it.
+
+``checkpoints/last.ckpt`` is written every so many minutes in mid-epoch and at the end of every epoch. Beside what
+Lightning keeps (weights, optimiser, schedule, callbacks, progress) it holds what the next step depends on: the random
+states of every process and the sums of the epoch's means. The data need no state: an epoch's order follows from the
+seed and the epoch, and the samples that were seen are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from mmbert.core.errors import ConfigError
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.loading.samplers import SeededSampler, processes
+from mmbert.runs.folder import LAST
+from mmbert.training.loggers.csv import HistoryLogger
+from mmbert.training.module import FusionModule
+
+STATE = "mmbert"
+BEGUN = "mmbert_begun_with"
+#: What may be another when a run goes on: its numbers do not depend on it. Of the table its content counts.
+FREE = (
+    *(
+        "callbacks",
+        "logger",
+        "checkpoint",
+        "study",
+        "store.dir",
+        "store.max_gib",
+        "data.path",
+        "data.num_workers",
+        "data.pin_memory",
+        "data.check_files",
+    ),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.max_time", "trainer.profiler"),
+    *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+)
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps ``last.ckpt`` up to date, and puts back what it holds of this process.
+
+    SIGTERM, which SLURM sends before it takes a machine away, makes all processes save between the same two steps and
+    end with exit code 143. Lightning's own answer to it would broadcast from within the signal's handler, wherever
+    each process happens to be.
+
+    Args:
+        folder: where it is written.
+        every_minutes: how much work a kill may cost; None = what was done since the epoch began.
+        begun_with: what ``begun_with`` says of the run.
+    """
+
+    def __init__(
+        self, folder: Path, every_minutes: float | None = 10.0, begun_with: dict[str, Any] | None = None
+    ) -> None:
+        self.begun_with = begun_with or {}
+        self.path = folder / LAST
+        self.every_seconds = None if every_minutes is None else 60 * every_minutes
+        self._saved = time.monotonic()
+        self._held: dict[str, Any] | None = None
+        self._asked_to_end = False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
+        """Saves when it is time, between two steps of the optimiser, but not behind the last batch of an epoch.
+
+        There the validation comes next, and the epoch's end is saved anyhow.
+        """
+        loop = trainer.fit_loop.epoch_loop
+        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return
+        due = self.every_seconds is not None and time.monotonic() - self._saved >= self.every_seconds
+        end = self._asked_to_end
+        if trainer.world_size > 1:  # all processes do the same: the first one's clock counts, and anybody's signal
+            states: list[Any] = [None] * trainer.world_size
+            dist.all_gather_object(states, (due, end))
+            due, end = states[0][0], any(asked for _, asked in states)
+        if due or end:
+            self.save(trainer)
+        if end:
+            raise asked_to_end()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Saves behind the validation and the choice of the best checkpoint."""
+        self.save(trainer)
+        if trainer.strategy.reduce_boolean_decision(self._asked_to_end, all=False):
+            raise asked_to_end()
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Writes the file; every process must call it."""
+        self._saved = time.monotonic()
+        trainer.save_checkpoint(self.path, weights_only=False)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds every process's random states and means to a checkpoint."""
+        assert isinstance(module, FusionModule)
+        means = module.means["train"].state_dict()
+        rows = [logger.mark() for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
+        checkpoint[BEGUN] = self.begun_with
+        checkpoint[STATE] = gathered({"random": random_state(), "means": means, "history_rows": rows})
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Takes this process's part of a checkpoint, until training starts.
+
+        Raises:
+            ConfigError: the checkpoint is of a run with another number of processes.
+        """
+        rank, world = processes()
+        parts = checkpoint[STATE]
+        if len(parts) != world:
+            raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
+        self._held = parts[rank]
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Listens to SIGTERM until Lightning gives it back, and puts the states back before the first batch."""
+        self._asked_to_end = trainer.received_sigterm
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._note)
+        if self._held is None:
+            return
+        assert isinstance(module, FusionModule)
+        module.means["train"].load_state_dict(
+            {name: pair.to(module.device) for name, pair in self._held["means"].items()}
+        )
+        logs = [logger for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
+        for logger, rows in zip(logs, self._held["history_rows"], strict=False):
+            logger.rewind(rows)
+        seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        loader: Any = trainer.train_dataloader
+        if trainer.fit_loop.restarting and 0 < seen < trainer.num_training_batches:
+            assert isinstance(loader.sampler, SeededSampler)
+            loader.sampler.skip_once(seen * loader.batch_size)
+        stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+        if any(callback.stopped_epoch for callback in stops):
+            trainer.should_stop = True
+        set_random_state(self._held["random"])
+        self._held = None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_end = True
+
+
+def asked_to_end() -> SIGTERMException:
+    """What ends this process: exit code 143 of the first one, by which schedulers know; the others just go."""
+    return SIGTERMException(143 if processes()[0] == 0 else 0)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoint files that are whole or not there: written under another name, flushed to the disk, then renamed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Writes a checkpoint."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def begun_with(cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
+    """What a run's numbers depend on: its options by dotted name, and the content of its table."""
+    options = {name: value for name, value in flat(OmegaConf.to_container(cfg, resolve=True)) if not free(name)}
+    return {**options, "the content of data.path": data.table.fingerprint()}
+
+
+def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each option by its dotted name."""
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def free(name: str) -> bool:
+    """Whether an option may change in mid-run."""
+    return any(name == other or name.startswith(f"{other}.") for other in FREE)
+
+
+def check_same_run(checkpoint: Path, now: dict[str, Any]) -> None:
+    """Refuses to go on with another config, or another table, than the run was begun with.
+
+    Raises:
+        ConfigError: names the first option that differs.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    before = state.get(BEGUN) or now
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            raise ConfigError(
+                f"{checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was begun with "
+                f"{before.get(name)}. Put it back in config.yaml, or start a new run."
+            )
+
+
+def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every process's state, by rank; every process must call it."""
+    world = processes()[1]
+    if world == 1:
+        return [state]
+    parts: list[Any] = [None] * world
+    dist.all_gather_object(parts, state)
+    return parts
+
+
+def random_state() -> dict[str, Any]:
+    """Where torch's, NumPy's and Python's random numbers stand in this process, as plain tensors and lists."""
+    kind, keys, place, has_gauss, gauss = np.random.get_state()
+    version, numbers, following = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, np.int64)), int(place), int(has_gauss), float(gauss)],
+        "python": [version, list(numbers), following],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Puts back what ``random_state`` gave."""
+    torch.set_rng_state(as_bytes(state["torch"]))
+    kind, keys, place, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), place, has_gauss, gauss))
+    version, numbers, following = state["python"]
+    random.setstate((version, tuple(numbers), following))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([as_bytes(part) for part in state["cuda"]])
+
+
+def as_bytes(state: Tensor) -> Tensor:
+    """A random state on the CPU, where torch wants it."""
+    return state.cpu().to(torch.uint8)

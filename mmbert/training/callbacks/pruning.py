@@ -1,0 +1,92 @@
+"""A search may cut a run short: after every validation it is told the monitored metric and asked whether to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import PRUNED_FILE, is_rank_zero, now, write_json
+from mmbert.training.monitor import Monitor
+
+
+class Trial(Protocol):
+    """What a search gives a run; Optuna's trials are such."""
+
+    @property
+    def number(self) -> int:
+        """Which of the search's trials it is."""
+
+    def report(self, value: float, step: int) -> None:
+        """Hears the metric after validation ``step``, the first being 0."""
+
+    def should_prune(self) -> bool:
+        """Whether the run is to end here."""
+
+
+class Pruned(Exception):  # noqa: N818 (no error: a search has seen enough)
+    """A search cut the run short.
+
+    Args:
+        facts: what is left in ``pruned.json``.
+    """
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+        super().__init__(
+            f"cut short after {facts['validations']} validations, at {facts['monitor']}={facts['value']:g}"
+        )
+
+
+class Pruning(Callback):
+    """Reports to the search and ends the run when it says so, in all processes alike.
+
+    Args:
+        trial: None in processes that do not report.
+        monitor: what is reported.
+        direction: in which the search believes that it improves, ``maximize`` or ``minimize``; empty where
+            that is not known.
+
+    Raises:
+        ConfigError: the search would look for the worst.
+    """
+
+    def __init__(self, trial: Trial | None, monitor: Monitor, direction: str) -> None:
+        if direction and direction != f"{monitor.mode}imize":
+            raise ConfigError(
+                f"hydra.sweeper.direction={direction}, but {monitor.name} is better the "
+                f"{'larger' if monitor.mode == 'max' else 'smaller'}: hydra.sweeper.direction={monitor.mode}imize"
+            )
+        self.trial, self.monitor = trial, monitor
+        self.validations = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Asks, after each validation of the training."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        value = float(trainer.callback_metrics[self.monitor.name])
+        stop = False
+        if self.trial is not None:
+            self.trial.report(value, self.validations)
+            stop = self.trial.should_prune()
+        self.validations += 1
+        if trainer.strategy.reduce_boolean_decision(stop, all=False):
+            facts = {"monitor": self.monitor.name, "value": value, "validations": self.validations}
+            raise Pruned(facts | {"epoch": trainer.current_epoch, "step": trainer.global_step})
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many validations there were: a run that goes on must not count anew."""
+        return {"validations": self.validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the count."""
+        self.validations = int(state_dict["validations"])
+
+
+def write_pruned(run_dir: Path, pruned: Pruned) -> None:
+    """Leaves ``pruned.json``, by which the run counts as cut short, neither finished nor failed."""
+    if is_rank_zero():
+        write_json(run_dir / PRUNED_FILE, {**pruned.facts, "when": now()})

@@ -1,0 +1,130 @@
+"""TensorBoard: numbers, pictures, sounds and texts, as far as it shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import plain
+from mmbert.runs.naming import flatten
+from mmbert.training.modality_shares import LOGGED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mmbert.runs.modality_weights import Gates
+
+
+class TensorBoardTracker(TensorBoardLogger):
+    """Lightning's logger in ``tensorboard/`` of the run's folder, and what we show beyond numbers.
+
+    Args:
+        options: the config group ``logger``.
+        run_dir: the run's folder.
+        run_config: the run's resolved config; it is listed with the final numbers.
+    """
+
+    def __init__(self, options: Mapping[str, Any], run_dir: Path, run_config: Mapping[str, Any]) -> None:
+        super().__init__(save_dir=run_dir, name="tensorboard", version="", default_hp_metric=False)
+        self.samples = int(options.get("log_samples") or 0)
+        self.run_config = {key: listed(value) for key, value in flatten(run_config).items()}
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any = None, metrics: Any = None, step: int | None = None) -> None:
+        """Nothing when training begins: the list of runs is written once, with the final numbers."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Writes what is pending; the config lies beside it already."""
+        self.experiment.flush()
+
+    def show_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Pictures under ``plots/``."""
+        for name, figure in figures.items():
+            self.experiment.add_figure(f"plots/{name}", figure, close=False)
+
+    def show_samples(self, rows: Sequence[Mapping[str, Any]], split: str) -> None:
+        """Each sample's picture and sound under its number, and one table of texts, targets and predictions."""
+        from mmbert.training.loggers.wandb import thumbnail
+
+        for i, row in enumerate(rows):
+            tag = f"samples/{split}/{row.get('row', i)}"
+            if row.get("image") is not None:
+                self.experiment.add_image(tag, picture_array(thumbnail(row["image"])), dataformats="HWC")
+            if row.get("audio") is not None:
+                sound, rate = read_sound(row["audio"])
+                self.experiment.add_audio(tag, sound, sample_rate=rate)
+        self.experiment.add_text(f"samples/{split}", markdown(rows))
+
+    def show_gates(self, gates: Gates) -> None:
+        """Puts the lines that were logged each epoch into one chart for each thing that the fusion tells.
+
+        They stand in the tab CUSTOM SCALARS; its charts choose tags by regular expressions.
+        """
+        charts = {
+            name: ["Multiline", [f"^{re.escape(f'{LOGGED}/val/{name}/{modality}')}$" for modality in lines]]
+            for name, lines in gates.items()
+        }
+        self.experiment.add_custom_scalars({"gates over time": charts})
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """The run's line in the tab HPARAMS: its config and its final numbers."""
+        numbers = {key: value for key, value in plain(summary).items() if isinstance(value, (int, float))}
+        super().log_hyperparams(self.run_config, numbers)
+
+    def end(self, failed: bool, error: BaseException | None = None) -> None:
+        """Closes the file."""
+        if failed:
+            self.experiment.add_text("failed", "unknown error" if error is None else f"{type(error).__name__}: {error}")
+        self.experiment.close()
+
+
+def start_tensorboard(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[str, Any]) -> TensorBoardTracker:
+    """Begins the event file.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+    try:
+        return TensorBoardTracker(options, run_dir, run_config)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "logger=tensorboard needs TensorBoard: pip install 'mmbert[tensorboard]'. Without it: logger=csv"
+        ) from error
+
+
+def listed(value: Any) -> Any:
+    """A config value as the list of runs shows it: a number, a truth value or text."""
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def picture_array(image: Any) -> Any:
+    """PIL image -> (height, width, 3) uint8."""
+    import numpy as np
+
+    return np.asarray(image)
+
+
+def read_sound(path: Any) -> tuple[Any, int]:
+    """A sound file -> (1, samples) float32 tensor, its first channel, and its rate in Hz."""
+    import soundfile
+    import torch
+
+    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    return torch.from_numpy(samples[:, :1].T.copy()), int(rate)
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows' words and numbers as a Markdown table; pictures and sounds are shown elsewhere."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if key not in ("image", "audio")))
+    lines = ["| " + " | ".join(keys) + " |", "|" + " --- |" * len(keys)]
+    for row in rows:
+        cells = ("" if row.get(key) is None else str(row[key]).replace("|", "\\|").replace("\n", " ") for key in keys)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""Whether probabilities mean what they say: reliability diagrams and the expected calibration error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmbert.runs.calibration import judgements, reliability
+from mmbert.training.plots.figure import ACCENT, GRID, INK, MUTED, label, new_figure, square
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def reliability_diagram(targets: np.ndarray, probabilities: np.ndarray, title: str = "") -> Figure:
+    """How often answers of each confidence are right; on the dotted line probabilities mean what they say.
+
+    Args:
+        targets: (N,) class indices, or (N, C) of 0 and 1.
+        probabilities: (N, C).
+        title: above the picture.
+    """
+    found = reliability(*judgements(targets, probabilities))
+    figure, axes = new_figure(5.6, 5.2)
+    width = found.edges[1]
+    shares = found.counts / found.counts.sum()
+    axes.bar(found.edges[:-1], shares, width, align="edge", color=GRID, label="share of the answers")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
+    full = found.counts > 0
+    axes.plot(found.confidence[full], found.accuracy[full], color=ACCENT, marker="o", markersize=4, label="came true")
+    axes.vlines(
+        found.confidence[full], found.confidence[full], found.accuracy[full], color=INK, linewidth=0.8, alpha=0.5
+    )
+    said = "probability of the answer" if targets.ndim == 1 else "probability of the property"
+    label(axes, said, "share that came true", f"{title}\nexpected calibration error {found.error:.3f}".strip())
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    square(axes)
+    axes.grid(visible=False)
+    return figure

@@ -1,0 +1,169 @@
+"""Sweeps through other launchers: slots of this machine, joblib, submitit and ray."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmbert.cli.sweep.slots import RENEWED, Slot, divide, new_process, visible_gpus
+from mmbert.core.errors import ConfigError
+
+#: Notes what a job sees of the machine; one of them fails, one is killed.
+SPY = """\
+import json, os, signal, time
+from pathlib import Path
+import torch
+from pytorch_lightning.callbacks import Callback
+
+
+class Spy(Callback):
+    def on_train_start(self, trainer, module):
+        folder = Path(trainer.default_root_dir)
+        seen = {
+            "began": time.time(), "pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0)),
+            "threads": torch.get_num_threads(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        }
+        (folder / "seen.json").write_text(json.dumps(seen))
+        if Path("fail").exists() and folder.name == Path("fail").read_text():
+            raise RuntimeError("broken on purpose")
+        if Path("die").exists() and folder.name == Path("die").read_text():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_end(self, trainer, module):
+        path = Path(trainer.default_root_dir) / "seen.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ended": time.time()}))
+"""
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+
+
+@pytest.fixture
+def sweep(here, train, tiny_words, monkeypatch):
+    """``sweep("hydra/launcher=slots", ...)``: how a sweep over seeds ended, and what its jobs saw."""
+    (here / "spying.py").write_text(SPY)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    words = [word for word in tiny_words if not word.startswith("hydra.run.dir")]
+
+    def go(*more):
+        ended = train("-m", "+callbacks.spy._target_=spying.Spy", "hydra.sweep.dir=sweep", *more, base=words)
+        seen = {path.parent.name: json.loads(path.read_text()) for path in here.glob("sweep/*/seen.json")}
+        return ended, seen
+
+    yield go
+    sys.modules.pop("spying", None)
+
+
+def finished(here):
+    return sorted(path.parent.name for path in here.glob("sweep/*/metrics.json"))
+
+
+def error(here, job):
+    return json.loads((here / "sweep" / job / "error.json").read_text())
+
+
+def build_a_small_set(folder):
+    from mmbert.cli.app import start_processes_as_usual
+    from mmbert.data.digits.build import Options, build
+
+    start_processes_as_usual()
+    return build(folder, Options(train=4, val=2, test=2, test_missing=2, train_voices=1, test_voices=1))
+
+
+def test_a_job_in_a_slot_can_start_processes_of_its_own(tmp_path):
+    # as the first job of a study does, which finds no demo set
+    executor = new_process(Slot("core 0", tuple(CORES[:1]), None))
+    try:
+        manifest = executor.submit(build_a_small_set, tmp_path / "set").result()
+    finally:
+        executor.shutdown(kill_workers=True)
+    assert len(manifest.read_text().splitlines()) == 11
+
+
+def test_the_warning_that_is_not_shown_is_one_that_loky_has():
+    from joblib.externals.loky import process_executor
+
+    assert RENEWED in Path(process_executor.__file__).read_text()
+
+
+@pytest.mark.slow
+def test_jobs_have_cores_and_threads_of_their_own_and_a_dead_or_failed_one_stops_no_other(sweep, here):
+    (here / "fail").write_text("1")
+    (here / "die").write_text("2")
+    ended, seen = sweep("hydra/launcher=slots", "hydra.launcher.gpus=[]", "seed=0,1,2,3,4")
+    assert ended.code == 1 and "2 jobs of the sweep failed" in ended.err, ended.err
+    assert finished(here) == ["0", "3", "4"]
+    assert error(here, "1")["message"] == "broken on purpose"
+    assert "The process of this job died on core" in error(here, "2")["message"]
+    assert {tuple(what["cores"]) for what in seen.values()} <= {(core,) for core in CORES}
+    assert {what["threads"] for what in seen.values()} == {1}
+    if len(CORES) > 1:
+        assert len({what["cores"][0] for what in seen.values()}) == 2 or len(CORES) > 2
+    for one in (what for what in seen.values() if "ended" in what):  # one job at a time in a slot
+        for other in (what for what in seen.values() if what["cores"] == one["cores"] and what is not one):
+            assert other["began"] >= one["ended"] or other["began"] <= one["began"]
+
+    (here / "fail").unlink()
+    (here / "die").unlink()
+    again, seen = sweep("hydra/launcher=slots", "hydra.launcher.gpus=[]", "seed=0,1,2,3,4", "study.resume=true")
+    assert again.code == 0, again.err
+    assert "3 of 5 jobs are done; 2 to run" in again.err
+    assert finished(here) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.slow
+def test_each_job_sees_one_gpu_and_a_process_serves_many_jobs(sweep, here):
+    ended, seen = sweep("hydra/launcher=slots", "hydra.launcher.gpus=[5,7]", "hydra.launcher.cores=1", "seed=0,1,2,3")
+    assert ended.code == 0, ended.err
+    assert "4 jobs on GPU 5, GPU 7" in ended.err
+    assert len(finished(here)) == 4
+    assert {what["gpu"] for what in seen.values()} == {"5", "7"}
+    for gpu in ("5", "7"):
+        assert len({what["pid"] for what in seen.values() if what["gpu"] == gpu}) == 1
+
+
+def test_a_machine_is_divided(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert divide(["0", "1"], None, None, 9) == [
+        Slot("GPU 0", (0, 1, 2, 3), "0"),
+        Slot("GPU 1", (4, 5, 6, 7), "1"),
+    ]
+    assert [slot.cores for slot in divide([], 3, None, 9)] == [(0, 1, 2), (3, 4, 5)]
+    assert len(divide([], None, None, 9)) == 8 and len(divide([], None, None, 3)) == 3
+    assert len(divide([], None, 2, 9)) == 2
+    assert [slot.cores for slot in divide(["a", "b", "c"], 4, None, 9)] == [(0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 2, 3)]
+    assert divide(["3"], 2, None, 1)[0].environment() == {
+        "MMBERT_SLOT": "GPU 3",
+        "CUDA_VISIBLE_DEVICES": "3",
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "2"),
+    }
+    with pytest.raises(ConfigError, match="this machine lends 8"):
+        divide([], 9, None, 1)
+
+
+def test_visible_gpus_are_those_of_the_environment(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
+    assert visible_gpus() == ["2", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "more"),
+    [
+        ("joblib", ["hydra.launcher.n_jobs=2"]),
+        ("submitit_local", ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=10"]),
+        ("ray", ["+hydra.launcher.ray.init.num_cpus=2", "+hydra.launcher.ray.init.include_dashboard=false"]),
+    ],
+)
+def test_a_launcher_runs_a_study_and_a_failed_job_stops_no_other(sweep, here, launcher, more):
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    (here / "fail").write_text("1")
+    ended, seen = sweep(f"hydra/launcher={launcher}", *more, "seed=0,1,2")
+    assert ended.code == 1, ended.err
+    assert "1 job of the sweep failed" in ended.err
+    assert finished(here) == ["0", "2"] and sorted(seen) == ["0", "1", "2"]
+    assert error(here, "1")["message"] == "broken on purpose"
+    assert os.getpid() not in {what["pid"] for what in seen.values()}
+    assert json.loads((here / "sweep" / "0" / "job.json").read_text())["hash"]

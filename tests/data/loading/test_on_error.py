@@ -1,0 +1,125 @@
+"""data.on_error=skip: what cannot be used is left out, counted and listed, and changes no number of the rest."""
+
+import csv
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mmbert.core.errors import DataError
+from mmbert.data.datamodule import MultimodalData
+from mmbert.training.run import run
+
+
+@pytest.fixture
+def spoiled(digits, tmp_path):
+    """The tiny demo set with three bad rows: a lost picture (train), a broken sound (test), an empty row (val)."""
+    shutil.copytree(digits.parent, tmp_path / "set")
+    path = tmp_path / "set" / digits.name
+    rows = list(csv.DictReader(path.open()))
+    by_split = {name: [i for i, row in enumerate(rows) if row["split"] == name] for name in ("train", "val", "test")}
+    lost, broken, empty = by_split["train"][2], by_split["test"][4], by_split["val"][1]
+    rows[lost]["image"] = "no/such.png"
+    (path.parent / "broken.wav").write_bytes(b"RIFF of nothing")
+    rows[broken]["audio"] = "broken.wav"
+    rows[empty] |= {"text": "", "image": "", "audio": ""}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return path, (lost, broken, empty), by_split
+
+
+def test_skipped_rows_are_listed_and_the_others_keep_their_predictions(spoiled, compose_tiny, tmp_path, capsys):
+    path, (lost, broken, empty), by_split = spoiled
+    run(compose_tiny(f"data.path={path}", "data.on_error=skip", "logger=none"), tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert facts["skipped_rows"] == 3
+    assert facts["train_rows"] == len(by_split["train"]) - 1 and facts["val_rows"] == len(by_split["val"]) - 1
+    listed = list(csv.DictReader((tmp_path / "run" / "skipped.csv").open()))
+    assert [int(item["row"]) - 1 for item in listed] == sorted((lost, broken, empty))
+    reasons = {int(item["row"]) - 1: item["reason"] for item in listed}
+    assert "no file" in reasons[lost] and "no sound" in reasons[broken] and "every modality" in reasons[empty]
+    assert "3 rows were skipped" in capsys.readouterr().out
+
+    rows = pq.read_table(tmp_path / "run" / "predictions" / "test.parquet")["row"].to_pylist()
+    assert rows == [row for row in by_split["test"] if row != broken]
+    table = pq.read_table(tmp_path / "run" / "predictions" / "test.parquet").to_pylist()
+    right = [item["seen/target"] == item["seen/prediction"] for item in table if item["seen/target"] is not None]
+    assert facts["test/seen/accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_without_it_each_of_them_is_an_error(spoiled, compose_tiny, tmp_path):
+    path, _, _ = spoiled
+    with pytest.raises(DataError, match="on_error=skip"):
+        run(compose_tiny(f"data.path={path}", "logger=none"), tmp_path / "run")
+
+
+class Texts:
+    """A processor that cannot read some texts."""
+
+    kind = "text"
+
+    def prepare(self, raw):
+        if raw.startswith("bad"):
+            raise DataError("it is bad")
+        return raw
+
+    def collate(self, prepared):
+        return {"mask": torch.ones(len(prepared), 1, dtype=torch.bool)}
+
+
+def connected(tmp_path, texts, **options):
+    lines = [f"{text},{split}" for split in ("train", "val", "test") for text in texts]
+    (tmp_path / "t.csv").write_text("text,split\n" + "\n".join(lines) + "\n")
+    data = MultimodalData(tmp_path / "t.csv", on_error="skip", num_workers=0, **options)
+    data.bind({"text": Texts()}, {})
+    return data
+
+
+def test_the_next_readable_sample_stands_in_and_counts_nowhere(tmp_path):
+    dataset = connected(tmp_path, ["a", "bad1", "bad2", "b"]).dataset("test")
+    samples = [dataset[place] for place in range(4)]
+    assert [sample.prepared["text"] for sample in samples] == ["a", "b", "b", "b"]
+    assert [sample.row for sample in samples] == [8, -1, -1, 11]
+    assert [[row for row, _ in sample.skipped] for sample in samples] == [[], [9], [10], []]
+    last = connected(tmp_path, ["a", "bad1"]).dataset("test")
+    assert last[1].prepared["text"] == "a"
+
+
+def test_batches_carry_what_was_skipped(tmp_path):
+    (batch,) = connected(tmp_path, ["a", "bad1", "b"], batch_size=3).loader("val")
+    assert batch.rows.tolist() == [3, -1, 5]
+    assert [row for row, _ in batch.to("cpu").skipped] == [4]
+
+
+def test_a_split_of_which_nothing_can_be_read_is_an_error(tmp_path):
+    dataset = connected(tmp_path, ["bad1", "bad2"]).dataset("train")
+    with pytest.raises(DataError, match="no sample of this split can be read"):
+        dataset[0]
+
+
+def test_dropped_modalities_are_missing_and_rows_without_another_are_left_out(digits):
+    from mmbert.data.tables.table import Table
+
+    table = Table(digits)
+    data = MultimodalData(
+        digits, splits={"test_missing": "test_missing", "train": "train", "val": "val"}, drop=["text"]
+    )
+    encoders = {name: Texts() for name in ("text", "image", "audio")}
+    data.bind(encoders, {})
+    alone = [
+        row
+        for row in table.rows_where("split", "test_missing")
+        if all(table.cell(int(row), column) is None for column in ("image", "audio"))
+    ]
+    assert sorted(data.skipped) == [int(row) for row in alone]
+    assert not set(alone) & set(data.rows["test_missing"])
+
+
+def test_a_table_as_a_whole_needs_no_split_column(tmp_path):
+    (tmp_path / "t.csv").write_text("text\na\nb\n")
+    data = MultimodalData(tmp_path / "t.csv", only=["all"])
+    assert data.test_splits == ["all"] and data.rows["all"].tolist() == [0, 1]

@@ -1,0 +1,32 @@
+"""What stands in the table at the end, in which order, and what replaces a moving bar where nobody can see one."""
+
+from mmbert.training.callbacks import console
+
+
+def test_the_table_goes_task_by_task_with_losses_last():
+    metrics = {
+        "test/loss": 3.0,
+        "test/answer/loss": 1.0,
+        "test/value/loss": 2.0,
+        "test/answer/accuracy": 0.5,
+        "test/value/mae": 1.5,
+        "val/answer/accuracy": 0.6,
+        "test_missing/answer/f1": 0.1,
+    }
+    keys = console.unique_keys(metrics, ["test", "test_missing"])
+    assert keys == ["answer/accuracy", "answer/f1", "answer/loss", "value/mae", "value/loss", "loss"]
+
+
+def test_the_table_shows_every_split_and_where_things_are(tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text("{}")
+    console.print_results({"test/answer/accuracy": 0.5, "other/answer/accuracy": 0.25}, ["test", "other"], tmp_path)
+    shown = capsys.readouterr().out
+    assert "0.5000" in shown and "0.2500" in shown and "metrics.json" in shown
+    assert "predictions" not in shown  # nothing is named that was not written
+
+
+def test_without_a_terminal_there_is_a_line_an_epoch(monkeypatch):
+    monkeypatch.setattr(console, "on_terminal", lambda: False)
+    assert isinstance(console.progress_display(), console.EpochLines)
+    monkeypatch.setattr(console, "on_terminal", lambda: True)
+    assert not isinstance(console.progress_display(), console.EpochLines)

@@ -1,0 +1,403 @@
+"""Trackers: what they are given is read back from disk; wandb stays offline, asks nothing, and each job is a run."""
+
+import json
+import socket
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from mmbert.core.errors import ConfigError
+from mmbert.runs import wandb_session as wandb_run
+from mmbert.runs.naming import sweep_name
+from mmbert.runs.predictions import PredictionTable
+from mmbert.training.loggers import base as tracking
+from mmbert.training.loggers import wandb as wandb_tracker
+from mmbert.training.loggers.csv import HistoryLogger, read_history
+from mmbert.training.plots import run_plots as plots
+
+CONFIG = {
+    "seed": 2,
+    "tasks": {"answer": {"weight": 1.0}, "value": None},
+    "fusion": {"_target_": "mmbert.fusion.concat.ConcatFusion", "out_dim": 8},
+    "encoders": {"text": {"name": "tiny"}, "image": {}, "audio": {"name": "tiny"}},
+}
+WANDB = {"kind": "wandb", "project": "mmbert-tests", "entity": None, "name": None, "group": None, "tags": ["t"]}
+WANDB |= {"mode": None, "log_samples": 5, "log_model": False}
+
+
+@pytest.fixture(autouse=True)
+def no_key_and_no_network(monkeypatch, tmp_path):
+    """A machine without credentials, from which nothing goes out."""
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_MODE", "WANDB_DISABLED", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home" / name))
+    monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question at the keyboard"))
+    reach = socket.create_connection
+
+    def local_only(address, *args, **kwargs):
+        assert address[0] in ("localhost", "127.0.0.1", "::1"), f"a connection to {address}"
+        return reach(address, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "create_connection", local_only)
+
+
+def logged(story: dict, key: str) -> list:
+    return [row[key] for row in story["history"] if key in row]
+
+
+@pytest.fixture
+def table():
+    table = PredictionTable()
+    said = {"target": ["a", "b", None], "prediction": ["a", "a", "b"]}
+    said["probabilities"] = [{"a": 0.9, "b": 0.1}, {"a": 0.8, "b": 0.2}, {"a": 0.1, "b": 0.9}]
+    table.add_decoded([0, 1, 2], {"answer": said, "value": {"target": [1.0, 2.0, 3.0], "prediction": [1.5, 2.0, 3.0]}})
+    return table
+
+
+@pytest.fixture
+def samples(table, tmp_path):
+    Image.new("L", (600, 300), 77).save(tmp_path / "a.png")
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    rows = table.records(3)
+    rows[0] |= {"text": "hello | you", "image": tmp_path / "a.png", "audio": None}
+    rows[1] |= {"text": None, "image": None, "audio": tmp_path / "a.wav"}
+    return rows
+
+
+def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, table, samples, capfd, offline_wandb):
+    """Two jobs in one process: one that ends well, with all it is shown, and one that fails."""
+    sweep = tmp_path / "multirun" / "study"
+    sweep.mkdir(parents=True)
+    (sweep / "multirun.yaml").write_text("")
+    good, bad = sweep / "0", sweep / "1"
+    loggers = tracking.make_loggers(WANDB, good, CONFIG, tags=["extra"])
+    assert tracking.sample_limit(loggers) == 5
+    for logger in loggers:
+        logger.log_metrics({"train/loss": 2.0}, step=0)
+        logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
+    figures = plots.draw(table, "test")
+    tracking.log_figures(loggers, figures)
+    tracking.log_charts(loggers, table)
+    tracking.log_samples(loggers, samples)
+    tracking.log_summary(loggers, {"test/answer/accuracy": 0.5, "peak_memory_mib": 100})
+    tracking.finish(loggers, failed=False)
+    tracking.finish(loggers, failed=False)  # a second time does nothing
+
+    loggers = tracking.make_loggers({**WANDB, "name": "mine", "group": "ours"}, bad, {**CONFIG, "seed": 3})
+    loggers[-1].log_metrics({"train/loss": 7.0}, step=0)
+    tracking.finish(loggers, failed=True, error=RuntimeError("out of memory"))
+    import wandb
+
+    assert wandb.run is None
+    first, second = offline_wandb.story(good), offline_wandb.story(bad)
+    assert first["id"] != second["id"]
+    assert (first["exit_code"], second["exit_code"]) == (0, 1)
+    assert (first["name"], first["group"], first["job_type"]) == ("concat text+audio seed 2", "study", "train")
+    assert (second["name"], second["group"]) == ("mine", "ours")
+    assert (first["project"], sorted(first["tags"])) == (
+        "mmbert-tests",
+        ["audio:tiny", "extra", "fusion:concat", "seed:2", "t", "text:tiny"],
+    )
+    assert first["config"]["fusion"]["out_dim"] == 8 and first["config"]["seed"] == 2
+    assert first["config"]["labels"] == {"fusion": "concat", "modalities": "text+audio", "tasks": "answer"}
+    assert logged(first, "train/loss") == [2.0] and logged(second, "train/loss") == [7.0]
+    assert {"val/answer/accuracy": 0.25, "trainer/global_step": 9}.items() <= first["history"][1].items()
+    assert first["summary"]["test/answer/accuracy"] == 0.5
+    assert second["summary"]["error"] == "RuntimeError: out of memory"
+    check_shown(first, good, figures, offline_wandb)
+    said = capfd.readouterr()
+    assert "wandb" not in said.out + said.err  # the terminal is ours
+
+
+def check_shown(story, run_dir, figures, offline_wandb):
+    """The pictures, the two charts and the table of samples."""
+    files = next(run_dir.glob("wandb/offline-run-*/files"))
+    for name in figures:
+        (picture,) = logged(story, f"plots/{name}")
+        assert picture["_type"] == "image-file" and Image.open(files / picture["path"]).width > 100
+    (shown,) = logged(story, "samples/test")
+    assert (shown["_type"], shown["nrows"]) == ("table-file", 3)
+    parts = offline_wandb.artifact(run_dir, "samplestest")  # the run's own file has the words alone
+    content = json.loads(parts["samples/test.table.json"].read_text())
+    columns = ["row", "text", "image", "audio"]
+    columns += ["answer/target", "value/target", "answer/prediction", "value/prediction"]
+    assert content["columns"] == columns
+    first, second, third = content["data"]
+    assert first[:2] == [0, "hello | you"] and first[2]["_type"] == "image-file" and first[3] is None
+    assert (first[2]["width"], first[2]["height"]) == (256, 128)
+    assert second[1:3] == [None, None] and second[3]["_type"] == "audio-file"
+    assert Image.open(parts[first[2]["path"]]).size == (256, 128)
+    assert soundfile.info(parts[second[3]["path"]]).samplerate == 8000
+    assert third[4:] == [None, 3.0, "b", 3.0]
+    matrices = {
+        path.name.split("_")[0]: json.loads(path.read_text()) for path in files.glob("media/table/charts/**/*.json")
+    }
+    cells = {(actual, predicted): count for actual, predicted, count in matrices["confusion"]["data"]}
+    assert cells == {("a", "a"): 1, ("a", "b"): 0, ("b", "a"): 1, ("b", "b"): 0}  # the unlabelled sample left out
+    assert {row[0] for row in matrices["roc"]["data"]} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted", "mode"),
+    [
+        ({}, None, "offline"),
+        ({"WANDB_API_KEY": "k" * 40}, None, "online"),
+        ({"WANDB_API_KEY": "k" * 40}, "offline", "offline"),
+        ({"WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"}, None, "offline"),
+        ({"WANDB_API_KEY": "k" * 40, "WANDB_MODE": "dryrun"}, None, "offline"),
+        ({"WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"}, "online", "online"),
+        ({"WANDB_MODE": "disabled"}, None, "disabled"),
+        ({"WANDB_DISABLED": "true"}, None, "disabled"),
+    ],
+)
+def test_the_mode_follows_config_then_environment_then_key(monkeypatch, environment, wanted, mode):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wandb_tracker.choose_mode(wanted)[0] == mode
+
+
+def test_a_key_in_the_netrc_file_counts_for_its_host_alone(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert wandb_tracker.choose_mode(None)[0] == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert wandb_tracker.choose_mode(None)[0] == "offline"
+
+
+def test_the_settings_of_wandbs_own_commands_count(monkeypatch, tmp_path):
+    """``wandb login --host=…`` leaves the server in its settings and the key in the netrc file."""
+    import wandb
+
+    (tmp_path / "netrc").write_text("machine wandb.example.org login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.chdir(tmp_path)
+    assert wandb_tracker.choose_mode(None)[0] == "offline"
+    files = wandb.Settings(
+        settings_system=str(tmp_path / "home" / "WANDB_CONFIG_DIR" / "settings"), root_dir=str(tmp_path)
+    ).read_system_settings()  # as the commands write them
+    files.set("base_url", "https://wandb.example.org", globally=True)
+    files.save()
+    assert wandb_run.host() == "wandb.example.org"
+    assert wandb_tracker.choose_mode(None)[0] == "online"
+    files.set("mode", "offline")
+    files.save()
+    assert (tmp_path / "wandb" / "settings").is_file()
+    assert wandb_tracker.choose_mode(None) == ("offline", "")
+    assert wandb_tracker.choose_mode("online")[0] == "online"
+    monkeypatch.setenv("WANDB_DISABLED", "true")  # the environment comes before files
+    assert wandb_tracker.choose_mode(None) == ("disabled", "")
+    monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
+    with pytest.raises(ConfigError, match="no key for api.wandb.ai"):
+        wandb_tracker.choose_mode("online")
+
+
+def test_online_without_a_key_is_told_instead_of_asked(monkeypatch):
+    with pytest.raises(ConfigError, match=r"logger.mode=online, but there is no key for api.wandb.ai.*WANDB_API_KEY"):
+        wandb_tracker.choose_mode("online")
+    with pytest.raises(ConfigError, match="logger.mode='onlin' is unknown. Did you mean 'online'"):
+        wandb_tracker.choose_mode("onlin")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with pytest.raises(ConfigError, match="WANDB_MODE=online, but there is no key"):
+        wandb_tracker.choose_mode(None)
+
+
+def test_a_server_out_of_reach_leaves_the_run_offline(monkeypatch, tmp_path, caplog):
+    import wandb
+
+    asked = []
+
+    def init(mode, **options):
+        asked.append(mode)
+        if mode == "online":
+            raise wandb.errors.CommError("timed out")
+        return "run"
+
+    monkeypatch.setattr(wandb, "init", init)
+    assert wandb_tracker.begin("online", {}, tmp_path) == "run"
+    assert asked == ["online", "offline"] and "timed out" in caplog.text
+
+
+def test_a_refused_key_is_the_users_to_mend(monkeypatch, tmp_path):
+    import wandb
+
+    def init(**options):
+        raise wandb.errors.AuthenticationError("API key has 3 characters")
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(ConfigError, match="API key has 3 characters.*logger.mode=offline"):
+        wandb_tracker.begin("online", {}, tmp_path)
+
+
+def test_only_the_first_rank_starts_a_run(monkeypatch, tmp_path):
+    monkeypatch.setattr("pytorch_lightning.utilities.rank_zero_only.rank", 1, raising=False)
+    monkeypatch.setattr("wandb.init", lambda **_: pytest.fail("a run on rank 1"))
+    loggers = tracking.make_loggers(WANDB, tmp_path, CONFIG)
+    assert len(loggers) == 2  # as many as on rank 0
+    for logger in loggers:
+        logger.log_metrics({"val/x": 1.0}, step=0)
+    tracking.log_summary(loggers, {"x": 1})
+    tracking.finish(loggers, failed=True)
+    assert not (tmp_path / "history.csv").exists() and not (tmp_path / "wandb").exists()
+
+
+def test_none_is_no_logger_and_disabled_wandb_leaves_the_history(monkeypatch, tmp_path):
+    assert tracking.make_loggers({"kind": "none"}, tmp_path, CONFIG) == []
+    loggers = tracking.make_loggers({**WANDB, "mode": "disabled"}, tmp_path, CONFIG)
+    assert [type(logger).__name__ for logger in loggers] == ["HistoryLogger"]
+    assert tracking.sample_limit(loggers) == 0
+
+
+def test_an_unknown_kind_offers_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match="logger.kind='tensorbord' is unknown. Did you mean 'tensorboard'"):
+        tracking.make_loggers("tensorbord", tmp_path, CONFIG)
+
+
+def test_the_history_goes_on_after_a_kill(tmp_path):
+    """Validation is on disk at once; a resumed run adds to the file, and what it measures again counts once."""
+    first = HistoryLogger(tmp_path)
+    first.log_metrics({"train/loss": 3.0}, step=0)
+    first.log_metrics({"val/loss": 2.0}, step=9)
+    first.log_metrics({"train/loss": 1.0}, step=10)  # lost with the process
+    second = HistoryLogger(tmp_path)
+    second.log_metrics({"val/loss": 2.5}, step=9)
+    second.log_metrics({"val/loss": 1.5, "val/answer/f1": 0.5}, step=19)
+    tracking.finish([second], failed=False)
+    assert read_history(tmp_path / "history.csv") == {
+        "train/loss": [(0, 3.0)],
+        "val/loss": [(9, 2.5), (19, 1.5)],
+        "val/answer/f1": [(19, 0.5)],
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_a_trackers_trouble_does_not_cost_the_run(tmp_path, caplog):
+    class ContractViolation(HistoryLogger):
+        def show_samples(self, rows, split):
+            raise OSError("disk full")
+
+    tracking.log_samples([ContractViolation(tmp_path)], [{"row": 0}])
+    assert "Broken failed at 'show_samples': OSError: disk full" in caplog.text
+
+
+def test_a_sweeps_name(tmp_path):
+    day = tmp_path / "multirun" / "2026-01-02" / "13-14-15"
+    day.mkdir(parents=True)
+    assert sweep_name(day / "0") is None
+    (day / "multirun.yaml").write_text("")
+    assert sweep_name(day / "0") == "2026-01-02_13-14-15"
+
+
+def test_tensorboard_shows_numbers_pictures_sounds_and_texts(tmp_path, table, samples):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loggers = tracking.make_loggers({"kind": "tensorboard", "log_samples": 3}, tmp_path, CONFIG)
+    for logger in loggers:
+        logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
+    tracking.log_figures(loggers, plots.draw(table, "test"))
+    tracking.log_samples(loggers, samples)
+    tracking.log_summary(loggers, {"test/answer/accuracy": 0.5})
+    tracking.finish(loggers, failed=False)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert [(e.step, e.value) for e in events.Scalars("val/answer/accuracy")] == [(9, 0.25)]
+    assert events.Scalars("test/answer/accuracy")[0].value == 0.5
+    assert {"plots/test/answer/confusion", "plots/test/answer/roc", "samples/test/0"} <= set(tags["images"])
+    assert tags["audio"] == ["samples/test/1"]
+    text = events.Tensors("samples/test/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "hello \\| you" in text and "| 2 | 3.0 |" not in text and text.count("\n") == 4
+    assert (tmp_path / "history.csv").is_file()
+
+
+def test_tensorboard_not_installed_is_told(monkeypatch, tmp_path):
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'tensorboard'")
+
+    monkeypatch.setattr("mmbert.training.loggers.tensorboard.TensorBoardTracker", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'mmbert\[tensorboard\]'"):
+        tracking.make_loggers("tensorboard", tmp_path, CONFIG)
+
+
+def test_mlflow_holds_numbers_options_pictures_samples_and_how_it_ended(tmp_path, table, samples, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    options = {"kind": "mlflow", "log_samples": 3, "log_model": True, "project": "ours", "tags": ["first", "try"]}
+    good = tracking.make_loggers(options, tmp_path / "0", CONFIG, group="study")
+    for logger in good:
+        logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
+    tracking.log_figures(good, plots.draw(table, "test"))
+    tracking.log_samples(good, samples)
+    tracking.log_summary(good, {"test/answer/accuracy": 0.5, "data_fingerprint": "abc"})
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    tracking.log_model(good, tmp_path / "model")
+    tracking.finish(good, failed=False)
+    bad = tracking.make_loggers({**options, "name": "mine"}, tmp_path / "1", CONFIG)
+    tracking.finish(bad, failed=True, error=RuntimeError("out of memory"))
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("ours").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"} and len(runs) == 2
+    failed, done = sorted(runs, key=lambda run: run.info.status)
+    assert failed.data.tags["error"] == "RuntimeError: out of memory" and failed.info.run_name == "mine"
+    assert done.data.metrics == {"val/answer/accuracy": 0.25, "test/answer/accuracy": 0.5}
+    assert [(m.step, m.value) for m in client.get_metric_history(done.info.run_id, "val/answer/accuracy")] == [
+        (9, 0.25)
+    ]
+    assert (
+        done.data.tags["group"] == "study"
+        and done.data.tags["tags"] == "first, try, fusion:concat, seed:2, text:tiny, audio:tiny"
+    )
+    assert done.data.tags["data_fingerprint"] == "abc"
+    assert done.data.params["seed"] == str(CONFIG["seed"]) and "fusion._target_" in done.data.params
+    kept = {path.relative_to(tmp_path / "mlartifacts").parts[2:] for path in (tmp_path / "mlartifacts").rglob("*.*")}
+    names = {"/".join(parts) for parts in kept}
+    assert {"plots/test/answer/confusion.png", "samples/test.json", "model/config.json"} <= names
+    assert any(name.startswith("samples/test/") and name.endswith(".wav") for name in names)
+
+
+def test_mlflow_not_installed_and_no_server_are_told(monkeypatch, tmp_path):
+    from mmbert.training.loggers import mlflow as mlflow_tracker
+
+    monkeypatch.setattr(mlflow_tracker, "PARTS", ("mlflow", "no_such_package"))
+    with pytest.raises(ConfigError, match=r"needs no_such_package: pip install 'mmbert\[mlflow\]'"):
+        tracking.make_loggers("mlflow", tmp_path, CONFIG)
+    monkeypatch.undo()
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ConfigError, match="logger.tracking_uri=http://127.0.0.1:9: .*leave it out"):
+        tracking.make_loggers({"kind": "mlflow", "tracking_uri": "http://127.0.0.1:9"}, tmp_path, CONFIG)
+
+
+def test_every_run_can_be_found_by_what_it_is():
+    config = {
+        "fusion": {"_target_": "mmbert.fusion.mean.MeanFusion"},
+        "seed": 3,
+        "encoders": {
+            "text": {"_target_": "mmbert.encoders.text.TextEncoder", "name": "minilm"},
+            "audio": {"_target_": "mmbert.encoders.melspec_cnn.MelspecCNN"},
+            "image": None,
+            "long": {"name": "x" * 99},
+        },
+    }
+    assert tracking.own_tags(config)[:4] == ["fusion:mean", "seed:3", "text:minilm", "audio:MelspecCNN"]
+    assert [len(tag) for tag in tracking.own_tags(config)][4] == 64
+
+
+def test_a_run_is_filed_under_its_study(monkeypatch, tmp_path):
+    from mmbert.training.loggers import wandb as wandb_tracker
+
+    seen = []
+    monkeypatch.setattr(wandb_tracker, "start_wandb", lambda given, *rest: seen.append(given))
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").touch()
+    for study, own in (("my_study", None), (None, None), ("my_study", "mine")):
+        tracking.make_loggers({**WANDB, "group": own}, tmp_path / "sweep" / "0", {**CONFIG, "study": {"name": study}})
+    assert [given["group"] for given in seen] == ["my_study", "sweep", "mine"]
