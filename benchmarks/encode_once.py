@@ -34,7 +34,7 @@ from hydra import compose, initialize_config_module
 from torch.nn.utils.rnn import pad_sequence
 
 from mmbert.core.types import Encoded
-from mmbert.encoders.audio import build_network, find_bundle
+from mmbert.encoders.audio import build_speech_network, find_bundle
 from mmbert.runs.folder import environment
 from mmbert.store.use_store import Options, use_store
 from mmbert.training.build import Parts, build
@@ -51,7 +51,7 @@ def write_weights(folder: Path) -> dict[str, Path]:
     torch.manual_seed(0)
     networks = {
         "image": timm.create_model("vit_small_patch16_224", num_classes=0),
-        "audio": build_network("wav2vec2_base", find_bundle("wav2vec2_base"), {}),
+        "audio": build_speech_network("wav2vec2_base", find_bundle("wav2vec2_base"), {}),
     }
     files = {}
     for name, network in networks.items():

@@ -1,10 +1,10 @@
-"""Speech models of torchaudio: wav2vec 2.0, HuBERT, WavLM.
+"""``SpeechEncoder``: torchaudio's wav2vec 2.0, HuBERT and WavLM over raw waveforms.
 
 Papers: Baevski et al. 2020, arXiv:2006.11477; Hsu et al. 2021, arXiv:2106.07447; Chen et al. 2021, arXiv:2110.13900.
 
-The networks are torchaudio's; the way through them is ours, because theirs lets padding speak: the base models
+The modules are torchaudio's; the forward pass is ours, because in theirs padding changes the result: the base models
 normalise each channel over the whole padded sound, WavLM refuses masks, and the large models' input is normalised over
-the batch. Here every statistic is taken over the real part of each sound, and what lies behind it is zeroed before the
+the batch. Here every statistic is taken over the real part of each sound, and the padding after it is zeroed before the
 positional convolution. An unpadded sound gets torchaudio's own numbers. Layers are not dropped at random in training
 (torchaudio's layer drop): a layer without gradients stops distributed training.
 """
@@ -74,7 +74,7 @@ class SpeechEncoder(LayeredEncoder):
         super().__init__(frozen, lr_scale)
         bundle = find_bundle(name)
         with Unfilled() if pretrained else nullcontext():
-            self.network = build_network(name, bundle, options or {})
+            self.network = build_speech_network(name, bundle, options or {})
         if pretrained and checkpoint is not None:
             load_weights(self.network, read_weights(checkpoint), checkpoint, optional=("aux.",))
         elif pretrained:
@@ -85,8 +85,8 @@ class SpeechEncoder(LayeredEncoder):
         if frozen_features:
             self.network.feature_extractor.requires_grad_(False)
         self.out_dim = int(self.network.encoder.transformer.pos_conv_embed.embed_dim)
-        reach = receptive_field(self.network.feature_extractor)
-        self.processor = AudioProcessor(int(bundle.sample_rate), max_seconds, min_samples=reach)
+        shortest = receptive_field(self.network.feature_extractor)
+        self.processor = AudioProcessor(int(bundle.sample_rate), max_seconds, min_samples=shortest)
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def encode(self, inputs: Inputs) -> Encoded:
@@ -94,7 +94,7 @@ class SpeechEncoder(LayeredEncoder):
         mask = inputs["mask"]
         waveform, samples = blank(inputs["waveform"], mask), mask.sum(1)
         if self.normalise_waveform:
-            waveform = standardise(waveform.unsqueeze(1), mask).squeeze(1)
+            waveform = standardise_channels(waveform.unsqueeze(1), mask).squeeze(1)
         if self.frozen_features:
             with torch.no_grad():
                 features, frames = self._extract(waveform, samples)
@@ -107,8 +107,8 @@ class SpeechEncoder(LayeredEncoder):
     def _extract(self, waveform: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
         """waveform (B, T), its real samples (B,) -> features (B, L, D'), real frames (B,).
 
-        No convolution here pads its input, so a real frame sees real samples only; the norm over time is the one
-        place where padding could come in.
+        No convolution here pads its input, so a real frame depends on real samples only; the norm over time is the one
+        place where padding could enter.
         """
         x, length = waveform.unsqueeze(1), samples
         for layer in self.network.feature_extractor.conv_layers:
@@ -117,7 +117,7 @@ class SpeechEncoder(LayeredEncoder):
             if isinstance(layer.layer_norm, nn.GroupNorm):  # one group a channel: a norm over time
                 real = torch.arange(x.shape[2], device=x.device) < length.unsqueeze(1)
                 norm = layer.layer_norm
-                x = standardise(x.float(), real, norm.eps) * norm.weight[:, None] + norm.bias[:, None]
+                x = standardise_channels(x.float(), real, norm.eps) * norm.weight[:, None] + norm.bias[:, None]
             elif layer.layer_norm is not None:
                 x = layer.layer_norm(x)
             x = F.gelu(x)
@@ -128,7 +128,7 @@ class SpeechEncoder(LayeredEncoder):
         transformer = self.network.encoder.transformer
         x = transformer._preprocess(x)
         first = torch.arange(real.shape[1], device=real.device) == 0
-        keys = real | (first & ~real.any(1, keepdim=True))  # a missing sound attends to one blank: never to nothing
+        keys = real | (first & ~real.any(1, keepdim=True))  # a missing sound attends to one blank: no key gives NaN
         masks: dict[str, Tensor | None]
         if self.attention_biased:
             masks = {"key_padding_mask": torch.zeros_like(keys, dtype=x.dtype).masked_fill(~keys, -torch.inf)}
@@ -146,11 +146,11 @@ class SpeechEncoder(LayeredEncoder):
     def layers(self) -> list[list[nn.Parameter]]:
         """Convolutions and projection, then each transformer layer."""
         transformer = self.network.encoder.transformer
-        behind = [] if transformer.layer_norm_first else [transformer.layer_norm]
-        return stack(self.network, list(transformer.layers), behind)
+        final = [] if transformer.layer_norm_first else [transformer.layer_norm]
+        return stack(self.network, list(transformer.layers), final)
 
     def checkpoint_gradients(self) -> None:
-        """The transformer's layers are computed again."""
+        """Gradient checkpointing of the transformer's layers."""
         self.checkpointed = True
 
     @classmethod
@@ -159,7 +159,7 @@ class SpeechEncoder(LayeredEncoder):
         return {**args, "pretrained": False, "checkpoint": None}
 
 
-def standardise(x: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
+def standardise_channels(x: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
     """x (B, C, T), real (B, T) -> each channel with mean 0 and variance 1 over its real times, zeros elsewhere."""
     spread = real.unsqueeze(1)
     count = spread.sum(2, keepdim=True).clamp(min=1)
@@ -170,10 +170,10 @@ def standardise(x: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
 
 def receptive_field(extractor: nn.Module) -> int:
     """Samples that the first frame of a feature extractor reads."""
-    reach = 1
+    samples = 1
     for layer in reversed(list(extractor.conv_layers)):  # type: ignore[arg-type]
-        reach = (reach - 1) * layer.stride + layer.kernel_size
-    return int(reach)
+        samples = (samples - 1) * layer.stride + layer.kernel_size
+    return int(samples)
 
 
 def find_bundle(name: str) -> Any:
@@ -192,8 +192,12 @@ def find_bundle(name: str) -> Any:
     return bundles[name]
 
 
-def build_network(name: str, bundle: Any, options: dict[str, Any]) -> nn.Module:
-    """A bundle's architecture with random weights and without the head that spells letters."""
+def build_speech_network(name: str, bundle: Any, options: dict[str, Any]) -> nn.Module:
+    """A bundle's architecture with random weights and without the head that predicts letters.
+
+    Raises:
+        ConfigError: an option is unknown or does not fit.
+    """
     from torchaudio import models
 
     factory = models.wavlm_model if bundle._model_type == "WavLM" else models.wav2vec2_model

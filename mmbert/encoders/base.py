@@ -1,4 +1,4 @@
-"""The contract of an encoder: raw inputs of one modality become ``Encoded``."""
+"""``Encoder``, the base class of all encoders: a batch of one modality's inputs becomes ``Encoded``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from mmbert.core.errors import InputError
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank
+from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, encoded, insert
 from mmbert.data.modalities.processor import Kind, Processor
 
+#: Attributes by the names they had before, and by those they have now.
+RENAMED = {
+    "ASIDE": "NOT_IN_FINGERPRINT",
+    "reachable_layers": "injectable_layers",
+    "encode_reached": "encode_injected",
+}
+
 
 class Encoder(SavesInitArgs, nn.Module):
-    """Owns a network and the preprocessing that belongs to it.
+    """A network and the preprocessing that belongs to it.
 
     A subclass sets ``kind``, ``out_dim`` and ``processor``, and implements ``encode``; if its construction reads
     files (a tokenizer, a config), it also implements ``save_assets`` and ``rebuild_args``.
@@ -26,9 +34,12 @@ class Encoder(SavesInitArgs, nn.Module):
     Args:
         frozen: keep the network in evaluation mode, without gradients.
         lr_scale: factor on the learning rate of this encoder's parameters.
+
+    Raises:
+        ConfigError: a subclass sets an attribute by a name that was changed (raised where the class is defined).
     """
 
-    #: Options that change no number of a frozen encoder, or do so through its weights alone.
+    #: Options that do not change a frozen encoder's outputs, or only by its weights, which have their own fingerprint.
     NOT_IN_FINGERPRINT: ClassVar[frozenset[str]] = frozenset(
         {"frozen", "lr_scale", "pretrained", "checkpoint", "assets", "remember_mib", "layer_decay", "lora"}
         | {"trainable_last_n", "gradient_checkpointing", "frozen_features"}
@@ -38,6 +49,10 @@ class Encoder(SavesInitArgs, nn.Module):
     out_dim: int
     processor: Processor
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_renamed(cls, RENAMED)
+
     def __init__(self, frozen: bool = False, lr_scale: float = 1.0) -> None:
         super().__init__()
         self.frozen = frozen
@@ -45,38 +60,56 @@ class Encoder(SavesInitArgs, nn.Module):
 
     @property
     def constant(self) -> bool:
-        """Whether its weights stay what they are, and so its tokens."""
+        """Whether no parameter is trained, so that a sample's tokens never change."""
         return self.frozen and not any(parameter.requires_grad for parameter in self.parameters())
 
     def identity(self) -> dict[str, Any]:
-        """The options that an encoder's numbers depend on beside its weights and its processor's settings."""
+        """The options that outputs depend on, besides weights and processor settings: a part of the store's key."""
         return {name: value for name, value in self.init_args.items() if name not in self.NOT_IN_FINGERPRINT}
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """The network itself. inputs: what ``processor.collate`` returned -> tokens (B, L, D), D = ``out_dim``."""
+        """The network itself, which a subclass implements.
+
+        Args:
+            inputs: what ``processor.collate`` returned; ``mask`` is (B, ...) bool.
+
+        Returns:
+            ``tokens`` (B, L, D), ``mask`` (B, L) and ``pooled`` (B, D), with D = ``out_dim``. ``forward`` zeroes what
+            stands where the mask is False.
+        """
         raise NotImplementedError
 
     @property
-    def reachable_layers(self) -> int:
-        """How many layers a fusion can reach into; 0 = it cannot."""
+    def injectable_layers(self) -> int:
+        """Layers between which a fusion can change hidden states (layer injection); 0 = this encoder has none."""
         return 0
 
     def encode_injected(self, inputs: Inputs, injection: LayerInjection) -> Encoded:
-        """``encode`` with hidden states changed on the way, for encoders with ``reachable_layers``."""
+        """``encode`` with ``injection`` applied to the states that enter its layer, for ``injectable_layers`` > 0."""
         raise NotImplementedError
 
     def forward(self, inputs: Inputs, injection: LayerInjection | None = None) -> Encoded:
         """``encode`` with what all encoders share: no graph when frozen, zeros where nothing is real.
 
         Rows that were encoded before (see ``mmbert.data.loading.cached``) are taken as they are. With ``injection``
-        hidden states are changed between two layers, with a graph even when frozen: what changes them learns.
+        hidden states are changed between two layers, with a graph even when frozen: what changes them is trained.
+
+        Args:
+            inputs: what ``processor.collate`` returned, or stored tokens.
+            injection: what the fusion does to the hidden states; None = nothing.
+
+        Returns:
+            ``tokens`` (B, L, D), ``mask`` (B, L), ``pooled`` (B, D).
 
         Raises:
-            InputError: rows that were encoded before cannot be reached into.
+            InputError: an injection into stored tokens, whose hidden states are not there any more.
         """
         if POOLED in inputs:
             if injection is not None:
-                raise InputError("Stored tokens cannot be reached into: switch the store off with store.enabled=false.")
+                raise InputError(
+                    "Layer injection needs the encoder to run, but these tokens are from the store: "
+                    "switch it off with store.enabled=false."
+                )
             return self._completed(inputs)
         if injection is not None:
             given = self._encode_present(inputs, injection)
@@ -94,7 +127,7 @@ class Encoder(SavesInitArgs, nn.Module):
         if FRESH not in inputs:
             return stored
         fresh = self({name.removeprefix(PART): tensor for name, tensor in inputs.items() if name.startswith(PART)})
-        if TOKENS not in inputs:  # nobody reads more than the vectors
+        if TOKENS not in inputs:  # only the vectors are read
             fresh = Encoded(fresh.pooled.unsqueeze(1), fresh.present.unsqueeze(1), fresh.pooled)
         return insert(stored, inputs[FRESH], fresh)
 
@@ -116,7 +149,7 @@ class Encoder(SavesInitArgs, nn.Module):
         return Encoded(tokens, mask, pooled)
 
     def lr_factors(self) -> dict[nn.Parameter, float]:
-        """The factor on the learning rate of each parameter that is slowed down, beside ``lr_scale``; none here."""
+        """Factors on the learning rate by parameter, in addition to ``lr_scale``; none in this class."""
         return {}
 
     def freeze(self) -> None:
@@ -134,5 +167,10 @@ class Encoder(SavesInitArgs, nn.Module):
 
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Arguments that rebuild the architecture without any download: recorded ``args``, assets in ``folder``."""
+        """Arguments that rebuild the architecture without any download.
+
+        Args:
+            args: the saved ``init_args``.
+            folder: what ``save_assets`` wrote.
+        """
         return {**args, "pretrained": False} if "pretrained" in args else args

@@ -1,10 +1,10 @@
-"""A Conformer over log-mel frames, trained from scratch.
+"""``ConformerEncoder``: a Conformer over log-mel frames, trained from scratch.
 
 Paper: Gulati et al. 2020, "Conformer: Convolution-augmented Transformer for Speech Recognition", arXiv:2005.08100.
 Network: ``torchaudio.models.Conformer`` with group norm. Differs from the paper as torchaudio does: no relative
-positions (the convolutions tell where a frame stands). Differs from torchaudio in what padding does, which is nothing:
-it is zeroed before every convolution, and the group norm is taken over each sound's real frames. Unpadded sounds get
-torchaudio's own numbers.
+positions (the convolutions provide them). Differs from torchaudio in that padding changes nothing: it is zeroed before
+every convolution, and the group norm is taken over each sound's real frames. Unpadded sounds get torchaudio's own
+numbers.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ConformerEncoder(Encoder):
         if out_dim % num_heads:
             raise ConfigError(f"num_heads={num_heads} does not divide out_dim={out_dim}.")
         if kernel_size % 2 == 0:
-            raise ConfigError(f"kernel_size={kernel_size} must be odd, so that a frame stands in the middle.")
+            raise ConfigError(f"kernel_size={kernel_size} must be odd, so that it has a middle.")
         self.out_dim = out_dim
         self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
         self.processor = LogMelProcessor(
@@ -109,7 +109,7 @@ class ConformerEncoder(Encoder):
 def conformer_layer(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
     """One ``torchaudio.models.conformer.ConformerLayer``: x (B, L, D), mask (B, L) -> (B, L, D)."""
     first = torch.arange(mask.shape[1], device=mask.device) == 0
-    keys = mask | (first & ~mask.any(1, keepdim=True))  # a missing sound attends to one blank: never to nothing
+    keys = mask | (first & ~mask.any(1, keepdim=True))  # a missing sound attends to one blank: no key gives NaN
     x = x + 0.5 * layer.ffn1(x)
     normed = layer.self_attn_layer_norm(x).transpose(0, 1)  # (L, B, D), as this attention wants it
     attended, _ = layer.self_attn(normed, normed, normed, key_padding_mask=~keys, need_weights=False)
@@ -125,7 +125,7 @@ def convolution_module(module: Any, x: Tensor, mask: Tensor) -> Tensor:
     """torchaudio's convolution module over real frames only: x (B, L, D), mask (B, L) -> (B, L, D)."""
     widen, gate, along_time, norm, activation, narrow, dropout = module.sequential
     x = gate(widen(module.layer_norm(x).mT))  # (B, D, L)
-    x = along_time(blank(x.mT, mask).mT)  # zeros, as it meets beyond the ends of a sound that stands alone
+    x = along_time(blank(x.mT, mask).mT)  # zeros after each sound, as the convolution's own padding
     x = activation(group_norm(x.float(), mask, norm))
     return blank(dropout(narrow(x)).mT, mask)
 

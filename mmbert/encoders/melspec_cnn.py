@@ -1,4 +1,4 @@
-"""A small convolutional network over log-mel frames, for short sounds, trained from scratch."""
+"""``MelspecCNN``: a small convolutional network over log-mel frames, for short sounds, trained from scratch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mmbert.encoders.spec_augment import SpecAugment
 class MelspecCNN(Encoder):
     """Log-mel frames -> residual-free 3×3 convolutions over time and frequency -> one token every few frames.
 
-    The padding behind a sound is zeroed before each convolution, where the sound alone would have met the
-    convolution's own zeros; normalisation looks at one frame at a time. So no token knows its batch.
+    The padding after a sound is zeroed before each convolution, as the convolution itself pads a sound that is alone in
+    its batch; normalisation is over one frame at a time. So no token depends on its batch.
 
     Args:
         out_dim: width D of a token.

@@ -1,7 +1,7 @@
-"""SpecAugment: stretches of time and of mel bands are silenced in training (Park et al. 2019, arXiv:1904.08779).
+"""SpecAugment: ranges of time and of mel bands are masked in training (Park et al. 2019, arXiv:1904.08779).
 
-Log-mel frames are centred, so that silence here is 0, the mean. The paper's time warping, the least of its three, is
-left out.
+Log-mel frames are centred, so that the mask's value, 0, is the mean. Of the paper's three augmentations the least
+effective, time warping, is left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text: any BERT-family model of transformers turns a string into word-piece tokens."""
+"""``TextEncoder``: any BERT-family model of transformers turns a string into word-piece tokens."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.transformers import (
     check_length,
     load_transformer,
+    model_source,
     quiet_transformers,
-    source_of,
     tiny_bert,
 )
 from mmbert.encoders.processors.text import TextProcessor
-from mmbert.encoders.token_cache import Memory
+from mmbert.encoders.token_cache import TokenCache
 
 Pooling = Literal["cls", "mean", "pooler"]
 
@@ -43,8 +43,8 @@ class TextEncoder(LayeredEncoder):
         lr_scale: factor on the learning rate.
         trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
         config: overrides of the model's own configuration, such as ``{"num_hidden_layers": 4}``.
-        remember_mib: a frozen network keeps so much of what it has computed in this process, in MiB, and looks up
-            texts that come again; 0 = nothing.
+        remember_mib: size of a frozen network's token cache in memory, in MiB: texts that occur again in this process
+            are looked up; 0 = no cache.
         assets: folder of a saved encoder, which replaces hub and wheel (set by ``rebuild_args``).
 
     Raises:
@@ -81,26 +81,26 @@ class TextEncoder(LayeredEncoder):
             if name == "tiny" and assets is None:
                 self.network, tokenizer = tiny_bert(config or {})
             else:
-                self.network, tokenizer = load_transformer(name, assets or source_of(name), pretrained, config or {})
+                self.network, tokenizer = load_transformer(name, assets or model_source(name), pretrained, config or {})
         self.out_dim = int(self.network.config.hidden_size)
         check_length(name, max_tokens, self.network.config, tokenizer)
         self.processor = TextProcessor(tokenizer, max_tokens)
         self._set_pooler(name)
         self._wanted = set(inspect.signature(self.network.forward).parameters)
         self.remember_mib = remember_mib
-        self.memory = Memory(remember_mib) if frozen and remember_mib else None
-        self.register_load_state_dict_pre_hook(forget)
+        self.token_cache = TokenCache(remember_mib) if frozen and remember_mib else None
+        self.register_load_state_dict_pre_hook(empty_cache)
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def _set_pooler(self, name: str) -> None:
-        """A pooler that nobody reads would hold parameters without gradients, at which DDP takes offence."""
+        """Removes a pooler that is not read: its parameters would get no gradients, which DDP refuses."""
         if self.pooling == "pooler" and getattr(self.network, "pooler", None) is None:
             raise ConfigError(f"{name} has no pooler. Choose pooling=cls or pooling=mean.")
         if self.pooling != "pooler" and getattr(self.network, "pooler", None) is not None:
             self.network.pooler = None
 
     def identity(self) -> dict[str, Any]:
-        """The model's own configuration stands for its name: a folder's content may change."""
+        """Has the model's configuration in place of its name, since a folder's content may change."""
         config = self.network.config.to_dict()
         for name in ("_name_or_path", "transformers_version"):
             config.pop(name, None)
@@ -108,14 +108,14 @@ class TextEncoder(LayeredEncoder):
         return {**options, "config": config}
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """input_ids (B, L), mask (B, L) -> tokens (B, L, D); what a frozen network has seen before is looked up."""
-        if self.memory is None or torch.compiler.is_compiling():
+        """input_ids (B, L), mask (B, L) -> tokens (B, L, D); a frozen network looks up texts it has had before."""
+        if self.token_cache is None or torch.compiler.is_compiling():
             return self.compute(inputs)
-        return self.memory.encode(inputs, self.compute)
+        return self.token_cache.encode(inputs, self.compute)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Moved or cast, the network gives other numbers, elsewhere: what was kept is forgotten."""
-        forget(self)
+        """As ``nn.Module._apply``; moved or cast, the network computes other numbers, so the cache is emptied."""
+        empty_cache(self)
         return super()._apply(fn, recurse)
 
     def compute(self, inputs: Inputs) -> Encoded:
@@ -125,8 +125,8 @@ class TextEncoder(LayeredEncoder):
         given: dict[str, Tensor] = {"input_ids": torch.where(mask, inputs["input_ids"], pad)}
         if "token_type_ids" in inputs and "token_type_ids" in self._wanted:
             given["token_type_ids"] = torch.where(mask, inputs["token_type_ids"], 0)
-        # attention over no key at all is NaN in some kernels: a missing text attends to one padding token instead,
-        # and the base class blanks what comes out
+        # attention without any key is NaN in some kernels: a missing text attends to one padding token instead, and
+        # the base class zeroes the result
         first = torch.arange(mask.shape[1], device=mask.device) == 0
         attended = mask | (first & ~mask.any(1, keepdim=True))
         output = self.network(**given, attention_mask=attended.long())
@@ -140,19 +140,19 @@ class TextEncoder(LayeredEncoder):
         return Encoded(tokens, mask, pooled)
 
     @property
-    def reachable_layers(self) -> int:
-        """Each transformer layer."""
+    def injectable_layers(self) -> int:
+        """The transformer layers."""
         return int(self.network.config.num_hidden_layers)
 
     def encode_injected(self, inputs: Inputs, injection: LayerInjection) -> Encoded:
-        """``compute`` with the states that enter a layer changed; nothing that was kept of a text is of use here.
+        """``compute`` with the states that enter a layer changed; the token cache is not used.
 
         Raises:
             ConfigError: gradient checkpointing is on: it would compute the layers again without the change.
         """
         if self.training and getattr(self.network, "is_activation_checkpointing", False):
             raise ConfigError(
-                "gradient_checkpointing does not go together with a fusion that reaches into the encoder."
+                "gradient_checkpointing cannot be combined with a fusion that injects into the encoder's layers."
             )
         mask = inputs["mask"]
 
@@ -172,7 +172,10 @@ class TextEncoder(LayeredEncoder):
         count = int(self.network.config.num_hidden_layers)
         lists = [m for m in self.network.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
         if not lists:
-            raise ConfigError(f"The layers of {type(self.network).__name__} were not found; leave its options alone.")
+            raise ConfigError(
+                f"The layers of {type(self.network).__name__} were not found: leave trainable_last_n and layer_decay "
+                "unset, and take a fusion without layer injection."
+            )
         return lists[0]
 
     def layers(self) -> list[list[nn.Parameter]]:
@@ -184,7 +187,7 @@ class TextEncoder(LayeredEncoder):
         return stack(self.network, list(blocks), places[holder + 1 :])
 
     def checkpoint_gradients(self) -> None:
-        """As transformers does it."""
+        """Gradient checkpointing by transformers itself."""
         if not self.network.supports_gradient_checkpointing:
             raise ConfigError(f"{type(self.network).__name__} has no gradient checkpointing.")
         self.network.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
@@ -200,7 +203,7 @@ class TextEncoder(LayeredEncoder):
         return {**args, "pretrained": False, "assets": str(folder)}
 
 
-def forget(encoder: TextEncoder, *loading: Any) -> None:
-    """Drops what a frozen encoder has kept: other weights, or another device, give other numbers."""
-    if encoder.memory is not None:
-        encoder.memory = Memory(encoder.remember_mib)
+def empty_cache(encoder: TextEncoder, *loading: Any) -> None:
+    """Empties a frozen encoder's token cache: other weights, or another device, give other numbers."""
+    if encoder.token_cache is not None:
+        encoder.token_cache = TokenCache(encoder.remember_mib)

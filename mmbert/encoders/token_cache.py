@@ -1,7 +1,7 @@
-"""What a frozen text encoder has already computed in this process: a sentence that comes again is looked up.
+"""A cache in memory of the tokens that a frozen text encoder has computed, by the text's token ids.
 
-Epochs after the first, and tables that repeat their sentences, then cost almost nothing. It holds nothing on disk and
-nothing of encoders that learn.
+Epochs after the first, and tables that repeat their sentences, then cost almost nothing. Nothing is written to disk,
+and encoders that are trained have no cache.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 from mmbert.core.types import Encoded, Inputs
 
 
-class Memory:
-    """Rows of ``Encoded`` by what they were computed from, up to a limit; beyond it nothing more is kept.
+class TokenCache:
+    """Rows of ``Encoded`` by the inputs they were computed from; once it is full nothing is added or replaced.
 
     Args:
-        limit_mib: how much may be kept, in MiB.
+        limit_mib: size of the cached tensors, in MiB.
     """
 
     def __init__(self, limit_mib: float) -> None:
@@ -26,11 +26,14 @@ class Memory:
         self.rows: dict[Hashable, tuple[Tensor, Tensor]] = {}
 
     def encode(self, inputs: Inputs, compute: Callable[[Inputs], Encoded]) -> Encoded:
-        """As ``compute(inputs)``, to rounding; rows known from before, and repeated ones, are not computed again.
+        """As ``compute(inputs)``, up to rounding; cached and repeated rows are not computed again.
 
         Args:
-            inputs: tensors whose first dimension is the batch; ``mask`` (B, L) bool among them.
-            compute: of rows that do not depend on each other.
+            inputs: tensors whose first dimension is the batch, among them ``mask`` (B, L) bool.
+            compute: the encoder; its rows must not depend on each other.
+
+        Returns:
+            ``tokens`` (B, L, D), ``mask`` (B, L), ``pooled`` (B, D).
         """
         mask = inputs["mask"]
         keys = row_keys(inputs)
@@ -60,7 +63,7 @@ class Memory:
 
 
 def row_keys(inputs: Inputs) -> list[Hashable]:
-    """For each row the values of its real tokens: equal keys, equal outputs. Real tokens come first in a row."""
+    """For each row the bytes of its real tokens, which come first in it: equal keys have equal outputs."""
     mask = inputs["mask"].cpu()
     counts = mask.sum(1).tolist()
     named = sorted(name for name in inputs if name != "mask")

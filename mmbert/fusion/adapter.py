@@ -1,11 +1,11 @@
-"""Adapter: a strategy of a module or function that is written for the usual interface, vectors in and a vector out.
+"""Adapter: makes a strategy of any module or function that takes a list of vectors and returns one vector.
 
     z = W f([u_1, …, u_M]) + b,   u_m = v_m, or P_m v_m with ``project_to``;  where m is absent, u_m = e_m or zeros
 
-The module f needs no change, knows no mask and no name: it is handed the modalities' pooled vectors in the order of
-``dims``, always all M of them. What stands for an absent modality is the adapter's business: a learned vector e_m, or
-zeros. The interface is that of MultiBench (Liang et al. 2021, "MultiBench: Multiscale Benchmarks for Multimodal
-Representation Learning", arXiv:2107.07502), whose fusion modules fit as they are; it knows no missing modalities.
+The module f needs no change and reads no masks and no names: it is called with the modalities' pooled vectors in the
+order of ``dims``, always all M of them. The adapter replaces an absent modality by a learned vector e_m, or by zeros.
+The interface is that of MultiBench (Liang et al. 2021, "MultiBench: Multiscale Benchmarks for Multimodal
+Representation Learning", arXiv:2107.07502), whose fusion modules fit as they are; it has no missing modalities.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STAND_INS = ("learned", "zeros")
 
 
 class Concatenate(nn.Module):
-    """The simplest module of this kind: the vectors side by side. Yours takes its place."""
+    """The simplest module of this kind: concatenation. Your module takes its place."""
 
     def forward(self, vectors: list[Tensor]) -> Tensor:
         """M vectors (B, D_m) -> (B, D_1 + … + D_M)."""
@@ -42,7 +42,7 @@ class AdapterFusion(Fusion):
         out_dim: width H of the fused vector; where the module gives another, a linear layer brings it to H.
         module: ``{"_target_": "my_module.MyModule", ...}``: a class, built with the other entries, or a function, which
             is given them at every call.
-        absent: what is handed on for an absent modality: ``learned``, a vector that training finds, or ``zeros``.
+        absent: what replaces an absent modality: ``learned``, a learned vector, or ``zeros``.
         project_to: a linear layer for each modality brings its vector to this width first, for modules that add or
             multiply; None = as encoders give them.
         dims_as: the name under which the module's class takes the list of widths, such as ``input_dims``; None = it
@@ -94,7 +94,7 @@ def build_module(options: Mapping[str, Any], given: Mapping[str, Any]) -> Callab
 
     Args:
         options: ``_target_`` and whatever it takes.
-        given: what the adapter passes by itself.
+        given: further arguments, which the adapter adds (widths).
 
     Raises:
         ConfigError: there is no such class, or it refuses its options.
@@ -117,7 +117,7 @@ def build_module(options: Mapping[str, Any], given: Mapping[str, Any]) -> Callab
 
 
 def given_width(module: Callable[[list[Tensor]], Tensor], target: str, widths: Sequence[int]) -> int:
-    """The width X of what a module gives, seen by trying it on two samples; no state of it is changed.
+    """The width X of a module's output, from a trial on two samples that changes no state of the module.
 
     Raises:
         ConfigError: it fails, or gives something else than (B, X).

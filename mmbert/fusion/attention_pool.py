@@ -28,12 +28,12 @@ from mmbert.fusion.layers.projection import Projection
 
 
 class AttentionPoolFusion(Fusion):
-    """Sum of the projections, weighed by what they hold.
+    """Sum of the projections with attention weights.
 
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of the fused vector.
-        attention_dim: width of the layer that judges a modality, the rows of V.
+        attention_dim: width of the layer that scores a modality, the rows of V.
         normalize: layer norm on each modality's vector first.
         dropout: on each modality's vector.
 
@@ -55,7 +55,7 @@ class AttentionPoolFusion(Fusion):
         if attention_dim < 1:
             raise ConfigError(f"fusion.attention_dim={attention_dim} must be 1 or more.")
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
-        # of one modality alone no score could ever receive a gradient; a bias of u would move all scores alike
+        # the softmax over a single modality gives its score no gradient; a bias of u would move all scores alike
         self.score = (
             nn.Sequential(nn.Linear(out_dim, attention_dim), nn.Tanh(), nn.Linear(attention_dim, 1, bias=False))
             if len(dims) > 1

@@ -1,10 +1,10 @@
-"""The contract of a fusion strategy, and the part of the work that is the same for all of them."""
+"""``Fusion``, the base class of all strategies: checks inputs, zeroes what is absent, and wraps the result."""
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,36 +13,49 @@ from mmbert.core.errors import InputError
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank
+from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.decision_level import Decision
 
+#: Attributes by the names they had before, and by those they have now.
+RENAMED = {"reads_blanks": "zeros_mean_absent", "reaches_into": "injects_into", "reach": "injection"}
+
 
 class Fusion(SavesInitArgs, nn.Module):
-    """Base of all strategies. A subclass implements ``fuse``; the base checks, blanks and wraps.
+    """Base class of all fusion strategies. A subclass implements ``fuse``.
 
     Args:
         dims: width D_m of each modality, by name; the order is the strategy's order.
         out_dim: width H of the fused vector.
 
     Attributes:
-        reads_tokens: whether ``fuse`` looks at ``tokens``; a subclass that says False is given each modality's vector
-            as its only token where tokens would have to be read from disk.
-        views: names of the vectors that tasks shall judge one by one, the judgements being joined afterwards by what
-            ``decision`` builds; empty, as it is for most, if tasks judge ``pooled``. Set it in ``__init__``.
+        reads_tokens: whether ``fuse`` reads ``tokens``. Where it is False and tokens would have to be read from disk,
+            each modality's vector is passed as its only token.
+        views: names of the vectors for each of which every task has a head of its own (decision-level fusion); what
+            ``decision`` builds combines the heads' outputs. Empty, as for most strategies, if tasks read ``pooled``.
+            Set it in ``__init__``.
         injects_into: the encoder whose hidden states the strategy changes (see ``injection``); None = no encoder.
-        zeros_mean_absent: whether a layer of an absent modality may be run on its zeros and be heard, because that is
-            how the strategy says "absent" (as the factor [0; 1] of tensor fusion does). Elsewhere it is a forgotten mask,
-            and ``mmbert.testing`` says so.
+        zeros_mean_absent: whether the zeros of an absent modality may pass through a layer and change the output,
+            because the strategy represents "absent" in this way (as the factor [0; 1] of tensor fusion does). In other
+            strategies ``mmbert.testing`` reports this as a forgotten mask.
 
-    A subclass whose ``fuse`` takes a keyword ``diagnostics`` is told whether gates and attention weights are wanted:
-    True, or ``"shares"`` where those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order
-    of ``dims``, are enough. Every run averages these over its samples (docs/runs.md); what stands for an absent
-    modality is not read, and a row of zeros says that there is nothing to tell of a sample.
+    If ``fuse`` has the keyword ``diagnostics``, it is passed on: True asks for all gates and attention weights,
+    ``"shares"`` only for those of shape (B, M) or (B, M, H), a number or a vector for each modality in the order of
+    ``dims``. Every run averages the shares over its samples (docs/runs.md); entries of absent modalities are ignored,
+    and so is a row of zeros.
+
+    Raises:
+        InputError: ``dims`` is empty.
+        ConfigError: a subclass sets an attribute by a name that was changed (raised where the class is defined).
     """
 
     reads_tokens: ClassVar[bool] = True
     injects_into: str | None = None
     zeros_mean_absent: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_renamed(cls, RENAMED)
 
     def __init__(self, dims: dict[str, int], out_dim: int) -> None:
         super().__init__()
@@ -51,7 +64,7 @@ class Fusion(SavesInitArgs, nn.Module):
         self.dims = dict(dims)
         self.out_dim = out_dim
         self.views: tuple[str, ...] = ()
-        self._tells_diagnostics = "diagnostics" in inspect.signature(self.fuse).parameters
+        self._has_diagnostics = "diagnostics" in inspect.signature(self.fuse).parameters
         self._emits_tokens = True
         # used only by strategies that return a plain vector: heads that read tokens then still have some
         self.token_projection = nn.ModuleDict({m: nn.Linear(d, out_dim) for m, d in dims.items()})
@@ -71,7 +84,7 @@ class Fusion(SavesInitArgs, nn.Module):
         raise NotImplementedError
 
     def decision(self, spec: OutputSpec) -> Decision:
-        """Joins one task's judgements of the ``views``; a strategy that has views implements it.
+        """Builds what combines one task's outputs for the ``views``; a strategy that has views implements it.
 
         Raises:
             ConfigError: the strategy cannot join outputs of this kind.
@@ -81,23 +94,28 @@ class Fusion(SavesInitArgs, nn.Module):
     def injection(self, others: dict[str, Encoded]) -> LayerInjection:
         """What a strategy with ``injects_into`` does to that encoder's hidden states.
 
-        The model encodes the other modalities first, asks here, and runs the encoder with the answer; its output comes
-        to ``fuse`` marked as ``injected``. ``fuse`` must also take one that is not: without its encoder a strategy is
-        held to the same laws.
+        The model encodes the other modalities first, calls this method, and runs the encoder with the result. The
+        encoder's output is passed to ``fuse`` with ``injected`` set. ``fuse`` must also accept an output without it:
+        the checks of ``mmbert.testing`` run a strategy without encoders.
 
         Args:
-            others: every modality but ``injects_into``, as its encoder gave it.
+            others: every modality but ``injects_into``, as its encoder returned it; anything may stand where a mask is
+                False.
         """
         raise NotImplementedError
 
     def forward(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
-        """Checks keys and widths, blanks what is absent, fuses, and adds tokens where ``fuse`` gave none.
+        """Checks keys and widths, zeroes what is absent, fuses, and adds tokens where ``fuse`` returned none.
+
+        Args:
+            inputs: every modality of ``dims``: ``tokens`` (B, L_m, D_m), ``mask`` (B, L_m) bool, ``pooled`` (B, D_m).
+            diagnostics: passed to a ``fuse`` that takes it.
 
         Raises:
             InputError: keys, widths or batch sizes do not fit ``dims``.
         """
         clean = self._checked(inputs)
-        result = self.fuse(clean, diagnostics=diagnostics) if self._tells_diagnostics else self.fuse(clean)  # type: ignore[call-arg]
+        result = self.fuse(clean, diagnostics=diagnostics) if self._has_diagnostics else self.fuse(clean)  # type: ignore[call-arg]
         fused = result if isinstance(result, Fused) else Fused(result)
         if not self._emits_tokens:
             return replace(fused, tokens={}, masks={})
@@ -107,9 +125,9 @@ class Fusion(SavesInitArgs, nn.Module):
         return replace(fused, tokens=plain.tokens, masks=plain.masks)
 
     @property
-    def tells_diagnostics(self) -> bool:
-        """Whether there are any to ask for."""
-        return self._tells_diagnostics
+    def has_diagnostics(self) -> bool:
+        """Whether ``fuse`` takes the keyword ``diagnostics``."""
+        return self._has_diagnostics
 
     def drop_tokens(self) -> None:
         """Called once when no task reads tokens: their projection is removed and never computed."""

@@ -9,9 +9,9 @@ learned features, Lin et al. 2015, "Bilinear CNN Models for Fine-grained Visual 
 from them: the projection to d, without which (``joint_dim=null``) T has D_1 · D_2 · H weights, 75 million for two
 encoders of width 768; any number of modalities, in pairs rather than in one tensor of d^M · H weights; the signed root
 and l2 norm of Lin et al. are not here (see ``mcb``, which has them).
-Missing modalities: the absent one of a pair is replaced by ones, so that the pair says what the present one says by
-itself, x_iᵀ (T_h 1), with the variance of the whole; a pair of which neither is there is left out. A modality on its
-own is paired with ones in the same way, which makes it a linear map.
+Missing modalities: the absent one of a pair is replaced by ones, so that the pair is a linear map of the present one,
+x_iᵀ (T_h 1), with the variance of the whole; a pair of which neither is there is left out. A modality on its own is
+paired with ones in the same way, which makes it a linear map.
 At the start every number that a product is made of has a variance of about 1, and z of about 1/3 (layer norm and a
 projection of unit variance; then the usual draw of ``nn.Linear``).
 """
@@ -28,6 +28,7 @@ from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.init import unit_variance
+from mmbert.fusion.layers.outer_product import outer_product
 from mmbert.fusion.layers.projection import Projection
 
 
@@ -76,7 +77,7 @@ class BilinearFusion(Fusion):
         present = {m: x.present for m, x in inputs.items()}
         factors = {m: torch.where(present[m].unsqueeze(1), self._vector(m, x), 1.0) for m, x in inputs.items()}
         products = [
-            blank(outer(factors[i], factors[j]), present[i] | present[j])  # (B, d_i · d_j)
+            blank(outer_product([factors[i], factors[j]]), present[i] | present[j])  # (B, d_i · d_j)
             for i, j in self.pairs
         ]
         fused: Tensor = self.out(torch.cat(products or list(factors.values()), 1))
@@ -89,8 +90,3 @@ class BilinearFusion(Fusion):
         else:
             vector = self.project[name](x.pooled, x.present)
         return vector
-
-
-def outer(first: Tensor, second: Tensor) -> Tensor:
-    """(B, D_1), (B, D_2) -> (B, D_1 · D_2): each sample's outer product, row by row."""
-    return (first.unsqueeze(2) * second.unsqueeze(1)).flatten(1)

@@ -1,4 +1,4 @@
-"""Attention bottlenecks: the modalities exchange what they know through a few shared tokens alone.
+"""Attention bottlenecks: a transformer for each modality; information passes only through a few shared tokens.
 
     x_m  = [c_m; W_m LN(tokens_m) + b_m + e_m]              c_m a learnt CLS token of each modality
     layers 0 … L_f - 1:     x_m ← T_m(x_m)                  each modality by itself
@@ -8,7 +8,7 @@
     T(x) = x' + FFN(LN(x')),  x' = x + MSA(LN(x))           with weights of its own in each layer and modality
 
 Paper: Nagrani et al. 2021, "Attention Bottlenecks for Multimodal Fusion" (MBT), arXiv:2107.00135, equations 8 and 9,
-with separate weights; its classifier judges each CLS token and averages the logits, which is the same as a linear head
+with separate weights; its classifier reads each CLS token and averages the logits, which is the same as a linear head
 on the average of the tokens. Differs from it: any number of modalities (with two it is the paper's); the tokens come
 from encoders and carry their positions; random rather than ViT weights at the start; W_o. The bottleneck of the paper
 is of 4 tokens; the authors' code has one more when there are CLS tokens. No stochastic depth, no mixup.
@@ -35,7 +35,7 @@ from mmbert.core.masks import blank, masked_mean
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.shares import shares_of
-from mmbert.fusion.layers.transformer import SelfAttentionLayer, TokenEmbedding, check_count, check_heads, with_first
+from mmbert.fusion.layers.transformer import SelfAttentionLayer, TokenEmbedding, check_at_least, check_heads, with_first
 
 
 class BottleneckFusion(Fusion):
@@ -73,8 +73,8 @@ class BottleneckFusion(Fusion):
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)
-        check_count(num_layers, 1, "num_layers")
-        check_count(num_bottlenecks, 1, "num_bottlenecks")
+        check_at_least(num_layers, 1, "num_layers")
+        check_at_least(num_bottlenecks, 1, "num_bottlenecks")
         if not 0 <= fusion_layer < num_layers:
             raise ConfigError(
                 f"fusion.fusion_layer={fusion_layer} must be one of the layers 0 to {num_layers - 1}: in none of "
@@ -100,7 +100,7 @@ class BottleneckFusion(Fusion):
         batch = present.shape[0]
         streams = {m: torch.cat([self.cls[m].expand(batch, 1, -1), x], 1) for m, x in self.embed(inputs).items()}
         masks = {m: with_first(x.mask) for m, x in inputs.items()}  # (B, 1 + L_m): CLS is always there
-        first = 0  # where CLS stands: behind the bottleneck, once there is one
+        first = 0  # the place of CLS: after the bottleneck, once there is one
         seen: dict[str, Tensor] = {}
         everything = diagnostics is True
         for number, layers in enumerate(self.layers):
@@ -110,17 +110,17 @@ class BottleneckFusion(Fusion):
                 streams = {m: torch.cat([shared, x], 1) for m, x in streams.items()}
                 masks = {m: F.pad(mask, (first, 0), value=True) for m, mask in masks.items()}
             last = number == len(self.layers) - 1
-            # after the last layer CLS alone is read, unless somebody asks for tokens or weights
-            alone = last and not self._emits_tokens and not everything
+            # after the last layer only CLS is read, unless tokens or weights are asked for
+            summary_only = last and not self._emits_tokens and not everything
             for m, x in streams.items():
                 # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
-                asking = x[:, first : first + 1].contiguous() if alone else None
-                streams[m], weights = layers[m](x, masks[m], asking, everything)  # type: ignore[index]
+                query_tokens = x[:, first : first + 1].contiguous() if summary_only else None
+                streams[m], weights = layers[m](x, masks[m], query_tokens, everything)  # type: ignore[index]
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights
             if first and not last:
                 streams = exchanged(streams, first, present)
-            first = 0 if alone else first
+            first = 0 if summary_only else first
         normed = {m: self.norms[m](x[:, first:]) for m, x in streams.items()}
         summaries = torch.stack([x[:, 0] for x in normed.values()], 1)  # (B, M, H)
         pooled = self.out(masked_mean(summaries, present))

@@ -1,16 +1,16 @@
-"""Co-attention: streams that exchange keys and values, then each look at themselves, in turns.
+"""Co-attention: cross-attention between the modalities' token streams, then self-attention in each, in turns.
 
     x_m  = [W_m LN(v_m); W_m LN(tokens_m)] + b_m + e_m      the pooled vector goes before its tokens, as their summary
     n times:
         q_m, k_m, v_m = x_m's queries, keys and values                        all modalities at once
-        x_m ← LN(x_m + W Attention(q_m, [k_j]_{j ≠ m}, [v_j]_{j ≠ m}))        real tokens of the others alone
+        x_m ← LN(x_m + W Attention(q_m, [k_j]_{j ≠ m}, [v_j]_{j ≠ m}))        only real tokens of the others
         x_m ← LN(x_m + FFN(x_m))                                              FFN = Linear, GELU, Linear
         x_m ← LN(x_m + MSA(x_m)),  x_m ← LN(x_m + FFN'(x_m))                  and a layer of its own
     z    = 1/|P| Σ_{m ∈ P} ReLU(P_m x_m at the summary + p_m),                P = the modalities that the sample has
 
 Paper: Lu et al. 2019, "ViLBERT: Pretraining Task-Agnostic Visiolinguistic Representations for Vision-and-Language
 Tasks", arXiv:1908.02265: co-attentional transformer layers, each followed by a transformer layer, with BERT's norms
-behind the sublayers; a summary token before the picture's regions, which is their mean; a pooler of Linear and ReLU on
+after the sublayers; a summary token before the picture's regions, which is their mean; a pooler of Linear and ReLU on
 each summary. Near it, Tan and Bansal 2019, "LXMERT", arXiv:1908.07490: cross-attention, then self-attention, then a
 single feed-forward block. Differs from ViLBERT: any number of modalities, of which each looks at the keys and values of
 all the others in one attention (with two it is the paper's); every modality has a summary; the poolers' outputs are
@@ -18,7 +18,7 @@ averaged, where the paper multiplies two of them (its code can add them up too),
 is zero nearly everywhere; all streams have the same width; random rather than BERT weights at the start, and none of
 the objectives of pre-training.
 Missing modalities: their tokens are no keys, and their summaries leave the mean. A token that finds no key at all (its
-sample has one modality) is given nothing by the co-attention, not even a bias, and goes on through norm and FFN. With a
+sample has one modality) gets zeros from the co-attention, without a bias, and goes on through norm and FFN. With a
 single modality in ``dims`` there are only its own layers.
 
 Diagnostics: ``co_attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K) and ``attention/LAYER/MODALITY``
@@ -46,7 +46,7 @@ from mmbert.fusion.layers.transformer import (
     TokenEmbedding,
     attend,
     attention_weights,
-    check_count,
+    check_at_least,
     check_heads,
     feed_forward,
     heads_of,
@@ -100,7 +100,7 @@ class CoAttentionLayer(nn.Module):
         self.rest = nn.ModuleDict({m: AddAndNorm(dim, ffn_ratio, dropout) for m in names})
 
     def forward(
-        self, streams: dict[str, Tensor], others: dict[str, Tensor], explicit: bool = False
+        self, streams: dict[str, Tensor], others: dict[str, Tensor], need_weights: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Streams (B, N_m, H), masks of each one's others (B, K) -> streams, and weights (B, heads, N_m, K) or none."""
         parts = {m: self._projected(m, x) for m, x in streams.items()}
@@ -110,7 +110,7 @@ class CoAttentionLayer(nn.Module):
             q, there = parts[m][0], others[m]
             found = there.any(1, keepdim=True)  # (B, 1)
             dropout = self.attention_dropout if self.training else 0.0
-            if explicit:
+            if need_weights:
                 seen[m] = attention_weights(q, k, there)
                 mixed = (F.dropout(seen[m], dropout) @ v).transpose(1, 2).flatten(2)
             else:
@@ -122,12 +122,12 @@ class CoAttentionLayer(nn.Module):
     def weights_of_summaries(self, streams: dict[str, Tensor], others: dict[str, Tensor]) -> dict[str, Tensor]:
         """What each summary gives to each token of the others, averaged over heads: {name: (B, K)}."""
         keys = {m: self._projected(m, x)[1] for m, x in streams.items()}
-        told = {}
+        weights = {}
         for m, x in streams.items():
             q = self._projected(m, x[:, :1])[0]
             k = torch.cat([keys[j] for j in keys if j != m], 2)
-            told[m] = attention_weights(q, k, others[m]).mean((1, 2))
-        return told
+            weights[m] = attention_weights(q, k, others[m]).mean((1, 2))
+        return weights
 
     def _projected(self, name: str, x: Tensor) -> tuple[Tensor, ...]:
         """(B, N, H) -> queries, keys, values (B, heads, N, H / heads)."""
@@ -135,7 +135,7 @@ class CoAttentionLayer(nn.Module):
 
 
 class OwnLayer(nn.Module):
-    """A layer of one stream by itself, as BERT's: self-attention and feed-forward, norms behind them.
+    """A layer of one stream by itself, as BERT's: self-attention and feed-forward, each followed by its norm.
 
     Args:
         dim: width H.
@@ -151,15 +151,15 @@ class OwnLayer(nn.Module):
         self.rest = AddAndNorm(dim, ffn_ratio, dropout)
 
     def forward(
-        self, x: Tensor, mask: Tensor, asking: Tensor | None = None, explicit: bool = False
+        self, x: Tensor, mask: Tensor, query_tokens: Tensor | None = None, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, N, H), mask (B, N), asking (B, Q, H) a part of x or None -> (B, Q, H), weights or None."""
-        attended, weights = self.attention(x, mask, asking, explicit)
-        return self.rest(x if asking is None else asking, attended), weights
+        """x (B, N, H), mask (B, N), query_tokens (B, Q, H) a part of x or None -> (B, Q, H), weights or None."""
+        attended, weights = self.attention(x, mask, query_tokens, need_weights)
+        return self.rest(x if query_tokens is None else query_tokens, attended), weights
 
 
 class CoAttentionFusion(Fusion):
-    """Streams that exchange keys and values.
+    """Token streams with co-attention and self-attention in turns.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -188,7 +188,7 @@ class CoAttentionFusion(Fusion):
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)
-        check_count(num_layers, 1, "num_layers")
+        check_at_least(num_layers, 1, "num_layers")
         sizes = (out_dim, num_heads, ffn_ratio, dropout, attention_dropout)
         self.token_projection = nn.ModuleDict()  # tokens leave enriched: the base's plain projection is not needed
         self.embed = TokenEmbedding(dims, out_dim, normalize, dropout)
@@ -202,7 +202,7 @@ class CoAttentionFusion(Fusion):
         """``tokens`` (B, L_m, D_m), ``pooled`` (B, D_m) each -> Fused, with the header's diagnostics if asked for."""
         streams = self.embed(inputs, pooled_first=True)  # (B, 1 + L_m, H)
         masks = {m: with_first(x.mask, x.present) for m, x in inputs.items()}
-        # where a modality is absent its stream looks at all of its blank places, and is left out of everything
+        # the stream of an absent modality attends to its own zeros (no NaN); nothing reads it
         safe = {m: mask | ~inputs[m].present.unsqueeze(1) for m, mask in masks.items()}
         others = {m: torch.cat([masks[j] for j in masks if j != m], 1) for m in masks} if self.meetings else {}
         seen: dict[str, Tensor] = {}
@@ -216,12 +216,12 @@ class CoAttentionFusion(Fusion):
                         looked.append(blank(by_modality(weights, masks, m), inputs[m].present))
                 streams, weights_met = meeting(streams, others, everything)
                 seen |= {f"co_attention/{number}/{m}": weights for m, weights in weights_met.items()}
-            # after the last layer only the summaries are read, unless somebody asks for tokens or weights
-            alone = number == len(self.layers) - 1 and not self._emits_tokens and not everything
+            # after the last layer only the summaries are read, unless tokens or weights are asked for
+            summary_only = number == len(self.layers) - 1 and not self._emits_tokens and not everything
             for m, x in streams.items():
                 # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
-                asking = x[:, :1].contiguous() if alone else None
-                streams[m], own_weights = layers[m](x, safe[m], asking, everything)  # type: ignore[index]
+                query_tokens = x[:, :1].contiguous() if summary_only else None
+                streams[m], own_weights = layers[m](x, safe[m], query_tokens, everything)  # type: ignore[index]
                 if own_weights is not None:
                     seen[f"attention/{number}/{m}"] = own_weights
         summaries = torch.stack([self.poolers[m](x[:, 0]).relu() for m, x in streams.items()], 1)  # (B, M, H)

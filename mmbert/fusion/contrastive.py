@@ -1,9 +1,9 @@
-"""Contrastive: modalities of one sample are drawn together, those of different samples apart; then they are fused.
+"""Contrastive: an InfoNCE loss aligns the modalities of each sample before any other strategy fuses them.
 
     h_m   = W_m LN(x_m) + b_m                             tokens and vector alike; the base strategy fuses these
     e_m   = A_m h_m / |A_m h_m|                           of the vector, in the space of the alignment
     L_mj  = mean over samples i that have both of  -log [exp(e_m,i · e_j,i / τ) / Σ_k exp(e_m,i · e_j,k / τ)]
-    L     = mean over pairs {m, j} of (L_mj + L_jm) / 2,  times ``align_weight``, in training alone
+    L     = mean over pairs {m, j} of (L_mj + L_jm) / 2,  times ``align_weight``, in training only
 
 k runs over all samples of the batch that have j, τ is learned and kept within [0.001, 0.5]. In distributed training
 the batch is that of all processes, and gradients flow between them.
@@ -41,7 +41,7 @@ COLDEST, WARMEST = 0.001, 0.5
 
 
 class ContrastiveFusion(Fusion):
-    """Alignment by contrast, then a strategy of the package.
+    """Contrastive alignment, then a strategy of the package.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -80,19 +80,19 @@ class ContrastiveFusion(Fusion):
         self.base = build_base(base, dict.fromkeys(dims, out_dim), out_dim, base_options)
         self.reads_tokens = self.base.reads_tokens  # type: ignore[misc]
         self.views = self.base.views
-        self._tells_diagnostics = self.base.tells_diagnostics
+        self._has_diagnostics = self.base.has_diagnostics
         self.align_weight = align_weight
         aligned = align_weight > 0 and len(dims) > 1  # a modality on its own has nothing to be aligned with
         self.align = nn.ModuleDict({m: nn.Linear(out_dim, align_dim, bias=False) for m in dims} if aligned else {})
         self.temperature = nn.Parameter(torch.tensor(float(temperature))) if aligned else None
 
     def drop_tokens(self) -> None:
-        """The base's tokens are dropped."""
+        """Drops the tokens of the base strategy too."""
         super().drop_tokens()
         self.base.drop_tokens()
 
     def decision(self, spec: OutputSpec) -> Decision:
-        """That of the base."""
+        """The decision of the base strategy."""
         return self.base.decision(spec)
 
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
@@ -120,9 +120,9 @@ class ContrastiveFusion(Fusion):
 
 
 def alignment_loss(vectors: Tensor, present: Tensor, temperature: Tensor) -> Tensor:
-    """This process's share of the mean over the samples of all processes, times their number.
+    """This process's part of L of the header, a sum over the samples of all W processes, times W.
 
-    So the gradients' mean, which distributed training takes, is the gradient of the whole batch's loss.
+    Distributed training averages gradients over processes: that gives the gradient of the whole batch's loss.
 
     Args:
         vectors: (B, M, E), each of length 1.

@@ -1,9 +1,9 @@
-"""Cross-attention: each modality's tokens look at the tokens of all the others.
+"""Cross-attention: each modality's tokens attend to the tokens of all the others.
 
     x_m  = W_m LN([v_m; tokens_m]) + e_m                    the pooled vector goes before its tokens, as their summary;
                                                             e_m is a modality embedding
     n times, all modalities at once:
-        x_m ← x_m + MHA(q = LN(x_m), k = v = [LN(x_j)]_{j ≠ m})               real tokens of the others alone
+        x_m ← x_m + MHA(q = LN(x_m), k = v = [LN(x_j)]_{j ≠ m})               only real tokens of the others
         x_m ← x_m + FFN(LN(x_m))                                              FFN = Linear, GELU, Linear
     z    = W_o [1/|P| Σ_{m ∈ P} LN(x_m at the summary)] + b_o,                P = the modalities that the sample has
 
@@ -16,10 +16,10 @@ Missing modalities: their tokens are no keys, and their streams leave the mean. 
 sample has one modality) skips the attention: it is left with the feed-forward path.
 
 Diagnostics: ``attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K), the weights; and two shares (B, M), of each modality:
-    share/attention   which modality is looked at: A_m(j), the weight that the summary of m gives to all of j's tokens
+    share/attention   what each modality is given: A_m(j), the weight that the summary of m gives to all of j's tokens
                       together, averaged over heads and layers, then over the modalities m that the sample has. A row
-                      sums to 1. None looks at itself: of two modalities each has 1/2 by construction, of three at most
-                      2/3; a sample with one modality has a row of zeros.
+                      sums to 1. None attends to itself: of two modalities each has 1/2 by construction, of three at
+                      most 2/3; a sample with one modality has a row of zeros.
     share/output      how much of z each stream makes: |W_o LN(x_m)| / Σ_{j ∈ P} |W_o LN(x_j)|. A row sums to 1.
 """
 
@@ -86,7 +86,7 @@ class CrossAttentionFusion(Fusion):
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
         """``tokens`` (B, L_m, D_m) each -> Fused, with the header's diagnostics if asked for.
 
-        ``diagnostics="shares"``: those of shape (B, M) alone, which cost one row of weights for each modality.
+        ``diagnostics="shares"``: only those of shape (B, M), which cost one row of weights for each modality.
         """
         masks = {m: torch.cat([x.present.unsqueeze(1), x.mask], 1) for m, x in inputs.items()}  # (B, 1 + L_m)
         streams = {
@@ -96,17 +96,17 @@ class CrossAttentionFusion(Fusion):
         seen: dict[str, Tensor] = {}
         looked: list[Tensor] = []  # (B, M) for each layer and modality
         everything = diagnostics is True
-        # after the last layer only the summaries are read, unless somebody asks for tokens or weights
-        last_alone = None if self._emits_tokens or everything else len(self.layers) - 1
+        # after the last layer only the summaries are read, unless tokens or weights are asked for
+        summary_only_layer = None if self._emits_tokens or everything else len(self.layers) - 1
         for number, (norms, layers) in enumerate(zip(self.norms, self.layers, strict=True)):
             normed = {m: norms[m](x) if m in norms else x for m, x in streams.items()}  # type: ignore[operator, index]
             updated = {}
             for m, x in streams.items():
                 others = torch.cat([normed[j] for j in streams if j != m] or [x[:, :0]], 1)
                 mask = torch.cat([masks[j] for j in streams if j != m] or [masks[m][:, :0]], 1)
-                asking = slice(0, 1) if number == last_alone else slice(None)
+                query_tokens = slice(0, 1) if number == summary_only_layer else slice(None)
                 # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
-                queries = x[:, asking].contiguous(), normed[m][:, asking].contiguous()
+                queries = x[:, query_tokens].contiguous(), normed[m][:, query_tokens].contiguous()
                 updated[m], weights = layers[m](*queries, others, mask, everything)  # type: ignore[index]
                 if diagnostics and len(streams) > 1:
                     weights_of_summary = layers[m].attention.summary_weights(queries[1], others, mask)  # type: ignore[index]
@@ -130,8 +130,8 @@ class CrossAttentionFusion(Fusion):
         return Fused(pooled, tokens, own, diagnostics=seen)
 
 
-def by_modality(weights: Tensor, masks: Mapping[str, Tensor], asking: str) -> Tensor:
+def by_modality(weights: Tensor, masks: Mapping[str, Tensor], query_tokens: str) -> Tensor:
     """weights (B, K) over the tokens of all modalities but one, in order -> (B, M): their sums; 0 for the one."""
-    others = [m for m in masks if m != asking]
+    others = [m for m in masks if m != query_tokens]
     parts = dict(zip(others, weights.split([masks[m].shape[1] for m in others], 1), strict=True))
     return torch.stack([parts[m].sum(1) if m in parts else torch.zeros_like(weights[:, 0]) for m in masks], 1)

@@ -9,7 +9,7 @@ elements is ρ(Σ φ(x)) for suitable φ and ρ (their theorem 2). Differs from 
 encoders, so that a map of their own and a layer norm (``normalize=False`` leaves it out) go before φ.
 Missing modalities are no elements of the set: their φ, bias included, is not in the sum.
 
-Initial scale: φ and ρ keep a variance of 1 (two_layers.py), and ρ_1 is smaller by √M, for a sum of M.
+Initial scale: φ and ρ keep a variance of 1 (mmbert/fusion/layers/mlp.py), and ρ_1 is smaller by √M, for a sum of M.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """EmbraceNet: each number of the fused vector is taken from one modality, drawn at random among those present.
 
     d_m = ReLU(W_m LN(v_m) + b_m)                               docking layers, to a common width
-    p_m = π_m / Σ_{j ∈ P} π_j for m ∈ P, else 0                 P = the modalities that the sample has; π_m = 1, or told
+    p_m = π_m / Σ_{j ∈ P} π_j for m ∈ P, else 0                 P = the modalities that the sample has; π_m = 1 or given
     training:    z_i = d_{m(i), i},  m(i) ~ Multinomial(1, p), drawn anew for each sample and number i
     evaluation:  z   = Σ_m p_m d_m                              the expectation of the above
 
 Paper: Choi and Lee 2019, "EmbraceNet: A robust deep learning architecture for multimodal classification",
-arXiv:1904.09078. A draw among the present modalities alone is the paper's own way with missing ones.
+arXiv:1904.09078. Drawing only among the present modalities is the paper's own way with missing ones.
 Differs from it: in evaluation the authors' code draws as well; here nothing is random in evaluation, and z is the
 expectation. The layer norm (``normalize=False`` leaves it out) is added. The modality dropout that the paper combines
 it with in training is a matter of the data here (``augment.modality_dropout``), and the terminal network one of the

@@ -1,4 +1,4 @@
-"""FiLM: one modality's features, scaled and shifted number by number as the other modalities say.
+"""FiLM: one modality's features, scaled and shifted element by element by functions of the other modalities.
 
     x = W LN(v_a) + b                                               the modulated modality a, 0 where it is absent
     γ = 1 + 1/|C| Σ_{j ∈ C} (G_j LN(v_j) + g_j)                     C = the other modalities that the sample has
@@ -6,12 +6,12 @@
     z = γ ⊙ x + β
 
 Paper: Perez et al. 2018, "FiLM: Visual Reasoning with a General Conditioning Layer", arXiv:1709.07871. As there, the
-generator gives γ − 1, for a γ around zero would silence the features; with two modalities z is the paper's layer.
-Differs from it: the layer alone, on a vector rather than on the maps of a convolutional network, without the residual
+generator gives γ − 1, for a γ around zero would suppress the features; with two modalities z is the paper's layer.
+Differs from it: only the layer, on a vector rather than on the maps of a convolutional network, without the residual
 blocks around it; with more than two modalities the generators' outputs are averaged; layer norms before all maps
 (``normalize=False`` leaves them out).
-Missing modalities: without the modulated one z = β, so that the others speak by their shift alone; without any of the
-others γ = 1, β = 0 and z = x.
+Missing modalities: without the modulated one z = β, the others' shift; without any of the others γ = 1, β = 0 and
+z = x.
 
 Diagnostics: ``gamma`` and ``beta`` (B, H).
 """
@@ -36,7 +36,7 @@ class FilmFusion(Fusion):
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of the fused vector.
-        modulated: the modality that is scaled and shifted; None = the first. All others say how.
+        modulated: the modality that is scaled and shifted; None = the first. All others condition it.
         normalize: layer norm on each modality's vector first.
         dropout: on each modality's vector.
 
@@ -70,9 +70,11 @@ class FilmFusion(Fusion):
         others = {m: inputs[m] for m in self.generators}
         if not others:
             return x
-        said = torch.stack([self.generators[m](o.pooled, o.present) for m, o in others.items()], 1)  # (B, M - 1, 2H)
+        generated = torch.stack(
+            [self.generators[m](o.pooled, o.present) for m, o in others.items()], 1
+        )  # (B, M - 1, 2H)
         present = torch.stack([o.present for o in others.values()], 1)  # (B, M - 1)
-        scale, beta = masked_mean(said, present).chunk(2, 1)
+        scale, beta = masked_mean(generated, present).chunk(2, 1)
         gamma = 1 + scale
         z = gamma * x + beta
         return Fused(z, diagnostics={"gamma": gamma, "beta": beta}) if diagnostics is True else z

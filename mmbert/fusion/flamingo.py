@@ -1,9 +1,9 @@
-"""Flamingo: one modality's transformer, between whose layers it looks at the others through gates.
+"""Flamingo: one modality's transformer, with gated cross-attention to the other modalities between its layers.
 
-    x    = [s; W_r LN(tokens_r) + b_r + e_r]                the reader r (text, as a rule) behind a learnt start token s
+    x    = [s; W_r LN(tokens_r) + b_r + e_r]                the reader r (text, as a rule) after a learnt start token s
     y    = [x_m]_{m ≠ r},  x_m = W_m LN(tokens_m) + b_m + e_m
     n times:
-        x ← x + tanh(α) · Attention(q = LN(x), k = v = LN'(y))          real tokens of the others alone
+        x ← x + tanh(α) · Attention(q = LN(x), k = v = LN'(y))          only real tokens of the others
         x ← x + tanh(β) · FFN(LN(x))                                    FFN = Linear, squared ReLU, Linear
         x ← x + MSA(LN(x)),  x ← x + FFN'(LN(x))                        the reader's own layer; FFN' with GELU
     z    = W_o LN(x_s) + b_o
@@ -12,13 +12,13 @@ Paper: Alayrac et al. 2022, "Flamingo: a Visual Language Model for Few-Shot Lear
 "gated xattn-dense". There the gates α and β start at 0, so that at first a pretrained and frozen language model is left
 as it was. Here nothing in the fusion is pretrained, and a gate at 0 would let the other modalities change nothing and
 receive no gradient in the first step (only the gates would), so they start at ``gate_init`` = 0.5 by default;
-``gate_init=0`` is the paper's. Differs from the paper besides: the reader's layers are trained, and look both ways,
-for the whole text is known; no perceiver resampler, the tokens are looked at directly; any number of other modalities,
+``gate_init=0`` is the paper's. Differs from the paper also: the reader's layers are trained, and are bidirectional, for
+the whole text is known; no perceiver resampler, the tokens are attended to directly; any number of other modalities,
 all of them in one attention; no interleaved pictures, so no masks by the order of pictures and words; the start
 token, whose place is real in every sample, and whose final state is the vector.
 Missing modalities: tokens of the others that are not there are no keys, and where there is no key at all the attention
 adds nothing, as the paper has it for words before the first picture. Where the reader is missing, the start
-token stands alone and looks at the others.
+token is the only one and attends to the others.
 
 Tokens, for heads that read them: the reader's own leave enriched; those of the others are projected, with the vector
 added, as the base class does it, for nothing in this strategy changes them.
@@ -26,7 +26,7 @@ added, as the base class does it, for nothing in this strategy changes them.
 Diagnostics: ``gate/attention`` and ``gate/ffn`` (n,), tanh of α and β; ``attention/LAYER`` (B, heads, 1 + L_r, K), the
 weights of the gated layers; and a share (B, M):
     share/attention   what the start token gives to all tokens of a modality, averaged over heads and layers. The
-                      reader's is 0; a row sums to 1, and is zeros for a sample that has the reader alone.
+                      reader's is 0; a row sums to 1, and is zeros for a sample that has only the reader.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from mmbert.fusion.layers.transformer import (
     SelfAttentionLayer,
     SquaredReLU,
     TokenEmbedding,
-    check_count,
+    check_at_least,
     check_heads,
     with_first,
 )
 
 
 class GatedCrossLayer(CrossLayer):
-    """A layer in which one sequence looks at another, both of its branches behind a gate.
+    """A layer in which one sequence attends to another, each branch multiplied by a gate.
 
     Args:
         dim: width H of both.
@@ -72,15 +72,15 @@ class GatedCrossLayer(CrossLayer):
         self.attention_gate = nn.Parameter(torch.tensor(float(gate_init)))
         self.ffn_gate = nn.Parameter(torch.tensor(float(gate_init)))
 
-    def forward(self, x: Tensor, y: Tensor, mask: Tensor, explicit: bool = False) -> tuple[Tensor, Tensor | None]:
-        """x (B, Q, H) looks at y (B, K, H), mask (B, K) -> (B, Q, H), and the weights (B, heads, Q, K) if explicit."""
-        attended, weights = self.attention(self.query_norm(x), self.key_norm(y), mask, explicit)
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """x (B, Q, H) attends to y (B, K, H), mask (B, K) -> (B, Q, H), and weights (B, heads, Q, K) if asked for."""
+        attended, weights = self.attention(self.query_norm(x), self.key_norm(y), mask, need_weights)
         x = x + self.attention_gate.tanh() * self.dropout(attended)
         return x + self.ffn_gate.tanh() * self.dropout(self.ffn(self.ffn_norm(x))), weights
 
 
 class FlamingoFusion(Fusion):
-    """One modality reads the others.
+    """One modality's transformer, with gated cross-attention to the others.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -113,7 +113,7 @@ class FlamingoFusion(Fusion):
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)
-        check_count(num_layers, 1, "num_layers")
+        check_at_least(num_layers, 1, "num_layers")
         if reader is not None and reader not in dims:
             raise ConfigError(f"fusion.reader={reader} is none of the modalities. {nearest(reader, dims)}")
         self.reader = next(iter(dims)) if reader is None else reader
@@ -147,10 +147,10 @@ class FlamingoFusion(Fusion):
                 x, weights = look(x, y, there, everything)
                 if weights is not None:
                     seen[f"attention/{number}"] = weights
-            # after the last layer the start token alone is read, unless somebody asks for tokens
-            alone = number == len(self.layers) - 1 and not self._emits_tokens
+            # after the last layer only the start token is read, unless tokens are asked for
+            summary_only = number == len(self.layers) - 1 and not self._emits_tokens
             # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
-            x, _ = layer(x, mask, x[:, :1].contiguous() if alone else None)
+            x, _ = layer(x, mask, x[:, :1].contiguous() if summary_only else None)
         x = self.norm(x)
         pooled = self.out(x[:, 0])
         if looked:

@@ -1,4 +1,4 @@
-"""Gated multimodal unit: each modality squashed, and weighed element by element by gates that see all of them.
+"""Gated multimodal unit: tanh of each modality, weighted element by element by gates that read all of them.
 
     x_m = LN(v_m),   h_m = tanh(W_m x_m)
 
@@ -9,7 +9,7 @@ P = the modalities that the sample has; as in the paper there are no biases.
 
 Paper: Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", arXiv:1702.01992: its bimodal
 unit and its unit for more modalities. Differs from it: the layer norm (the authors' code has a batch norm and a linear
-layer before the unit). Missing modalities: their slots in the concatenation are zeros, so that the gates are told, and
+layer before the unit). Missing modalities: their slots in the concatenation are zeros, which the gates can see, and
 their terms leave the sum. Of two modalities the one that is left has the gate 1, as the two gates sum to 1.
 
 Diagnostics: ``gate`` (B, M, H), of two modalities z and 1 - z; 0 where a modality is absent.

@@ -11,7 +11,7 @@ learned numbers, which the factors can take in.
 Missing modalities: only the 1 of [0; 1] is left, as in the full tensor: all products of the present modalities stay.
 
 Initial scale: the row of W_m^r that meets the 1 gives half of a factor's variance, the others together the other half,
-and the variance of a factor is R^(-1/M): so z begins with a variance of 1, and one modality alone still has 2^(1-M).
+and the variance of a factor is R^(-1/M): so z begins with a variance of 1, and of a sample with one modality, 2^(1-M).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """MAG: the other modalities shift the hidden states of a text encoder between two of its layers.
 
-For the hidden state Z of each word, with V_m what modality m has to say to that word, [;] side by side:
+For the hidden state Z of each word, V_m being the vector of modality m for that word and [;] concatenation:
     g_m = ReLU(W_gm [Z; V_m] + b_gm)                                          the gate of each modality
     H   = Σ_{m ∈ P} g_m ⊙ (W_m V_m) + b_H                                     the displacement
     Z'  = Dropout(LN(Z + α H)),   α = min(β |Z| / |H|, 1)                     norms over the width; |H| at least 1e-6
@@ -15,10 +15,10 @@ Differs from it:
                 gives every word the vector of m
     the end     the paper's classifier reads the first token; here the encoder's own pooling, a layer norm and W_o
 Missing modalities: P are those that the sample has (with ``aligned``: whose token at that word is real); without any,
-H = 0. A sample without text has no words: it is judged by the displacement of Z = 0 with α = 1.
-Without an encoder (the tokens that ``fuse`` is given were not reached into, as when the strategy is tried by itself),
-the gate acts on the text's vector as if that were a word behind the last layer. In both cases V_m is the vector of m
-where ``words=aligned``, for there is no word to align with.
+H = 0. A sample without text has no words: its z is that of the displacement of Z = 0 with α = 1.
+Without an encoder (the tokens passed to ``fuse`` are not ``injected``, as when the strategy is used by itself), the
+gate acts on the text's vector as if that were a word after the last layer. In both cases V_m is the vector of m where
+``words=aligned``, for there is no word to align with.
 
 Scale: Z + αH has at most (1 + β)|Z|, and the norm brings it to order 1; W_o is of variance 1/(3 D).
 """
@@ -47,7 +47,7 @@ class AdaptationGate(nn.Module):
         dim: width D of the words.
         others: width of each other modality, by name.
         beta: β, how far a word may be shifted, in its own length.
-        words: how a modality comes to the words: ``attention``, ``pooled`` or ``aligned``.
+        words: how each word gets its vector of a modality: ``attention``, ``pooled`` or ``aligned``.
         attention_dim: A.
         dropout: on Z'.
     """
@@ -68,14 +68,14 @@ class AdaptationGate(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor, others: Mapping[str, Encoded]) -> Tensor:
         """hidden (B, L, D), mask (B, L) bool -> (B, L, D); a sample without a word is shifted from 0 with α = 1."""
-        spoken = {m: self.to_words(m, hidden, others[m]) for m in self.gate}
-        return self.shifted(hidden, mask.any(1), spoken)
+        values_at_words = {m: self.to_words(m, hidden, others[m]) for m in self.gate}
+        return self.shifted(hidden, mask.any(1), values_at_words)
 
-    def shifted(self, hidden: Tensor, has_text: Tensor, spoken: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def shifted(self, hidden: Tensor, has_text: Tensor, values_at_words: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """Z' from each V_m (B, L, D_m) and where there is one, (B, L) bool; has_text (B,) bool."""
         moved = hidden
         if self.bias is not None:
-            displacement = self.displacement(hidden, spoken)
+            displacement = self.displacement(hidden, values_at_words)
             size = displacement.norm(dim=-1, keepdim=True).clamp(min=1e-6)
             alpha = (self.beta * hidden.norm(dim=-1, keepdim=True) / size).clamp(max=1)
             alpha = torch.where(has_text[:, None, None], alpha, torch.ones_like(alpha))
@@ -83,11 +83,11 @@ class AdaptationGate(nn.Module):
         out: Tensor = self.dropout(self.norm(moved))
         return out
 
-    def displacement(self, hidden: Tensor, spoken: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def displacement(self, hidden: Tensor, values_at_words: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         """H (B, L, D)."""
         assert self.bias is not None
         total, any_there = torch.zeros_like(hidden), torch.zeros_like(hidden[..., 0], dtype=torch.bool)
-        for m, (values, there) in spoken.items():
+        for m, (values, there) in values_at_words.items():
             values = values.to(hidden.dtype)
             gate = F.relu(self.gate[m](torch.cat([hidden, values], -1)))
             total = total + blank(gate * self.shift[m](values), there)
@@ -114,13 +114,13 @@ class AdaptationGate(nn.Module):
 
 
 class MAGFusion(Fusion):
-    """Reaches into a text encoder with a multimodal adaptation gate. Diagnostics: none.
+    """Layer injection into a text encoder by a multimodal adaptation gate. Diagnostics: none.
 
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of the fused vector.
-        into: the encoder that is reached into.
-        layer: the states that enter this layer are shifted; 0 = the first, behind the embeddings.
+        into: the encoder whose hidden states are shifted.
+        layer: the states that enter this layer are shifted; 0 = the first, after the embeddings.
         beta: see ``AdaptationGate``.
         words: see ``AdaptationGate``.
         attention_dim: width of queries and keys with ``words=attention``.
@@ -155,21 +155,21 @@ class MAGFusion(Fusion):
         self.out = nn.Linear(dims[into], out_dim)
 
     def injection(self, others: dict[str, Encoded]) -> LayerInjection:
-        """The gate, and what it reads of the others."""
+        """The gate, and the other modalities with zeros where nothing is real."""
         clean = {m: Encoded(blank(x.tokens, x.mask), x.mask, blank(x.pooled, x.present)) for m, x in others.items()}
         return LayerInjection(self.layer, clean, self.gate)
 
     def fuse(self, inputs: dict[str, Encoded]) -> Tensor:
-        """The text's vector (B, D), shifted already where its encoder was reached into -> (B, H)."""
+        """``pooled`` (B, D_m) each -> (B, H); the text's vector is not shifted again if it is ``injected``."""
         assert self.injects_into is not None
         text = inputs[self.injects_into]
         word = text.pooled.unsqueeze(1)  # (B, 1, D)
-        spoken = {}
+        values_at_words = {}
         for m, x in inputs.items():
             if m != self.injects_into:
                 one = x.pooled.unsqueeze(1), x.present.unsqueeze(1)
-                spoken[m] = one if self.gate.words == "aligned" else self.gate.to_words(m, word, x)
-        shifted = self.gate.shifted(word, text.present, spoken).squeeze(1)  # (B, D)
+                values_at_words[m] = one if self.gate.words == "aligned" else self.gate.to_words(m, word, x)
+        shifted = self.gate.shifted(word, text.present, values_at_words).squeeze(1)  # (B, D)
         vector = torch.where(text.present.unsqueeze(1), text.pooled, shifted) if text.injected else shifted
         fused: Tensor = self.out(self.final_norm(vector))
         return fused

@@ -1,8 +1,8 @@
 """Compact bilinear pooling: a random sketch of the modalities' outer product, without ever forming it.
 
-    Ψ_m(x)_k = Σ_{i : h_m(i) = k} s_m(i) x_i                        count sketch: D_m numbers thrown into n bins
+    Ψ_m(x)_k = Σ_{i : h_m(i) = k} s_m(i) x_i                        count sketch: D_m numbers put into n bins
     c = FFT⁻¹(Π_{m ∈ P} FFT(Ψ_m(LN(v_m))))                          P = the modalities that the sample has
-    y = sign(c) sqrt(|c|),   z = W_o (y / |y|) + b_o                power and l2 normalisation, then the layer behind
+    y = sign(c) sqrt(|c|),   z = W_o (y / |y|) + b_o                power and l2 normalisation, then a linear layer
 
 h_m(i) ∈ {0 … n - 1} and s_m(i) = ±1 are drawn once and never learned. The circular convolution of two sketches is the
 count sketch of the outer product with h(i, j) = h_1(i) + h_2(j) mod n and s(i, j) = s_1(i) s_2(j), and on average over
@@ -13,8 +13,8 @@ arXiv:1606.01847; Gao et al. 2016, arXiv:1511.06062; for the convolution of any 
 Pagh 2013, "Fast and Scalable Polynomial Kernels via Explicit Feature Maps". The paper has n = 16000 for two vectors of
 2048, and its attention is not here. Differs from it: the layer norm, any number of modalities, and missing ones, which
 leave the product of spectra (a factor of 1, the spectrum of a single 1 in bin 0).
-Bins that nothing is thrown into hold the round-off of the transforms, and its root would be no longer small: what is
-below 8 ε Π |Ψ_m|, ε the precision of the number format, counts as 0. The transforms are in float32 at least. The root
+Bins that no number is put into hold the round-off of the transforms, and its root would be no longer small: what is
+below 8 ε Π |Ψ_m|, ε the precision of the number format, is set to 0. The transforms are in float32 at least. The root
 is straightened below 1e-8: mmbert/fusion/layers/power_norm.py.
 At the start z has a variance of 1: y / |y| has the length 1, and W_o independent weights of variance 1.
 """

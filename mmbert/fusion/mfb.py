@@ -2,7 +2,7 @@
 
     e = dropout(Π_{m ∈ P} (U_mᵀ LN(v_m) + b_m))          (B, o · k),   P = the modalities that the sample has
     s_i = Σ_{f = 1..k} e_{i k + f}                       sum pooling over k neighbours: k factors for each of o outputs
-    y = sign(s) sqrt(|s|),   z = W_o (y / |y|) + b_o     power and l2 normalisation, then the layer behind them
+    y = sign(s) sqrt(|s|),   z = W_o (y / |y|) + b_o     power and l2 normalisation, then a linear layer
 
 Paper: Yu et al. 2017, "Multi-modal Factorized Bilinear Pooling with Co-Attention Learning for Visual Question
 Answering", arXiv:1708.01471; U_m has biases as in the authors' code. W_o stands for the layer with which the

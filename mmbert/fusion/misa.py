@@ -5,7 +5,7 @@
     z    = MLP [T(p_1, …, p_M, c_1, …, c_M)]                T = one transformer layer over 2M vectors; MLP = Linear to
                                                             M · H, ReLU, Linear to H
 
-In training alone, L = sim_weight · L_sim + diff_weight · L_diff + recon_weight · L_recon is added:
+In training only, L = sim_weight · L_sim + diff_weight · L_diff + recon_weight · L_recon is added:
 
     L_sim   = mean over pairs of CMD(c_m, c_j),
               CMD(a, b) = |E a - E b| + Σ_{k=2}^{5} |E(a - E a)^k - E(b - E b)^k|,      E = mean over the batch
@@ -18,12 +18,12 @@ Paper: Hazarika et al. 2020, "MISA: Modality-Invariant and -Specific Representat
 arXiv:2005.03545, section 3; O is taken from the authors' code, where it is a mean rather than the paper's sum, and so
 are the default weights and the two heads. That code takes the lengths in O for constants where it differentiates
 (``constant_lengths=True``), and so has not the gradient of O, which does not depend on lengths: each step makes vectors
-shorter, until c_m and p_m say the same of every sample, the sooner the more samples a batch has beside H, for O is as
-large as (B / H)². Differs from the paper: v_m is the encoder's vector, where the paper runs LSTMs over the sequences;
-the transformer's feed-forward layer is 2H wide rather than 2048; the MLP ends in H, as the head belongs to the task;
-any number of modalities; similarity by CMD alone, not by an adversary. Missing modalities: theirs are no keys of the
-transformer and zeros for the MLP; L_sim and O(p_m, p_j) are reckoned over the samples that have both, the rest over
-those that have m. A loss that has no sample is 0; pairs without any leave the mean.
+shorter, until c_m and p_m are the same for every sample, the sooner the more samples a batch has compared with H, for O
+is as large as (B / H)². Differs from the paper: v_m is the encoder's vector, where the paper runs LSTMs over the
+sequences; the transformer's feed-forward layer is 2H wide rather than 2048; the MLP ends in H, as the head belongs to
+the task; any number of modalities; similarity by CMD only, not by an adversary. Missing modalities: their vectors are
+no keys of the transformer and zeros for the MLP; L_sim and O(p_m, p_j) are computed over the samples that have both,
+the rest over those that have m. A loss without any sample is 0; pairs without any are left out of the mean.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class MISAFusion(Fusion):
         num_heads: of the transformer layer; divides ``out_dim``.
         sim_weight: factor on the loss that draws shared representations together.
         diff_weight: factor on the loss that keeps private ones apart from them and from each other.
-        recon_weight: factor on the loss by which both together must tell the modality's vector; above 0.
-        constant_lengths: no gradient flows through the lengths in the loss that keeps apart, as in the authors' code.
+        recon_weight: factor on the loss by which both together must reconstruct the modality's vector; above 0.
+        constant_lengths: no gradient flows through the lengths in L_diff, as in the authors' code.
         dropout: in the transformer and the MLP.
 
     Raises:
@@ -112,12 +112,12 @@ class MISAFusion(Fusion):
         pooled: Tensor = self.mlp(joined.flatten(1))
         if not self.training:
             return Fused(pooled)
-        told = [self.reconstruct[m](p + c) for m, p, c in zip(inputs, private, shared, strict=True)]
+        reconstructed = [self.reconstruct[m](p + c) for m, p, c in zip(inputs, private, shared, strict=True)]
         c, p, u = ([precise(vector) for vector in vectors] for vectors in (shared, private, unified))
         losses = {
             "similarity": similarity_loss(c, present),
             "difference": difference_loss(c, p, present, self.constant_lengths),
-            "reconstruction": reconstruction_loss(u, told, present),
+            "reconstruction": reconstruction_loss(u, reconstructed, present),
         }
         return Fused(pooled, auxiliary_losses={name: self.weights[name] * loss for name, loss in losses.items()})
 
@@ -168,10 +168,10 @@ def overlap(first: Tensor, second: Tensor, mask: Tensor, constant_lengths: bool 
         return (rows[0].T @ rows[1]).square().mean()
 
 
-def reconstruction_loss(unified: list[Tensor], told: list[Tensor], present: Tensor) -> Tensor:
-    """L_recon: M tensors u and what is told of them, (B, H), present (B, M) -> a scalar, each present one counting."""
-    missed = torch.stack([(u - t).square().mean(1) for u, t in zip(unified, told, strict=True)], 1)  # (B, M)
-    by_modality = blank(missed, present).sum(0) / present.sum(0).clamp(min=1)
+def reconstruction_loss(unified: list[Tensor], reconstructed: list[Tensor], present: Tensor) -> Tensor:
+    """L_recon: M tensors u and their reconstructions, (B, H) each, present (B, M) -> a scalar over those present."""
+    errors = torch.stack([(u - r).square().mean(1) for u, r in zip(unified, reconstructed, strict=True)], 1)  # (B, M)
+    by_modality = blank(errors, present).sum(0) / present.sum(0).clamp(min=1)
     return by_modality.sum() / present.any(0).sum().clamp(min=1)
 
 

@@ -1,4 +1,4 @@
-"""Missing-aware prompts: learnt tokens that tell a transformer which modalities a sample lacks.
+"""Missing-aware prompts: a transformer over all tokens with learnt prompt tokens for each set of missing modalities.
 
     x    = [c; v_1; tokens_1; …; v_M; tokens_M]     one sequence, projected to width H, a modality's embedding added;
                                                     v_m its vector, c a learnt token
@@ -12,12 +12,12 @@ Paper: Lee et al. 2023, "Multimodal Prompting with Missing Modalities for Visual
 input-level prompts: those of a layer join the sequence and stay in it, so that D layers make D · ``prompts`` of them.
 Differs from it: the paper prompts a pretrained, frozen ViLT and learns the prompts and a classifier; no such backbone
 is here, and the transformer is learnt with its prompts. Hence they cost little and gain less than in the paper, and
-with complete data alone they are a few more tokens. Its attention-level prompts are not here. Pooled at a token of its
+with only complete data they are a few more tokens. Its attention-level prompts are not here. Pooled at a token of its
 own, not at the text's first. Any number M of modalities: the paper has M = 2 and three patterns; here there are
 2^M - 1, and M is at most 8. A pattern that training never shows keeps its initial prompts, which are all alike at
 first: see ``augment.modality_dropout``.
 Missing modalities: the paper puts dummies in their place (an empty text, an image of ones); here their tokens are no
-keys at all, and the pattern's prompts alone say so.
+keys at all, and only the pattern's prompts represent it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.cross_attention import CrossAttentionLayer
 from mmbert.fusion.layers.projection import Projection
 
-MOST = 8
+MAX_MODALITIES = 8
 
 
 class MissingAwarePromptsFusion(Fusion):
@@ -71,14 +71,16 @@ class MissingAwarePromptsFusion(Fusion):
             raise ConfigError(f"fusion.num_heads={num_heads} must divide fusion.out_dim={out_dim}.")
         if not 0 <= prompt_layers <= num_layers:
             raise ConfigError(f"fusion.prompt_layers={prompt_layers} must be from 0 to num_layers={num_layers}.")
-        if len(dims) > MOST:
-            raise ConfigError(f"missing_aware_prompts has prompts for 2^M - 1 patterns: M={len(dims)} is above {MOST}.")
+        if len(dims) > MAX_MODALITIES:
+            raise ConfigError(
+                f"missing_aware_prompts has prompts for 2^M - 1 patterns: M={len(dims)} is above {MAX_MODALITIES}."
+            )
         self.token_projection = nn.ModuleDict()  # tokens leave enriched
         self.num_prompts = prompts
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
         self.embedding = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(out_dim)) for m in dims})
         self.summary = nn.Parameter(0.02 * torch.randn(out_dim))
-        # alike for all patterns: what tells them apart is learnt
+        # the same for all patterns at first: their differences are learnt
         first = 0.02 * torch.randn(prompt_layers, 1, prompts, out_dim)
         self.prompts = nn.Parameter(first.repeat(1, 2 ** len(dims) - 1, 1, 1)) if prompts and prompt_layers else None
         self.norms = nn.ModuleList(nn.LayerNorm(out_dim) for _ in range(num_layers))
@@ -120,5 +122,5 @@ class MissingAwarePromptsFusion(Fusion):
 def pattern_of(present: Tensor) -> Tensor:
     """present (B, M) bool -> (B,) int64 from 0 to 2^M - 2: the number whose binary digits they are, less 1."""
     weights = 2 ** torch.arange(present.shape[1], device=present.device)
-    # a sample without any modality reaches no fusion; it would be given the first pattern rather than the last
+    # no sample without any modality is ever passed here; it would get the first pattern, not an index of -1
     return ((present * weights).sum(1) - 1).clamp(min=0)

@@ -2,7 +2,8 @@
 
     z = Σ_i G_i(x) E_i(v_m(i))
     E_i(v) = O_i ReLU(I_i LN(v) + a_i) + o_i             each modality has ``experts_per_modality`` of them
-    G(x)                                                 noisy top-k gating (noisy_gate.py) of x = [LN(v_1); …; LN(v_M)]
+    G(x)                                                 noisy top-k gating of x = [LN(v_1); …; LN(v_M)], as in
+                                                         layers/noisy_gate.py
 
 Paper: Shazeer et al. 2017, "Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer",
 arXiv:1701.06538: the gate with its noise in training, and the two auxiliary losses ``importance`` and ``load`` that
@@ -11,7 +12,7 @@ the model rather than a layer within a stack; the layer norms (``normalize=False
 has a weight, but all experts are computed, which costs little for single vectors and lets the model be compiled and
 exported; the numbers are those of sparse dispatch.
 Missing modalities: the sample is never sent to their experts and their slots of x are zero; where fewer than k experts
-are left, all of these are chosen. The losses do not count absence as want of balance (noisy_gate.py).
+are left, all of these are chosen. Absence does not change the balancing losses (layers/noisy_gate.py).
 Nothing is random in evaluation.
 
 k is 2 or more, as in the paper: a single expert always has the weight 1, and its gate would learn nothing.

@@ -4,7 +4,7 @@
 
 Paper: Kim et al. 2017, "Hadamard Product for Low-rank Bilinear Pooling", arXiv:1610.04325, the full model with biases
 and with the activation before the product; for two modalities f = Pᵀ(σ(Uᵀx + b_x) ∘ σ(Vᵀy + b_y)) + b. Of the paper's
-variants the shortcut connections and the activation behind the product are not here, nor is its attention over the
+variants the shortcut connections and the activation after the product are not here, nor is its attention over the
 places of a picture. Differs from it: the layer norm, any number of modalities, and missing ones, which leave the
 product (a factor of 1). ``product`` is the same without P, with a product as wide as the output.
 At the start z has a variance of about 1 when all modalities are present: U_m of unit variance, E[tanh²] = 0.39 a
@@ -24,7 +24,7 @@ from mmbert.fusion.layers.projection import Projection
 
 
 class MLBFusion(Fusion):
-    """Hadamard product of squashed projections, projected to the output's width.
+    """Hadamard product of the projections' tanh, projected to the output's width.
 
     Args:
         dims: width D_m of each modality, by name.

@@ -11,13 +11,13 @@
 Paper: Tsai et al. 2019, "Multimodal Transformer for Unaligned Multimodal Language Sequences", arXiv:1906.00295,
 section 3. Where the printed formula adds LN(z) to what a sublayer gives, the authors' code adds z; so does this.
 Differs from paper and code: padding is masked everywhere, in attention and in the choice of the last token, where the
-code knows no padding; any number of modalities (with three it is the paper's); the projection stands for a
+code has no padding; any number of modalities (with three it is the paper's); the projection stands for a
 temporal convolution of kernel size 1, the default of the code, with a layer norm before it; the sinusoids are added to
 tokens of about their own size, where the code multiplies the tokens by √d first; they are not added again
 before T_α; queries and keys have norms of their own.
-Positions: the encoders of this package give tokens that know their places, but features that were extracted elsewhere
-may not, and the paper's model relies on the sinusoids: so they are added by default. A token's place is that in the
-encoder's sequence, padding counted.
+Positions: the tokens of this package's encoders carry their positions, but features that were extracted elsewhere may
+not, and the paper's model relies on the sinusoids: so they are added by default. A token's position is that in the
+encoder's sequence, padding included.
 Missing modalities: a stream whose source is absent finds no keys, and its attention adds nothing: what is left is the
 target's own tokens, on their way through the feed-forward blocks. An absent target's slot in h is zeros. With a single
 modality in ``dims`` there are no pairs, and T is given x.
@@ -40,7 +40,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank, masked_mean
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_count, check_heads
+from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_at_least, check_heads
 
 
 class MultFusion(Fusion):
@@ -83,8 +83,8 @@ class MultFusion(Fusion):
         super().__init__(dims, out_dim)
         width = out_dim // 2 if width is None else width
         check_heads(width, num_heads, "fusion.width")
-        check_count(num_layers, 1, "num_layers")
-        check_count(memory_layers, 0, "memory_layers")
+        check_at_least(num_layers, 1, "num_layers")
+        check_at_least(memory_layers, 0, "memory_layers")
         if read not in ("last", "mean"):
             raise ConfigError(f"fusion.read={read} must be 'last' or 'mean'.")
         self.positions = positions
@@ -131,7 +131,7 @@ class MultFusion(Fusion):
     def _crossed(
         self, target: str, streams: Mapping[str, Tensor], inputs: Mapping[str, Encoded], seen: dict[str, Tensor] | None
     ) -> Tensor:
-        """What the target's tokens became in the streams from all sources, side by side: (B, L_α, (M - 1) d)."""
+        """The target's tokens after the crossmodal transformers from all sources, side by side: (B, L_α, (M - 1) d)."""
         crossed = []
         for source, transformer in self.pairs[target].items():  # type: ignore[operator, union-attr]
             z, weights = transformer(streams[target], streams[source], inputs[source].mask, seen is not None)
@@ -145,22 +145,22 @@ class MultFusion(Fusion):
     ) -> tuple[Tensor, Tensor]:
         """x (B, L_α, C), mask (B, L_α) -> z_α (B, L_α, C), or the one token that is read, and what is read, (B, C)."""
         layers: nn.ModuleList = self.memory[target]  # type: ignore[assignment]
-        # an absent target finds no key: it is let look at its blank places, and left out of everything
+        # an absent target has no keys: it attends to its own zeros (no NaN), and nothing reads it
         safe = mask | ~mask.any(1, keepdim=True)
-        alone = self.read == "last" and not self._emits_tokens and seen is None
+        summary_only = self.read == "last" and not self._emits_tokens and seen is None
         for number, layer in enumerate(layers):
-            asking = last_real(x, mask) if alone and number == len(layers) - 1 else None
-            x, weights = layer(x, safe, asking, seen is not None)
+            query_tokens = last_real(x, mask) if summary_only and number == len(layers) - 1 else None
+            x, weights = layer(x, safe, query_tokens, seen is not None)
             if seen is not None and weights is not None:
                 seen[f"memory/{number}/{target}"] = weights
         z = self.norms[target](x)
         if self.read == "mean":
             return z, masked_mean(z, mask)
-        return z, (z if alone and len(layers) else last_real(z, mask)).squeeze(1)
+        return z, (z if summary_only and len(layers) else last_real(z, mask)).squeeze(1)
 
 
 class CrossmodalTransformer(nn.Module):
-    """Layers in which a target looks at one source's first tokens, and a norm.
+    """Layers in which a target attends to one source's first tokens, and a norm.
 
     Args:
         width: d.
@@ -173,11 +173,11 @@ class CrossmodalTransformer(nn.Module):
         self.layers = nn.ModuleList(CrossLayer(width, *rest) for _ in range(num_layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, source: Tensor, mask: Tensor, explicit: bool) -> tuple[Tensor, list[Tensor]]:
-        """x (B, Q, d), source (B, K, d), mask (B, K) -> (B, Q, d), and the weights of each layer if explicit."""
+    def forward(self, x: Tensor, source: Tensor, mask: Tensor, need_weights: bool) -> tuple[Tensor, list[Tensor]]:
+        """x (B, Q, d), source (B, K, d), mask (B, K) -> (B, Q, d), and the weights of each layer if asked for."""
         seen = []
         for layer in self.layers:
-            x, weights = layer(x, source, mask, explicit)
+            x, weights = layer(x, source, mask, need_weights)
             if weights is not None:
                 seen.append(weights)
         return self.norm(x), seen

@@ -1,4 +1,4 @@
-"""Tucker fusion of low rank: squashed projections meet in a core tensor, each slice of which has the rank R.
+"""MUTAN: a Tucker decomposition of the bilinear map of the projections' tanh, each slice of whose core has rank R.
 
     x_m = tanh(W_m LN(v_m) + b_m)                        (B, t)
     s   = Σ_{r = 1..R} Π_{m ∈ P} (x_mᵀ M_m^r)            (B, t_o),   P = the modalities that the sample has

@@ -1,4 +1,4 @@
-"""A strategy inside another: for those that prepare the modalities and leave the joining to one that exists."""
+"""Builds one strategy inside another, for those that prepare the modalities and leave the fusion to an existing one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mmbert.fusion.base import Fusion
 def build_base(name: str, dims: Mapping[str, int], out_dim: int, options: Mapping[str, Any] | None) -> Fusion:
     """The package's strategy of that name, as ``fusion=NAME`` means it.
 
-    Only the package's own: a saved model that names another class is loaded only when its code is trusted, and what
-    stands in an option is not asked about.
+    Only the package's own: a saved model that names another class is loaded only when its code is trusted, but nobody
+    is asked about a class that is named in an option.
 
     Args:
         name: of its file, such as ``concat``.

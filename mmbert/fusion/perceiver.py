@@ -1,9 +1,9 @@
-"""Perceiver: a few latent vectors look at the tokens of all modalities, and then at each other, again and again.
+"""Perceiver: a few latent vectors attend to the tokens of all modalities, then to each other, block after block.
 
     y  = [x_1; …; x_M],  x_m = W_m LN(tokens_m) + b_m + e_m          e_m a modality embedding
     u  = K learnt latents
     for each block:
-        u ← u + Attention(q = LN(u), k = v = LN'(y)),  u ← u + FFN(LN(u))           cross-attention, real tokens alone
+        u ← u + Attention(q = LN(u), k = v = LN'(y)),  u ← u + FFN(LN(u))           cross-attention, only real tokens
         n times: u ← u + MSA(LN(u)),  u ← u + FFN(LN(u))                            latent transformer
     z  = W_o LN(1/K Σ_k u_k) + b_o
 
@@ -19,7 +19,7 @@ Missing modalities: their tokens are no keys.
 
 Costs grow with K · (Σ_m L_m): linear in the number of tokens.
 
-Diagnostics: ``attention/BLOCK`` (B, heads, K, L_1 + … + L_M), what the latents look at; and a share (B, M):
+Diagnostics: ``attention/BLOCK`` (B, heads, K, L_1 + … + L_M), the latents' weights; and a share (B, M):
     share/attention   what the latents give to all tokens of a modality, averaged over latents, heads and blocks. A row
                       sums to 1.
 """
@@ -35,11 +35,11 @@ from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.shares import attention_by_modality, shares_of
-from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_count, check_heads
+from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_at_least, check_heads
 
 
 class PerceiverFusion(Fusion):
-    """Latents that read everything.
+    """Latent vectors with cross-attention to all tokens and self-attention among themselves.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -74,9 +74,9 @@ class PerceiverFusion(Fusion):
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)
-        check_count(num_latents, 1, "num_latents")
-        check_count(num_blocks, 1, "num_blocks")
-        check_count(layers_per_block, 0, "layers_per_block")
+        check_at_least(num_latents, 1, "num_latents")
+        check_at_least(num_blocks, 1, "num_blocks")
+        check_at_least(layers_per_block, 0, "layers_per_block")
         sizes = (out_dim, num_heads, ffn_ratio, dropout, attention_dropout)
         self.num_blocks = num_blocks
         self.token_projection = nn.ModuleDict()  # tokens leave enriched: the base's plain projection is not needed
@@ -94,7 +94,7 @@ class PerceiverFusion(Fusion):
         self.decode: CrossLayer | None = CrossLayer(*sizes)
 
     def drop_tokens(self) -> None:
-        """The decoder goes with the tokens."""
+        """Removes the decoder, which only makes tokens."""
         super().drop_tokens()
         self.decode = None
 

@@ -1,10 +1,10 @@
-"""Product: the modalities projected to one width and squashed, then multiplied element by element.
+"""Product: tanh of each modality's projection to one width, multiplied element by element.
 
     z = Π_{m ∈ P} tanh(W_m LN(v_m) + b_m),   P = the modalities that the sample has
 
 Paper: Antol et al. 2015, "VQA: Visual Question Answering", arXiv:1505.00468, section 4.2: both embeddings pass a layer
 with tanh and are fused by element-wise multiplication. Differs from it: any number of modalities, the layer norm, and
-missing modalities, which leave the product alone (a factor of 1).
+missing modalities, whose factor is 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Product of experts: each modality gives a Gaussian belief, and their product with a prior is the joint one.
+"""Product of experts: each modality predicts a Gaussian, and their product with a prior is the joint distribution.
 
     μ_m = W_m LN(v_m) + b_m,   log σ²_m = S_m LN(v_m) + s_m         one expert for each modality, diagonal
     T   = 1 + Σ_{m ∈ P} 1 / σ²_m                                    P = the modalities that the sample has; the 1 is the
@@ -9,7 +9,7 @@
 
 Paper: Wu and Goodman 2018, "Multimodal Generative Models for Scalable Weakly-Supervised Learning" (MVAE),
 arXiv:1802.05335, section 2.2: the experts are q̃(z|x_m), so that a missing modality is only a factor that is not there.
-Here is its inference network alone: no decoders, hence no reconstruction in the loss and no training on random subsets
+Here is only its inference network: no decoders, hence no reconstruction in the loss and no training on random subsets
 of the modalities (``augment.modality_dropout`` trains on such). The tasks' losses stand in for the reconstruction, as
 in the variational information bottleneck (Alemi et al. 2017, arXiv:1612.00410), and ``kl_weight`` is β there. The
 layer norm (``normalize=False`` leaves it out) is added. Instead of the small constant that the authors' code adds to

@@ -1,18 +1,18 @@
-"""Reconstruction: a missing modality is imagined from the present ones, and the completed set is fused.
+"""Reconstruction: a missing modality's vector is predicted from the present ones, and the completed set is fused.
 
     h_m  = W_m LN(v_m) + b_m,   x = [h_1; …; h_M] with zeros for what a sample lacks            (B, M · H)
     x̂    = U (x + Σ_k Δ_k) + c,   Δ_k = D_k ReLU(E_k (x + Σ_{l < k} Δ_l))          k = 1 … num_blocks
     ĥ_m  = the m-th part of x̂;   the base strategy fuses h_m where m is present, ĥ_m where it is missing
     L    = mean over present m, of samples with another one, of |ĥ_m(x without m) - stop(h_m)|² / H;
-           in training alone, times ``reconstruction_weight``
+           in training only, times ``reconstruction_weight``
 
-stop = no gradient, or both sides would agree on saying nothing.
+stop = no gradient; with it both sides would collapse to a constant.
 
 Papers: Zhao et al. 2021, "Missing Modality Imagination Network for Emotion Recognition with Uncertain Missing
 Modalities" (MMIN), ACL: a cascade of residual autoencoders (Tran et al. 2017, CVPR) imagines what is missing, taught by
-hiding what is there; and, for the aim, Ma et al. 2021, "SMIL", arXiv:2103.05677. Differs from MMIN: each present
+hiding what is present; and, for the aim, Ma et al. 2021, "SMIL", arXiv:2103.05677. Differs from MMIN: each present
 modality is hidden in turn rather than by sampled conditions; targets are this model's own projections rather than those
-of one trained before; no backward imagination with its cycle loss; what is fused is the completed set, by any strategy
+of one trained before; no backward imagination with its cycle loss; the completed set is fused, by any strategy
 of the package, rather than the autoencoders' hidden layers. From SMIL: no priors by clustering and no meta-learning.
 
 With all modalities present this is the base strategy on projections. It learns to read imagined modalities only from
@@ -39,7 +39,7 @@ from mmbert.fusion.nested import build_base
 
 
 class Imagination(nn.Module):
-    """A cascade of residual autoencoders from the present modalities to all.
+    """A cascade of residual autoencoders that predicts all modalities' vectors from the present ones.
 
     Args:
         modalities: M.
@@ -67,7 +67,7 @@ class Imagination(nn.Module):
 
 
 class ReconstructionFusion(Fusion):
-    """Imagines what is missing, then fuses.
+    """Reconstructs the vectors of missing modalities, then fuses all of them.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -76,7 +76,7 @@ class ReconstructionFusion(Fusion):
         base_options: its options besides ``dims`` and ``out_dim``; None = its defaults.
         num_blocks: autoencoders in the cascade, at least 1.
         hidden_dim: width of their middle.
-        reconstruction_weight: factor on the loss, above 0: what imagines would learn nothing else where all is present.
+        reconstruction_weight: factor on the loss, above 0: with complete data nothing else trains the autoencoders.
         normalize: layer norm on each modality's vector first.
         dropout: on each modality's vector.
 
@@ -112,10 +112,10 @@ class ReconstructionFusion(Fusion):
         self.base = build_base(base, dict.fromkeys(dims, out_dim), out_dim, base_options)
         self.base.drop_tokens()  # an imagined modality has no positions: tokens are the plain ones
         self.views = self.base.views
-        self._tells_diagnostics = self.base.tells_diagnostics
+        self._has_diagnostics = self.base.has_diagnostics
 
     def decision(self, spec: OutputSpec) -> Decision:
-        """That of the base; an imagined modality counts as present."""
+        """The decision of the base strategy, for which a reconstructed modality is present."""
         return self.base.decision(spec)
 
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
@@ -132,11 +132,11 @@ class ReconstructionFusion(Fusion):
         fused: Fused = self.base(given, diagnostics)
         if not (self.training and self.imagination is not None):
             return fused
-        loss = self.reconstruction_weight * reconstruction_loss(self.imagination, values, present)
+        loss = self.reconstruction_weight * imagination_loss(self.imagination, values, present)
         return replace(fused, auxiliary_losses={**fused.auxiliary_losses, "reconstruction": loss})
 
 
-def reconstruction_loss(imagination: Imagination, values: Tensor, present: Tensor) -> Tensor:
+def imagination_loss(imagination: Imagination, values: Tensor, present: Tensor) -> Tensor:
     """L of the header, without its weight: values (B, M, H), present (B, M) -> a scalar, 0 if nothing can be hidden."""
     total, count = values.new_zeros(()), present.new_zeros((), dtype=torch.long)
     for m in range(values.shape[1]):

@@ -2,7 +2,7 @@
 
     x    = [c; x_1; …; x_M],  x_m = W_m LN(tokens_m) + b_m + e_m        c a learnt CLS token, e_m a modality embedding
     n times:
-        x ← x + MSA(LN(x))                  every token looks at every real token, whatever its modality
+        x ← x + MSA(LN(x))                  every token attends to every real token of any modality
         x ← x + FFN(LN(x))                  FFN = Linear, GELU, Linear
     z    = tanh(W_o LN(x_c) + b_o)
 
@@ -30,11 +30,11 @@ from mmbert.core.masks import blank
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.shares import attention_by_modality, shares_of
-from mmbert.fusion.layers.transformer import SelfAttentionLayer, TokenEmbedding, check_count, check_heads, with_first
+from mmbert.fusion.layers.transformer import SelfAttentionLayer, TokenEmbedding, check_at_least, check_heads, with_first
 
 
 class SingleStreamFusion(Fusion):
-    """One transformer over everything.
+    """One transformer over the tokens of all modalities.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -63,7 +63,7 @@ class SingleStreamFusion(Fusion):
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)
-        check_count(num_layers, 1, "num_layers")
+        check_at_least(num_layers, 1, "num_layers")
         self.token_projection = nn.ModuleDict()  # tokens leave enriched: the base's plain projection is not needed
         self.embed = TokenEmbedding(dims, out_dim, normalize, dropout)
         self.cls = nn.Parameter(0.02 * torch.randn(out_dim))
@@ -86,10 +86,10 @@ class SingleStreamFusion(Fusion):
         for number, layer in enumerate(self.layers):
             if diagnostics:
                 looked.append(layer.weights_of(x, mask, x[:, :1]))  # type: ignore[operator]
-            # after the last layer CLS alone is read, unless somebody asks for tokens or weights
-            alone = number == len(self.layers) - 1 and not self._emits_tokens and not everything
+            # after the last layer only CLS is read, unless tokens or weights are asked for
+            summary_only = number == len(self.layers) - 1 and not self._emits_tokens and not everything
             # contiguous: torch.compile would take the strides of a slice for constants, whatever the length
-            x, weights = layer(x, mask, x[:, :1].contiguous() if alone else None, everything)
+            x, weights = layer(x, mask, x[:, :1].contiguous() if summary_only else None, everything)
             if weights is not None:
                 seen[f"attention/{number}"] = weights
         if diagnostics:

@@ -5,8 +5,8 @@
     z   = ReLU(B · ReLU(A · t + a) + b)
 
 Paper: Zadeh et al. 2017, "Tensor Fusion Network for Multimodal Sentiment Analysis", arXiv:1707.07250, for any number of
-modalities. The appended ones make t hold every product of one, two, … M modalities, not the last alone. The two layers
-with ReLU are the paper's inference network up to its decision layer, which is the task's head here.
+modalities. The appended ones make t hold every product of one, two, … M modalities, not only that of all M. The two
+layers with ReLU are the paper's inference network up to its decision layer, which is the task's head here.
 Differs from it: one layer with a layer norm before it (``normalize=False`` leaves that out) rather than subnetworks of
 their own.
 Missing modalities: only the 1 of [0; 1] is left, so that t holds all products of the present modalities.
@@ -15,8 +15,9 @@ Width: t grows with the power M. Without ``hidden_dim`` it is H, or as much as k
 paper's 32 for three modalities, 12 for four, 7 for five. ``low_rank`` does without the tensor.
 
 Initial scale: A's variance differs between the entries of t so that the products of each set of modalities, 2^M sets
-in all, give A · t the same share of a variance of 1; else the product of all would drown the others, and a sample that
-lacks a modality would be next to silent. B begins as He et al. 2015, arXiv:1502.01852, have it for ReLU: E z² ≈ 1/2.
+in all, give A · t the same share of a variance of 1; else the product of all would outweigh the others, and z would be
+almost constant for samples that lack a modality. B begins as He et al. 2015, arXiv:1502.01852, have it for ReLU:
+E z² ≈ 1/2.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
+from mmbert.fusion.layers.outer_product import outer_product
 from mmbert.fusion.layers.projection import Projection
 
 #: numbers in the tensor: as many as (32 + 1)³ by default; more than the limit is refused rather than run out of memory
@@ -85,7 +87,7 @@ class TensorFusion(Fusion):
             nn.init.zeros_(linear.bias)
         axis = torch.tensor([(width / 2) ** -0.5] * width + [1.0]) / math.sqrt(2)
         with torch.no_grad():
-            self.first.weight.normal_().mul_(outer([axis.unsqueeze(0)] * len(self.dims))[0])
+            self.first.weight.normal_().mul_(outer_product([axis.unsqueeze(0)] * len(self.dims))[0])
         nn.init.kaiming_normal_(self.second.weight)
         nn.init.zeros_(self.first.bias)
         nn.init.zeros_(self.second.bias)
@@ -96,17 +98,9 @@ class TensorFusion(Fusion):
         for m, x in inputs.items():
             h = blank(self.project[m](x.pooled, x.present).relu(), x.present)
             extended.append(torch.cat([h, torch.ones_like(h[:, :1])], 1))  # (B, d + 1)
-        hidden = self.dropout(self.first(outer(extended)).relu())
+        hidden = self.dropout(self.first(outer_product(extended)).relu())
         fused: Tensor = self.second(hidden).relu()
         return fused
-
-
-def outer(vectors: list[Tensor]) -> Tensor:
-    """(B, D_1), …, (B, D_M) -> (B, D_1 · … · D_M): the outer product, the last index running fastest."""
-    product = vectors[0]
-    for vector in vectors[1:]:
-        product = (product.unsqueeze(2) * vector.unsqueeze(1)).flatten(1)
-    return product
 
 
 def default_width(modalities: int, out_dim: int) -> int:

@@ -4,7 +4,7 @@
 
 s has one learned number a modality and starts at 0, which makes the beginning the mean. The form is the scalar mix of
 Peters et al. 2018, "Deep contextualized word representations", arXiv:1802.05365, equation 1, which weighs layers.
-Differs from it: modalities, each with a projection of its own, and no overall factor γ, which the head behind it can
+Differs from it: modalities, each with a projection of its own, and no overall factor γ, which the head after it can
 learn. Missing modalities: the softmax is over the present ones, so that the weights always sum to 1. A modality on its
 own has no s: its weight is 1 whatever it would be. Weights that depend on the sample: ``attention_pool``.
 
@@ -25,7 +25,7 @@ from mmbert.fusion.layers.projection import Projection
 
 
 class WeightedSumFusion(Fusion):
-    """Sum of the projections, weighed by one learned number a modality.
+    """Sum of the projections with one learned weight for each modality.
 
     Args:
         dims: width D_m of each modality, by name.
@@ -39,7 +39,7 @@ class WeightedSumFusion(Fusion):
     def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
-        # of one modality alone no score could ever receive a gradient
+        # the softmax over a single modality gives its score no gradient
         self.scores = nn.Parameter(torch.zeros(len(dims))) if len(dims) > 1 else None
 
     def fuse(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:

@@ -95,9 +95,7 @@ class MultimodalModel(nn.Module):
     @property
     def tells_diagnostics(self) -> bool:
         """Whether fusion or a decision has any to ask for."""
-        return self.fusion.tells_diagnostics or any(
-            p.decision.tells_shares for p in self.named_decision_heads().values()
-        )
+        return self.fusion.has_diagnostics or any(p.decision.tells_shares for p in self.named_decision_heads().values())
 
     @property
     def reads_tokens(self) -> bool:
@@ -269,7 +267,7 @@ def check_reach(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
     name, layer = fusion.injects_into, int(getattr(fusion, "layer", 0))
     if name is None:
         return
-    count = encoders[name].reachable_layers
+    count = encoders[name].injectable_layers
     if not count:
         raise ConfigError(
             f"{type(fusion).__name__} reaches into the encoder '{name}', but {type(encoders[name]).__name__} has no "

@@ -46,7 +46,7 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
             if encoder.constant and (frozen := take_out(state, name)):
-                config["encoders"][name][FROZEN] = frozen_file.write(frozen, assets, folder)
+                config["encoders"][name][FROZEN] = frozen_file.write_frozen_weights(frozen, assets, folder)
         with usual_permissions(scratch / WEIGHTS):
             save_file(state, scratch / WEIGHTS)
         (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -135,7 +135,7 @@ def frozen_weights(config: dict[str, Any], folder: Path, encoder: str) -> dict[s
         InputError: the file is missing or damaged.
     """
     fingerprint = config["encoders"][encoder].get(FROZEN)
-    return {} if fingerprint is None else frozen_file.read(folder / "encoders" / encoder, fingerprint)
+    return {} if fingerprint is None else frozen_file.read_frozen_weights(folder / "encoders" / encoder, fingerprint)
 
 
 def encoder_weights(folder: Path, encoder: str) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ class Deciding(Fusion):
         )
         specs = {kind: OutputSpec(kind, size, column="label") for kind, size in sizes.items()}
         self.decisions = nn.ModuleDict({kind: inner.decision(spec) for kind, spec in specs.items()})
-        self._tells_diagnostics = True
+        self._has_diagnostics = True
 
     def forward(self, inputs: dict[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> Fused:
         """Inputs as of any fusion -> Fused whose ``pooled`` is the joined outputs, one kind beside the other."""

@@ -171,7 +171,9 @@ def test_a_local_file_of_weights_is_loaded_and_a_wrong_one_refused(tmp_path: Pat
 def test_weights_that_cannot_be_had_name_the_ways_out_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(audio_module, "reachable", lambda url: False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(audio_module, "build_network", lambda *_: torch.nn.Identity())  # 94 million numbers, unread
+    monkeypatch.setattr(
+        audio_module, "build_speech_network", lambda *_: torch.nn.Identity()
+    )  # 94 million numbers, unread
     with pytest.raises(WeightsError, match="'wav2vec2_base' cannot be had") as caught:
         SpeechEncoder("wav2vec2_base")
     for way_out in ("audio=melspec_cnn", "encoders.audio.checkpoint=", "pretrained=false"):

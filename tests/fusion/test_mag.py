@@ -97,7 +97,7 @@ def test_without_text_the_displacement_alone_is_judged():
 class Given(torch.nn.Module):
     """An encoder whose output is handed to it."""
 
-    kind, lr_scale, constant, frozen, reachable_layers = "features", 1.0, False, False, 0
+    kind, lr_scale, constant, frozen, injectable_layers = "features", 1.0, False, False, 0
 
     def __init__(self, dim):
         super().__init__()
@@ -195,7 +195,7 @@ def test_what_is_remembered_or_stored_of_a_text_is_not_used():
     assert not torch.allclose(model.encode(inputs)["text"].pooled[0], first.pooled[0])
     torch.testing.assert_close(model.encoders["text"](inputs["text"]).pooled, plain.pooled)
     stored = {"stored.pooled": plain.pooled, "mask": plain.present.unsqueeze(1)}
-    with pytest.raises(InputError, match="Stored tokens cannot be reached into"):
+    with pytest.raises(InputError, match="Layer injection needs the encoder to run, .* store.enabled=false"):
         model.encode({**inputs, "text": stored})
 
 

@@ -186,7 +186,7 @@ def test_what_a_decision_remembers_is_in_checkpoints_and_not_in_a_saved_model(tm
 
 def test_shares_are_told_when_asked_for():
     model = built(LateWeightedFusion(DIMS, 8)).eval()
-    assert model.tells_diagnostics and not model.fusion.tells_diagnostics
+    assert model.tells_diagnostics and not model.fusion.has_diagnostics
     told = model(batch().inputs, "shares").fused.diagnostics
     expected = PRESENT / PRESENT.sum(1, keepdim=True)
     assert set(told) == {"share/mood", "share/traits", "share/size"}

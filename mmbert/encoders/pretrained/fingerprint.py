@@ -1,4 +1,4 @@
-"""A short name of a network's weights."""
+"""A hash of a network's weights, which changes with any number in them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 
 def weights_fingerprint(module: nn.Module) -> str:
-    """Changes with any number, name, shape or type in a module's state."""
+    """A hash of a module's state: of each tensor's name, shape, type and numbers."""
     return tensors_fingerprint(module.state_dict())
 
 
 def tensors_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """The same of a state dict."""
+    """As ``weights_fingerprint``, of a state dict."""
     digest = xxhash.xxh3_128()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name}:{tuple(tensor.shape)}:{tensor.dtype};".encode())
@@ -25,6 +25,6 @@ def tensors_fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def raw_bytes(tensor: Tensor) -> Any:
-    """A tensor's bytes, whatever its type."""
+    """A tensor's bytes, of any type."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else b""

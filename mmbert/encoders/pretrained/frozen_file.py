@@ -1,8 +1,8 @@
-"""The weights of a frozen encoder as a file: the saved models of many runs share one copy on disk.
+"""The weights of a frozen encoder as a file of their own, which the saved models of many runs share by hard links.
 
-They are most of what a model holds and the same in every run of a study. So they lie in a file of their own, named by
-what is in it, and a model that is saved beside another with the same encoder makes a second name (a hard link) for the
-file there is. Each folder stays whole: deleting one model takes nothing from another, and a copy is a plain copy.
+They are most of a saved model and the same in every run of a study. So they are in a file that is named by their hash,
+and a model that is saved next to another with the same encoder makes a hard link to the existing file. Each folder
+stays complete: deleting one model removes nothing of another, and a copy is a plain copy.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from mmbert.core.errors import InputError
 from mmbert.core.permissions import usual_permissions
 from mmbert.encoders.pretrained.fingerprint import tensors_fingerprint
 
-#: Where this process has written each file last.
+#: Where this process last wrote each file.
 WRITTEN: dict[str, Path] = {}
-#: Folders beside the model's run that are looked into at most; of more the others stay unseen.
+#: At most this many folders next to the model's run are searched for the same weights.
 LOOKED_INTO = 1000
 
 
 def file_name(fingerprint: str) -> str:
-    """Of the file with these weights."""
+    """The name of the file with these weights."""
     return f"frozen-{fingerprint}.safetensors"
 
 
-def write(state: Mapping[str, Tensor], folder: Path, model: Path) -> str:
-    """Leaves an encoder's weights in a folder; returns their fingerprint.
+def write_frozen_weights(state: Mapping[str, Tensor], folder: Path, model: Path) -> str:
+    """Writes or links an encoder's weights into a folder; returns their fingerprint.
 
     Args:
-        state: as its ``state_dict``, fit for safetensors.
+        state: its ``state_dict``, with contiguous tensors as safetensors needs them.
         folder: ``encoders/NAME`` of the model that is being saved.
-        model: where that model will be; others are looked for in ``model/`` of the folders beside its run.
+        model: where that model will be; the same weights are searched for in ``model/`` of the folders next to its run.
     """
     fingerprint = tensors_fingerprint(state)
     target = folder / file_name(fingerprint)
@@ -50,7 +50,7 @@ def write(state: Mapping[str, Tensor], folder: Path, model: Path) -> str:
 
 
 def candidates(name: str, model: Path) -> Iterator[Path]:
-    """Files of this name that this process wrote, or that lie in models of the runs beside."""
+    """Files of this name that this process wrote, or that are in models of the runs in the same folder."""
     if name in WRITTEN:
         yield WRITTEN[name]
     with contextlib.suppress(OSError), os.scandir(model.parent.parent) as beside:
@@ -59,7 +59,7 @@ def candidates(name: str, model: Path) -> Iterator[Path]:
 
 
 def linked(source: Path, target: Path, size: int) -> bool:
-    """Makes a second name for a file of one's own; False if it is none, cut short, or on another file system."""
+    """Hard-links a file that this user owns; False if it is not theirs, cut short, or on another file system."""
     try:
         found = source.lstat()
         if found.st_uid != os.getuid() or found.st_size < size or source.is_symlink():
@@ -70,8 +70,8 @@ def linked(source: Path, target: Path, size: int) -> bool:
     return True
 
 
-def read(folder: Path, fingerprint: str) -> dict[str, Tensor]:
-    """The weights that ``write`` has left.
+def read_frozen_weights(folder: Path, fingerprint: str) -> dict[str, Tensor]:
+    """The weights that ``write_frozen_weights`` wrote.
 
     Raises:
         InputError: the file is missing or damaged.

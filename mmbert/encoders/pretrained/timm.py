@@ -1,7 +1,7 @@
 """Small image networks from timm's building blocks, trained from scratch.
 
 After the ResNet-9 of Page 2018, "How to train your ResNet" (myrtle.ai). Differs from it: narrower, and the first
-convolution has stride 2. Resolution is lost to max pooling alone, never in a residual block, whose strided shortcut
+convolution has stride 2. Resolution is lost only in max pooling, never in a residual block, whose strided shortcut
 would sample single noisy pixels: on small noisy digits such blocks learn several times more slowly.
 """
 
@@ -62,7 +62,7 @@ class SmallResNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions beside an identity."""
+    """A residual block of two convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

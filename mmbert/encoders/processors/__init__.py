@@ -1,1 +1,1 @@
-"""Preprocessing of each kind of encoder, without weights."""
+"""Preprocessing, one file for each kind of input: raw values become padded tensors with masks."""

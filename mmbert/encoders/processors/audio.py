@@ -1,4 +1,4 @@
-"""Sounds of any rate become waveforms at an encoder's rate, padded to the longest of a batch."""
+"""``AudioProcessor``: sounds of any rate become waveforms at an encoder's rate, padded to the longest of a batch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AudioProcessor:
             raise InputError(f"A sound must have one channel, shape (T,), but has the shape {tuple(waveform.shape)}.")
         if not rate_hz > 0:
             raise InputError(f"A sound's rate must be positive, not {rate_hz}.")
-        # the sum of squares is many times faster; it is finite but where a sample is not, or is beyond all loudness
+        # the sum of squares is many times faster; it is finite unless a sample is not, or is larger than any real one
         if not math.isfinite(float(waveform.dot(waveform))) and not bool(waveform.isfinite().all()):
             raise InputError("A sound has samples that are NaN or infinite.")
         # cut before resampling, with a margin for the filter, so that an hour of sound costs no more than is used
@@ -93,7 +93,7 @@ class AudioProcessor:
 
 
 def padded(parts: Sequence[Tensor | np.ndarray | None], shortest: int, *width: int) -> tuple[Tensor, Tensor]:
-    """Sequences (L, *width) of float32, None = there is none -> (B, L', *width), zeros behind their ends; mask (B, L').
+    """Sequences (L, *width) of float32, None = there is none -> (B, L', *width), zeros after their ends; mask (B, L').
 
     Args:
         parts: one a sample, as tensors on the CPU or arrays.

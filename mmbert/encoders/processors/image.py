@@ -1,4 +1,4 @@
-"""Pictures become the tensors that an image network was trained on: size, mean and standard deviation."""
+"""``ImageProcessor``: pictures are resized and normalised as the image network's training images were."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ImageProcessor:
         return placed, np.array(placed.shape[:2], np.int32)
 
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray | Tensor:
-        """Colours of 0 to 255 -> (height, width, 3) uint8, as they are; a smaller picture -> what it is prepared to."""
+        """Colours of 0 to 255 -> (height, width, 3) uint8 as they are; a smaller picture -> as ``prepare`` gives it."""
         colours = long.reshape(int(fixed[0]), int(fixed[1]), 3)
         return colours if colours.shape[:2] == self.size else self._full(colours)
 
@@ -123,9 +123,9 @@ class ImageProcessor:
         return {"pixels": torch.stack(whole), "mask": mask}
 
     def _normalised(self, prepared: list[Tensor | np.ndarray | None]) -> Tensor:
-        """Pictures of which some are colours still -> pixels, normalised all at once.
+        """Pictures of which some are uint8 colours -> pixels (B, 3, height, width), normalised all at once.
 
-        In memory they stay as they were (``torch.channels_last``), which is how convolutions read them fastest.
+        The result has the memory format ``torch.channels_last``, which convolutions read fastest.
         """
         colours = np.zeros((len(prepared), *self.size, 3), np.uint8)
         for place, image in enumerate(prepared):

@@ -1,4 +1,4 @@
-"""Log-mel frames, each computed from real samples only, so that a sound's frames do not depend on its batch."""
+"""``LogMel`` and its processor: log-mel frames from real samples only, so that they do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class LogMel(nn.Module):
             power = self.mel(blank(waveform, mask).float())  # (B, num_mels, L)
             frames = (power + 1e-6).log().mT  # (B, L, num_mels)
             real = mask[:, self.window - 1 :: self.hop]  # (B, L): a frame is real if its last sample is
-            return standardise(frames, real), real
+            return standardise_frames(frames, real), real
 
 
-def standardise(frames: Tensor, real: Tensor) -> Tensor:
+def standardise_frames(frames: Tensor, real: Tensor) -> Tensor:
     """frames (B, L, N), real (B, L) -> each band without its mean, unit variance over all, zeros where not real."""
     count = real.sum(1).clamp(min=1).view(-1, 1, 1)
     centred = blank(frames - blank(frames, real).sum(1, keepdim=True) / count, real)
@@ -58,7 +58,7 @@ def standardise(frames: Tensor, real: Tensor) -> Tensor:
 
 
 class LogMelProcessor(AudioProcessor):
-    """Waveforms for an encoder that reads log-mel frames; what is kept of a sound are its frames.
+    """Waveforms for an encoder that reads log-mel frames; the store keeps a sound's frames.
 
     Args:
         log_mel: of the encoder, or one like it.

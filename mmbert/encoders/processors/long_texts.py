@@ -1,7 +1,7 @@
-"""Texts of megabytes cost no more than the tokens that are kept of them.
+"""Cuts very long texts before tokenisation, without changing the tokens that are kept.
 
-A tokenizer that cuts a text to its first tokens works through all of it before: ten megabytes take seconds and
-gigabytes. Here the text itself is cut first, so generously that the tokens kept are the same.
+A tokenizer with truncation still processes the whole text: ten megabytes take seconds, and gigabytes of memory. Here
+the text itself is cut first, with a margin so that the first tokens are the same.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-#: Characters that are looked at first for each token wanted; a token of ordinary text has two to six.
+#: Characters tried first for each token wanted; a token of ordinary text has two to six.
 CHARACTERS_PER_TOKEN = 16
-#: Tokens beyond those wanted. What a cut can change lies in the text's last word, and WordPiece makes at most 100
+#: Tokens beyond those wanted. A cut can change only the text's last word, and WordPiece makes at most 100
 #: tokens of a word (longer ones are unknown as a whole), other tokenizers fewer of ordinary words.
 MARGIN = 128
-#: Characters that are looked at in any case. What has fewer tokens in so many is no text but a blob.
+#: Never more than this many characters are tokenised: what has so few tokens in them is no text.
 MOST_CHARACTERS = 2**18
 
 

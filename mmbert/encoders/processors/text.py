@@ -1,4 +1,4 @@
-"""Texts become the numbers of their word pieces, by a tokenizer of transformers."""
+"""``TextProcessor``: tokenises texts with a tokenizer of transformers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TextProcessor:
     """
 
     kind: Kind = "text"
-    #: Word-piece numbers, and behind them their segments where the model has some.
+    #: Token ids, followed by token type ids where the model has them.
     packed: ClassVar[tuple[str, str, int]] = ("int32", "int8", 0)
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
@@ -40,7 +40,7 @@ class TextProcessor:
         self.max_tokens = max_tokens
 
     def prepare(self, raw: str) -> str:
-        """The text itself, of a very long one the beginning: a whole batch at once is tokenised faster than each."""
+        """The text itself, of a very long one the beginning; ``collate`` tokenises, which is faster batch by batch."""
         if not isinstance(raw, str):
             raise InputError(f"A text must be a str, not {type(raw).__name__} ({raw!r}).")
         return beginning(raw, self.tokenizer, self.max_tokens)
@@ -73,7 +73,7 @@ class TextProcessor:
         return {"max_tokens": self.max_tokens, "tokenizer": tokenizer_fingerprint(self.tokenizer)}
 
     def pack(self, raw: str) -> tuple[np.ndarray, np.ndarray]:
-        """A text -> its rows of numbers (n, L), one behind the other."""
+        """A text -> token ids and, where used, token type ids (n, L)."""
         encoding = self.tokenizer(self.prepare(raw), truncation=True, max_length=self.max_tokens)
         return np.array([encoding[name] for name in self._names() if name in encoding], np.int32), np.zeros(0, np.int8)
 
@@ -120,7 +120,7 @@ class TextProcessor:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Changes with anything that decides which word pieces a text becomes."""
+    """A hash of everything that decides which tokens a text becomes."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         content: Any = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items()), repr(tokenizer)]

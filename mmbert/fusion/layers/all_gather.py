@@ -1,4 +1,4 @@
-"""Rows of all processes put together, with gradients: for losses that compare samples of a whole batch."""
+"""All-gather with gradients, of batches of different sizes: for losses that compare the samples of all processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
     """rows (B, ...) of this process -> those of all, in the order of the processes, and where this one's begin.
 
     Processes may have different numbers of rows. Gradients flow back to the process that a row came from, summed over
-    all who read it. Every process must call it, in the same order; with one process it gives back what it was given.
+    all processes. Every process must call it, in the same order; with one process it returns its argument and 0.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return rows, 0

@@ -1,4 +1,4 @@
-"""Weighted means of what several heads say, of outputs of any kind; late fusions share them."""
+"""Weighted means of several heads' outputs, as probabilities, logits or numbers; late fusions share them."""
 
 from __future__ import annotations
 

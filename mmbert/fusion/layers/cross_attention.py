@@ -26,14 +26,14 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, mask: Tensor, explicit: bool = False
+        self, queries: Tensor, keys: Tensor, mask: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """queries (B, Q, H), keys (B, K, H), mask (B, K) -> (B, Q, H), and the weights (B, heads, Q, K) if explicit."""
+        """queries (B, Q, H), keys (B, K, H), mask (B, K) -> (B, Q, H), and weights (B, heads, Q, K) if asked for."""
         q = self._heads(self.query(queries))  # (B, heads, Q, H / heads)
         k, v = (self._heads(x) for x in self.key_value(keys).chunk(2, -1))
         allowed = mask[:, None, None, :]  # (B, 1, 1, K)
         weights = None
-        if explicit:
+        if need_weights:
             weights = masked_softmax(q @ k.mT * q.shape[-1] ** -0.5, allowed.expand(*q.shape[:3], k.shape[2]))
             mixed = F.dropout(weights, self.dropout, self.training) @ v
         else:
@@ -76,11 +76,11 @@ class CrossAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, normed: Tensor, others: Tensor, mask: Tensor, explicit: bool
+        self, x: Tensor, normed: Tensor, others: Tensor, mask: Tensor, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
         """x (B, Q, H), normed = LN(x), others (B, K, H), mask (B, K) -> (B, Q, H), weights or None."""
         weights = None
         if self.attention is not None:
-            attended, weights = self.attention(normed, others, mask, explicit)
+            attended, weights = self.attention(normed, others, mask, need_weights)
             x = x + self.dropout(attended)
         return x + self.dropout(self.feed_forward(x)), weights

@@ -1,4 +1,4 @@
-"""Weights drawn so that what a strategy gives out is of order one before the first step of training.
+"""Initial weights with which a strategy's output has a variance of about one before the first step of training.
 
 A product of M factors of size s is of size s^M: with the usual draw of ``nn.Linear``, whose outputs have a variance
 of 1/3, five factors multiply to 0.06, and a head that reads them learns slowly. The arithmetic used throughout: if a
@@ -22,7 +22,7 @@ def unit_variance(linear: nn.Linear, mean_square: float = 1.0) -> nn.Linear:
 
     Args:
         linear: the layer.
-        mean_square: q, of its inputs; 1 behind a layer norm.
+        mean_square: q, of its inputs; 1 after a layer norm.
     """
     nn.init.normal_(linear.weight, std=1 / math.sqrt(linear.in_features * mean_square))
     if linear.bias is not None:

@@ -1,4 +1,4 @@
-"""Two linear layers with a ReLU between them, which keep the variance of what they are given."""
+"""Two linear layers with a ReLU between them, initialised so that the variance of the input is kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import nn
 def two_layers(dim: int, hidden_dim: int, out_dim: int, dropout: float) -> nn.Sequential:
     """Linear, ReLU, dropout, linear: (..., D) -> (..., H).
 
-    A vector whose numbers have a variance of 1 leaves with one of 1: weights of the first layer begin with a variance
-    of 1 / D, of the second, behind the ReLU, with 2 / width (He et al. 2015, arXiv:1502.01852), and biases at 0.
+    Inputs with a variance of 1 give outputs with a variance of 1: weights of the first layer begin with a variance of
+    1 / D, of the second, after the ReLU, with 2 / width (He et al. 2015, arXiv:1502.01852), and biases at 0.
 
     Args:
         dim: width D.

@@ -6,8 +6,8 @@
     load_i       = Σ_x P(x, i),   P(x, i) = Φ((clean_i − threshold_i(x)) / s_i)
     the losses are CV² of importance and of load: (standard deviation / mean)² over the experts
 
-threshold_i(x) is the k-th largest of all H but H_i, so that P is the chance that i would be chosen if its own noise
-alone were drawn anew.
+threshold_i(x) is the k-th largest of all H but H_i, so that P is the chance that i would be chosen if only its own
+noise were drawn anew.
 
 Paper: Shazeer et al. 2017, "Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts Layer",
 arXiv:1701.06538, equations 3 to 5, 6 to 7 and appendix A. Extended to experts that are not available for every sample:
@@ -30,7 +30,7 @@ from mmbert.core.masks import blank, masked_softmax
 
 @dataclass(frozen=True)
 class Routing:
-    """What a gate decided.
+    """The gate's weights for a batch, and its balancing losses.
 
     Attributes:
         gates: (B, E), of each sample's chosen experts above 0 with a sum of 1; 0 for the others.

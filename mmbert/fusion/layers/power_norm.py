@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SMALLEST = 1e-8
+LINEAR_BELOW = 1e-8
 
 
 def signed_sqrt(values: Tensor) -> Tensor:
     """sign(z) sqrt(|z|) of every element, of any shape."""
     # z / sqrt(|z|), not sign(z) · sqrt(|z|), whose gradient at 0 is 0 · ∞
-    return values * torch.rsqrt(values.abs().clamp(min=SMALLEST))
+    return values * torch.rsqrt(values.abs().clamp(min=LINEAR_BELOW))
 
 
 def power_norm(values: Tensor) -> Tensor:

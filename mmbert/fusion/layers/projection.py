@@ -1,4 +1,4 @@
-"""The step that pooled strategies share: each modality's vector, normalised and projected to a common width."""
+"""``Projection``: layer norm, dropout and a linear layer that bring each modality's vectors to a common width."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mmbert.core.masks import blank
 class Projection(nn.Module):
     """p = W · LN(v) + b, and zeros where the modality is absent.
 
-    The layer norm (Ba et al. 2016, arXiv:1607.06450) puts encoders of very different scales on one footing; without
-    it the loudest encoder decides.
+    The layer norm (Ba et al. 2016, arXiv:1607.06450) brings encoders of very different scales to the same scale;
+    without it the encoder with the largest outputs dominates.
 
     Args:
         dim: width D of the modality.

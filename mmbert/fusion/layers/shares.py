@@ -1,4 +1,4 @@
-"""What strategies tell of the weight that each modality has: shares (B, M), a row of which sums to 1 or is zeros."""
+"""Shares (B, M), the diagnostics that give each modality's weight in a sample: a row sums to 1 or is zeros."""
 
 from __future__ import annotations
 

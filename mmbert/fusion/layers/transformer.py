@@ -1,4 +1,4 @@
-"""The blocks that token-level strategies share: tokens of one width, self- and cross-attention, feed-forward.
+"""Transformer blocks of the token-level strategies: token embedding, self-attention, cross-attention, feed-forward.
 
 Attention as in Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762: softmax(q kᵀ / √(H / heads)) v, head
 by head. Layers have their norms before the sublayers (Xiong et al. 2020, "On Layer Normalization in the Transformer
@@ -7,7 +7,7 @@ Architecture", arXiv:2002.04745):
     x ← x + Attention(LN(x))                 or x + Attention(q = LN(x), k = v = LN'(y)) between two sequences
     x ← x + FFN(LN(x))                       FFN = Linear, activation, Linear
 
-The weights are made only for those who ask; otherwise torch's fused kernel computes the attention without them. It has
+The attention weights are computed only with ``need_weights``; otherwise torch's fused kernel works without them. It has
 no dropout on a CPU, which is why dropout on attention weights is an option of its own, and off by default.
 """
 
@@ -36,7 +36,7 @@ def check_heads(width: int, num_heads: int, named: str = "fusion.out_dim") -> No
         raise ConfigError(f"fusion.num_heads={num_heads} must divide {named}={width}.")
 
 
-def check_count(number: int, least: int, named: str) -> None:
+def check_at_least(number: int, least: int, named: str) -> None:
     """Refuses fewer layers, latents, … than a strategy needs.
 
     Raises:
@@ -72,7 +72,7 @@ class TokenEmbedding(nn.Module):
 
 
 def with_first(mask: Tensor, first: Tensor | None = None) -> Tensor:
-    """mask (B, L) -> (B, 1 + L): a place before the others, real where ``first`` (B,) says so, or everywhere."""
+    """mask (B, L) -> (B, 1 + L): a place before the others, real where ``first`` (B,) is True; None = everywhere."""
     first = torch.ones_like(mask[:, :1]) if first is None else first.unsqueeze(1)
     return torch.cat([first, mask], 1)
 
@@ -112,40 +112,40 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, asking: Tensor | None = None, explicit: bool = False
+        self, x: Tensor, mask: Tensor | None, query_tokens: Tensor | None = None, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Every token asks all real ones, or only those of ``asking`` do.
+        """Every token attends to all real ones, or only those of ``query_tokens`` do.
 
         Args:
             x: (B, L, H).
             mask: (B, L), each row with a True; None = all are real.
-            asking: (B, Q, H), a part of ``x``; None = all of it.
-            explicit: give the weights too.
+            query_tokens: (B, Q, H), a part of ``x``; None = all of it.
+            need_weights: return the weights too.
 
         Returns:
-            (B, Q, H), and the weights (B, heads, Q, L) if explicit.
+            (B, Q, H), and the weights (B, heads, Q, L) if need_weights.
         """
-        if asking is None:
+        if query_tokens is None:
             q, k, v = (heads_of(part, self.num_heads) for part in self.qkv(x).chunk(3, -1))
         else:
-            q, k, v = (*self._queries_and_keys(x, asking), heads_of(self._part(x, 2), self.num_heads))
+            q, k, v = (*self._queries_and_keys(x, query_tokens), heads_of(self._part(x, 2), self.num_heads))
         dropout = self.dropout if self.training else 0.0
-        weights = attention_weights(q, k, mask) if explicit else None
+        weights = attention_weights(q, k, mask) if need_weights else None
         if weights is None:
             mixed = attend(q, k, v, mask, dropout)
         else:
             mixed = (F.dropout(weights, dropout) @ v).transpose(1, 2).flatten(2)
         return self.out(mixed), weights
 
-    def weights_of(self, x: Tensor, mask: Tensor | None, asking: Tensor) -> Tensor:
-        """What ``asking`` (B, Q, H) gives to each of x (B, L, H): (B, L), averaged over heads and over the Q."""
-        return attention_weights(*self._queries_and_keys(x, asking), mask).mean((1, 2))
+    def weights_of(self, x: Tensor, mask: Tensor | None, query_tokens: Tensor) -> Tensor:
+        """What ``query_tokens`` (B, Q, H) gives to each of x (B, L, H): (B, L), averaged over heads and over the Q."""
+        return attention_weights(*self._queries_and_keys(x, query_tokens), mask).mean((1, 2))
 
-    def _queries_and_keys(self, x: Tensor, asking: Tensor) -> tuple[Tensor, Tensor]:
-        return heads_of(self._part(asking, 0), self.num_heads), heads_of(self._part(x, 1), self.num_heads)
+    def _queries_and_keys(self, x: Tensor, query_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        return heads_of(self._part(query_tokens, 0), self.num_heads), heads_of(self._part(x, 1), self.num_heads)
 
     def _part(self, x: Tensor, number: int) -> Tensor:
-        """Queries (0), keys (1) or values (2) alone: (B, L, H) -> (B, L, H)."""
+        """Only queries (0), keys (1) or values (2): (B, L, H) -> (B, L, H)."""
         return F.linear(x, self.qkv.weight.chunk(3)[number], self.qkv.bias.chunk(3)[number])
 
 
@@ -191,22 +191,22 @@ class SelfAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, asking: Tensor | None = None, explicit: bool = False
+        self, x: Tensor, mask: Tensor | None, query_tokens: Tensor | None = None, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """x (B, L, H), mask (B, L), asking (B, Q, H) a part of x or None -> (B, Q, H), weights or None."""
+        """x (B, L, H), mask (B, L), query_tokens (B, Q, H) a part of x or None -> (B, Q, H), weights or None."""
         normed = self.attention_norm(x)
-        queries = None if asking is None else self.attention_norm(asking)
-        attended, weights = self.attention(normed, mask, queries, explicit)
-        x = (x if asking is None else asking) + self.dropout(attended)
+        queries = None if query_tokens is None else self.attention_norm(query_tokens)
+        attended, weights = self.attention(normed, mask, queries, need_weights)
+        x = (x if query_tokens is None else query_tokens) + self.dropout(attended)
         return x + self.dropout(self.ffn(self.ffn_norm(x))), weights
 
-    def weights_of(self, x: Tensor, mask: Tensor | None, asking: Tensor) -> Tensor:
-        """What ``asking`` (B, Q, H) gives to each of x (B, L, H): (B, L), averaged over heads and over the Q."""
-        return self.attention.weights_of(self.attention_norm(x), mask, self.attention_norm(asking))
+    def weights_of(self, x: Tensor, mask: Tensor | None, query_tokens: Tensor) -> Tensor:
+        """What ``query_tokens`` (B, Q, H) gives to each of x (B, L, H): (B, L), averaged over heads and over the Q."""
+        return self.attention.weights_of(self.attention_norm(x), mask, self.attention_norm(query_tokens))
 
 
 class CrossLayer(nn.Module):
-    """A pre-norm layer in which one sequence looks at another; who finds no real token there goes on without.
+    """A pre-norm cross-attention layer: one sequence attends to another, which adds nothing where it has no real token.
 
     Args:
         dim: width H of both.
@@ -234,8 +234,8 @@ class CrossLayer(nn.Module):
         self.ffn = feed_forward(dim, ffn_ratio, dropout, activation)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, y: Tensor, mask: Tensor, explicit: bool = False) -> tuple[Tensor, Tensor | None]:
-        """x (B, Q, H) looks at y (B, K, H), mask (B, K) -> (B, Q, H), and the weights (B, heads, Q, K) if explicit."""
-        attended, weights = self.attention(self.query_norm(x), self.key_norm(y), mask, explicit)
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """x (B, Q, H) attends to y (B, K, H), mask (B, K) -> (B, Q, H), and weights (B, heads, Q, K) if asked for."""
+        attended, weights = self.attention(self.query_norm(x), self.key_norm(y), mask, need_weights)
         x = x + self.dropout(attended)
         return x + self.dropout(self.ffn(self.ffn_norm(x))), weights

@@ -1,4 +1,4 @@
-"""The part that late fusions share: one view a modality, its vector normalised and projected, seen by nobody else."""
+"""The part that late fusions share: one view for each modality, its vector normalised and projected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmbert.fusion.layers.projection import Projection
 class UnimodalViews(nn.Module):
     """v_m = W_m LN(x_m) + b_m of each modality as a view; ``pooled`` is the mean over those present.
 
-    No task with heads a view reads ``pooled``: it is for whoever wants one vector, such as tokens of token readers.
+    Tasks with a head for each view do not read ``pooled``: the tokens of token-level heads are made with it.
 
     Args:
         dims: width D_m of each modality, by name.

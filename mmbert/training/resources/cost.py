@@ -21,7 +21,7 @@ from mmbert.core.types import Encoded, Inputs
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.collate import Collate
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.token_cache import Memory
+from mmbert.encoders.token_cache import TokenCache
 from mmbert.model import MultimodalModel
 from mmbert.training.module import count_parameters, trainable
 
@@ -101,7 +101,7 @@ def counted_encoder(encoder: Encoder, inputs: Inputs) -> tuple[int, Encoded]:
         flops, kept = COUNTED[key]
         return flops, Encoded(kept.tokens.to(device), kept.mask.to(device), kept.pooled.to(device))
     given: list[Encoded] = []
-    with without_memory(encoder):
+    with without_token_caches(encoder):
         flops = count(lambda: given.append(encoder(inputs)))
     if encoder.constant:
         COUNTED[key] = (flops, Encoded(given[0].tokens.cpu(), given[0].mask.cpu(), given[0].pooled.cpu()))
@@ -111,14 +111,14 @@ def counted_encoder(encoder: Encoder, inputs: Inputs) -> tuple[int, Encoded]:
 
 
 @contextmanager
-def without_memory(module: nn.Module) -> Iterator[None]:
-    """What a frozen encoder remembers of other samples is neither read nor added to."""
+def without_token_caches(module: nn.Module) -> Iterator[None]:
+    """Token caches of frozen encoders are neither read nor added to."""
     parts: list[Any] = list(module.modules())
-    holders = [(part, part.memory) for part in parts if isinstance(getattr(part, "memory", None), Memory)]
+    holders = [(part, part.token_cache) for part in parts if isinstance(getattr(part, "token_cache", None), TokenCache)]
     for part, _ in holders:
-        part.memory = None
+        part.token_cache = None
     try:
         yield
     finally:
-        for part, memory in holders:
-            part.memory = memory
+        for part, cache in holders:
+            part.token_cache = cache

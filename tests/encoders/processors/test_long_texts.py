@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbert.encoders.pretrained.transformers import source_of, tiny_bert
+from mmbert.encoders.pretrained.transformers import model_source, tiny_bert
 from mmbert.encoders.processors import long_texts
 from mmbert.encoders.processors.text import TextProcessor
 
@@ -44,7 +44,7 @@ def tokenizer(family):
 
     special = ["<pad>", "<unk>"]
     if family == "wordpiece":
-        return AutoTokenizer.from_pretrained(source_of("minilm"))
+        return AutoTokenizer.from_pretrained(model_source("minilm"))
     if family == "bytes":
         return tiny_bert({})[1]
     if family == "bpe":

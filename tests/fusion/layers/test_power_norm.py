@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmbert.fusion.layers.power_norm import SMALLEST, power_norm, signed_sqrt
+from mmbert.fusion.layers.power_norm import LINEAR_BELOW, power_norm, signed_sqrt
 
 
 def test_the_root_keeps_its_sign_and_the_row_gets_the_length_one():
@@ -24,9 +24,11 @@ def test_the_slope_is_that_of_the_root_and_has_a_bound_near_zero(value, slope):
 
 
 def test_root_and_straight_line_meet():
-    below, above = (signed_sqrt(torch.tensor(SMALLEST * f, dtype=torch.float64)).item() for f in (1 - 1e-9, 1 + 1e-9))
+    below, above = (
+        signed_sqrt(torch.tensor(LINEAR_BELOW * f, dtype=torch.float64)).item() for f in (1 - 1e-9, 1 + 1e-9)
+    )
     assert below == pytest.approx(above, rel=1e-8)
-    assert above == pytest.approx(math.sqrt(SMALLEST))
+    assert above == pytest.approx(math.sqrt(LINEAR_BELOW))
 
 
 def test_a_row_of_zeros_has_a_finite_gradient():

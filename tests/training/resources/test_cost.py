@@ -75,7 +75,7 @@ def test_a_frozen_encoder_is_counted_once_and_what_it_remembers_is_left_alone(co
     frozen = build(compose_tiny("logger=none", "encoders.text.frozen=true", "image=none", "audio=none"))
     first = cost.cost_facts(frozen.model, frozen.data)
     text = frozen.model.named_encoders()["text"]
-    assert len(cost.COUNTED) == 1 and text.memory is not None and not text.memory.rows
+    assert len(cost.COUNTED) == 1 and text.token_cache is not None and not text.token_cache.rows
     text.encode = lambda inputs: pytest.fail("it ran again")
     assert cost.cost_facts(frozen.model, frozen.data) == first
 
