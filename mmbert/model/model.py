@@ -40,8 +40,8 @@ class MultimodalModel(nn.Module):
     """Encodes each modality, fuses, and lets every task judge the joint representation.
 
     Of a fusion that has ``views`` every task judges each view by a head of its own, and the fusion's decision joins
-    the judgements (``mmbert.tasks.decision_heads``). Tasks that read tokens are left as they are: of tokens there are no
-    views.
+    the judgements (``mmbert.tasks.decision_heads``). Tasks that read tokens are left as they are: of tokens there are
+    no views.
 
     Args:
         encoders: by name; the names are the modalities the fusion was built for.

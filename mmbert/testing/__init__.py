@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmbert.testing.fusion_contract import check_fusion
     from mmbert.testing.costs import cost_of
+    from mmbert.testing.fusion_contract import check_fusion
     from mmbert.testing.gradient_flow import flow_of
     from mmbert.testing.inputs import encoded, random_inputs
     from mmbert.testing.pytest_suite import fusion_tests

@@ -1,4 +1,4 @@
-"""Padding, absence and the other samples of a batch change nothing; each law raises ``ContractViolation`` if they do."""
+"""Padding, absence and other samples of the batch change nothing; each law raises ``ContractViolation`` if they do."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from mmbert.fusion.cross_attention import CrossAttentionFusion
 from mmbert.fusion.mean import MeanFusion
 from mmbert.fusion.product import ProductFusion
 from mmbert.testing import cost_of, flow_of, fusion_tests
-from mmbert.testing.fusion_contract import LAWS, TRACING
 from mmbert.testing.costs import DIMS
+from mmbert.testing.fusion_contract import LAWS, TRACING
 
 
 class Loud(Fusion):
