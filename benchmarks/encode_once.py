@@ -36,7 +36,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmbert.core.types import Encoded
 from mmbert.encoders.audio import build_speech_network, find_bundle
 from mmbert.runs.folder import environment
-from mmbert.store.use_store import Options, use_store
+from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import Parts, build
 
 STRATEGIES = ("concat", "mean", "product", "cross_attention")
@@ -61,7 +61,7 @@ def write_weights(folder: Path) -> dict[str, Path]:
 
 
 def words(args: argparse.Namespace, scratch: Path, weights: dict[str, Path]) -> list[str]:
-    """Options of ``mmbert-train`` that all sides share."""
+    """StoreOptions of ``mmbert-train`` that all sides share."""
     return [
         *("text=minilm", "image=vit_small", "audio=wav2vec2_base", "encoders.text.remember_mib=0"),
         *(f"encoders.{name}.frozen=true" for name in ("text", "image", "audio")),
@@ -191,7 +191,7 @@ def together(kept: dict[int, Any], rows: np.ndarray, width: int, tokens: bool) -
     return Encoded(padded, torch.arange(padded.shape[1]) < lengths[:, None], pooled)
 
 
-def reading(parts: Parts, options: Options) -> dict[str, float]:
+def reading(parts: Parts, options: StoreOptions) -> dict[str, float]:
     """Samples a second through the store, checksums included, against copying the same mapped bytes."""
     use_store(parts.data, parts.model, options)
     result = {}
@@ -237,7 +237,9 @@ def main() -> None:
         sweep = [f"fusion={','.join(STRATEGIES)}", f"seed={','.join(map(str, range(args.seeds)))}"]
         seconds, metrics = timed_study([*shared, *sweep], scratch / "with")
         print(f"with the store: {seconds:.0f} s", by_part(metrics), flush=True)
-        read = reading(parts_of([*shared, "fusion=cross_attention"]), Options(dir=str(scratch / "store"), max_gib=100))
+        read = reading(
+            parts_of([*shared, "fusion=cross_attention"]), StoreOptions(dir=str(scratch / "store"), max_gib=100)
+        )
         print("reading", read, flush=True)
         rest = [word for word in shared if not word.startswith(("trainer.max_epochs", "data.sizes."))]
         few, counts = sizes(args.slice), sizes(args.train)

@@ -38,7 +38,7 @@ from torchvision import transforms
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.runs.folder import environment
-from mmbert.store.use_store import Options, use_store
+from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import build
 
 #: pixels (width, height), seconds, hertz, rows
@@ -144,7 +144,7 @@ def connected(kind: str, scratch: Path, workers: int) -> tuple[MultimodalData, M
     with initialize_config_module("mmbert.conf", version_base="1.3"):
         cfg = compose("train", overrides=[*words, f"data.num_workers={workers}", "data.batch_size=32"])
     fresh, stored = build(cfg), build(cfg)
-    use_store(stored.data, stored.model, Options(dir=str(scratch / "store")))
+    use_store(stored.data, stored.model, StoreOptions(dir=str(scratch / "store")))
     return fresh.data, stored.data
 
 

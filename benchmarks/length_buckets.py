@@ -25,7 +25,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from mmbert.runs.folder import environment
-from mmbert.store.use_store import Options, use_store
+from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import Parts, build
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -58,7 +58,7 @@ def parts_of(table: Path, bucketed: bool, batch: int) -> Parts:
         cfg = compose("train", overrides=words)
     pl.seed_everything(0, verbose=False)
     parts = build(cfg)
-    use_store(parts.data, parts.model, Options(dir=str(table.parent / "store")))
+    use_store(parts.data, parts.model, StoreOptions(dir=str(table.parent / "store")))
     return parts
 
 

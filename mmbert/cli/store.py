@@ -1,4 +1,4 @@
-"""``mmbert-store``: what frozen encoders have computed, built ahead, listed, verified, thrown away, exported."""
+"""``mmbert-store``: what frozen encoders have computed, built ahead, listed, verified, pruned, exported."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ What frozen encoders give, and what preprocessing gives the others, is computed 
   export   the same, and writes the features into FILE (.npz or .safetensors)
   list     what is kept: encoder, size, data, how often it was used
   verify   reads all of it; what is damaged is taken out, to be computed again. Exit code 1 if anything was
-  prune    throws away: what is named (the first letters do), what was not used for so long, the least recently used
-           until the rest fits; and tidies up what stays
+  prune    deletes what is named (the first letters do), what was not used for so long, the least recently used
+           until the rest fits; and compacts what stays
 
   dir      default: features in $MMBERT_HOME or ~/.cache/mmbert; for build and export store.dir=FOLDER
   --help   show this
@@ -78,11 +78,11 @@ def export(words: list[str]) -> None:
         raise ConfigError(f"out={path}: there is no folder {path.parent}.")
     data, uses = computed([word for word in words if not word.startswith("out=")], everything=True)
 
-    from mmbert.store.export import arrays_of, write
+    from mmbert.store.export import arrays_of, write_arrays
 
     arrays = arrays_of(data, uses)
     about = {"data": str(data.path), "splits": ",".join(data.rows), **{n: use.name for n, use in uses.items()}}
-    write(arrays, path, about)
+    write_arrays(arrays, path, about)
     for name, array in arrays.items():
         print(f"  {name:<16} {array.dtype} {tuple(array.shape)}")
     print(f"  {path}")
@@ -107,14 +107,14 @@ def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str,
 
 
 def show(words: list[str]) -> None:
-    """Prints the table of shelves."""
+    """Prints the table of array stores."""
     from rich.console import Console
     from rich.table import Table
 
     folder, names, _ = parse(words)
-    from mmbert.store.inventory import chosen
+    from mmbert.store.inventory import select_array_stores
 
-    found = chosen(folder, names)
+    found = select_array_stores(folder, names)
     table = Table("name", "kept", "encoder", "entries", "MiB", "runs", "hits", "last used", "data")
     for one in found:
         last = "never" if one.last is None else one.last.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -132,8 +132,8 @@ def verify(words: list[str]) -> None:
     from mmbert.store import inventory
 
     damaged = 0
-    for one in inventory.chosen(folder, names):
-        entries, bad = inventory.verify(one)
+    for one in inventory.select_array_stores(folder, names):
+        entries, bad = inventory.verify_array_store(one)
         damaged += bad
         state = f"{bad:,} damaged, taken out" if bad else "all right"
         print(f"  {one.name}  {one.encoder}: {entries:,} entries, {state}")
@@ -142,31 +142,33 @@ def verify(words: list[str]) -> None:
 
 
 def prune(words: list[str]) -> None:
-    """Throws shelves away, and tidies up the others."""
+    """Deletes array stores, and compacts the others."""
     everything = "all" in words
     if not any(word for word in words if not word.startswith("dir=")):
-        raise ConfigError("Say what to throw away: names, older_than_days=30, max_gib=20, or all.")
+        raise ConfigError("Say what to delete: names, older_than_days=30, max_gib=20, or all.")
     folder, names, limits = parse([word for word in words if word != "all"], ("older_than_days", "max_gib"))
     if everything and (names or limits):
         raise ConfigError("'all' stands alone: with it everything goes.")
     from mmbert.store import inventory
 
-    gone = inventory.prune(inventory.chosen(folder, names), limits.get("older_than_days"), limits.get("max_gib"))
+    gone = inventory.prune_array_stores(
+        inventory.select_array_stores(folder, names), limits.get("older_than_days"), limits.get("max_gib")
+    )
     for one in gone:
-        print(f"  {one.name}  {one.encoder}: thrown away, {one.size / 2**20:,.1f} MiB")
+        print(f"  {one.name}  {one.encoder}: deleted, {one.size / 2**20:,.1f} MiB")
     for one in inventory.array_stores(folder):
-        freed = inventory.compact(one)
+        freed = inventory.compact_array_store(one)
         if freed > 0:
-            print(f"  {one.name}  {one.encoder}: tidied up, {freed / 2**20:,.1f} MiB")
+            print(f"  {one.name}  {one.encoder}: compacted, {freed / 2**20:,.1f} MiB")
 
 
 def parse(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[str], dict[str, float]]:
-    """The store's folder, names of shelves, and limits.
+    """The store's folder, names of array stores, and limits.
 
     Raises:
         ConfigError: a word is none of these.
     """
-    from mmbert.store.use_store import Options
+    from mmbert.store.use_store import StoreOptions
 
     given: dict[str, str] = {}
     names = []
@@ -178,7 +180,7 @@ def parse(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[s
             given[key] = value
         else:
             raise ConfigError(f"'{word}' is no option here. {nearest(key, ('dir', *numbers))}")
-    folder = Options(dir=given.pop("dir", None)).folder
+    folder = StoreOptions(dir=given.pop("dir", None)).folder
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; mmbert-store build makes it, as does any run.")
     limits = {}

@@ -1,1 +1,1 @@
-"""What frozen encoders and preprocessing have computed, kept on disk."""
+"""The store: outputs of frozen encoders and of preprocessing, computed once and kept on disk for all runs."""

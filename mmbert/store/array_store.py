@@ -1,14 +1,14 @@
-"""Arrays on disk, found by what they were computed from: written once, read through memory maps.
+"""``ArrayStore``: an append-only store of arrays on disk, found by 128-bit keys and read through memory maps.
 
-A shelf is a folder of segments. Each process that writes has a segment of its own, three files that only grow:
+It is a folder of segments. Each process that writes has a segment of its own, three files that only grow:
 
-    NAME.long    one array of variable length an entry, one behind the other, without padding
-    NAME.fixed   one array of the same length for every entry
-    NAME.index   one record an entry: key, place and checksums
+    NAME.long    for each entry an array of any length, concatenated without padding
+    NAME.fixed   for each entry an array of the same length
+    NAME.index   for each entry a record: key, place and checksums
 
-The record is written behind what it tells of, and holds a checksum of itself: a process that is killed leaves at worst
-some bytes that no record tells of. An entry whose bytes do not have the record's checksum counts as absent, and a
-tombstone, a record in a later segment, takes it out for everybody.
+The record is written after the arrays it refers to and holds a checksum of itself: a process that is killed leaves at
+worst some bytes without a record. An entry whose bytes do not match the record's checksum is treated as absent. A
+tombstone, a record in a later segment, deletes it for all processes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RECORD = np.dtype(
     [
         ("key", "<u8", (2,)),
         ("offset", "<u8"),
-        ("length", "<u8"),  # numbers in the long array; TOMBSTONE = the entry is no more
+        ("length", "<u8"),  # numbers in the long array; TOMBSTONE = the entry is deleted
         ("long_sum", "<u8"),
         ("fixed_sum", "<u8"),
         ("own_sum", "<u8"),
@@ -39,22 +39,22 @@ TOMBSTONE = 2**63
 #: Odd constants, one for each word of a record but the last.
 MIX = np.random.default_rng(20240101).integers(1, 2**63, 6, np.uint64) * np.uint64(2) + np.uint64(1)
 ABSENT = -1
-ENDINGS = (".long", ".fixed", ".index")
+SEGMENT_FILES = (".long", ".fixed", ".index")
 #: A place is a segment's number and a record's number in one int64.
 SEGMENT_BITS = 32
 
 
 def checksum(array: np.ndarray) -> int:
-    """64 bits of an array's bytes, which lie together."""
+    """A 64-bit checksum of a contiguous array's bytes."""
     return xxhash.xxh3_64_intdigest(array) if array.size else 0  # type: ignore[arg-type]
 
 
-def as_bytes(array: np.ndarray) -> Any:
-    """An array's bytes, not copied if they lie together."""
+def array_bytes(array: np.ndarray) -> Any:
+    """An array's bytes, without a copy if it is contiguous."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def own_sums(records: np.ndarray) -> np.ndarray:
+def record_sums(records: np.ndarray) -> np.ndarray:
     """(n,) uint64: a checksum of each record's other fields."""
     words = np.ascontiguousarray(records).view("<u8").reshape(len(records), -1)[:, :-1]
     mixed = words * MIX
@@ -82,23 +82,20 @@ class Segment:
         return {**self.__dict__, "_maps": {}}  # another process maps the files anew
 
     def refresh(self) -> np.ndarray:
-        """Reads the records that were not there before; returns them, but for what is no record of ours."""
+        """Reads the records that were added since the last call and returns them; damaged ones get the key 0."""
         known = len(self.records)
         path = self.base.with_suffix(".index")
         count = (path.stat().st_size if path.exists() else 0) // RECORD.itemsize - known
         if count <= 0:
             return self.records[:0]
         fresh = np.fromfile(path, RECORD, count, offset=known * RECORD.itemsize)
-        broken = own_sums(fresh) != fresh["own_sum"]
-        fresh["key"][broken] = 0  # keeps its number, is never found
+        broken = record_sums(fresh) != fresh["own_sum"]
+        fresh["key"][broken] = 0  # keeps its place in the numbering, but is never found
         self.records = np.concatenate([self.records, fresh])
         return fresh
 
     def entry(self, number: int, with_long: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
-        """An entry's long array, flat (empty if it is not asked for), and its fixed one.
-
-        None if their bytes are not what was written.
-        """
+        """An entry's long array, flat (empty unless ``with_long``), and its fixed one; None if a checksum differs."""
         _, offset, length, long_sum, fixed_sum, _ = self.records[number].item()  # all at once: one field takes as long
         fixed = self._slice("fixed", self.fixed_type, number * self.fixed_length, self.fixed_length)
         if fixed is None or checksum(fixed) != fixed_sum:
@@ -123,13 +120,13 @@ class Segment:
 
 
 class ArrayStore:
-    """All segments of a folder.
+    """Entries of all segments in a folder.
 
     Args:
         folder: of the segments; need not exist yet.
-        long_type: NumPy's name of the numbers in the long arrays, ``float32``.
-        fixed_type: of those in the fixed arrays.
-        fixed_length: how many of them an entry has; 0 = no fixed array.
+        long_type: NumPy's name of the long arrays' dtype, such as ``float32``.
+        fixed_type: of the fixed arrays' dtype.
+        fixed_length: numbers in a fixed array; 0 = none.
     """
 
     def __init__(self, folder: Path, long_type: str, fixed_type: str, fixed_length: int) -> None:
@@ -141,7 +138,7 @@ class ArrayStore:
         self.refresh()
 
     def refresh(self) -> None:
-        """Looks for what was written since the last look, by this process or another."""
+        """Reads the records that were written since the last call, by this process or another."""
         known = {segment.base.name for segment in self.segments}
         for path in sorted(self.folder.glob("*.index")):  # names begin with their time: later records come later
             if path.stem not in known:
@@ -172,13 +169,13 @@ class ArrayStore:
         return distinct[self.find(distinct) != ABSENT]
 
     def find(self, keys: np.ndarray) -> np.ndarray:
-        """Keys (n, 2) uint64 -> their places (n,) int64, ABSENT where there is no entry; there is none for 0."""
+        """Keys (n, 2) uint64 -> their places (n,) int64, ABSENT where there is no entry, as for the key 0."""
         found = np.full(len(keys), ABSENT, np.int64)
         if not len(self._places) or not len(keys):
             return found
         first = np.searchsorted(self._high, keys[:, 0], "left")
         at = np.searchsorted(self._high, keys[:, 0], "right") - 1
-        open_ = (at >= first) & (keys != 0).any(1)  # 0 is what a broken record has for its key
+        open_ = (at >= first) & (keys != 0).any(1)  # damaged records have the key 0
         while open_.any():  # more than once only where two keys share their first half
             hit = open_ & (self._low[np.maximum(at, 0)] == keys[:, 1])
             found[hit] = self._places[at[hit]]
@@ -192,9 +189,9 @@ class ArrayStore:
         return found
 
     def entry(self, place: int, with_long: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
-        """The arrays at a place: the long one, flat (empty if not asked for), and the fixed one (fixed_length,).
+        """The arrays at a place: the long one, flat (empty unless ``with_long``), and the fixed one (fixed_length,).
 
-        None = damaged. They are views of the files: do not write to them.
+        None = damaged. They are read-only views of the files.
         """
         return self.segments[place >> SEGMENT_BITS].entry(place & (2**SEGMENT_BITS - 1), with_long)
 
@@ -204,24 +201,24 @@ class ArrayStore:
         return key
 
     def length(self, place: int) -> int:
-        """How many numbers the long array at a place has."""
+        """Numbers in the long array at a place."""
         return int(self.segments[place >> SEGMENT_BITS].records["length"][place & (2**SEGMENT_BITS - 1)])
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.*") if path.suffix in ENDINGS)
+        return sum(path.stat().st_size for path in self.folder.glob("*.*") if path.suffix in SEGMENT_FILES)
 
-    def bury(self, keys: np.ndarray) -> None:
-        """Takes entries out, for every process that looks from now on."""
-        with Writer(self) as writer:
-            writer.bury(keys)
+    def delete(self, keys: np.ndarray) -> None:
+        """Deletes entries: no process finds them after its next ``refresh``."""
+        with SegmentWriter(self) as writer:
+            writer.delete(keys)
 
 
-class Writer:
-    """Adds entries to a shelf, in a segment of its own that appears with the first of them.
+class SegmentWriter:
+    """Appends entries to an array store, in a segment of its own whose files are made with the first entry.
 
     Args:
-        shelf: that is written to.
+        array_store: the store that is written to.
     """
 
     def __init__(self, array_store: ArrayStore) -> None:
@@ -238,7 +235,11 @@ class Writer:
         self.close()
 
     def put(self, keys: np.ndarray, longs: Sequence[np.ndarray], fixed: Sequence[np.ndarray]) -> None:
-        """Writes entries: keys (n, 2) uint64, n long arrays of any length and n fixed arrays."""
+        """Writes entries: keys (n, 2) uint64, n long arrays of any length and n fixed arrays (fixed_length,).
+
+        Raises:
+            ValueError: a fixed array has another length.
+        """
         if not len(keys):
             return
         records = np.zeros(len(keys), RECORD)
@@ -248,16 +249,16 @@ class Writer:
             long = np.ascontiguousarray(long, self.array_store.long_type).reshape(-1)
             short = np.ascontiguousarray(short, self.array_store.fixed_type).reshape(-1)
             if len(short) != self.array_store.fixed_length:
-                raise ValueError(f"a fixed array has {len(short)} numbers, not {self.shelf.fixed_length}")
+                raise ValueError(f"a fixed array has {len(short)} numbers, not {self.array_store.fixed_length}")
             record = records[number]
             record["offset"], record["length"] = self._offset, len(long)
             record["long_sum"], record["fixed_sum"] = checksum(long), checksum(short)
-            self._files["long"].write(as_bytes(long))
-            self._files["fixed"].write(as_bytes(short))
+            self._files["long"].write(array_bytes(long))
+            self._files["fixed"].write(array_bytes(short))
             self._offset += long.nbytes
-        self._tell(records)
+        self._write_records(records)
 
-    def bury(self, keys: np.ndarray) -> None:
+    def delete(self, keys: np.ndarray) -> None:
         """Writes tombstones for keys (n, 2) uint64."""
         records = np.zeros(len(keys), RECORD)
         records["key"], records["length"], records["offset"] = keys, TOMBSTONE, self._offset
@@ -265,7 +266,7 @@ class Writer:
         empty = np.zeros(self.array_store.fixed_length, self.array_store.fixed_type)
         for _ in range(len(keys)):  # records and fixed arrays have the same numbers
             self._files["fixed"].write(empty.tobytes())
-        self._tell(records)
+        self._write_records(records)
 
     def _open(self) -> None:
         if self._files:
@@ -274,16 +275,16 @@ class Writer:
         for which in ("long", "fixed", "index"):
             self._files[which] = self.base.with_suffix(f".{which}").open("xb", buffering=2**20)
 
-    def _tell(self, records: np.ndarray) -> None:
-        """The records, after what they tell of has left this process."""
+    def _write_records(self, records: np.ndarray) -> None:
+        """Writes the records after their arrays have been flushed to the operating system."""
         self._files["long"].flush()
         self._files["fixed"].flush()
-        records["own_sum"] = own_sums(records)
+        records["own_sum"] = record_sums(records)
         self._files["index"].write(records.tobytes())
         self._files["index"].flush()
 
     def close(self) -> None:
-        """Ends the segment."""
+        """Closes the segment's files."""
         for file in self._files.values():
             file.close()
         self._files = {}

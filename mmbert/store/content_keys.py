@@ -1,7 +1,7 @@
-"""Keys of what lies in a table's cells: of the bytes of a text, a picture or a sound, wherever they are kept.
+"""Keys of a table's inputs: hashes of the bytes of texts, pictures or sounds, which are in the table or in files.
 
-Files are read once. A memo keeps the key of each by its path, size, time and inode; as in git, a file that was changed
-less than two seconds before it was read is read again, for a clock may not tell two changes apart.
+Files are read once. A memo keeps the key of each by its path, size, modification time and inode. As in git, a file that
+was changed less than two seconds before it was read is read again, since two changes may have the same time stamp.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import xxhash
 
 from mmbert.data.tables.table import SLICE, Table
 
-#: What the memo holds of a file. ``path`` is a hash of its name.
+#: A file's record in the memo. ``path`` is a hash of its name.
 FILE = np.dtype(
     [("path", "<u8"), ("size", "<i8"), ("mtime", "<i8"), ("inode", "<u8"), ("read", "<i8"), ("key", "<u8", (2,))]
 )
-#: Nanoseconds in which a clock may give two changes of a file the same time.
+#: Nanoseconds within which two changes of a file may have the same time stamp.
 RACY = 2_000_000_000
 READ_AT_ONCE = 2**20
-#: Cells at a time where pictures or sounds lie in the table itself.
-FEW = 64
+#: Cells read at a time where pictures or sounds are in the table itself.
+MEDIA_CELLS = 64
 
 
 def key_of(content: bytes) -> tuple[int, int]:
-    """128 bits of some bytes, as two numbers that are never both 0."""
+    """A 128-bit hash of some bytes, as two numbers that are never both 0."""
     return halves(xxhash.xxh3_128_intdigest(content))
 
 
@@ -53,7 +53,7 @@ def content_keys(table: Table, column: str, rows: np.ndarray, kind: str, memo: F
         (n, 2) uint64; zeros where the cell is empty, or its file cannot be read.
     """
     keys = np.zeros((len(rows), 2), np.uint64)
-    step = FEW if table.is_media(column) else SLICE
+    step = MEDIA_CELLS if table.is_media(column) else SLICE
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         cells = table.column(column, part)
@@ -85,7 +85,7 @@ class FileMemo:
     """The keys of files that were read before.
 
     Args:
-        path: the memo's own file; need not exist. One that cannot be used is begun anew.
+        path: the memo's own file; need not exist. One that cannot be read is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +124,7 @@ class FileMemo:
         return keys
 
     def _known(self, now: np.ndarray) -> np.ndarray:
-        """(n,) int64: the number in the memo of each file that is as it was; -1 = unknown, or changed."""
+        """(n,) int64: the number in the memo of each file that is unchanged; -1 = unknown, or changed."""
         if not len(self.files):
             return np.full(len(now), -1)
         at = np.searchsorted(self.files["path"], now["path"])
@@ -141,7 +141,7 @@ class FileMemo:
         self.changed = True
 
     def save(self) -> None:
-        """Writes the memo, whole or not at all; what another process wrote meanwhile may be lost and is read again."""
+        """Writes the memo, completely or not at all; files that another process added meanwhile are read again."""
         if not self.changed:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Stored features as plain arrays, for use elsewhere."""
+"""Exports stored features as plain arrays into an .npz or .safetensors file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.cached import StoredTokens, as_float
 from mmbert.store.use_store import StoreUsage
 
-ENDINGS = (".npz", ".safetensors")
+EXPORT_FORMATS = (".npz", ".safetensors")
 
 
 def arrays_of(data: MultimodalData, uses: dict[str, StoreUsage]) -> dict[str, np.ndarray]:
-    """What is stored of a data set's rows.
+    """The stored features of a data set's rows.
 
     Args:
-        data: whose ``sources`` were filled.
-        uses: by encoder name; those of which tokens are kept are exported.
+        data: whose ``sources`` were set by ``use_store``.
+        uses: by encoder name; encoders whose tokens are stored are exported.
 
     Returns:
         ``row`` (R,) the rows' numbers in the table, from 0; ``split`` (R,) the number of each row's split in the order
-        of ``data.rows``; and for each encoder NAME ``NAME.tokens`` (N, D) float32, those of one sample behind those of
-        the other, ``NAME.offsets`` (R + 1,) where each begins, and ``NAME.pooled`` (R, D). A row without the modality
-        has no tokens and zeros for its vector.
+        of ``data.rows``; and for each encoder NAME ``NAME.tokens`` (N, D) float32, the tokens of all rows concatenated,
+        ``NAME.offsets`` (R + 1,) where each row's begin, and ``NAME.pooled`` (R, D). A row without the modality has no
+        tokens and zeros for its vector.
 
     Raises:
         ConfigError: no encoder's tokens are stored.
@@ -43,12 +43,16 @@ def arrays_of(data: MultimodalData, uses: dict[str, StoreUsage]) -> dict[str, np
     arrays: dict[str, np.ndarray] = {"row": rows, "split": split}
     for name in names:
         kept = [data.sources[name].row(int(row)) for row in rows]
-        arrays |= {f"{name}.{key}": array for key, array in joined(kept, name).items()}
+        arrays |= {f"{name}.{key}": array for key, array in concatenated(kept, name).items()}
     return arrays
 
 
-def joined(kept: list[Any], name: str) -> dict[str, np.ndarray]:
-    """Samples of one encoder as three arrays."""
+def concatenated(kept: list[Any], name: str) -> dict[str, np.ndarray]:
+    """Samples of one encoder as ``tokens``, ``offsets`` and ``pooled``; see ``arrays_of``.
+
+    Raises:
+        ConfigError: none of them is stored.
+    """
     there = [value.tokens for value in kept if isinstance(value, StoredTokens) and value.tokens is not None]
     if not there:
         raise ConfigError(f"Nothing of '{name}' is stored: store.max_gib may be used up.")
@@ -62,14 +66,19 @@ def joined(kept: list[Any], name: str) -> dict[str, np.ndarray]:
     return {"tokens": tokens, "offsets": np.concatenate([[0], np.cumsum(lengths)]), "pooled": pooled}
 
 
-def write(arrays: dict[str, np.ndarray], path: Path, about: dict[str, str]) -> None:
-    """Writes arrays into an .npz or .safetensors file, whole or not at all; ``about`` goes with the latter.
+def write_arrays(arrays: dict[str, np.ndarray], path: Path, about: dict[str, str]) -> None:
+    """Writes arrays into an .npz or .safetensors file, completely or not at all.
+
+    Args:
+        arrays: by name.
+        path: of the file.
+        about: metadata, which only a .safetensors file can hold.
 
     Raises:
-        ConfigError: the ending is another, or the file cannot be written.
+        ConfigError: the file's name has another ending, or the file cannot be written.
     """
-    if path.suffix not in ENDINGS:
-        raise ConfigError(f"out={path}: its name must end in {' or '.join(ENDINGS)}.")
+    if path.suffix not in EXPORT_FORMATS:
+        raise ConfigError(f"out={path}: its name must end in {' or '.join(EXPORT_FORMATS)}.")
     temporary = path.with_name(f".{path.name}.part")
     try:
         if path.suffix == ".npz":

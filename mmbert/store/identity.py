@@ -1,7 +1,7 @@
-"""The name of an encoder's numbers: of everything that its outputs depend on, but for the input.
+"""Identity of an encoder for the store: everything but the input that its outputs depend on, hashed to a folder's name.
 
-Its class and options, its weights, its preprocessing, the code of both, and the versions of the libraries that decode
-and compute. What is left out of the options (learning rates, where weights were loaded from) is in
+That is its class and options, its weights, its preprocessing, the code of both, and the versions of the libraries that
+decode and compute. Options that are left out (learning rates, where weights were loaded from) are listed in
 ``Encoder.NOT_IN_FINGERPRINT``.
 """
 
@@ -24,51 +24,51 @@ from mmbert.data.modalities import read as media
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained.fingerprint import weights_fingerprint
 
-#: Changes with the format of what is kept.
-FORMAT = 1
-#: Libraries by the kind of input whose numbers they make.
+#: Version of the format of stored arrays.
+STORE_FORMAT = 1
+#: Libraries that decode and compute each kind of input.
 LIBRARIES = {
     "text": ("torch", "transformers", "tokenizers"),
     "image": ("torch", "timm", "pillow"),
     "audio": ("torch", "torchaudio", "soundfile"),
 }
-#: Their code is known by their versions.
+#: Packages whose code is identified by a version, and is not hashed.
 THEIRS = {"torch", "transformers", "timm", "torchaudio", "torchvision", "tokenizers", "peft", "typing", "abc"}
-LENGTH = 16
+HASH_LENGTH = 16
 
 
 def encoder_identity(encoder: Encoder) -> dict[str, Any]:
-    """What an encoder's tokens depend on beside the input, as plain values."""
+    """What an encoder's tokens depend on besides the input, as JSON values."""
     return {
         **prepared_identity(encoder),
         "encoder": class_path(encoder),
-        "options": plain(encoder.identity()),
+        "options": json_value(encoder.identity()),
         "weights": weights_fingerprint(encoder),
         "code": code_fingerprint({type(encoder.processor), *map(type, encoder.modules())}),
     }
 
 
 def prepared_identity(encoder: Encoder) -> dict[str, Any]:
-    """What an encoder's prepared inputs depend on beside the raw input, as plain values."""
+    """What an encoder's prepared inputs depend on besides the raw input, as JSON values."""
     processor: Any = encoder.processor
     return {
-        "format": FORMAT,
+        "format": STORE_FORMAT,
         "kind": encoder.kind,
         "processor": class_path(processor),
-        "settings": plain(processor.settings()),
+        "settings": json_value(processor.settings()),
         "code": code_fingerprint([type(processor)]),
         "libraries": {name: version(name) for name in LIBRARIES.get(encoder.kind, ("torch",))},
     }
 
 
-def name_of(identity: Mapping[str, Any]) -> str:
-    """Sixteen letters that change with any value of an identity."""
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """The first 16 hexadecimal digits of an identity's SHA-256."""
     text = json.dumps(identity, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
 
 def code_fingerprint(classes: Iterable[type]) -> str:
-    """Changes with the source of the files that define classes and their bases, libraries left out, and of decoding."""
+    """A hash of the source files that define classes and their bases, without libraries, and of those that decode."""
     files = {Path(media.__file__), Path(masks.__file__)}
     for one in classes:
         for base in inspect.getmro(one):
@@ -78,23 +78,23 @@ def code_fingerprint(classes: Iterable[type]) -> str:
     digest = hashlib.sha256()
     for path in sorted(files, key=lambda path: path.name):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:LENGTH]
+    return digest.hexdigest()[:HASH_LENGTH]
 
 
 def version(library: str) -> str:
-    """Of an installed library."""
+    """The version of an installed library, or ``none``."""
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
         return "none"
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON keeps it; tensors as lists, paths and types as text."""
+def json_value(value: Any) -> Any:
+    """A value as JSON can hold it; tensors as lists, paths and types as text."""
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): json_value(part) for key, part in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(part) for part in value]
+        return [json_value(part) for part in value]
     if isinstance(value, Tensor):
         return value.tolist()
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)

@@ -1,4 +1,4 @@
-"""What lies in a store: listed, verified, and thrown away when it is not needed any more."""
+"""Lists, verifies, prunes and compacts the array stores of a store, for ``mmbert-store``."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, Writer
-from mmbert.store.locks import alone
+from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, SegmentWriter
+from mmbert.store.locks import exclusive_lock
 from mmbert.store.use_store import ABOUT, USES
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One shelf, as it is listed.
+class ArrayStoreSummary:
+    """One array store, as it is listed.
 
     Attributes:
-        name: sixteen letters.
+        name: 16 hexadecimal digits, the hash of the identity.
         what: ``tokens`` or ``inputs``.
-        encoder: in words.
-        entries: different inputs.
+        encoder: a short description.
+        entries: distinct inputs.
         size: bytes on disk.
         data: tables that it was used for.
         runs: how often it was used.
         hits: entries that runs found there, added up.
         last: when it was used last; None = never.
-        folder: where it lies.
+        folder: its folder.
     """
 
     name: str
@@ -45,19 +45,27 @@ class Kept:
     folder: Path
 
 
-def array_stores(folder: Path) -> list[Kept]:
-    """All shelves of a store, the largest first."""
-    found = [kept(about.parent) for what in ("tokens", "inputs") for about in (folder / what).glob(f"*/{ABOUT}")]
+def array_stores(folder: Path) -> list[ArrayStoreSummary]:
+    """All array stores in a store's folder, the largest first."""
+    found = [
+        summarise_array_store(about.parent)
+        for what in ("tokens", "inputs")
+        for about in (folder / what).glob(f"*/{ABOUT}")
+    ]
     return sorted(found, key=lambda one: -one.size)
 
 
-def kept(folder: Path) -> Kept:
-    """One shelf's facts."""
-    about, array_store, uses = read_about(folder), open_shelf(folder), list(read_uses(folder))
-    return Kept(
+def summarise_array_store(folder: Path) -> ArrayStoreSummary:
+    """The summary of the array store in a folder.
+
+    Raises:
+        ConfigError: its description cannot be read.
+    """
+    about, array_store, uses = read_about(folder), open_array_store(folder), list(read_uses(folder))
+    return ArrayStoreSummary(
         name=folder.name,
         what=about["what"],
-        encoder=in_words(about["identity"]),
+        encoder=describe_encoder(about["identity"]),
         entries=len(array_store),
         size=array_store.size(),
         data=tuple(dict.fromkeys(use["data"] for use in uses)),
@@ -68,7 +76,7 @@ def kept(folder: Path) -> Kept:
     )
 
 
-def in_words(identity: dict[str, Any]) -> str:
+def describe_encoder(identity: dict[str, Any]) -> str:
     """``TextEncoder minilm, mean, float32``."""
     if "encoder" not in identity:
         return f"{identity['kind']} inputs of {identity['processor'].rpartition('.')[2]}"
@@ -79,7 +87,7 @@ def in_words(identity: dict[str, Any]) -> str:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a shelf's own file says of it.
+    """The description of an array store, its ``about.json``.
 
     Raises:
         ConfigError: there is none, or it cannot be read.
@@ -92,7 +100,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def read_uses(folder: Path) -> Iterator[dict[str, Any]]:
-    """The record of uses; a line of which a part arrived is left out."""
+    """The record of uses, one a line; incomplete lines are skipped."""
     path = folder / USES
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
@@ -101,17 +109,17 @@ def read_uses(folder: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-def open_shelf(folder: Path) -> ArrayStore:
-    """A shelf as its own file describes it."""
+def open_array_store(folder: Path) -> ArrayStore:
+    """Opens the array store in a folder with the layout of its description."""
     long, fixed, length = read_about(folder)["layout"]
     return ArrayStore(folder, str(long), str(fixed), int(length))
 
 
-def chosen(folder: Path, names: Sequence[str]) -> list[Kept]:
-    """The shelves of these names, or of names that begin so; all without any.
+def select_array_stores(folder: Path, names: Sequence[str]) -> list[ArrayStoreSummary]:
+    """The array stores with these names or beginnings of names; without any, all.
 
     Raises:
-        ConfigError: there is none of a name, or several.
+        ConfigError: no array store, or several, fit a name.
     """
     found = array_stores(folder)
     if not names:
@@ -120,30 +128,33 @@ def chosen(folder: Path, names: Sequence[str]) -> list[Kept]:
     for name in names:
         fitting = [one for one in found if one.name.startswith(name)]
         if len(fitting) != 1:
-            what = f"{len(fitting)} shelves begin with '{name}'" if fitting else f"There is no shelf '{name}'"
+            none, several = f"There is no array store '{name}'", f"{len(fitting)} array stores begin with '{name}'"
+            what = several if fitting else none
             raise ConfigError(f"{what} in {folder}. {nearest(name, [one.name for one in found])}")
         result += fitting
     return result
 
 
-def verify(one: Kept) -> tuple[int, int]:
-    """Reads every entry; damaged ones are taken out, to be computed again. Returns (entries, damaged)."""
-    array_store = open_shelf(one.folder)
+def verify_array_store(one: ArrayStoreSummary) -> tuple[int, int]:
+    """Reads every entry and deletes damaged ones, which are then computed again. Returns (entries, damaged)."""
+    array_store = open_array_store(one.folder)
     keys = array_store.keys()
     places = array_store.find(keys)
     damaged = [n for n, place in enumerate(places) if array_store.entry(int(place)) is None]
     if damaged:
-        array_store.bury(keys[damaged])
+        array_store.delete(keys[damaged])
     return len(keys), len(damaged)
 
 
-def prune(found: Sequence[Kept], older_than_days: float | None, max_gib: float | None) -> list[Kept]:
-    """Throws shelves away; returns them.
+def prune_array_stores(
+    found: Sequence[ArrayStoreSummary], older_than_days: float | None, max_gib: float | None
+) -> list[ArrayStoreSummary]:
+    """Deletes array stores; returns what was deleted. Without either limit all of them are.
 
     Args:
-        found: those that may go.
-        older_than_days: those that were not used for so long.
-        max_gib: then those that were not used for longest, until the others fit.
+        found: those that may be deleted.
+        older_than_days: delete those that were not used for so long.
+        max_gib: then delete the least recently used, until the others fit in so many GiB.
     """
     now = datetime.now(UTC)
     by_age = sorted(found, key=lambda one: one.last or datetime.min.replace(tzinfo=UTC))
@@ -162,27 +173,27 @@ def prune(found: Sequence[Kept], older_than_days: float | None, max_gib: float |
     if older_than_days is None and max_gib is None:
         gone = by_age
     for one in gone:
-        throw_away(one)
+        delete_array_store(one)
     return gone
 
 
-def throw_away(one: Kept) -> None:
-    """Removes a shelf, when no process is filling it; one that reads it keeps what it has mapped."""
-    with alone(one.folder):
+def delete_array_store(one: ArrayStoreSummary) -> None:
+    """Deletes an array store once no process fills it; one that reads it keeps what it has mapped."""
+    with exclusive_lock(one.folder):
         doomed = one.folder.with_name(f".{one.name}.gone")
         one.folder.rename(doomed)
     shutil.rmtree(doomed)
 
 
-def compact(one: Kept) -> int:
-    """Writes a shelf's entries into one segment, without what is damaged, buried or twice; returns bytes freed."""
-    with alone(one.folder):
-        array_store = open_shelf(one.folder)
+def compact_array_store(one: ArrayStoreSummary) -> int:
+    """Rewrites an array store as one segment without damaged, deleted and repeated entries; returns bytes freed."""
+    with exclusive_lock(one.folder):
+        array_store = open_array_store(one.folder)
         old = [segment.base for segment in array_store.segments]
-        if len(old) < 2 and array_store.size() == exact_size(array_store):
+        if len(old) < 2 and array_store.size() == live_size(array_store):
             return 0
         before = array_store.size()
-        with Writer(array_store) as writer:
+        with SegmentWriter(array_store) as writer:
             keys = array_store.keys()
             for key, place in zip(keys, array_store.find(keys).tolist(), strict=True):
                 if (entry := array_store.entry(place)) is not None:
@@ -190,11 +201,11 @@ def compact(one: Kept) -> int:
         for base in old:
             for ending in (".index", ".long", ".fixed"):
                 base.with_suffix(ending).unlink(missing_ok=True)
-        return before - open_shelf(one.folder).size()
+        return before - open_array_store(one.folder).size()
 
 
-def exact_size(array_store: ArrayStore) -> int:
-    """Bytes that a shelf's living entries take."""
+def live_size(array_store: ArrayStore) -> int:
+    """Bytes that an array store's entries take, without deleted ones."""
     places = array_store.find(array_store.keys())
     lengths = [array_store.length(place) for place in places[places != ABSENT].tolist()]
     each = array_store.fixed_length * array_store.fixed_type.itemsize + RECORD.itemsize

@@ -1,8 +1,8 @@
-"""Who fills what: processes that lack the same entries share the work, for a shelf's entries fall into parts.
+"""File locks by which several processes fill an array store together, each one part of its entries at a time.
 
-A process fills the parts that no other is at, one after the other, each under its lock; those that others were at come
-last, to wait for them and to do what one that was killed has left. Nobody waits while there is anything to do: eight
-jobs of a sweep with a GPU each encode eight parts at once.
+A process fills the parts that no other is filling, one after the other, each under its lock. Parts that were locked
+come last: it waits for them, and computes what a process that was killed has left. No process waits while there is
+work: eight jobs of a sweep with a GPU each encode eight parts at once.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-#: Parts of a shelf at most, and the entries that make another one worth while.
-MOST_PARTS, ENTRIES = 16, 512
+#: The most parts that entries are divided into, and the fewest entries in each of several.
+MAX_PARTS, ENTRIES_PER_PART = 16, 512
 
 
 def part_count(entries: int) -> int:
-    """Parts that so many entries fall into."""
-    return min(MOST_PARTS, max(1, entries // ENTRIES))
+    """The number of parts for so many entries."""
+    return min(MAX_PARTS, max(1, entries // ENTRIES_PER_PART))
 
 
-def parts_of(keys: np.ndarray, count: int) -> np.ndarray:
+def part_numbers(keys: np.ndarray, count: int) -> np.ndarray:
     """Keys (n, 2) uint64 -> the part of each (n,), of ``count``; the same in every process."""
     parts: np.ndarray = (keys[:, 1] % np.uint64(count)).astype(np.int64)
     return parts
 
 
-def taking(folder: Path, parts: Iterable[int], waiting: Callable[[], None]) -> Iterator[int]:
-    """Gives each part while its lock is held, first those that are free.
+def locked_parts(folder: Path, parts: Iterable[int], waiting: Callable[[], None]) -> Iterator[int]:
+    """Yields each part while its lock is held, first those that are free.
 
     Args:
-        folder: of the shelf.
-        parts: that lack something.
+        folder: of the array store.
+        parts: those with missing entries.
         waiting: called once before the first wait for another process.
     """
     busy = []
     for part in parts:
-        lock = lock_of(folder, part)
+        lock = part_lock(folder, part)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -53,35 +53,35 @@ def taking(folder: Path, parts: Iterable[int], waiting: Callable[[], None]) -> I
     if busy:
         waiting()
     for part in busy:
-        with lock_of(folder, part):
+        with part_lock(folder, part):
             yield part
 
 
 @contextmanager
-def filling(folder: Path) -> Iterator[None]:
-    """While it lasts, whoever wants to be alone waits; any number of processes fill at once."""
-    with held(folder, fcntl.LOCK_SH):
+def fill_lock(folder: Path) -> Iterator[None]:
+    """Shared lock of a process that fills the array store; ``exclusive_lock`` waits until all are released."""
+    with file_lock(folder, fcntl.LOCK_SH):
         yield
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """While it lasts, no process fills any part."""
-    with held(folder, fcntl.LOCK_EX):
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Exclusive lock of a process that deletes or rewrites the array store; no other fills it meanwhile."""
+    with file_lock(folder, fcntl.LOCK_EX):
         yield
 
 
 @contextmanager
-def held(folder: Path, how: int) -> Iterator[None]:
-    """The lock that says whether anybody fills a shelf, shared or exclusive."""
+def file_lock(folder: Path, how: int) -> Iterator[None]:
+    """``fcntl.flock`` on the array store's lock file; ``how`` is LOCK_SH or LOCK_EX."""
     with (folder / "fillers.lock").open("a") as file:
         fcntl.flock(file, how)
         try:
             yield
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: loader workers may hold the file open too
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: loader workers may have inherited the open file
 
 
-def lock_of(folder: Path, part: int) -> FileLock:
+def part_lock(folder: Path, part: int) -> FileLock:
     """A part's lock."""
     return FileLock(folder / f"filling-{part}.lock")

@@ -1,4 +1,4 @@
-"""A processor whose samples stay packed, as they go to disk."""
+"""``PackingProcessor``: prepares samples in the packed form in which the store keeps them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 
-class Packed:
-    """Prepares samples as far as they are kept.
+class PackingProcessor:
+    """A processor whose ``prepare`` returns the arrays that are written to disk.
 
     Args:
         processor: a ``Storable`` one.

@@ -1,4 +1,4 @@
-"""What a run's data reads of a shelf: the ``Source`` of one encoder's samples."""
+"""``ArrayStoreSource``: reads one encoder's samples from an array store, for the data set of a run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mmbert.data.loading.cached import StoredTokens
 from mmbert.store.array_store import ABSENT, ArrayStore
 
 
-class Rows:
-    """What is kept of a table's rows for one encoder; the ``Source`` of its samples.
+class ArrayStoreSource:
+    """The stored samples of a table's rows for one encoder; implements ``Source``.
 
     Args:
-        shelf: where.
-        places: (rows of the table,) int64, ABSENT where nothing is kept.
-        unpack: (long, fixed) -> a prepared value; None = they are tokens and vector.
-        tokens: read tokens too.
+        array_store: where they are kept.
+        places: (rows of the table,) int64, ABSENT where nothing is stored.
+        unpack: (long, fixed) -> a prepared value; None = the arrays are tokens and pooled vector.
+        tokens: read tokens too, not only the vector.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class Rows:
         self.array_store, self.places, self.unpack, self.tokens = array_store, places, unpack, tokens
 
     def row(self, row: int) -> Any:
-        """What is kept of a row, None if nothing is, or what is there is damaged; that is then taken out."""
+        """The stored value of a row; None if there is none, or it is damaged and is now deleted."""
         place = int(self.places[row])
         if place == ABSENT:
             return None
         entry = self.array_store.entry(place, self.tokens)
         if entry is None:
             self.places[self.places == place] = ABSENT
-            self.array_store.bury(self.array_store.key(place)[None])
+            self.array_store.delete(self.array_store.key(place)[None])
             return None
         long, fixed = entry
         if self.unpack is not None:

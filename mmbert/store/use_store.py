@@ -1,11 +1,11 @@
-"""Encode once: what a run's frozen encoders give, and what its preprocessing gives the others, is read from disk.
+"""Fills the store with what a run needs and lets its data read it: frozen encoders run once for each input.
 
-    plan = use_store(data, model, Options())        # computes what is missing; the loaders read the rest
+    usage = use_store(data, model, StoreOptions())        # computes what is missing; then the loaders read from disk
 
-Of a frozen encoder whose input is not augmented, tokens and vectors are kept; of an encoder that learns, what its
-preprocessing gives (scaled pictures, resampled sounds or log-mel frames, word-piece numbers). Both are found by the
-content of the input and by ``identity``, so that any run, with any fusion, tasks or seed, finds what any other has
-left, and no run finds what an encoder with other weights or options has left.
+For a frozen encoder whose input is not augmented, tokens and vectors are stored; for an encoder that is trained, its
+preprocessed inputs (scaled pictures, resampled sounds or log-mel frames, token ids). The key is a hash of the input's
+content, in a folder named by the encoder's identity (identity.py): runs with any fusion, tasks or seed share entries,
+and an encoder with other weights or options has others.
 """
 
 from __future__ import annotations
@@ -32,30 +32,33 @@ from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.store.array_store import ABSENT, ArrayStore
 from mmbert.store.content_keys import FileMemo, content_keys
-from mmbert.store.fill import DiskBudget, LoaderOptions, Progress, Unstorable, fill_prepared, fill_tokens
-from mmbert.store.identity import encoder_identity, name_of, prepared_identity
-from mmbert.store.locks import filling, part_count, parts_of, taking
-from mmbert.store.packed import Packed
-from mmbert.store.source import Rows
+from mmbert.store.fill import DiskBudget, LoaderOptions, ProgressCallback, Unstorable, fill_prepared, fill_tokens
+from mmbert.store.identity import encoder_identity, identity_hash, prepared_identity
+from mmbert.store.locks import fill_lock, locked_parts, part_count, part_numbers
+from mmbert.store.packed import PackingProcessor
+from mmbert.store.source import ArrayStoreSource
 
-#: What is kept of an encoder.
-What = Literal["tokens", "inputs"]
-#: NumPy's names of the numbers that tokens are kept in.
+#: What the store keeps of an encoder: its tokens, or its prepared inputs.
+StoredKind = Literal["tokens", "inputs"]
+#: NumPy's names of the dtypes in which tokens can be stored.
 DTYPES = {"float32": "float32", "float16": "float16", "bfloat16": BFLOAT16.name}
 ABOUT, USES = "about.json", "uses.jsonl"
-#: (what is going on, number of entries) -> a progress bar
-Shown = Callable[[str, int], AbstractContextManager[Progress]]
+#: (description, number of entries) -> a context that shows a progress bar and gives its callback
+ProgressBar = Callable[[str, int], AbstractContextManager[ProgressCallback]]
 
 
 @dataclass(frozen=True)
-class Options:
+class StoreOptions:
     """The config node ``store``.
 
     Attributes:
-        enabled: read and write at all.
-        dir: where; None = ``features`` in the folder for what mmbert makes itself ($MMBERT_HOME or ~/.cache/mmbert).
-        dtype: of tokens on disk: float32, float16 or bfloat16; half the size for three, or two, digits.
-        max_gib: how much may be kept altogether; beyond it nothing is added.
+        enabled: whether to use the store at all.
+        dir: its folder; None = ``features`` in $MMBERT_HOME or ~/.cache/mmbert.
+        dtype: of tokens on disk: float32, float16 or bfloat16; half the size for three, or two, decimal digits.
+        max_gib: its size at most, in GiB; beyond it nothing is added.
+
+    Raises:
+        ConfigError: ``dtype`` is unknown.
     """
 
     enabled: bool = True
@@ -70,25 +73,25 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """Where everything is kept."""
+        """The store's folder."""
         return Path(self.dir).expanduser() if self.dir else home() / "features"
 
 
 @dataclass
 class StoreUsage:
-    """What a run took from the store for one encoder.
+    """What a run read from the store and added to it for one encoder.
 
     Attributes:
-        what: ``tokens`` or ``inputs``; None = nothing, for the ``reason``.
-        name: the shelf's.
-        reused: different inputs that were there.
-        computed: that were not.
-        left_out: that were computed by no run: unreadable, or there is no room.
-        seconds: for computing.
+        what: ``tokens`` or ``inputs``; None = nothing is stored, for the ``reason``.
+        name: of the array store.
+        reused: distinct inputs that were found.
+        computed: distinct inputs that were added.
+        left_out: distinct inputs that are not stored: unreadable, or the disk budget is exhausted.
+        seconds: time spent computing.
         reason: why nothing is stored, or some are left out.
     """
 
-    what: What | None
+    what: StoredKind | None
     name: str = ""
     reused: int = 0
     computed: int = 0
@@ -100,177 +103,188 @@ class StoreUsage:
 def use_store(
     data: MultimodalData,
     model: MultimodalModel,
-    options: Options,
+    options: StoreOptions,
     device: str = "cpu",
-    shown: Shown | None = None,
-    told: Callable[[str], None] = lambda line: None,
-    noted: bool = True,
+    progress_bar: ProgressBar | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+    record: bool = True,
 ) -> dict[str, StoreUsage]:
-    """Computes what the store lacks of a run's samples, and lets the data read it.
+    """Adds what the store lacks of a run's samples, and sets the data's ``sources`` to read it.
 
     Args:
-        data: connected to the model.
+        data: bound to the model.
         model: on the CPU.
-        options: where and how.
-        device: where encoders compute.
-        shown: makes a progress bar.
-        told: is given a line when there is something to wait for.
-        noted: keep a record of this use, which one process of several does.
+        options: of the store.
+        device: where encoders run.
+        progress_bar: makes a progress bar; None = no bar.
+        notify: called with a line of text when this process has to wait for others.
+        record: write this use into the record of uses, which one process of several does.
 
     Returns:
-        What was found and computed, by encoder name.
+        What was found and computed, by encoder name; empty if the store is not enabled.
     """
     if not options.enabled:
         return {}
-    shown = shown or (lambda what, count: nullcontext(lambda done: None))
+    progress_bar = progress_bar or (lambda what, count: nullcontext(lambda done: None))
     uses = {}
     for name, encoder in model.named_encoders().items():
         if name in data.drop:
             continue
-        # tokens of an encoder that the fusion reaches into depend on the other modalities: its inputs alone are kept
-        reached = name == model.fusion.injects_into
-        filling = StoreFill(data, name, encoder, options, device, shown, told, reached)
-        uses[name] = filling.run(model.reads_tokens)
-        if noted and uses[name].what is not None:
-            note(options.folder, str(data.path.resolve()), name, uses[name])
+        # tokens of an encoder with layer injection depend on the other modalities, so only its inputs are stored
+        injected = name == model.fusion.injects_into
+        fill = StoreFill(data, name, encoder, options, device, progress_bar, notify, injected)
+        uses[name] = fill.run(model.reads_tokens)
+        if record and uses[name].what is not None:
+            record_use(options.folder, str(data.path.resolve()), name, uses[name])
     return uses
 
 
 class StoreFill:
-    """One encoder's part of ``use_store``."""
+    """Fills the store for one encoder; arguments as of ``use_store``.
+
+    Args:
+        data: bound to the model.
+        name: of the encoder.
+        encoder: itself.
+        options: of the store.
+        device: where the encoder runs.
+        progress_bar: makes a progress bar.
+        notify: called with a line of text before waiting.
+        injected: whether the fusion changes this encoder's hidden states.
+    """
 
     def __init__(
         self,
         data: MultimodalData,
         name: str,
         encoder: Encoder,
-        options: Options,
+        options: StoreOptions,
         device: str,
-        shown: Shown,
-        told: Callable[[str], None],
-        reached: bool = False,
+        progress_bar: ProgressBar,
+        notify: Callable[[str], None],
+        injected: bool = False,
     ) -> None:
         self.data, self.name, self.encoder, self.options = data, name, encoder, options
-        self.device, self.shown, self.told = device, shown, told
-        self.what: What = "tokens" if encoder.constant and not reached else "inputs"
+        self.device, self.progress_bar, self.notify = device, progress_bar, notify
+        self.what: StoredKind = "tokens" if encoder.constant and not injected else "inputs"
 
     def run(self, reads_tokens: bool) -> StoreUsage:
-        """Finds, computes, and gives the data its source."""
+        """Finds and computes the samples' entries, and sets the data's source."""
         processor = self.encoder.processor
         if not isinstance(processor, Storable):
-            return StoreUsage(None, reason=f"{type(processor).__name__} does not say its settings")
+            return StoreUsage(None, reason=f"{type(processor).__name__} has no settings() (see Storable)")
         splits = [rows for split, rows in self.data.rows.items() if not self.data.changes(split, self.name)]
         rows = np.unique(np.concatenate(splits)) if splits else np.zeros(0, np.int64)
         if not len(rows):
             return StoreUsage(None, reason="its inputs are changed at random")
         identity = encoder_identity(self.encoder) if self.what == "tokens" else prepared_identity(self.encoder)
-        array_store = self.open_shelf(identity, processor)
+        array_store = self.open_array_store(identity, processor)
         column = self.data.column_of(self.name)
         memo = FileMemo(
-            self.options.folder / "files" / f"{name_of({'of': str(self.data.path.resolve()), 'in': column})}.npy"
+            self.options.folder / "files" / f"{identity_hash({'of': str(self.data.path.resolve()), 'in': column})}.npy"
         )
         keys = content_keys(self.data.table, column, rows, self.encoder.kind, memo)
         memo.save()
         there = (keys != 0).any(1)
         distinct, first = np.unique(keys[there], axis=0, return_index=True)
-        use = StoreUsage(self.what, array_store.folder.name, reused=int((array_store.find(distinct) != ABSENT).sum()))
-        if use.reused < len(distinct):
+        usage = StoreUsage(self.what, array_store.folder.name, reused=int((array_store.find(distinct) != ABSENT).sum()))
+        if usage.reused < len(distinct):
             try:
-                self.complete(array_store, distinct, rows[there][first], use)
+                self.complete(array_store, distinct, rows[there][first], usage)
             except Unstorable as error:
                 return StoreUsage(None, reason=str(error))
         self.bind(array_store, rows, keys, reads_tokens)
-        return use
+        return usage
 
-    def open_shelf(self, identity: dict[str, Any], processor: Storable) -> ArrayStore:
-        """The shelf of these numbers, and a file that says what they are."""
+    def open_array_store(self, identity: dict[str, Any], processor: Storable) -> ArrayStore:
+        """The array store of this identity; a new one gets its folder and its description, ``about.json``."""
         if self.what == "tokens":
             kind = DTYPES[self.options.dtype]
             layout = (kind, kind, self.encoder.out_dim)
             identity = {**identity, "dtype": self.options.dtype}
         else:
             layout = processor.packed
-        folder = self.options.folder / self.what / name_of(identity)
+        folder = self.options.folder / self.what / identity_hash(identity)
         about = folder / ABOUT
         if not about.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            content = {"what": self.what, "identity": identity, "layout": layout, "began": now()}
+            content = {"what": self.what, "identity": identity, "layout": layout, "began": utc_now()}
             temporary = about.with_name(f"{ABOUT}.{os.getpid()}")
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             temporary.replace(about)
         return ArrayStore(folder, *layout)
 
-    def complete(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, use: StoreUsage) -> None:
-        """Computes what is missing, part by part; other processes do the parts that they are at."""
+    def complete(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, usage: StoreUsage) -> None:
+        """Computes what is missing, part by part; other processes may fill other parts at the same time."""
         count = part_count(len(keys))
-        parts, missing = parts_of(keys, count), array_store.find(keys) == ABSENT
+        parts, missing = part_numbers(keys, count), array_store.find(keys) == ABSENT
         began = time.monotonic()
         what = f"{self.name}: {'encoding' if self.what == 'tokens' else 'preparing'}"
-        with filling(array_store.folder), self.shown(what, int(missing.sum())) as progress:
-            for part in taking(array_store.folder, np.unique(parts[missing]).tolist(), self.waiting):
+        with fill_lock(array_store.folder), self.progress_bar(what, int(missing.sum())) as progress:
+            for part in locked_parts(array_store.folder, np.unique(parts[missing]).tolist(), self.announce_waiting):
                 array_store.refresh()
                 lacking = (parts == part) & (array_store.find(keys) == ABSENT)
                 progress(int((missing & (parts == part)).sum() - lacking.sum()))  # what others have done
                 order = self.by_length(rows[lacking])
-                use.computed += self.compute(array_store, keys[lacking][order], rows[lacking][order], progress)
-        use.seconds = round(time.monotonic() - began, 2)
+                usage.computed += self.compute(array_store, keys[lacking][order], rows[lacking][order], progress)
+        usage.seconds = round(time.monotonic() - began, 2)
         array_store.refresh()
-        use.left_out = int((array_store.find(keys) == ABSENT).sum())
-        use.reused = len(keys) - use.computed - use.left_out
-        use.reason = (self.room().lack() or "unreadable") if use.left_out else ""
+        usage.left_out = int((array_store.find(keys) == ABSENT).sum())
+        usage.reused = len(keys) - usage.computed - usage.left_out
+        usage.reason = (self.budget().exhausted() or "unreadable") if usage.left_out else ""
 
-    def waiting(self) -> None:
-        """Told when all that is left is being computed by others."""
-        self.told(f"{self.name}: other processes fill the rest of this part of the store; waiting for them")
+    def announce_waiting(self) -> None:
+        """Notifies that all remaining parts are being filled by other processes."""
+        self.notify(f"{self.name}: other processes fill the rest of this part of the store; waiting for them")
 
     def by_length(self, rows: np.ndarray) -> np.ndarray:
-        """The order in which samples of like length come together, the longest first; little is then padding."""
+        """The order (n,) of rows by length, the longest first, so that batches have little padding."""
         column, folder = self.data.column_of(self.name), self.data.path.parent
         if self.data.table.is_media(column):  # not worth reading them all
             return np.arange(len(rows))
         cells = self.data.table.column(column, rows)
         return np.argsort([-length_of(cell, self.encoder.kind, folder) for cell in cells], kind="stable")
 
-    def compute(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, progress: Progress) -> int:
-        """Encodes or prepares rows; returns how many could be."""
+    def compute(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, progress: ProgressCallback) -> int:
+        """Encodes or prepares rows and writes them; returns how many were written."""
         if not len(rows):
             return 0
         data, processor = self.data, self.encoder.processor
-        reader: Any = processor if self.what == "tokens" else Packed(processor)
+        reader: Any = processor if self.what == "tokens" else PackingProcessor(processor)
         column = {self.name: data.column_of(self.name)}
         dataset = SampleDataset(data.table, rows, column, {self.name: reader}, {}, skip=data.skip)
-        work = LoaderOptions(data.eval_batch_size, data.num_workers, self.device)
-        room = self.room()
-        if room.lack():
+        loader_options = LoaderOptions(data.eval_batch_size, data.num_workers, self.device)
+        budget = self.budget()
+        if budget.exhausted():
             return 0
         if self.what == "tokens":
-            return fill_tokens(self.encoder, dataset, keys, array_store, work, room, progress)
-        return fill_prepared(dataset, keys, array_store, work, room, progress)
+            return fill_tokens(self.encoder, dataset, keys, array_store, loader_options, budget, progress)
+        return fill_prepared(dataset, keys, array_store, loader_options, budget, progress)
 
-    def room(self) -> DiskBudget:
-        """What may be written."""
+    def budget(self) -> DiskBudget:
+        """The disk budget of the options."""
         return DiskBudget(self.options.folder, self.options.max_gib)
 
     def bind(self, array_store: ArrayStore, rows: np.ndarray, keys: np.ndarray, reads_tokens: bool) -> None:
-        """Tells the data where the rows' numbers are."""
+        """Sets the data's source of this encoder: the places of the rows in the array store."""
         places = np.full(len(self.data.table), ABSENT, np.int64)
         places[rows] = array_store.find(keys)
         processor: Any = self.encoder.processor
         if self.what == "tokens":
-            self.data.sources[self.name] = Rows(array_store, places, None, reads_tokens)
+            self.data.sources[self.name] = ArrayStoreSource(array_store, places, None, reads_tokens)
         else:
-            self.data.sources[self.name] = Rows(array_store, places, processor.unpack, True)
+            self.data.sources[self.name] = ArrayStoreSource(array_store, places, processor.unpack, True)
 
 
-def note(folder: Path, data: str, encoder: str, use: StoreUsage) -> None:
-    """Adds a line to a shelf's record of uses."""
-    line = {"when": now(), "data": data, "encoder": encoder, **asdict(use)}
-    with (folder / str(use.what) / use.name / USES).open("a", encoding="utf-8") as file:
+def record_use(folder: Path, data: str, encoder: str, usage: StoreUsage) -> None:
+    """Adds a line to an array store's record of uses."""
+    line = {"when": utc_now(), "data": data, "encoder": encoder, **asdict(usage)}
+    with (folder / str(usage.what) / usage.name / USES).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def length_of(cell: Any, kind: str, folder: Path) -> int:
-    """Something that grows with the length of a cell's content, cheaply."""
+    """A cheap number that grows with the length of a cell's content: characters, or bytes of a file."""
     if kind == "text":
         return len(str(cell))
     if kind != "audio":
@@ -281,6 +295,6 @@ def length_of(cell: Any, kind: str, folder: Path) -> int:
         return 0
 
 
-def now() -> str:
-    """The time, to the second."""
+def utc_now() -> str:
+    """The time in UTC, in ISO format, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
-from rich.progress import Progress as Bar
+from rich.progress import Progress
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import is_rank_zero
-from mmbert.store.fill import Progress
-from mmbert.store.use_store import Options, StoreUsage, use_store
+from mmbert.store.fill import ProgressCallback
+from mmbert.store.use_store import StoreOptions, StoreUsage, use_store
 from mmbert.training.build import build
 from mmbert.training.callbacks.console import on_terminal, quiet
 from mmbert.training.resources.devices import encoding_device
@@ -29,8 +29,8 @@ def encode_once(
     Returns:
         What was taken from it, by encoder name.
     """
-    options = Options(**OmegaConf.to_container(store_cfg, resolve=True))  # type: ignore[arg-type]
-    uses = use_store(data, model, options, encoding_device(trainer_cfg), bar, told, noted=is_rank_zero())
+    options = StoreOptions(**OmegaConf.to_container(store_cfg, resolve=True))  # type: ignore[arg-type]
+    uses = use_store(data, model, options, encoding_device(trainer_cfg), bar, told, record=is_rank_zero())
     if any(use.what is not None for use in uses.values()):
         told(f"store     {' · '.join(in_words(name, use) for name, use in uses.items())}")
     return uses
@@ -70,11 +70,11 @@ def told(line: str) -> None:
 
 
 @contextmanager
-def bar(what: str, count: int) -> Iterator[Progress]:
+def bar(what: str, count: int) -> Iterator[ProgressCallback]:
     """A bar on a terminal, nothing elsewhere."""
     if not on_terminal() or not is_rank_zero():
         yield lambda done: None
         return
-    with Bar(transient=True) as progress:
+    with Progress(transient=True) as progress:
         task = progress.add_task(what, total=count)
         yield lambda done: progress.advance(task, done)

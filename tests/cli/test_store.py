@@ -113,7 +113,7 @@ def check_export(arrays, words):
         (["prune", "all", "max_gib=3", "dir=."], "stands alone"),
         (["prune", "max_gib=much", "dir=."], "a number is wanted"),
         (["prune", "older_than_days=-1", "dir=."], "at least 0"),
-        (["verify", "abc", "dir=."], "no shelf 'abc'"),
+        (["verify", "abc", "dir=."], "no array store 'abc'"),
     ],
 )
 def test_mistakes_are_told(command, given, said):

@@ -1,4 +1,4 @@
-"""A shelf gives back what was written, through kills, damage and company."""
+"""An array store gives back what was written, through kills, damage and company."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, Writer
+from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, SegmentWriter
 
 WIDTH = 3
 
@@ -28,12 +28,12 @@ def entry(number: int) -> tuple[np.ndarray, np.ndarray]:
     return random.random(random.integers(0, 9), np.float32), random.random(WIDTH, np.float32)
 
 
-def open_shelf(folder) -> ArrayStore:
+def open_array_store(folder) -> ArrayStore:
     return ArrayStore(folder, "float32", "float32", WIDTH)
 
 
 def put(array_store: ArrayStore, numbers, step: int = 4) -> None:
-    with Writer(array_store) as writer:
+    with SegmentWriter(array_store) as writer:
         for start in range(0, len(numbers), step):
             part = numbers[start : start + step]
             longs, fixed = zip(*map(entry, part), strict=True)
@@ -52,10 +52,10 @@ def assert_holds(array_store: ArrayStore, numbers) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 60), unique=True), st.lists(st.integers(0, 60), unique=True))
 def test_what_is_written_is_found_and_nothing_else(tmp_path_factory, first, second):
-    folder = tmp_path_factory.mktemp("shelf")
-    put(open_shelf(folder), first)
-    array_store = open_shelf(folder)
-    put(open_shelf(folder), second)  # written after the shelf was opened
+    folder = tmp_path_factory.mktemp("store")
+    put(open_array_store(folder), first)
+    array_store = open_array_store(folder)
+    put(open_array_store(folder), second)  # written after the store was opened
     assert ((array_store.find(keys(range(61))) != ABSENT) == np.isin(np.arange(61), first)).all()
     array_store.refresh()
     there = sorted({*first, *second})
@@ -64,8 +64,8 @@ def test_what_is_written_is_found_and_nothing_else(tmp_path_factory, first, seco
     assert_holds(array_store, there)
 
 
-def test_nothing_is_found_on_an_empty_shelf(tmp_path):
-    array_store = open_shelf(tmp_path / "none")
+def test_nothing_is_found_in_an_empty_store(tmp_path):
+    array_store = open_array_store(tmp_path / "none")
     assert array_store.find(keys([1, 2])).tolist() == [ABSENT, ABSENT]
     assert len(array_store) == 0
     assert array_store.keys().shape == (0, 2)
@@ -74,7 +74,7 @@ def test_nothing_is_found_on_an_empty_shelf(tmp_path):
 @pytest.mark.parametrize("ending", [".long", ".fixed", ".index"])
 @pytest.mark.parametrize("harm", ["flip", "cut"])
 def test_damage_is_noticed(tmp_path, ending, harm):
-    put(open_shelf(tmp_path), range(20))
+    put(open_array_store(tmp_path), range(20))
     (path,) = tmp_path.glob(f"*{ending}")
     content = bytearray(path.read_bytes())
     if harm == "flip":
@@ -82,7 +82,7 @@ def test_damage_is_noticed(tmp_path, ending, harm):
     else:
         del content[len(content) // 2 :]
     path.write_bytes(content)
-    array_store = open_shelf(tmp_path)
+    array_store = open_array_store(tmp_path)
     lost = 0
     for number, place in enumerate(array_store.find(keys(range(20)))):
         found = None if place == ABSENT else array_store.entry(place)
@@ -97,11 +97,11 @@ def test_damage_is_noticed(tmp_path, ending, harm):
     ]  # the key that a broken record has in its place
 
 
-def test_what_is_buried_is_gone_until_it_is_written_again(tmp_path):
-    array_store = open_shelf(tmp_path)
+def test_what_is_deleted_is_gone_until_it_is_written_again(tmp_path):
+    array_store = open_array_store(tmp_path)
     put(array_store, range(5))
-    other = open_shelf(tmp_path)
-    array_store.bury(keys([2]))
+    other = open_array_store(tmp_path)
+    array_store.delete(keys([2]))
     other.refresh()
     assert (other.find(keys(range(5))) != ABSENT).tolist() == [True, True, False, True, True]
     put(array_store, [2])
@@ -110,7 +110,7 @@ def test_what_is_buried_is_gone_until_it_is_written_again(tmp_path):
 
 
 def write_until_killed(folder) -> None:
-    with Writer(open_shelf(folder)) as writer:
+    with SegmentWriter(open_array_store(folder)) as writer:
         for number in range(10**6):
             long, fixed = entry(number)
             writer.put(keys([number]), [long], [fixed])
@@ -130,7 +130,7 @@ def test_a_kill_in_mid_writing_leaves_what_was_written(tmp_path):
     index = min(tmp_path.glob("*.index"))
     with index.open("ab") as file:  # a record of which a part arrived
         file.write(b"\1" * (RECORD.itemsize - 5))
-    array_store = open_shelf(tmp_path)
+    array_store = open_array_store(tmp_path)
     found = [number for number in range(500) if array_store.find(keys([number]))[0] != ABSENT]
     assert len(found) > 10
     assert found == list(range(len(found)))
@@ -141,8 +141,8 @@ def test_a_kill_in_mid_writing_leaves_what_was_written(tmp_path):
 
 
 def test_a_reader_follows_a_file_that_grows(tmp_path):
-    array_store = open_shelf(tmp_path)
-    with Writer(array_store) as writer:
+    array_store = open_array_store(tmp_path)
+    with SegmentWriter(array_store) as writer:
         for number in range(200):
             long, fixed = entry(number)
             writer.put(keys([number]), [long], [fixed])
@@ -151,5 +151,5 @@ def test_a_reader_follows_a_file_that_grows(tmp_path):
 
 
 def test_a_fixed_array_of_another_length_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has 2 numbers, not 3"), Writer(open_shelf(tmp_path)) as writer:
+    with pytest.raises(ValueError, match="has 2 numbers, not 3"), SegmentWriter(open_array_store(tmp_path)) as writer:
         writer.put(keys([1]), [np.zeros(4)], [np.zeros(2)])

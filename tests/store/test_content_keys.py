@@ -10,7 +10,7 @@ import pytest
 import xxhash
 
 from mmbert.data.tables.table import Table
-from mmbert.store import content_keys as contents
+from mmbert.store import content_keys as content_keys_module
 from mmbert.store.content_keys import FileMemo, content_keys
 
 
@@ -38,7 +38,7 @@ def test_files_are_read_once(folder, monkeypatch):
     memo = FileMemo(folder / "memo.npy")
     first = memo.keys(paths(folder, "a", "b"))
     memo.save()
-    monkeypatch.setattr(contents, "file_key", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(content_keys_module, "file_key", lambda path: pytest.fail(f"{path} was read again"))
     again = FileMemo(folder / "memo.npy")
     np.testing.assert_array_equal(again.keys(paths(folder, "b", "a"))[::-1], first)
     assert not again.changed

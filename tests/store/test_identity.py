@@ -8,7 +8,7 @@ from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.pretrained.fingerprint import weights_fingerprint
 from mmbert.encoders.text import TextEncoder
-from mmbert.store.identity import code_fingerprint, encoder_identity, name_of, prepared_identity
+from mmbert.store.identity import code_fingerprint, encoder_identity, identity_hash, prepared_identity
 
 
 def text(**options):
@@ -27,11 +27,11 @@ def audio(**options):
 
 
 def tokens_name(encoder):
-    return name_of(encoder_identity(encoder))
+    return identity_hash(encoder_identity(encoder))
 
 
 def inputs_name(encoder):
-    return name_of(prepared_identity(encoder))
+    return identity_hash(prepared_identity(encoder))
 
 
 def with_another_weight(encoder):

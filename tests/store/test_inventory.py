@@ -1,4 +1,4 @@
-"""Shelves are listed as they are, verified, thrown away by age and size, and tidied up without loss."""
+"""Array stores are listed as they are, verified, pruned by age and size, and compacted without loss."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from mmbert.core.errors import ConfigError
-from mmbert.store.array_store import ArrayStore, Writer
-from mmbert.store.inventory import array_stores, chosen, compact, open_shelf, prune, verify
+from mmbert.store.array_store import ArrayStore, SegmentWriter
+from mmbert.store.inventory import (
+    array_stores,
+    compact_array_store,
+    open_array_store,
+    prune_array_stores,
+    select_array_stores,
+    verify_array_store,
+)
 from mmbert.store.use_store import ABOUT, USES
 
 IDENTITY = {"kind": "text", "encoder": "my.Net", "processor": "my.P", "options": {"name": "x"}, "dtype": "float32"}
@@ -20,7 +27,7 @@ def keys(count, begin=1):
 
 @pytest.fixture
 def store(tmp_path):
-    """Three shelves of 10, 20 and 30 entries, used 30, 20 and 10 days ago."""
+    """Three array stores of 10, 20 and 30 entries, used 30, 20 and 10 days ago."""
     for number, name in enumerate(("aaa1", "bbb2", "bbc3"), 1):
         folder = tmp_path / "tokens" / name
         folder.mkdir(parents=True)
@@ -28,7 +35,7 @@ def store(tmp_path):
             json.dumps({"what": "tokens", "identity": IDENTITY, "layout": ["float32", "float32", 2]})
         )
         array_store = ArrayStore(folder, "float32", "float32", 2)
-        with Writer(array_store) as writer:
+        with SegmentWriter(array_store) as writer:
             count = 10 * number
             writer.put(keys(count), [np.full(50, n, np.float32) for n in range(count)], [np.zeros(2)] * count)
         when = (datetime.now(UTC) - timedelta(days=40 - 10 * number)).isoformat()
@@ -46,11 +53,11 @@ def test_a_list_says_what_is_there(store):
 
 
 def test_names_may_be_cut_short_but_not_ambiguous(store):
-    assert [one.name for one in chosen(store, ["a", "bbc"])] == ["aaa1", "bbc3"]
-    with pytest.raises(ConfigError, match="2 shelves begin with 'bb'"):
-        chosen(store, ["bb"])
-    with pytest.raises(ConfigError, match=r"no shelf 'aab'.*Did you mean 'aaa1'"):
-        chosen(store, ["aab"])
+    assert [one.name for one in select_array_stores(store, ["a", "bbc"])] == ["aaa1", "bbc3"]
+    with pytest.raises(ConfigError, match="2 array stores begin with 'bb'"):
+        select_array_stores(store, ["bb"])
+    with pytest.raises(ConfigError, match=r"no array store 'aab'.*Did you mean 'aaa1'"):
+        select_array_stores(store, ["aab"])
 
 
 @pytest.mark.parametrize(
@@ -65,39 +72,39 @@ def test_names_may_be_cut_short_but_not_ambiguous(store):
     ],
 )
 def test_pruning_by_age_and_size(store, limits, gone):
-    assert [one.name for one in prune(array_stores(store), **limits)] == gone
+    assert [one.name for one in prune_array_stores(array_stores(store), **limits)] == gone
     assert sorted(one.name for one in array_stores(store)) == sorted({"aaa1", "bbb2", "bbc3"} - set(gone))
     assert {path.name for path in (store / "tokens").iterdir()} == {"aaa1", "bbb2", "bbc3"} - set(gone)
 
 
 def test_verifying_takes_damaged_entries_out(store):
-    (one,) = chosen(store, ["bbb"])
-    assert verify(one) == (20, 0)
+    (one,) = select_array_stores(store, ["bbb"])
+    assert verify_array_store(one) == (20, 0)
     (path,) = one.folder.glob("*.long")
     content = bytearray(path.read_bytes())
     content[450] ^= 4  # in the third array of 200 bytes
     path.write_bytes(content)
-    assert verify(one) == (20, 1)
-    assert verify(one) == (19, 0)
-    array_store = open_shelf(one.folder)
+    assert verify_array_store(one) == (20, 1)
+    assert verify_array_store(one) == (19, 0)
+    array_store = open_array_store(one.folder)
     assert (array_store.find(keys(20)) < 0).tolist() == [n == 2 for n in range(20)]
 
 
-def test_tidying_up_keeps_every_living_entry_and_frees_the_rest(store):
-    (one,) = chosen(store, ["bbc"])
-    assert compact(one) == 0
-    array_store = open_shelf(one.folder)
-    array_store.bury(keys(30)[5:15])
-    with Writer(array_store) as writer:
+def test_compacting_keeps_every_entry_and_frees_the_rest(store):
+    (one,) = select_array_stores(store, ["bbc"])
+    assert compact_array_store(one) == 0
+    array_store = open_array_store(one.folder)
+    array_store.delete(keys(30)[5:15])
+    with SegmentWriter(array_store) as writer:
         writer.put(keys(30)[5:6], [np.full(9, -1, np.float32)], [np.ones(2)])
-    assert compact(one) > 9 * 200
-    tidy = open_shelf(one.folder)
-    assert len(tidy.segments) == 1
-    assert len(tidy) == 21
-    for number, place in enumerate(tidy.find(keys(30)).tolist()):
+    assert compact_array_store(one) > 9 * 200
+    compacted = open_array_store(one.folder)
+    assert len(compacted.segments) == 1
+    assert len(compacted) == 21
+    for number, place in enumerate(compacted.find(keys(30)).tolist()):
         if 5 < number < 15:
             assert place < 0
         else:
             expected = np.full(9, -1.0) if number == 5 else np.full(50, float(number))
-            np.testing.assert_array_equal(tidy.entry(place)[0], expected)
-    assert compact(one) == 0
+            np.testing.assert_array_equal(compacted.entry(place)[0], expected)
+    assert compact_array_store(one) == 0

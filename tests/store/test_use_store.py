@@ -15,10 +15,10 @@ import torch
 
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.store import fill as fill_module
-from mmbert.store import locks as claims
+from mmbert.store import locks
 from mmbert.store import use_store as features
 from mmbert.store.fill import DiskBudget
-from mmbert.store.use_store import Options, use_store
+from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import build
 from mmbert.training.run import run
 
@@ -35,7 +35,7 @@ def make(compose_tiny, tmp_path):
         parts = build(cfg)
         parts.data.augment = augment
         parts.model.eval()
-        uses = use_store(parts.data, parts.model, Options(dir=str(folder or tmp_path / "store"), **options))
+        uses = use_store(parts.data, parts.model, StoreOptions(dir=str(folder or tmp_path / "store"), **options))
         return parts, uses
 
     return make_parts
@@ -91,8 +91,8 @@ def test_stored_tokens_are_those_that_would_be_computed(make, tmp_path):
 
 def test_large_samples_pass_the_network_few_at_a_time_and_come_out_the_same(make, monkeypatch):
     fresh, _ = make(enabled=False)
-    monkeypatch.setattr(fill_module, "FEW", 3)
-    monkeypatch.setattr(fill_module, "LARGE", 0)
+    monkeypatch.setattr(fill_module, "CPU_CHUNK", 3)
+    monkeypatch.setattr(fill_module, "LARGE_SAMPLE", 0)
     stored, uses = make()
     assert all(use.computed > fill_module.FEW for use in uses.values())
     for split in ("train", "val", "test"):
@@ -249,7 +249,7 @@ def test_a_disk_is_not_filled_to_the_brim(monkeypatch, tmp_path, free, total, la
     # a GiB stays free, or a twentieth of a small disk: 8 GiB / 20 = 0.4 GiB
     usage = shutil._ntuple_diskusage(int(total * 2**30), int((total - free) * 2**30), int(free * 2**30))
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
-    said = DiskBudget(tmp_path, 50).lack()
+    said = DiskBudget(tmp_path, 50).exhausted()
     assert lack in said and bool(said) == bool(lack)
 
 
@@ -292,7 +292,7 @@ def test_two_processes_share_the_work_and_corrupt_nothing(make):
 
 
 def test_two_processes_encode_different_parts_at_the_same_time(make, monkeypatch):
-    monkeypatch.setattr(claims, "ENTRIES", 4)
+    monkeypatch.setattr(locks, "ENTRIES_PER_PART", 4)
     fill_tokens = features.fill_tokens
 
     def slowly(*args):
