@@ -16,8 +16,6 @@ from mmbert.runs.folder import is_rank_zero
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mmbert.tasks.base import Task
-
 
 @dataclass
 class Column:
@@ -38,7 +36,7 @@ class PredictionTable:
         self._sorted = True
 
     def add(
-        self, rows: Tensor, tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+        self, rows: Tensor, tasks: Mapping[str, Any], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]
     ) -> None:
         """Adds a batch.
 

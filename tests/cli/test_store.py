@@ -67,7 +67,7 @@ def test_build_list_verify_export_prune(command, words, tmp_path, digits):
     assert code == 1
     assert "1 damaged" in out
     code, out, _ = command("prune", "all", place)
-    assert out.count("thrown away") == 3
+    assert out.count(": deleted, ") == 3
     assert "0.0 MiB in all" in command("list", place)[1]
 
 
@@ -109,7 +109,7 @@ def check_export(arrays, words):
         (["export", "out=/none/features.npz"], "there is no folder /none"),
         (["list", "dir=/none/here"], "there is no such folder"),
         (["list", "dri=x"], "Did you mean 'dir'?"),
-        (["prune"], "Say what to throw away"),
+        (["prune"], "Say what to delete"),
         (["prune", "all", "max_gib=3", "dir=."], "stands alone"),
         (["prune", "max_gib=much", "dir=."], "a number is wanted"),
         (["prune", "older_than_days=-1", "dir=."], "at least 0"),
