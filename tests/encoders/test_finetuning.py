@@ -201,10 +201,10 @@ def test_contradictions_are_refused(options, message):
         text(**options)
 
 
-def test_a_network_without_layers_of_its_own_says_so():
+def test_a_network_without_named_layers_is_refused():
     with pytest.raises(ConfigError, match="has no gradient checkpointing"):
         ImageEncoder("tiny", gradient_checkpointing=True)
-    with pytest.raises(ConfigError, match="does not say what its layers are"):
+    with pytest.raises(ConfigError, match="has no group_matcher"):
         ImageEncoder("tiny", trainable_last_n=1)
 
 

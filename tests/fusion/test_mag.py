@@ -212,7 +212,7 @@ def test_alone_the_text_has_nothing_of_the_others():
     torch.testing.assert_close(output.outputs["value"], model.judge(bare).outputs["value"])
 
 
-def test_where_it_cannot_reach_is_told():
+def test_an_encoder_without_the_layer_is_refused():
     with pytest.raises(ConfigError, match="fusion.layer=2: the encoder 'text' has the layers 0 to 1"):
         model_of(layer=2)
     with pytest.raises(ConfigError, match="reaches into the encoder 'visual', but Given has no layers"):
@@ -223,7 +223,7 @@ def test_where_it_cannot_reach_is_told():
         MAGFusion(DIMS, 4, words="poled")
     text = TextEncoder("tiny", gradient_checkpointing=True)
     injection = MAGFusion({"text": 32}, 4).injection({})
-    with pytest.raises(ConfigError, match="gradient_checkpointing does not go together"):
+    with pytest.raises(ConfigError, match="gradient_checkpointing cannot be combined"):
         text.train()(text.processor.collate(["a"]), injection)
     gate = gate_of("aligned")
     x = random_inputs(DIMS, 2, dict(zip(DIMS, (4, 3, 4), strict=True)), dtype=torch.float64)

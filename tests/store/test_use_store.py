@@ -16,7 +16,7 @@ import torch
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.store import fill as fill_module
 from mmbert.store import locks
-from mmbert.store import use_store as features
+from mmbert.store import use_store as use_store_module
 from mmbert.store.fill import DiskBudget
 from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import build
@@ -94,7 +94,7 @@ def test_large_samples_pass_the_network_few_at_a_time_and_come_out_the_same(make
     monkeypatch.setattr(fill_module, "CPU_CHUNK", 3)
     monkeypatch.setattr(fill_module, "LARGE_SAMPLE", 0)
     stored, uses = make()
-    assert all(use.computed > fill_module.FEW for use in uses.values())
+    assert all(use.computed > fill_module.CPU_CHUNK for use in uses.values())
     for split in ("train", "val", "test"):
         assert_same(encoded(stored, split), encoded(fresh, split))
 
@@ -102,15 +102,15 @@ def test_large_samples_pass_the_network_few_at_a_time_and_come_out_the_same(make
 @pytest.mark.parametrize(
     ("samples", "numbers", "device", "sizes"),
     [
-        (20, fill_module.LARGE, "cpu", [8, 8, 4]),
-        (16, fill_module.LARGE, "cpu", [8, 8]),
-        (20, fill_module.LARGE // 2, "cpu", [20]),
-        (20, fill_module.LARGE, "meta", [20]),  # stands for a GPU
+        (20, fill_module.LARGE_SAMPLE, "cpu", [8, 8, 4]),
+        (16, fill_module.LARGE_SAMPLE, "cpu", [8, 8]),
+        (20, fill_module.LARGE_SAMPLE // 2, "cpu", [20]),
+        (20, fill_module.LARGE_SAMPLE, "meta", [20]),  # stands for a GPU
     ],
 )
 def test_what_passes_a_network_at_once(samples, numbers, device, sizes):
     mask, pixels = torch.ones(samples, 1), torch.arange(samples * numbers).reshape(samples, numbers)
-    parts = list(fill_module.parts_of({"mask": mask, "pixels": pixels}, device))
+    parts = list(fill_module.device_chunks({"mask": mask, "pixels": pixels}, device))
     assert [len(part["mask"]) for part in parts] == sizes
     if device == "cpu":
         assert torch.equal(torch.cat([part["pixels"] for part in parts]), pixels)
@@ -293,13 +293,13 @@ def test_two_processes_share_the_work_and_corrupt_nothing(make):
 
 def test_two_processes_encode_different_parts_at_the_same_time(make, monkeypatch):
     monkeypatch.setattr(locks, "ENTRIES_PER_PART", 4)
-    fill_tokens = features.fill_tokens
+    fill_tokens = use_store_module.fill_tokens
 
     def slowly(*args):
         time.sleep(0.2)
         return fill_tokens(*args)
 
-    monkeypatch.setattr(features, "fill_tokens", slowly)
+    monkeypatch.setattr(use_store_module, "fill_tokens", slowly)
     context = multiprocessing.get_context("fork")
     queue, start = context.Queue(), context.Barrier(2)
 
