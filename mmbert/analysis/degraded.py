@@ -14,6 +14,7 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.collate import Collate, collated
 from mmbert.data.loading.dataset import Sample, SampleDataset
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader
+from mmbert.data.modalities.registry import modality_of
 
 #: A sample, and by level what encoders read of it then.
 Degraded = tuple[Sample, list[dict[str, Any]]]
@@ -78,7 +79,11 @@ class DegradedSamples(Dataset[Degraded]):
         processor, row = self.clean.processors[name], sample.row
         with self.clean.naming(name, row):
             raw = self.clean.raw(name, self.clean.table.cell(row, self.clean.columns[name]))
-            return [self.degradation.prepare(raw, processor, level, row, name) for level in self.levels]
+            options, modality = self.degradation, modality_of(processor)
+            return [
+                modality.corrupted(raw, processor, level, options.sample_random(row, name), options)
+                for level in self.levels
+            ]
 
 
 class DegradedCollate(Collate):

@@ -26,6 +26,7 @@ from mmbert.analysis.degraded import degraded_loader
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Mechanism, Missing, present_cells
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import is_rank_zero, now, write_json
@@ -209,14 +210,14 @@ def lossy(losses: Losses, model: MultimodalModel, data: MultimodalData, split: s
     used = modalities(model, data)
     places = [names.index(name) for name in used]
     columns = {name: data.column_of(name) for name in used}
-    kinds = {name: data.processors[name].kind for name in used}
+    inputs = {name: modality_of(data.processors[name]) for name in used}
     rows = data.rows[split]
     there = present_cells(data.table, rows, columns)
     for place, name in enumerate(used):
         if name in data.taken:
             there[:, place] &= ~data.taken[name][rows]
     for missing in losses.all():
-        taken = missing.draw(data.table, rows, columns, kinds, data.class_column(), there)
+        taken = missing.draw(data.table, rows, columns, inputs, data.class_column(), there)
         kept = np.tile([name in used for name in names], (len(data.table), 1))
         kept[rows[:, None], places] &= ~taken
         realised = missing.realised(taken, there, used)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from mmbert.data.datamodule import MultimodalData
     from mmbert.data.labels import LabelCodec
+    from mmbert.data.modalities.base import CellFacts
     from mmbert.data.quality.check import Reads
-    from mmbert.data.quality.files import FileFacts
     from mmbert.data.quality.report import DataReport
 
 USAGE = """\
@@ -119,6 +119,7 @@ def prepared(
     """
     from hydra.utils import get_class
 
+    from mmbert.data.modalities.registry import modality_of
     from mmbert.data.quality.check import Reads
     from mmbert.data.quality.report import Finding
     from mmbert.training.build import all_tasks, class_column, learn, make
@@ -127,8 +128,7 @@ def prepared(
     if not parts:
         raise ConfigError("Every encoder is 'none', so there is nothing to check.")
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
-    kinds = {name: getattr(get_class(part._target_), "kind", "text") for name, part in parts.items()}
-    encoders = {name: Reads(kinds[name], part.get("key"), part.get("width")) for name, part in parts.items()}
+    encoders = {name: Reads(modality_of(get_class(part._target_)), part) for name, part in parts.items()}
     labels, faults = {}, []
     for name, part in all_tasks(cfg, data).items():
         try:
@@ -140,7 +140,7 @@ def prepared(
     return data, encoders, labels, faults
 
 
-def progress(facts: Iterable[FileFacts], count: int, name: str) -> Iterator[FileFacts]:
+def progress(facts: Iterable[CellFacts], count: int, name: str) -> Iterator[CellFacts]:
     """A moving bar on a terminal, for the reading of an encoder's files."""
     from rich.console import Console
     from rich.progress import track
@@ -167,7 +167,7 @@ def write(
     if "--html" in pages:
         from mmbert.data.quality.page import page
 
-        texts["--html"] = page(report, data, {name: reads.kind for name, reads in encoders.items()}, labels)
+        texts["--html"] = page(report, data, {name: reads.modality for name, reads in encoders.items()}, labels)
     for flag, text in texts.items():
         try:
             pages[flag].write_text(text, encoding="utf-8")

@@ -21,8 +21,27 @@ from mmbert.core.masks import masked_mean
 #: The tensors one encoder reads, by name. ``mask`` is always there: (B, L) bool, L = 1 for pictures.
 Inputs = dict[str, Tensor]
 
+#: What a page or a tracker makes of an input: words, a picture, a player, or nothing but its name.
+ShownAs = Literal["text", "image", "audio", "none"]
+
 #: Target of a sample that carries no class label for a task; float targets say it with NaN.
 UNLABELLED = -100
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """An input of a sample as a tracker is given it.
+
+    Attributes:
+        path: of the file that it lies in.
+        shown_as: what to make of it.
+    """
+
+    path: str
+    shown_as: ShownAs
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass

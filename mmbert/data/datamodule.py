@@ -22,9 +22,9 @@ from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
-from mmbert.data.modalities.features import as_sequence
+from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.modalities.read import read_raw
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Missing, present_cells, taken_fingerprint
 from mmbert.data.splits.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.tables.fingerprint import splits_fingerprint
@@ -179,12 +179,13 @@ class MultimodalData(pl.LightningDataModule):
         """
         return self.table.column(column, self._rows_of(split))
 
-    def feature_width(self, encoder: str, key: str | None = None) -> int:
-        """How many numbers the first vector in an encoder's column has.
+    def vector_width(self, encoder: str, modality: Modality, options: Mapping[str, Any]) -> int | None:
+        """How many numbers the first vector in an encoder's column has; None for kinds of input that have no width.
 
         Args:
             encoder: its name.
-            key: the array's name in files that hold several.
+            modality: what it reads.
+            options: its config.
 
         Raises:
             DataError: the column is empty or its first cell cannot be used.
@@ -192,10 +193,10 @@ class MultimodalData(pl.LightningDataModule):
         column = self.column_of(encoder)
         for row, cell in self.table.distinct(column):
             try:
-                return int(as_sequence(read_raw("features", cell, self.table.path.parent), key).shape[1])
+                return modality.vector_width(cell, self.table.path.parent, options)
             except DataError as error:
                 raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
-        raise DataError(f"{self.path}: the column '{column}' is empty, so the width of its features is unknown.")
+        raise DataError(f"{self.path}: the column '{column}' is empty, so the width of its vectors is unknown.")
 
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
@@ -228,30 +229,30 @@ class MultimodalData(pl.LightningDataModule):
         if self.augment is not None:
             self.augment.check(processors)
         columns = {name: self.column_of(name) for name in processors if name not in self.drop}
-        kinds = {name: processor.kind for name, processor in processors.items()}
-        self._take_away(kinds)
+        inputs = {name: modality_of(processor) for name, processor in processors.items()}
+        self._take_away(inputs)
         if self.drop:
             reason = f"nothing is left of it without {' and '.join(self.drop)}"
             lost = rows_without_modality(self.table, self._all(), columns, self.taken)
             self._leave_out({int(row): reason for row in lost})
         if self.skip:
-            self._leave_out(unusable_rows(self.table, self._all(), columns, kinds, self.check_files))
+            self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
         check_rows(self.table, self._all(), columns)
         check_labels(self.table, self._all(), self.labels)
         if self.check_files:
-            check_files(self.table, self._all(), columns, kinds)
+            check_files(self.table, self._all(), columns, inputs)
         pa.default_memory_pool().release_unused()  # what the checks held of the columns
 
-    def _take_away(self, kinds: Mapping[str, str]) -> None:
+    def _take_away(self, inputs: Mapping[str, Modality]) -> None:
         """Draws what samples lose on purpose; modalities that are dropped everywhere count as they were before."""
-        self.missing.check_modalities(list(kinds))
+        self.missing.check_modalities(list(inputs))
         self.taken, self.realised = {}, {}
-        known = {name: self.column_of(name) for name in kinds if self.has_column(self.column_of(name))}
+        known = {name: self.column_of(name) for name in inputs if self.has_column(self.column_of(name))}
         for split, rows in self.rows.items():
             if not self.missing.touches(split):
                 continue
             there = present_cells(self.table, rows, known)
-            taken = self.missing.draw(self.table, rows, known, kinds, self.class_column(), there)
+            taken = self.missing.draw(self.table, rows, known, inputs, self.class_column(), there)
             self.realised[split] = self.missing.realised(taken, there, list(known))
             for name, lost in zip(known, taken.T, strict=True):
                 self.taken.setdefault(name, np.zeros(len(self.table), bool))[rows[lost]] = True
@@ -302,7 +303,7 @@ class MultimodalData(pl.LightningDataModule):
     def changes(self, split: str, encoder: str) -> bool:
         """Whether what an encoder reads of a split is changed at random, and so is never the same twice."""
         augment = self.augment if split == "train" else None
-        return augment is not None and augment.changes(self.processors[encoder].kind)
+        return augment is not None and augment.changes(self.processors[encoder])
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
@@ -324,9 +325,9 @@ class MultimodalData(pl.LightningDataModule):
         if not self.bucket_by_length:
             return SeededSampler(dataset, self.seed, tell_epoch=True)
         columns = {name: self.column_of(name) for name in self.processors if name not in self.drop}
-        kinds = {name: processor.kind for name, processor in self.processors.items()}
+        inputs = {name: modality_of(processor) for name, processor in self.processors.items()}
         most = {name: getattr(processor, "max_seconds", None) for name, processor in self.processors.items()}
-        lengths = sample_lengths(self.table, dataset.rows, columns, kinds, most, self.taken)
+        lengths = sample_lengths(self.table, dataset.rows, columns, inputs, most, self.taken)
         return BucketedOrder(dataset, self.seed, lengths, self.batch_size, tell_epoch=True)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Encoded, Fused, Inputs
+from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import Judged
@@ -220,8 +221,6 @@ class MultimodalModel(nn.Module):
             InputError: a sample has an unknown key or none of the modalities.
             DataError: a file cannot be read.
         """
-        from mmbert.data.modalities.read import as_raw
-
         processors = {name: encoder.processor for name, encoder in self.named_encoders().items()}
         was_training = self.training
         self.eval()
@@ -231,7 +230,8 @@ class MultimodalModel(nn.Module):
                 chunk = [self._checked(s, start + i) for i, s in enumerate(samples[start : start + batch_size])]
                 inputs = {}
                 for name, processor in processors.items():
-                    raws = [as_raw(sample[name], processor) if name in sample else None for sample in chunk]
+                    read = modality_of(processor).from_python
+                    raws = [read(sample[name], processor) if name in sample else None for sample in chunk]
                     inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
                 device = next(self.parameters()).device
                 moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}

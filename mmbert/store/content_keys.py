@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import SLICE, Table
 
 #: A file's record in the memo. ``path`` is a hash of its name.
@@ -39,14 +40,14 @@ def halves(digest: int) -> tuple[int, int]:
     return digest >> 64 or 1, digest & (2**64 - 1)
 
 
-def content_keys(table: Table, column: str, rows: np.ndarray, kind: str, memo: FileMemo) -> np.ndarray:
+def content_keys(table: Table, column: str, rows: np.ndarray, modality: Modality, memo: FileMemo) -> np.ndarray:
     """The key of each cell's content.
 
     Args:
         table: where the cells are.
         column: which of its columns.
         rows: (n,) int64.
-        kind: of the encoder; the cells of pictures and sounds are names of files, or hold the bytes themselves.
+        modality: what the cells are; they name files, or hold the content themselves.
         memo: of files that were read before.
 
     Returns:
@@ -57,25 +58,22 @@ def content_keys(table: Table, column: str, rows: np.ndarray, kind: str, memo: F
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         cells = table.column(column, part)
-        keys[start : start + len(part)] = cell_keys(cells, kind, table.path.parent, memo)
+        keys[start : start + len(part)] = cell_keys(cells, modality, table.path.parent, memo)
     return keys
 
 
-def cell_keys(cells: Sequence[Any], kind: str, folder: Path, memo: FileMemo) -> np.ndarray:
+def cell_keys(cells: Sequence[Any], modality: Modality, folder: Path, memo: FileMemo) -> np.ndarray:
     """(n, 2) uint64: the keys of cells; see ``content_keys``."""
     keys = np.zeros((len(cells), 2), np.uint64)
     files: dict[int, str] = {}
     for number, cell in enumerate(cells):
         if cell is None:
             continue
-        if kind == "text":
-            keys[number] = key_of(str(cell).encode("utf-8", "surrogatepass"))
-        elif isinstance(cell, dict) and cell.get("bytes") is not None:
-            keys[number] = key_of(cell["bytes"])
-        else:
-            name = cell.get("path") if isinstance(cell, dict) else cell
-            if isinstance(name, str):
-                files[number] = os.path.join(folder, name)
+        content = modality.content(cell, folder)
+        if isinstance(content, str):
+            files[number] = content
+        elif content is not None:
+            keys[number] = key_of(content)
     if files:
         keys[list(files)] = memo.keys(list(files.values()))
     return keys

@@ -20,18 +20,12 @@ from torch import Tensor
 
 from mmbert.core import masks
 from mmbert.core.init_args import class_path
-from mmbert.data.modalities import read as media
+from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained.fingerprint import weights_fingerprint
 
 #: Version of the format of stored arrays.
 STORE_FORMAT = 1
-#: Libraries that decode and compute each kind of input.
-LIBRARIES = {
-    "text": ("torch", "transformers", "tokenizers"),
-    "image": ("torch", "timm", "pillow"),
-    "audio": ("torch", "torchaudio", "soundfile"),
-}
 #: Packages whose code is identified by a version, and is not hashed.
 THEIRS = {"torch", "transformers", "timm", "torchaudio", "torchvision", "tokenizers", "peft", "typing", "abc"}
 HASH_LENGTH = 16
@@ -44,20 +38,21 @@ def encoder_identity(encoder: Encoder) -> dict[str, Any]:
         "encoder": class_path(encoder),
         "options": json_value(encoder.identity()),
         "weights": weights_fingerprint(encoder),
-        "code": code_fingerprint({type(encoder.processor), *map(type, encoder.modules())}),
+        "code": code_fingerprint({type(modality_of(encoder)), type(encoder.processor), *map(type, encoder.modules())}),
     }
 
 
 def prepared_identity(encoder: Encoder) -> dict[str, Any]:
     """What an encoder's prepared inputs depend on besides the raw input, as JSON values."""
     processor: Any = encoder.processor
+    modality = modality_of(encoder)
     return {
         "format": STORE_FORMAT,
-        "kind": encoder.kind,
+        "kind": modality.kind,
         "processor": class_path(processor),
         "settings": json_value(processor.settings()),
-        "code": code_fingerprint([type(processor)]),
-        "libraries": {name: version(name) for name in LIBRARIES.get(encoder.kind, ("torch",))},
+        "code": code_fingerprint([type(modality), type(processor)]),
+        "libraries": {name: version(name) for name in modality.libraries},
     }
 
 
@@ -68,8 +63,8 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 
 
 def code_fingerprint(classes: Iterable[type]) -> str:
-    """A hash of the source files that define classes and their bases, without libraries, and of those that decode."""
-    files = {Path(media.__file__), Path(masks.__file__)}
+    """A hash of the source files that define classes and their bases, without libraries."""
+    files = {Path(masks.__file__)}
     for one in classes:
         for base in inspect.getmro(one):
             path = getattr(sys.modules.get(base.__module__), "__file__", None)

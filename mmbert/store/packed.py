@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mmbert.data.modalities.registry import modality_of
+
 
 class PackingProcessor:
     """A processor whose ``prepare`` returns the arrays that are written to disk.
@@ -16,7 +18,7 @@ class PackingProcessor:
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
-        self.kind = processor.kind
+        self.modality = modality_of(processor)
         if hasattr(processor, "max_seconds"):
             self.max_seconds = processor.max_seconds
 

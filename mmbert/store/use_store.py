@@ -28,6 +28,7 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.cached import BFLOAT16
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.modalities.processor import Storable
+from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.store.array_store import ABSENT, ArrayStore
@@ -183,7 +184,7 @@ class StoreFill:
         memo = FileMemo(
             self.options.folder / "files" / f"{identity_hash({'of': str(self.data.path.resolve()), 'in': column})}.npy"
         )
-        keys = content_keys(self.data.table, column, rows, self.encoder.kind, memo)
+        keys = content_keys(self.data.table, column, rows, modality_of(self.encoder), memo)
         memo.save()
         there = (keys != 0).any(1)
         distinct, first = np.unique(keys[there], axis=0, return_index=True)
@@ -240,10 +241,11 @@ class StoreFill:
     def by_length(self, rows: np.ndarray) -> np.ndarray:
         """The order (n,) of rows by length, the longest first, so that batches have little padding."""
         column, folder = self.data.column_of(self.name), self.data.path.parent
-        if self.data.table.is_media(column):  # not worth reading them all
+        modality = modality_of(self.encoder)
+        if modality.length_unit is None or self.data.table.is_media(column):  # not worth reading them all
             return np.arange(len(rows))
         cells = self.data.table.column(column, rows)
-        return np.argsort([-length_of(cell, self.encoder.kind, folder) for cell in cells], kind="stable")
+        return np.argsort([-modality.size(cell, folder) for cell in cells], kind="stable")
 
     def compute(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, progress: ProgressCallback) -> int:
         """Encodes or prepares rows and writes them; returns how many were written."""
@@ -281,18 +283,6 @@ def record_use(folder: Path, data: str, encoder: str, usage: StoreUsage) -> None
     line = {"when": utc_now(), "data": data, "encoder": encoder, **asdict(usage)}
     with (folder / str(usage.what) / usage.name / USES).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def length_of(cell: Any, kind: str, folder: Path) -> int:
-    """A cheap number that grows with the length of a cell's content: characters, or bytes of a file."""
-    if kind == "text":
-        return len(str(cell))
-    if kind != "audio":
-        return 0
-    try:
-        return os.stat(os.path.join(folder, cell)).st_size
-    except (OSError, TypeError):
-        return 0
 
 
 def utc_now() -> str:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.init_args import class_path
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.model.initial_weights import take_over
@@ -104,11 +105,11 @@ def make_modality_balance(cfg: DictConfig, data: MultimodalData) -> ModalityBala
 
 
 def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str, int]:
-    """The width of an encoder of ready features, where the config leaves it to the table."""
-    target = get_class(part._target_) if "width" in part and part.width is None else None
-    if target is None or getattr(target, "kind", None) != "features":
+    """The width of an encoder of ready vectors, where the config leaves it to the table."""
+    if "width" not in part or part.width is not None:
         return {}
-    return {"width": data.feature_width(name, part.get("key"))}
+    width = data.vector_width(name, modality_of(get_class(part._target_)), part)
+    return {} if width is None else {"width": width}
 
 
 def make(part: DictConfig, **extra: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmbert.data.modalities.registry import modality_of
 from mmbert.model import MultimodalModel
 from mmbert.runs.environment import environment
 from mmbert.runs.naming import fusion_name, modalities_label
@@ -118,10 +119,8 @@ def rows_of_tasks(model: MultimodalModel) -> list[list[str]]:
 
 def use(model: MultimodalModel) -> str:
     """Code that loads the model and asks it."""
-    given = {"text": '"text": "..."', "image": '"image": "picture.png"', "audio": '"audio": "sound.wav"'}
-    kinds = {name: encoder.processor.kind for name, encoder in model.named_encoders().items()}
     sample = ", ".join(
-        given.get(kind, '"...": ...').replace(f'"{kind}":', f'"{name}":') for name, kind in kinds.items()
+        f'"{name}": {modality_of(encoder).python_example}' for name, encoder in model.named_encoders().items()
     )
     return (
         "    from mmbert.model import MultimodalModel\n"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
+from mmbert.data.modalities.registry import modality_of
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.runs.predictions import PredictionTable
 from mmbert.tasks.base import Task
@@ -138,9 +139,9 @@ class FusionModule(pl.LightningModule):
         return trained
 
     def _note_padding(self, batch: Batch) -> None:
-        """Which share of what each encoder reads is padding or missing, ``padding/ENCODER``; pictures have none."""
+        """Which share of what each encoder reads is padding or missing, ``padding/ENCODER``."""
         for name, encoder in self.model.named_encoders().items():
-            if encoder.kind != "image":
+            if modality_of(encoder).logs_padding:
                 mask = batch.inputs[name]["mask"]
                 self.means["train"].add(f"padding/{name}", 1 - mask.float().mean(), mask.numel())
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from pytorch_lightning.loggers import Logger
 
+from mmbert.core.types import InputFile
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.registry import modality_of
 from mmbert.runs import folder as record
 from mmbert.runs.predictions import PredictionTable
 from mmbert.training.build import Parts
@@ -83,7 +85,7 @@ def write_results(
 
 
 def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, folder: Path) -> list[dict[str, Any]]:
-    """The first predictions with what they were made from: text, and the paths of picture and sound.
+    """The first predictions with what they were made from: text, or an ``InputFile``.
 
     Pictures and sounds that lie in the table itself are written to ``folder``, for trackers take files.
     """
@@ -92,14 +94,15 @@ def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, fold
         shown: dict[str, Any] = {}
         for name, processor in data.processors.items():
             cell = data.table.cell(said["row"], data.column_of(name))
+            modality = modality_of(processor)
             if isinstance(cell, dict) and cell.get("bytes") is not None:
-                shown[name] = str(written(cell, folder / f"{said['row']}_{name}"))
-            elif cell is not None and processor.kind != "text":
-                named = cell["path"] if isinstance(cell, dict) else str(cell)
-                shown[name] = str(data.table.path.parent / named)
+                path = str(written(cell, folder / f"{said['row']}_{name}"))
+                shown[name] = InputFile(path, modality.shown_as)
+            elif cell is not None and (file := modality.file_name(cell)) is not None:
+                shown[name] = InputFile(str(data.table.path.parent / file), modality.shown_as)
             else:
                 shown[name] = cell
-        samples.append({**said, **shown})
+        samples.append({"row": said["row"], **shown, **said})
     return samples
 
 

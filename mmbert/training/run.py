@@ -18,6 +18,7 @@ from torch import nn
 
 from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.quality.shared import shared_cells
 from mmbert.runs import folder as record
 from mmbert.runs.job import JOB_FILE, write_job
@@ -148,9 +149,14 @@ def train_and_measure(
 
 
 def inputs_of(data: MultimodalData) -> dict[str, Any]:
-    """Where a reader of the run finds what its samples are made of: the table, and each encoder's column and kind."""
+    """Where a reader of the run finds its samples: the table, and each encoder's column, kind and manner of showing."""
     encoders = {
-        name: {"column": data.column_of(name), "kind": processor.kind} for name, processor in data.processors.items()
+        name: {
+            "column": data.column_of(name),
+            "kind": modality_of(processor).kind,
+            "shown_as": modality_of(processor).shown_as,
+        }
+        for name, processor in data.processors.items()
     }
     return {"table": str(data.path.resolve()), "encoders": encoders}
 

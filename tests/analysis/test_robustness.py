@@ -16,7 +16,7 @@ from mmbert.analysis.robustness import Robustness
 from mmbert.cli import evaluate as command
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
-from mmbert.data.augment.corruptions import Degradation
+from mmbert.data.augment.corruptions import Degradation, degraded_text
 from mmbert.data.splits.missing import Missing
 from mmbert.model import MultimodalModel
 from mmbert.training.build import build
@@ -113,15 +113,9 @@ def test_damaged_texts_are_what_a_table_of_damaged_texts_gives(evaluate, measure
     rows = list(csv.DictReader(digits.open()))
     damage = Degradation()
 
-    class Words:
-        kind = "text"
-
-        def prepare(self, raw):
-            return raw
-
     for number, row in enumerate(rows):
         if row["text"].strip():
-            row["text"] = damage.prepare(row["text"], Words(), 1.0, number, "text")
+            row["text"] = degraded_text(row["text"], 1.0, damage.sample_random(number, "text"), damage)
         row |= {name: str(digits.parent / row[name]) if row[name] else "" for name in ("image", "audio")}
     with (tmp_path / "damaged.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())

@@ -15,7 +15,7 @@ from PIL import Image
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.huggingface import HuggingFaceData, HuggingFaceTable
-from mmbert.data.modalities.read import read_raw
+from mmbert.data.modalities.registry import modality_named
 from mmbert.data.quality.check import Reads, check_data
 
 
@@ -86,7 +86,8 @@ def test_cells_are_those_of_the_manifest(digits, table):
             cell, expected = table.cell(row, kind), rows[row][kind]
             assert (cell is None) == (not expected)
             if expected:
-                got, wanted = read_raw(kind, cell, ""), read_raw(kind, expected, digits.parent)
+                read = modality_named(kind).read
+                got, wanted = read(cell, ""), read(expected, digits.parent)
                 assert np.array_equal(
                     np.asarray(got[0] if kind == "audio" else got), np.asarray(wanted[0] if kind == "audio" else wanted)
                 )
@@ -165,9 +166,9 @@ def test_a_folder_of_pictures_with_metadata(tmp_path):
     data = HuggingFaceData(folder, splits={"train": "train", "val": "validation", "test": None}, num_workers=0)
     assert sorted(data.column_names) == ["image", "label", "split", "text"]
     assert {name: len(rows) for name, rows in data.rows.items()} == {"train": 4, "val": 4}
-    picture = read_raw("image", data.table.cell(2, "image"), data.path.parent)
+    picture = modality_named("image").read(data.table.cell(2, "image"), data.path.parent)
     assert picture.getpixel((0, 0)) == (120, 10, 20)
-    report = check_data(data, {"image": Reads("image"), "text": Reads("text")}, {})
+    report = check_data(data, {kind: Reads(modality_named(kind)) for kind in ("image", "text")}, {})
     assert [finding.what for finding in report.findings] == [
         "image: rows of 'val' whose content is in 'train' too, byte for byte",
         "text: rows of 'val' whose text is in 'train' too",
@@ -184,13 +185,13 @@ def test_broken_bytes_are_told_with_their_row(tmp_path):
     datasets.Dataset.from_list(cells, features=features).save_to_disk(tmp_path / "set")
     table = HuggingFaceTable(tmp_path / "set")
     with pytest.raises(DataError, match="the picture in the table \\('x.png'\\): this is no picture that can be read"):
-        read_raw("image", table.cell(1, "image"), "")
+        modality_named("image").read(table.cell(1, "image"), "")
     sound = io.BytesIO()
     soundfile.write(sound, np.zeros(0), 8000, format="WAV")
     with pytest.raises(DataError, match="the sound in the table: it has no samples"):
-        read_raw("audio", {"bytes": sound.getvalue(), "path": None}, "")
+        modality_named("audio").read({"bytes": sound.getvalue(), "path": None}, "")
     with pytest.raises(DataError, match="neither bytes nor a path"):
-        read_raw("audio", {"bytes": None, "path": None}, "")
+        modality_named("audio").read({"bytes": None, "path": None}, "")
 
 
 @pytest.mark.parametrize(

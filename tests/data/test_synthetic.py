@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from mmbert.core.errors import ConfigError
+from mmbert.data.modalities.registry import modality_named
 from mmbert.data.synthetic import CARD, Recipe, SyntheticModalities, build, codebooks, lost_at_most, misread_at_most
 from mmbert.data.synthetic_information import SETTINGS, Information
 
@@ -207,7 +208,7 @@ def test_the_data_module_gives_sequences_of_any_number_of_modalities(tmp_path):
     sizes = {"train": 20, "val": 5, "test": 5}
     data = SyntheticModalities(tmp_path, setting="synergy", modalities=3, sizes=sizes, dim=5, length=2)
     assert data.test_splits == ["test"]
-    assert [data.feature_width(name) for name in "abc"] == [5, 5, 5]
+    assert [data.vector_width(name, modality_named("features"), {}) for name in "abc"] == [5, 5, 5]
     assert set(data.cells("label")) == {"y0", "y1"} and not data.has_column("redundant")
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
+from mmbert.data.modalities.registry import modality_named
 from mmbert.data.tables.table import Table
 from mmbert.store import content_keys as content_keys_module
 from mmbert.store.content_keys import FileMemo, content_keys
@@ -85,15 +86,17 @@ def test_cells_in_a_table_and_files_have_the_same_keys(folder):
     pq.write_table(pa.table({"image": cells, "name": ["c.png", "b.png", None, "b.png"]}), folder / "table.parquet")
     table, memo = Table(folder / "table.parquet"), FileMemo(folder / "memo.npy")
     rows = np.array([3, 0, 1, 2])
-    inside = content_keys(table, "image", rows, "image", memo)
-    named = content_keys(table, "name", rows, "image", memo)
+    inside = content_keys(table, "image", rows, modality_named("image"), memo)
+    named = content_keys(table, "name", rows, modality_named("image"), memo)
     np.testing.assert_array_equal(inside, named)
     assert inside[3].tolist() == [0, 0]
 
 
 def test_texts_are_told_apart(tmp_path):
     (tmp_path / "t.csv").write_text('text\nYes\nyes\n"Yes "\nYes\n""\n')
-    keys = content_keys(Table(tmp_path / "t.csv"), "text", np.arange(5), "text", FileMemo(tmp_path / "m.npy"))
+    keys = content_keys(
+        Table(tmp_path / "t.csv"), "text", np.arange(5), modality_named("text"), FileMemo(tmp_path / "m.npy")
+    )
     distinct = {tuple(key) for key in keys.tolist()}
     assert len(distinct) == 4  # three texts and the empty cell
     assert keys[0].tolist() == keys[3].tolist()

@@ -1,19 +1,21 @@
-"""Random changes to waveforms: loudness, noise, time."""
+"""Random changes to training sounds: shifts in time, noise, gain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.data.augment.base import InputAugmentation
 
 
 @dataclass
-class SoundChanges:
-    """What happens to a training sound, in this order. Its length stays.
+class AudioAugmentation(InputAugmentation):
+    """Options of ``augment.audio``: what happens to a training sound, in this order. Its length stays.
 
     Attributes:
         shift_seconds: at most so much later, after silence, or earlier, its beginning cut off.
@@ -40,6 +42,14 @@ class SoundChanges:
     def active(self) -> bool:
         """Whether anything happens."""
         return bool(self.shift_seconds or self.gain_db or self.noise_snr_db is not None)
+
+    def prepare(self, raw: tuple[np.ndarray, int], processor: Any, random: np.random.Generator) -> Any:
+        """See ``InputAugmentation``."""
+        prepared = processor.prepare(raw)
+        if not self.active:
+            return prepared
+        assert isinstance(prepared, Tensor)
+        return self(prepared, processor.sample_rate_hz, random)
 
     def __call__(self, waveform: Tensor, sample_rate_hz: int, generator: np.random.Generator) -> Tensor:
         """(T,) float32 at a rate in hertz -> (T,) float32."""

@@ -1,4 +1,4 @@
-"""What a training sample goes through before it is prepared. Every draw depends on seed, epoch and row alone.
+"""``Augmentation``: the random changes to training samples. Every draw depends on seed, epoch and row alone.
 
 So the same run gives the same samples with any number of loader workers, and a resumed run goes on with the samples
 that the interrupted one would have seen.
@@ -6,22 +6,21 @@ that the interrupted one would have seen.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.types import Inputs
-from mmbert.data.augment.audio import SoundChanges
-from mmbert.data.augment.image import PictureChanges
+from mmbert.data.augment.base import InputAugmentation
+from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.modalities.registry import modality_named, modality_of
 
-#: What draws of one sample are for, so that changing one option leaves the others' draws as they are.
+#: What draws of one sample are for, so that changing one option leaves the others' draws as they are. Further kinds of
+#: input draw by their names.
 PURPOSES = {"modalities": 0, "image": 1, "audio": 2, "text": 3}
 
 
@@ -29,11 +28,12 @@ class Augmentation:
     """Options of the config group ``augment``.
 
     Args:
-        image: options of ``PictureChanges``, for every encoder of kind image.
-        audio: options of ``SoundChanges``, for every encoder of kind audio.
-        text: ``{"mask": share}``: so many of the tokens become the tokenizer's mask token, special ones excepted.
+        image: options of ``ImageAugmentation``, for every encoder of kind image.
+        audio: options of ``AudioAugmentation``, for every encoder of kind audio.
+        text: options of ``TextAugmentation``, for every encoder of kind text.
         modality_dropout: chance that a sample loses a modality, each for itself: a number, or one by encoder name.
             A sample never loses all (Neverova et al. 2016, arXiv:1501.00102, ModDrop).
+        **others: options of ``Modality.augmentation`` of further kinds of input, by kind.
 
     Raises:
         ConfigError: an option lies outside its range.
@@ -45,29 +45,31 @@ class Augmentation:
         audio: Mapping[str, Any] | None = None,
         text: Mapping[str, float] | None = None,
         modality_dropout: float | Mapping[str, float] = 0.0,
+        **others: Mapping[str, Any] | None,
     ) -> None:
-        self.pictures = PictureChanges(**(image or {}))
-        self.sounds = SoundChanges(**(audio or {}))
-        self.mask = float((text or {}).get("mask", 0.0))
+        given = {"image": image, "audio": audio, "text": text}
+        self.by_kind = {kind: input_augmentation(modality_named(kind), part or {}) for kind, part in given.items()}
+        self.others = {kind: dict(part or {}) for kind, part in others.items()}
         self.modality_dropout = modality_dropout
         shares = modality_dropout.values() if isinstance(modality_dropout, Mapping) else [modality_dropout]
-        for name, value in [("text.mask", self.mask), *(("modality_dropout", float(share)) for share in shares)]:
-            if not 0 <= value < 1:
-                raise ConfigError(f"augment.{name}={value} must be at least 0 and below 1.")
+        for share in shares:
+            if not 0 <= float(share) < 1:
+                raise ConfigError(f"augment.modality_dropout={float(share)} must be at least 0 and below 1.")
 
     @property
     def active(self) -> bool:
         """Whether anything happens."""
         dropout = self.modality_dropout
         drops = any(dropout.values()) if isinstance(dropout, Mapping) else bool(dropout)
-        return bool(self.pictures.active or self.sounds.active or self.mask or drops)
+        return drops or any(part.active for part in self.by_kind.values())
 
-    def changes(self, kind: str) -> bool:
-        """Whether inputs of a kind are changed; modalities that are left out are not."""
-        return {"image": self.pictures.active, "audio": self.sounds.active, "text": bool(self.mask)}.get(kind, False)
+    def changes(self, processor: Processor) -> bool:
+        """Whether an encoder's inputs are changed; modalities that are left out are not."""
+        part = self._of(processor)
+        return part is not None and part.active
 
     def check(self, processors: Mapping[str, Processor]) -> None:
-        """Refuses what the encoders at hand cannot do.
+        """Refuses what the encoders at hand cannot do, and makes ready what changes further kinds of input.
 
         Raises:
             ConfigError: names the encoder.
@@ -78,18 +80,22 @@ class Augmentation:
                 raise ConfigError(
                     f"augment.modality_dropout names '{strange[0]}', which is no encoder: {', '.join(processors)}."
                 )
+        read = {modality_of(processor).kind: modality_of(processor) for processor in processors.values()}
+        for kind, options in self.others.items():
+            if kind not in read:
+                raise ConfigError(f"augment.{kind}: no encoder reads this kind of input. {nearest(kind, read)}")
+            self.by_kind[kind] = input_augmentation(read[kind], options)
         for name, processor in processors.items():
-            if processor.kind == "image" and self.pictures.active and not hasattr(processor, "normalise"):
-                raise ConfigError(f"augment.image cannot change what the encoder '{name}' prepares by itself.")
-            if processor.kind == "text" and self.mask and not hasattr(processor, "mask_tokens"):
-                raise ConfigError(f"augment.text.mask cannot change what the encoder '{name}' prepares by itself.")
+            part = self._of(processor)
+            if part is not None:
+                part.check(name, processor)
 
     def kept(self, present: Sequence[str], draw: int) -> list[str]:
         """Those of a sample's modalities that stay: at least one."""
         chances = [self._chance(name) for name in present]
         if not any(chances):
             return list(present)
-        generator = numbers(draw, "modalities")
+        generator = sample_random(draw, "modalities")
         stay = [name for name, chance in zip(present, chances, strict=True) if generator.random() >= chance]
         return stay or [present[int(generator.integers(len(present)))]]
 
@@ -100,21 +106,35 @@ class Augmentation:
 
     def prepare(self, raw: Any, processor: Processor, draw: int) -> Any:
         """A sample's raw value -> what ``processor.prepare`` gives for a changed one."""
-        if processor.kind == "image" and self.pictures.active:
-            with seeded(numbers(draw, "image")):
-                return self.pictures(raw, processor)
-        prepared = processor.prepare(raw)
-        if processor.kind == "audio" and self.sounds.active:
-            assert isinstance(prepared, Tensor)
-            return self.sounds(prepared, processor.sample_rate_hz, numbers(draw, "audio"))  # type: ignore[attr-defined]
-        return prepared
+        part = self._of(processor)
+        if part is None or not part.active:
+            return processor.prepare(raw)
+        return part.prepare(raw, processor, sample_random(draw, modality_of(processor).kind))
 
     def collated(self, inputs: Inputs, processor: Processor, draws: Sequence[int]) -> Inputs:
-        """A batch of one modality, changed where that is easier than sample by sample: tokens become mask tokens."""
-        if processor.kind != "text" or not self.mask:
+        """A batch of one modality, changed where that is easier than sample by sample."""
+        part = self._of(processor)
+        if part is None or not part.active:
             return inputs
-        changed: Inputs = processor.mask_tokens(inputs, self.mask, [numbers(draw, "text") for draw in draws])  # type: ignore[attr-defined]
-        return changed
+        kind = modality_of(processor).kind
+        return part.collated(inputs, processor, (sample_random(draw, kind) for draw in draws))
+
+    def _of(self, processor: Processor) -> InputAugmentation | None:
+        return self.by_kind.get(modality_of(processor).kind)
+
+
+def input_augmentation(modality: Modality, options: Mapping[str, Any]) -> InputAugmentation:
+    """What changes inputs of one kind.
+
+    Raises:
+        ConfigError: there is nothing that could, or an option is unknown or out of range.
+    """
+    if modality.augmentation is None:
+        raise ConfigError(f"augment.{modality.kind}: inputs of this kind cannot be changed at random.")
+    try:
+        return modality.augmentation(**options)
+    except TypeError as error:
+        raise ConfigError(f"augment.{modality.kind}={dict(options)} cannot be used: {error}.") from error
 
 
 def sample_draw(seed: int, epoch: int, row: int) -> int:
@@ -122,22 +142,7 @@ def sample_draw(seed: int, epoch: int, row: int) -> int:
     return int(np.random.SeedSequence([abs(seed), epoch, row]).generate_state(1, np.uint64)[0])
 
 
-def numbers(draw: int, purpose: str) -> np.random.Generator:
-    """The random numbers of one sample for one purpose."""
-    return np.random.default_rng([draw, PURPOSES[purpose]])
-
-
-@contextmanager
-def seeded(generator: np.random.Generator) -> Iterator[None]:
-    """Lets libraries that draw from global generators draw from ours; the global states are put back."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = int(generator.integers(2**32))
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
+def sample_random(draw: int, purpose: str) -> np.random.Generator:
+    """The random numbers of one sample for one purpose: ``modalities``, or a kind of input."""
+    known = PURPOSES.get(purpose)
+    return np.random.default_rng([draw, len(PURPOSES) + zlib.crc32(purpose.encode()) if known is None else known])

@@ -1,4 +1,4 @@
-"""Samples made worse step by step, for measuring how much worse a model becomes: pictures, sounds, texts, features.
+"""Corruptions of test inputs in steps, for measuring robustness: noise, blur, silence, typos, missing words.
 
 ``level`` runs from 0, as it is, to 1. What a sample becomes follows from the seed, its row and the encoder's name, and
 the draws are the same at every level: more of the same noise, further words beside those that were hit before. So a
@@ -13,31 +13,29 @@ curve over levels is smooth in what it varies, and every model meets the same sa
                       places, the inner letters are shuffled, a letter is its neighbour on the keyboard, comes twice,
                       or is left out (an inner one), one of the five
             words     each word is left out with chance ``level``, but never all of them
-    features          normal noise, its deviation ``level`` times that of the sample's own numbers
+    others            normal noise on the prepared numbers, its deviation ``level`` times that of the sample's own
 
 The kinds are those of MultiBench (Liang et al. 2021, "MultiBench: Multiscale Benchmarks for Multimodal Representation
 Learning", arXiv:2107.07502), of which it applies many at once to pictures and one at random to sounds; here it is one
-kind at a time, named. Words are what stands between spaces.
+kind at a time, named. Words are what stands between spaces. Which of them an input suffers is up to its ``Modality``.
 """
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import torch
 
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.data.modalities.processor import Processor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Picture = Literal["gaussian", "blur"]
-Sound = Literal["white", "dropout"]
-Text = Literal["typos", "words"]
+ImageCorruption = Literal["gaussian", "blur"]
+AudioCorruption = Literal["white", "dropout"]
+TextCorruption = Literal["typos", "words"]
 #: Seconds of sound that fall silent together.
 PIECE_SECONDS = 0.01
 #: Shorter words are spelt right.
@@ -47,7 +45,7 @@ KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 @dataclass(frozen=True)
 class Degradation:
-    """Which kind of damage each kind of input suffers, and how much at level 1.
+    """The config node ``robustness.noise``: which damage an input suffers, and how much at level 1.
 
     Attributes:
         image: ``gaussian`` or ``blur``.
@@ -62,16 +60,17 @@ class Degradation:
         ConfigError: a kind is unknown, or a number out of range.
     """
 
-    image: Picture = "gaussian"
-    audio: Sound = "white"
-    text: Text = "typos"
+    image: ImageCorruption = "gaussian"
+    audio: AudioCorruption = "white"
+    text: TextCorruption = "typos"
     noise_std: float = 0.5
     blur_share: float = 0.125
     noise_db: float = 10.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, kinds in (("image", Picture), ("audio", Sound), ("text", Text)):
+        known = (("image", ImageCorruption), ("audio", AudioCorruption), ("text", TextCorruption))
+        for name, kinds in known:
             if (kind := getattr(self, name)) not in get_args(kinds):
                 raise ConfigError(f"robustness.noise.{name}={kind} is unknown. {nearest(kind, get_args(kinds))}")
         for name in ("noise_std", "blur_share"):
@@ -80,53 +79,45 @@ class Degradation:
         if not -100 <= self.noise_db <= 100:
             raise ConfigError(f"robustness.noise.noise_db={self.noise_db}: decibels from -100 to 100 are wanted.")
 
-    def prepare(self, raw: Any, processor: Processor, level: float, row: int, name: str) -> Any:
-        """A sample's raw value -> what ``processor.prepare`` gives for a damaged one.
+    def sample_random(self, row: int, name: str) -> np.random.Generator:
+        """The random numbers of one sample's input, the same at every level.
 
         Args:
-            raw: see ``Processor``; it is left as it is.
-            processor: of the encoder.
-            level: above 0, at most 1.
-            row: of the table.
+            row: of the table, from 0.
             name: of the encoder.
         """
-        draw = np.random.SeedSequence([abs(self.seed), row, zlib.crc32(name.encode())])
-        random = np.random.default_rng(draw)
-        changed: Any
-        if processor.kind == "image":
-            changed = self.picture(raw, level, random)
-        elif processor.kind == "audio":
-            changed = self.sound(raw, level, random)
-        elif processor.kind == "text":
-            changed = misspelt(raw, level, random) if self.text == "typos" else fewer_words(raw, level, random)
-        else:
-            tokens = torch.as_tensor(processor.prepare(raw))
-            noise = torch.from_numpy(random.standard_normal(tuple(tokens.shape), np.float32))
-            spread = tokens.std(correction=0)
-            return tokens + level * spread * noise
-        return processor.prepare(changed)
+        return np.random.default_rng(np.random.SeedSequence([abs(self.seed), row, zlib.crc32(name.encode())]))
 
-    def picture(self, image: Image, level: float, random: np.random.Generator) -> Image:
-        """A picture in mode RGB, changed at its own size."""
-        from PIL import Image as pil
-        from PIL import ImageFilter
 
-        if self.image == "blur":
-            return image.filter(ImageFilter.GaussianBlur(level * self.blur_share * min(image.size)))
-        pixels = np.asarray(image, np.float32)
-        noise = random.standard_normal(pixels.shape, np.float32)
-        return pil.fromarray((pixels + 255 * level * self.noise_std * noise).round().clip(0, 255).astype(np.uint8))
+def degraded_image(image: Image, level: float, random: np.random.Generator, options: Degradation) -> Image:
+    """An image in mode RGB, changed at its own size."""
+    from PIL import Image as pil
+    from PIL import ImageFilter
 
-    def sound(self, raw: tuple[np.ndarray, int], level: float, random: np.random.Generator) -> tuple[np.ndarray, int]:
-        """(T,) float32 and hertz -> the same, changed; silence stays silence."""
-        waveform, rate_hz = raw
-        if self.audio == "dropout":
-            piece = max(1, round(PIECE_SECONDS * rate_hz))
-            gone = random.random(-(-len(waveform) // piece)) < level
-            return np.where(np.repeat(gone, piece)[: len(waveform)], 0, waveform).astype(np.float32), rate_hz
-        strength = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))) if len(waveform) else 0.0
-        noise = random.standard_normal(len(waveform), np.float32)
-        return (waveform + level * strength * 10 ** (self.noise_db / 20) * noise).astype(np.float32), rate_hz
+    if options.image == "blur":
+        return image.filter(ImageFilter.GaussianBlur(level * options.blur_share * min(image.size)))
+    pixels = np.asarray(image, np.float32)
+    noise = random.standard_normal(pixels.shape, np.float32)
+    return pil.fromarray((pixels + 255 * level * options.noise_std * noise).round().clip(0, 255).astype(np.uint8))
+
+
+def degraded_audio(
+    raw: tuple[np.ndarray, int], level: float, random: np.random.Generator, options: Degradation
+) -> tuple[np.ndarray, int]:
+    """(T,) float32 and hertz -> the same, changed; silence stays silence."""
+    waveform, rate_hz = raw
+    if options.audio == "dropout":
+        piece = max(1, round(PIECE_SECONDS * rate_hz))
+        gone = random.random(-(-len(waveform) // piece)) < level
+        return np.where(np.repeat(gone, piece)[: len(waveform)], 0, waveform).astype(np.float32), rate_hz
+    strength = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))) if len(waveform) else 0.0
+    noise = random.standard_normal(len(waveform), np.float32)
+    return (waveform + level * strength * 10 ** (options.noise_db / 20) * noise).astype(np.float32), rate_hz
+
+
+def degraded_text(text: str, level: float, random: np.random.Generator, options: Degradation) -> str:
+    """A text with misspelt words, or with fewer of them."""
+    return misspelt(text, level, random) if options.text == "typos" else fewer_words(text, level, random)
 
 
 def fewer_words(text: str, level: float, random: np.random.Generator) -> str:

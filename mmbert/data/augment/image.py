@@ -1,21 +1,27 @@
-"""Random changes to pictures, by the transforms of timm and torchvision."""
+"""Random changes to training images, by the transforms of timm and torchvision."""
 
 from __future__ import annotations
 
+import random as python_random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.data.augment.base import InputAugmentation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass
-class PictureChanges:
-    """What happens to a training picture, in this order.
+class ImageAugmentation(InputAugmentation):
+    """Options of ``augment.image``: what happens to a training image, in this order.
 
     Attributes:
         crop: ``[low, high]``, the share of the picture's area that a random part of it covers (random resized crop,
@@ -55,10 +61,24 @@ class PictureChanges:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_made": {}}
 
+    def check(self, encoder: str, processor: Any) -> None:
+        """Refuses a processor that cannot normalise a changed image.
+
+        Raises:
+            ConfigError: names the encoder.
+        """
+        if self.active and not hasattr(processor, "normalise"):
+            raise ConfigError(f"augment.image cannot change what the encoder '{encoder}' prepares by itself.")
+
+    def prepare(self, raw: Image, processor: Any, random: np.random.Generator) -> Any:
+        """See ``InputAugmentation``."""
+        if not self.active:
+            return processor.prepare(raw)
+        with seeded(random):
+            return self(raw, processor)
+
     def __call__(self, image: Image, processor: Any) -> Tensor:
         """Picture in mode RGB -> (3, height, width), changed, scaled and normalised by the encoder's processor."""
-        import torch
-
         if self.crop is not None:
             image = self._once("crop", lambda: self._crop(processor))(image)
         if self.flip and float(torch.rand(())) < self.flip:
@@ -103,3 +123,19 @@ class PictureChanges:
         from timm.data.random_erasing import RandomErasing
 
         return RandomErasing(self.erasing, mode="pixel", device="cpu")
+
+
+@contextmanager
+def seeded(random: np.random.Generator) -> Iterator[None]:
+    """Lets libraries that draw from global generators draw from ours; the global states are put back."""
+    states = python_random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed = int(random.integers(2**32))
+    python_random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        python_random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

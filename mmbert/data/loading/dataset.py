@@ -18,7 +18,7 @@ from mmbert.data.augment.augmentation import Augmentation, sample_draw
 from mmbert.data.labels import LabelCodec
 from mmbert.data.loading.cached import Source
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.modalities.read import read_raw
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.tables.table import Rows, Table, is_empty
 
 #: Encoded labels that are kept for the next sample with the same cell, for each task.
@@ -174,7 +174,7 @@ class SampleDataset(Dataset[Sample]):
             DataError: the file cannot be used.
         """
         processor = self.processors[name]
-        return read_raw(processor.kind, cell, self.folder, getattr(processor, "max_seconds", None))
+        return modality_of(processor).read(cell, self.folder, getattr(processor, "max_seconds", None))
 
     @contextmanager
     def naming(self, name: str, row: int) -> Iterator[None]:

@@ -6,16 +6,13 @@ the batches are then shuffled. So a sample meets others in every epoch, but of i
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Mapping, Sized
-from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 
 from mmbert.data.loading.samplers import SeededSampler
+from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import SLICE, Rows, Table
 
 #: Batches that are sorted together.
@@ -65,49 +62,37 @@ def sample_lengths(
     table: Table,
     rows: Rows,
     columns: Mapping[str, str],
-    kinds: Mapping[str, str],
+    inputs: Mapping[str, Modality],
     most: Mapping[str, float | None],
     taken: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """How long samples are: texts in letters and sounds in seconds, each divided by its mean, added up.
+    """How long samples are: texts in characters and sounds in seconds, each divided by its mean, added up.
 
     Args:
         table: where they are.
         rows: (n,) which.
         columns: by encoder name.
-        kinds: what each encoder reads; pictures are all alike, and ready features are not looked into.
-        most: seconds, or letters, beyond which an encoder cuts; None = never.
+        inputs: what each encoder reads; those without a ``length_unit`` add nothing.
+        most: seconds beyond which an encoder cuts; None = never.
         taken: (table's rows,) bool by encoder name, cells that are taken for missing.
 
     Returns:
-        (n,) float; a modality that is missing, or a sound that cannot be read, adds nothing.
+        (n,) float; a modality that is missing, or cannot be read, adds nothing.
     """
     total = np.zeros(len(rows))
     numbers = np.asarray(rows, np.int64)
     for name, column in columns.items():
-        if kinds[name] not in ("text", "audio"):
+        modality = inputs[name]
+        if modality.length_unit is None:
             continue
         step = FEW if table.is_media(column) else SLICE
         parts = [numbers[start : start + step] for start in range(0, len(numbers), step)]
         cells = (cell for part in parts for cell in table.column(column, part))
-        lengths = np.fromiter((length(cell, kinds[name], str(table.path.parent)) for cell in cells), float)
+        folder = str(table.path.parent)
+        lengths = np.fromiter((0.0 if cell is None else modality.length(cell, folder) for cell in cells), float)
         limit = most.get(name)
         lengths = lengths if limit is None else np.minimum(lengths, limit)
         if name in (taken or {}):
             lengths = np.where((taken or {})[name][numbers], 0.0, lengths)
         total += lengths / (lengths.mean() or 1.0) if len(lengths) else 0.0
     return total
-
-
-def length(cell: Any, kind: str, folder: str) -> float:
-    """Letters of a text, or seconds of a sound from its header."""
-    if cell is None:
-        return 0.0
-    if kind == "text":
-        return float(len(str(cell)))
-    try:
-        if isinstance(cell, dict) and cell.get("bytes") is not None:
-            return float(soundfile.info(io.BytesIO(cell["bytes"])).duration)
-        return float(soundfile.info(os.path.join(folder, cell["path"] if isinstance(cell, dict) else cell)).duration)
-    except (OSError, TypeError, RuntimeError):  # who reads it will say what is wrong with it
-        return 0.0

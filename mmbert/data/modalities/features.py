@@ -1,16 +1,48 @@
-"""Features that were extracted elsewhere: .npy, .npz and .safetensors files, or lists in a table's cells."""
+"""Features: vectors that were extracted elsewhere, in .npy, .npz and .safetensors files or in lists in a table."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmbert.core.errors import DataError, nearest
-from mmbert.data.modalities.read import REMEDY, unusable
+from mmbert.data.modalities.base import CellFacts, Modality, content_digest
+from mmbert.data.modalities.errors import REMEDY, unusable_file
 
 ENDINGS = (".npy", ".npz", ".safetensors")
+
+
+class FeaturesModality(Modality):
+    """A sequence of vectors, or one vector; a cell names the file of it, or holds its numbers as a list."""
+
+    kind = "features"
+    noun = "file of features"
+    python_example = '"features.npy"'
+
+    def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
+        """See ``Modality``: arrays by name from a file, or the cell as it is."""
+        return read_arrays(os.path.join(folder, cell)) if isinstance(cell, str) else cell
+
+    def content(self, cell: Any, folder: str | Path) -> bytes | str | None:
+        """See ``Modality``; lists of numbers are not told apart."""
+        return os.path.join(folder, cell) if isinstance(cell, str) else None
+
+    def vector_width(self, cell: Any, folder: str | Path, options: Mapping[str, Any]) -> int:
+        """See ``Modality``."""
+        return int(as_sequence(self.read(cell, folder), options.get("key")).shape[1])
+
+    def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
+        """See ``Modality``: the length L, and the width D."""
+        sequence = as_sequence(self.read(cell, folder), options.get("key"))
+        length, width = sequence.shape
+        return CellFacts(digest=content_digest(sequence.tobytes()), quantities={"length": length}, width=width)
+
+
+MODALITY = FeaturesModality()
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -33,10 +65,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
         return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
     except Exception as error:  # readers raise whatever a broken file makes them meet
-        raise unusable(path, "file of features", error) from error
+        raise unusable_file(path, "file of features", error) from error
 
 
-def chosen(arrays: dict[str, np.ndarray], key: str | None) -> np.ndarray:
+def selected_array(arrays: dict[str, np.ndarray], key: str | None) -> np.ndarray:
     """The array called ``key``, or the only one.
 
     Raises:
@@ -56,7 +88,7 @@ def as_sequence(value: Any, key: str | None = None) -> np.ndarray:
     Raises:
         DataError: the shape or a value cannot be used. The caller adds whose they are.
     """
-    array = chosen(value, key) if isinstance(value, dict) else value
+    array = selected_array(value, key) if isinstance(value, dict) else value
     try:
         sequence = np.asarray(array, np.float32)
     except (TypeError, ValueError) as error:

@@ -1,26 +1,33 @@
-"""What the data layer asks of an encoder's preprocessing. The encoder owns it; workers carry it without weights."""
+"""``Processor``: what the data layer asks of an encoder's preprocessing. Loader workers carry it, without weights."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from mmbert.core.types import Inputs
 
-Kind = Literal["text", "image", "audio", "features"]
+#: Name of a kind of input: ``text``, ``image``, ``audio``, ``features``, or that of another file of this folder.
+Kind = str
 
 
 class Processor(Protocol):
     """Turns raw values of one modality into the tensors its encoder reads. Picklable, deterministic, free of weights.
 
-    What ``prepare`` is given depends on ``kind``:
+    What ``prepare`` is given depends on the kind of input, see ``Modality.read``:
         text: ``str``.
         image: ``PIL.Image.Image`` in mode RGB, upright.
         audio: ``(waveform, sample_rate_hz)``, waveform (T,) float32 NumPy, one channel, full scale = ±1.
+        features: an array (L, D), lists of numbers, or arrays by name.
+
+    Attributes:
+        kind: names a file of ``mmbert.data.modalities``. A kind of input that has none there is given as
+            ``modality``, an object of a subclass of ``Modality``.
+        max_seconds: where the processor has it, no more of an input that lasts is read.
     """
 
-    kind: Kind
+    kind: str
 
     def prepare(self, raw: Any) -> Any:
         """One sample's value, as far as it can be prepared alone. Runs in the loader's workers."""

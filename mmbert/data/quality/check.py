@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import numpy as np
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import ClassLabels, LabelCodec, MultiLabels
-from mmbert.data.quality.files import FileFacts, all_facts
-from mmbert.data.quality.hashing import near_pairs
+from mmbert.data.modalities.base import CellFacts, Modality
+from mmbert.data.modalities.perceptual_hash import near_pairs
+from mmbert.data.quality.files import all_facts
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
 from mmbert.data.tables.row_checks import rows_without_modality
 
 #: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
-Track = Callable[[Iterable[FileFacts], int, str], Iterable[FileFacts]]
+Track = Callable[[Iterable[CellFacts], int, str], Iterable[CellFacts]]
 #: Rows by split.
 Rows = dict[str, list[int]]
 
@@ -29,14 +30,13 @@ class Reads:
     """What an encoder reads.
 
     Attributes:
-        kind: ``text``, ``image``, ``audio`` or ``features``.
-        key: of features, the array's name in files that hold several.
-        width: of features, what the encoder wants; None = the same in all rows.
+        modality: the kind of input.
+        options: the encoder's config. ``width``, where it has it, is that of the vectors that it wants; None = the same
+            in all rows.
     """
 
-    kind: str
-    key: str | None = None
-    width: int | None = None
+    modality: Modality
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_data(
@@ -60,10 +60,7 @@ def check_data(
     data.require_columns(encoders)
     check.rows({name: data.column_of(name) for name in encoders})
     for name, reads in encoders.items():
-        if reads.kind == "text":
-            check.texts(name)
-        else:
-            check.files(name, reads, track)
+        check.cells(name, reads, track)
     for task in labels:
         check.labels(task)
     order = {"error": 0, "warning": 1}
@@ -103,26 +100,13 @@ class Check:
         lost = rows_without_modality(self.data.table, everything, columns)
         self.find("error", f"every modality is missing ({', '.join(columns.values())} are empty)", lost)
 
-    def texts(self, name: str) -> None:
-        """Lengths of texts, and texts that several splits share."""
-        holders: dict[str, Rows] = defaultdict(dict)
-        column = self.data.column_of(name)
-        for split, rows in self.data.rows.items():
-            texts = self.data.table.column(column, rows)
-            present = [(int(row), str(text)) for row, text in zip(rows, texts, strict=True) if text is not None]
-            self._spread(split, name, "characters", [len(text) for _, text in present])
-            self._spread(split, name, "words", [len(text.split()) for _, text in present])
-            for row, text in present:
-                holders[" ".join(text.casefold().split())].setdefault(split, []).append(row)
-        self._shared(holders.values(), f"{name}: rows of '{{1}}' whose text is in '{{0}}' too")
-
-    def files(self, name: str, reads: Reads, track: Track) -> None:
-        """Reads what every cell names, each file once: sizes, faults, and which are the same in several splits."""
+    def cells(self, name: str, reads: Reads, track: Track) -> None:
+        """Reads every cell, each different one once: sizes, faults, and which are the same in several splits."""
         column, table = self.data.column_of(name), self.data.table
         holders: list[Rows] = self._holders(column)
         firsts = [next(iter(rows.values()))[0] for rows in holders]
         cells = (table.cell(row, column) for row in firsts)
-        facts = list(track(all_facts(cells, self.data.path.parent, reads.kind, reads.key), len(firsts), name))
+        facts = list(track(all_facts(cells, self.data.path.parent, reads.modality, reads.options), len(firsts), name))
         by_fault: dict[str, list[int]] = defaultdict(list)
         for fact, rows, first in zip(facts, holders, firsts, strict=True):
             if fact.fault:
@@ -131,11 +115,14 @@ class Check:
             self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
         good = [(fact, rows) for fact, rows in zip(facts, holders, strict=True) if not fact.fault]
         for split in self.splits:
-            for quantity, value in QUANTITIES.items():
-                pairs = [(value(fact), len(rows.get(split, ()))) for fact, rows in good]
-                self._spread(split, name, quantity, [v for v, count in pairs if v is not None for _ in range(count)])
-        self._widths(name, reads.width, good)
-        self._same_files(name, good)
+            values: dict[str, list[float]] = defaultdict(list)
+            for fact, rows in good:
+                for quantity, value in fact.quantities.items():
+                    values[quantity] += [value] * len(rows.get(split, ()))
+            for quantity, of_rows in values.items():
+                self._spread(split, name, quantity, of_rows)
+        self._widths(name, reads.options.get("width"), good)
+        self._duplicates(name, reads.modality, good)
 
     def _holders(self, column: str) -> list[Rows]:
         """The rows that hold each different file name of a column; a cell that is no word stands for itself."""
@@ -149,19 +136,19 @@ class Check:
                 holders.setdefault(key, {}).setdefault(split, []).append(row)
         return list(holders.values())
 
-    def _widths(self, name: str, width: int | None, facts: Sequence[tuple[FileFacts, Rows]]) -> None:
+    def _widths(self, name: str, width: int | None, facts: Sequence[tuple[CellFacts, Rows]]) -> None:
         """Features of another width than the encoder's, or than those of the first row."""
         by_width: dict[int, list[int]] = defaultdict(list)
         for fact, rows in facts:
-            if fact.shape is not None:
-                by_width[fact.shape[1]] += all_of(rows)
+            if fact.width is not None:
+                by_width[fact.width] += all_of(rows)
         wanted = width or next(iter(by_width), None)
         for found, rows_of in by_width.items():
             if found != wanted:
                 self.find("error", f"{name}: vectors of {found} numbers where {wanted} are needed", rows_of)
 
-    def _same_files(self, name: str, facts: Sequence[tuple[FileFacts, Rows]]) -> None:
-        """Equal bytes, and pictures that look alike though their bytes differ."""
+    def _duplicates(self, name: str, modality: Modality, facts: Sequence[tuple[CellFacts, Rows]]) -> None:
+        """Equal contents, and pictures that look alike though their bytes differ."""
         by_bytes: dict[bytes, Rows] = defaultdict(lambda: defaultdict(list))
         by_look: dict[int, Rows] = defaultdict(lambda: defaultdict(list))
         contents: dict[int, set[bytes]] = defaultdict(set)
@@ -171,11 +158,11 @@ class Check:
                 if fact.look is not None:
                     by_look[fact.look][split] += numbers
                     contents[fact.look].add(fact.digest)
-        self._shared(by_bytes.values(), f"{name}: rows of '{{1}}' whose content is in '{{0}}' too, byte for byte")
+        self._shared(by_bytes.values(), f"{name}: rows of '{{1}}' {modality.duplicates}")
         looks = list(by_look)
         alike = [by_look[look] for look in looks if len(contents[look]) > 1]
         alike += [merged(by_look[looks[i]], by_look[looks[j]]) for i, j in near_pairs(looks)]
-        self._shared(alike, f"{name}: rows of '{{1}}' that look nearly the same as a picture in '{{0}}'")
+        self._shared(alike, f"{name}: rows of '{{1}}' that look nearly the same as a {modality.noun} in '{{0}}'")
 
     def labels(self, task: str) -> None:
         """Counts of classes, cells that are no labels, and classes that train never shows."""
@@ -237,15 +224,6 @@ class Check:
         spread = Spread.of(values)
         if spread is not None:
             self.splits[split].spreads.setdefault(name, {})[quantity] = spread
-
-
-QUANTITIES: dict[str, Callable[[FileFacts], float | None]] = {
-    "seconds": lambda fact: fact.seconds,
-    "hertz": lambda fact: fact.rate_hz,
-    "length": lambda fact: None if fact.shape is None else fact.shape[0],
-    "width": lambda fact: None if fact.size is None else fact.size[0],
-    "height": lambda fact: None if fact.size is None else fact.size[1],
-}
 
 
 def all_of(rows: Rows) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -10,19 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-from PIL.Image import Image
 
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import LabelCodec
-from mmbert.data.modalities.read import Sound, read_raw
+from mmbert.data.modalities.base import Modality
 from mmbert.data.quality.report import DataReport, Finding, Spread
 
 #: Samples of each split that are shown.
 EXAMPLES = 6
-#: Longest side of a shown picture, in pixels; seconds of a sound; letters of a text.
-PIXELS, SECONDS, LETTERS = 192, 10.0, 400
 BINS = 30
 
 STYLE = """
@@ -54,7 +49,7 @@ figcaption { color: var(--soft) } svg { width: 100%; height: auto }
 def page(
     report: DataReport,
     data: MultimodalData,
-    kinds: Mapping[str, str],
+    inputs: Mapping[str, Modality],
     labels: Mapping[str, tuple[str, LabelCodec]],
 ) -> str:
     """The whole page.
@@ -62,7 +57,7 @@ def page(
     Args:
         report: what was found.
         data: where the examples are.
-        kinds: what each encoder reads, by name.
+        inputs: what each encoder reads, by name.
         labels: ``(column, codec)`` by task.
     """
     body = [
@@ -73,7 +68,7 @@ def page(
         *classes(report),
         "<h2>Lengths and sizes</h2>",
         f'<div class="plots">{"".join(histograms(report))}</div>',
-        *examples(data, kinds, labels),
+        *examples(data, inputs, labels),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -178,64 +173,34 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
 
 
 def examples(
-    data: MultimodalData, kinds: Mapping[str, str], labels: Mapping[str, tuple[str, LabelCodec]]
+    data: MultimodalData, inputs: Mapping[str, Modality], labels: Mapping[str, tuple[str, LabelCodec]]
 ) -> Iterator[str]:
     """Some samples of each split, evenly spaced."""
     for split, rows in data.rows.items():
         if len(rows):
             picked = rows[np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).round().astype(int))]
-            cards = "".join(card(data, int(row), kinds, labels) for row in picked)
+            cards = "".join(card(data, int(row), inputs, labels) for row in picked)
             yield f'<h2>Examples of {escape(split)}</h2>\n<div class="cards">{cards}</div>'
 
 
-def card(data: MultimodalData, row: int, kinds: Mapping[str, str], labels: Mapping[str, tuple[str, LabelCodec]]) -> str:
+def card(
+    data: MultimodalData, row: int, inputs: Mapping[str, Modality], labels: Mapping[str, tuple[str, LabelCodec]]
+) -> str:
     """One sample: its modalities and its labels."""
     parts = [f"<small>{escape(data.table.where(row).removeprefix(f'{data.path}, '))}</small>"]
-    for name, kind in kinds.items():
+    for name, modality in inputs.items():
         cell = data.table.cell(row, data.column_of(name))
-        parts.append(f"<div>{shown(cell, kind, data.path.parent)}</div>" if cell is not None else "")
-        if cell is None:
-            parts.append(f"<div><small>no {escape(name)}</small></div>")
+        shown = f"<small>no {escape(name)}</small>" if cell is None else example(cell, modality, data.path.parent)
+        parts.append(f"<div>{shown}</div>")
     for task, (column, _) in labels.items():
         said = data.table.cell(row, column) if data.table.has_column(column) else None
         parts.append(f"<div><b>{escape(task)}</b> {'–' if said is None else escape(str(said))}</div>")
     return f'<div class="card">{"".join(parts)}</div>'
 
 
-def shown(cell: Any, kind: str, folder: Path) -> str:
-    """A text, a small picture, a sound that plays, or the shape of features."""
-    if kind == "text":
-        text = str(cell)
-        return escape(text if len(text) <= LETTERS else f"{text[:LETTERS]}…")
+def example(cell: Any, modality: Modality, folder: Path) -> str:
+    """One cell as HTML, or why it cannot be shown."""
     try:
-        raw = read_raw(kind, cell, folder, SECONDS)
-        if kind == "image":
-            return picture(raw)
-        if kind == "audio":
-            return sound(raw)
+        return modality.example_html(cell, folder)
     except DataError as error:
         return f"<small>{escape(str(error))}</small>"
-    return f"<small>{escape(str(cell)[:80])}</small>"
-
-
-def picture(image: Image) -> str:
-    """As it is seen, made smaller where it is large."""
-    small = image.copy()
-    small.thumbnail((PIXELS, PIXELS))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG" if max(image.size) > PIXELS else "PNG")
-    kind = "jpeg" if max(image.size) > PIXELS else "png"
-    return f'<img alt="{image.width}×{image.height} pixels" src="{inline(buffer.getvalue(), f"image/{kind}")}">'
-
-
-def sound(sound: Sound) -> str:
-    """Its first seconds."""
-    samples, rate = sound
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(samples, -1, 1), rate, format="WAV", subtype="PCM_16")
-    return f'<audio controls preload="none" src="{inline(buffer.getvalue(), "audio/wav")}"></audio>'
-
-
-def inline(content: bytes, kind: str) -> str:
-    """A data URI."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

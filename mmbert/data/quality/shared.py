@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.registry import modality_of
 
 
 def shared_cells(data: MultimodalData) -> list[str]:
@@ -19,7 +20,7 @@ def shared_cells(data: MultimodalData) -> list[str]:
         column = data.column_of(name)
         if name in data.drop or not data.table.is_text(column):
             continue
-        what = "text" if processor.kind == "text" else "file"
+        what = "file" if modality_of(processor).names_files else "text"
         for split in ("val", *data.test_splits):
             count = data.table.shared(column, train, data.rows[split])
             if count:

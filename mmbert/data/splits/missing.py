@@ -28,15 +28,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.data.modalities.base import Modality
 from mmbert.data.splits.draws import generator
 from mmbert.data.tables.fingerprint import LENGTH
 from mmbert.data.tables.table import Table
@@ -111,7 +110,7 @@ class Missing:
         table: Table,
         rows: np.ndarray,
         columns: Mapping[str, str],
-        kinds: Mapping[str, str],
+        inputs: Mapping[str, Modality],
         label: str | None = None,
         present: np.ndarray | None = None,
     ) -> np.ndarray:
@@ -121,7 +120,7 @@ class Missing:
             table: where they are.
             rows: (n,) int64.
             columns: the table's column by encoder name, M of them.
-            kinds: what each encoder reads.
+            inputs: what each encoder reads.
             label: the column of classes that stands for ``column=None``.
             present: (n, M) bool, which cells are there; None = those that are not empty.
 
@@ -136,7 +135,7 @@ class Missing:
         may_go = np.array([self.modalities is None or name in self.modalities for name in names])
         if not self.rate or not len(rows):
             return np.zeros_like(there)
-        scores = self._scores(table, rows, columns, kinds, there, label)
+        scores = self._scores(table, rows, columns, inputs, there, label)
         chosen = self._choose(there, may_go, scores, rows)
         if chosen is None:
             raise ConfigError(
@@ -151,7 +150,7 @@ class Missing:
         table: Table,
         rows: np.ndarray,
         columns: Mapping[str, str],
-        kinds: Mapping[str, str],
+        inputs: Mapping[str, Modality],
         there: np.ndarray,
         label: str | None,
     ) -> np.ndarray | None:
@@ -159,7 +158,7 @@ class Missing:
         if self.mechanism == "label":
             return self.strength * self._class_scores(table, rows, self.column or label)[:, None]
         if self.mechanism == "value":
-            sizes = [cell_sizes(table, column, rows, kinds[name]) for name, column in columns.items()]
+            sizes = [cell_sizes(table, column, rows, inputs[name]) for name, column in columns.items()]
             return self.strength * np.stack([rank_scores(s, there[:, m]) for m, s in enumerate(sizes)], 1)
         return None
 
@@ -275,28 +274,11 @@ def present_cells(table: Table, rows: np.ndarray, columns: Mapping[str, str]) ->
     return np.stack([~table.empty(column)[numbers] for column in columns.values()], 1)
 
 
-def cell_sizes(table: Table, column: str, rows: np.ndarray, kind: str) -> np.ndarray:
-    """(n,) letters of texts, bytes of files, numbers of sequences; 0 where there is nothing to be seen."""
+def cell_sizes(table: Table, column: str, rows: np.ndarray, modality: Modality) -> np.ndarray:
+    """(n,) sizes in the modality's own unit; 0 where a cell is empty, or its file is not there."""
     folder = table.path.parent
-    return np.array([cell_size(cell, kind, folder) for cell in table.column(column, rows)], float)
-
-
-def cell_size(cell: Any, kind: str, folder: Path) -> int:
-    """See ``cell_sizes``."""
-    if cell is None:
-        return 0
-    if kind == "text":
-        return len(str(cell))
-    if isinstance(cell, dict):
-        if cell.get("bytes") is not None:
-            return len(cell["bytes"])
-        cell = cell.get("path")
-    if isinstance(cell, str):
-        try:
-            return os.stat(os.path.join(folder, cell)).st_size
-        except OSError:  # who reads it will say what is wrong with it
-            return 0
-    return int(np.size(np.asarray(cell, dtype=object))) if isinstance(cell, list) else 0
+    cells = table.column(column, rows)
+    return np.array([0 if cell is None else modality.size(cell, folder) for cell in cells], float)
 
 
 def taken_fingerprint(taken: Mapping[str, np.ndarray]) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from mmbert.core.errors import DataError
 from mmbert.data.labels import LabelCodec
-from mmbert.data.modalities.read import NOT_ALLOWED
+from mmbert.data.modalities.base import Modality
+from mmbert.data.modalities.errors import NOT_ALLOWED
 from mmbert.data.tables.table import Rows, Table
 
 
@@ -40,7 +41,7 @@ def rows_without_modality(
 
 
 def unusable_rows(
-    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str], files: bool
+    table: Table, rows: Rows, columns: Mapping[str, str], inputs: Mapping[str, Modality], files: bool
 ) -> dict[int, str]:
     """What ``check_rows`` and ``check_files`` would refuse: every such row, and why.
 
@@ -48,12 +49,12 @@ def unusable_rows(
         table: where the rows are.
         rows: those that matter.
         columns: the table's column by encoder name.
-        kinds: what the encoders read, by name.
+        inputs: what the encoders read, by name.
         files: whether to look for the files.
     """
     reason = f"every modality is missing ({', '.join(columns.values())} are empty)"
     found = {int(row): reason for row in rows_without_modality(table, rows, columns)}
-    for column, lost in file_faults(table, rows, columns, kinds) if files else ():
+    for column, lost in file_faults(table, rows, columns, inputs) if files else ():
         faults = {table.cell(row, column): fault for row, fault in lost}
         for row, cell in zip(rows, table.column(column, rows), strict=True) if faults else ():
             if isinstance(cell, str) and cell in faults:
@@ -87,13 +88,13 @@ def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, Label
                 ) from error
 
 
-def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+def check_files(table: Table, rows: Rows, columns: Mapping[str, str], inputs: Mapping[str, Modality]) -> None:
     """Refuses cells that name a file which is not there, or is empty.
 
     Raises:
         DataError: names the first such row, and how many there are.
     """
-    for column, lost in file_faults(table, rows, columns, kinds):
+    for column, lost in file_faults(table, rows, columns, inputs):
         if lost:
             row, fault = lost[0]
             more = f" ({len(lost)} files of this column are like that.)" if len(lost) > 1 else ""
@@ -104,17 +105,19 @@ def check_files(table: Table, rows: Rows, columns: Mapping[str, str], kinds: Map
 
 
 def file_faults(
-    table: Table, rows: Rows, columns: Mapping[str, str], kinds: Mapping[str, str]
+    table: Table, rows: Rows, columns: Mapping[str, str], inputs: Mapping[str, Modality]
 ) -> Iterator[tuple[str, list[tuple[int, str]]]]:
     """Each column of files with the cells that name none: the first row that has the cell, and what is wrong."""
     for name, column in columns.items():
-        if kinds[name] == "text" or table.is_media(column):
+        modality = inputs[name]
+        if not modality.names_files or table.is_media(column):
             continue
         lost: list[tuple[int, str]] = []
         for row, cell in table.distinct(column, rows):
-            if kinds[name] == "features" and not isinstance(cell, str):
-                break  # the features themselves
-            fault = file_fault(os.path.join(table.path.parent, str(cell)))
+            file = modality.file_name(cell)
+            if file is None:
+                break  # the inputs themselves
+            fault = file_fault(os.path.join(table.path.parent, file))
             if fault:
                 lost.append((row, fault))
         yield column, lost

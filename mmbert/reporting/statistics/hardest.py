@@ -33,7 +33,7 @@ class Sample:
         truth: the label.
         right: share of the runs that have it right, or mean score.
         answers: the most frequent answer of each group.
-        parts: ``(encoder, kind, value)``: a text, or a data: URI of a picture or sound, or why there is none.
+        parts: ``(encoder, shown_as, value)``: a text, or a data: URI of a picture or sound, or why there is none.
     """
 
     row: int
@@ -131,7 +131,7 @@ def inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
     table = read_table(path, rows, [part["column"] for part in told.get("encoders", {}).values()])
     return {
         row: [
-            (name, part["kind"], shown(cells.get(part["column"]), part["kind"], path.parent))
+            (name, shown_as(part), shown(cells.get(part["column"]), part["kind"], shown_as(part), path.parent))
             for name, part in told["encoders"].items()
         ]
         for row, cells in table.items()
@@ -154,13 +154,18 @@ def read_table(path: Path, rows: list[int], columns: list[str]) -> dict[int, dic
     return {row: frame.iloc[row][kept].to_dict() for row in rows if row < len(frame)}
 
 
-def shown(cell: Any, kind: str, folder: Path) -> str:
+def shown_as(part: Mapping[str, str]) -> str:
+    """``text``, ``image``, ``audio`` or ``none``; runs from before this was written down are shown by their kind."""
+    return part.get("shown_as") or (part["kind"] if part["kind"] in ("text", "image", "audio") else "none")
+
+
+def shown(cell: Any, kind: str, how: str, folder: Path) -> str:
     """A cell as the page shows it: the text, a data: URI, or a word on what is there instead."""
     if cell is None or isinstance(cell, float) and cell != cell or isinstance(cell, str) and not cell.strip():
         return "missing"
-    if kind == "text":
+    if how == "text":
         return str(cell)
-    if kind not in ("image", "audio"):
+    if how not in ("image", "audio"):
         return f"{kind}, not shown"
     try:
         if isinstance(cell, dict) and cell.get("bytes") is not None:
@@ -175,5 +180,5 @@ def shown(cell: Any, kind: str, folder: Path) -> str:
         return f"{name}: {error.strerror}"
     if len(content) > MOST:
         return f"{len(content) / 2**20:.1f} MiB, not shown"
-    guessed = mimetypes.guess_type(name)[0] or ("image/png" if kind == "image" else "audio/wav")
+    guessed = mimetypes.guess_type(name)[0] or ("image/png" if how == "image" else "audio/wav")
     return f"data:{guessed};base64,{base64.b64encode(content).decode()}"

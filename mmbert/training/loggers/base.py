@@ -112,8 +112,8 @@ def log_samples(loggers: Iterable[Logger], rows: Sequence[Mapping[str, Any]], sp
 
     Args:
         loggers: those of ``make_loggers``.
-        rows: a sample each, with ``row``, ``text``, ``image`` and ``audio`` (paths; any of them may be None or left
-            out) and what else is to be shown, such as ``answer/target`` and ``answer/prediction``.
+        rows: a sample each: its ``row``, what each encoder reads by name (a text, an ``InputFile``, or None), and what
+            else is to be shown, such as ``answer/target`` and ``answer/prediction``.
         split: what the samples are of.
     """
     _each(loggers, "show_samples", rows, split)

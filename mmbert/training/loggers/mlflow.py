@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.types import InputFile
 from mmbert.runs.folder import is_rank_zero, plain
 from mmbert.runs.naming import flatten, fusion_name, modalities_label
 
@@ -66,15 +67,14 @@ class MLflowTracker(MLFlowLogger):
 
     def show_samples(self, rows: Sequence[Mapping[str, Any]], split: str) -> None:
         """One table of texts, targets and predictions; each sample's picture and sound as files beside it."""
-        keys = list(dict.fromkeys(key for row in rows for key in row if key not in ("image", "audio")))
+        files = {key for row in rows for key, value in row.items() if isinstance(value, InputFile)}
+        keys = list(dict.fromkeys(key for row in rows for key in row if key not in files))
         table = {key: [plain(row.get(key)) for row in rows] for key in keys}
         self.experiment.log_table(self.run_id, table, f"samples/{split}.json")
         for place, row in enumerate(rows):
-            for name in ("image", "audio"):
-                if row.get(name) is not None:
-                    self.experiment.log_artifact(
-                        self.run_id, str(row[name]), f"samples/{split}/{row.get('row', place)}"
-                    )
+            for value in row.values():
+                if isinstance(value, InputFile) and value.shown_as != "none":
+                    self.experiment.log_artifact(self.run_id, value.path, f"samples/{split}/{row.get('row', place)}")
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """The run's final numbers as metrics, other facts as tags."""

@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.types import InputFile
 from mmbert.runs.folder import plain
 from mmbert.runs.naming import flatten
 from mmbert.training.modality_shares import LOGGED
@@ -54,12 +55,15 @@ class TensorBoardTracker(TensorBoardLogger):
         from mmbert.training.loggers.wandb import thumbnail
 
         for i, row in enumerate(rows):
-            tag = f"samples/{split}/{row.get('row', i)}"
-            if row.get("image") is not None:
-                self.experiment.add_image(tag, picture_array(thumbnail(row["image"])), dataformats="HWC")
-            if row.get("audio") is not None:
-                sound, rate = read_sound(row["audio"])
-                self.experiment.add_audio(tag, sound, sample_rate=rate)
+            for name, value in row.items():
+                if not isinstance(value, InputFile):
+                    continue
+                tag = f"samples/{split}/{row.get('row', i)}" + ("" if name == value.shown_as else f"/{name}")
+                if value.shown_as == "image":
+                    self.experiment.add_image(tag, picture_array(thumbnail(value.path)), dataformats="HWC")
+                elif value.shown_as == "audio":
+                    sound, rate = read_sound(value.path)
+                    self.experiment.add_audio(tag, sound, sample_rate=rate)
         self.experiment.add_text(f"samples/{split}", markdown(rows))
 
     def show_gates(self, gates: Gates) -> None:
@@ -122,7 +126,8 @@ def read_sound(path: Any) -> tuple[Any, int]:
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows' words and numbers as a Markdown table; pictures and sounds are shown elsewhere."""
-    keys = list(dict.fromkeys(key for row in rows for key in row if key not in ("image", "audio")))
+    files = {key for row in rows for key, value in row.items() if isinstance(value, InputFile)}
+    keys = list(dict.fromkeys(key for row in rows for key in row if key not in files))
     lines = ["| " + " | ".join(keys) + " |", "|" + " --- |" * len(keys)]
     for row in rows:
         cells = ("" if row.get(key) is None else str(row[key]).replace("|", "\\|").replace("\n", " ") for key in keys)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.loggers import WandbLogger
 
+from mmbert.core.types import InputFile
 from mmbert.runs.folder import is_rank_zero, plain
 from mmbert.runs.naming import fusion_name, modalities_label, tasks_label
 from mmbert.runs.wandb_session import begin, choose_mode
@@ -46,18 +47,13 @@ class WandbTracker(WandbLogger):
         self.wants_model = bool(options.get("log_model"))
 
     def show_samples(self, rows: Sequence[Mapping[str, Any]], split: str) -> None:
-        """A table: text, picture and sound where a sample has them, then targets and predictions."""
+        """A table: the row, text, picture and sound where a sample has them, then targets and predictions."""
         import wandb
 
-        columns: list[str | int] = [
-            key for key in ("row", "text", "image", "audio") if any(row.get(key) is not None for row in rows)
-        ]
-        columns += list(
-            dict.fromkeys(key for row in rows for key in row if key not in ("row", "text", "image", "audio"))
-        )
+        columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
         table = wandb.Table(columns=columns)
         for row in rows:
-            table.add_data(*(cell(str(key), row.get(str(key))) for key in columns))
+            table.add_data(*(cell(row.get(str(key))) for key in columns))
         self.experiment.log({f"samples/{split}": table})
 
     def show_figures(self, figures: Mapping[str, Figure]) -> None:
@@ -152,16 +148,15 @@ def start_wandb(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[s
     return WandbTracker(run, options, run_dir)
 
 
-def cell(key: str, value: Any) -> Any:
+def cell(value: Any) -> Any:
     """A value as a table shows it: a picture, a player, or plain text and numbers."""
     import wandb
 
     if value is None:
         return None
-    if key == "image":
-        return wandb.Image(thumbnail(value))
-    if key == "audio":
-        return wandb.Audio(str(value))
+    if isinstance(value, InputFile):
+        shown = {"image": lambda: wandb.Image(thumbnail(value.path)), "audio": lambda: wandb.Audio(value.path)}
+        return shown.get(value.shown_as, lambda: value.path)()
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return plain(value)

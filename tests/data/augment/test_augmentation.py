@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbert.core.errors import ConfigError
-from mmbert.data.augment.audio import SoundChanges, shifted
-from mmbert.data.augment.augmentation import Augmentation, numbers, sample_draw, seeded
-from mmbert.data.augment.image import PictureChanges
+from mmbert.data.augment.audio import AudioAugmentation, shifted
+from mmbert.data.augment.augmentation import Augmentation, sample_draw, sample_random
+from mmbert.data.augment.image import ImageAugmentation, seeded
 from mmbert.data.datamodule import MultimodalData
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.processors.image import ImageProcessor
@@ -30,8 +30,8 @@ def processor(**options):
 
 
 def changed(draw=0, **options):
-    with seeded(numbers(draw, "image")):
-        return PictureChanges(**options)(picture(), processor())
+    with seeded(sample_random(draw, "image")):
+        return ImageAugmentation(**options)(picture(), processor())
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures
@@ -50,8 +50,8 @@ def test_each_change_changes_some_pictures(options):
 
 def test_a_flip_is_the_mirror_image():
     plain = processor(fit="stretch").prepare(picture())
-    with seeded(numbers(0, "image")):
-        flipped = PictureChanges(flip=1.0)(picture(), processor(fit="stretch"))
+    with seeded(sample_random(0, "image")):
+        flipped = ImageAugmentation(flip=1.0)(picture(), processor(fit="stretch"))
     torch.testing.assert_close(flipped, plain.flip(2), atol=0.05, rtol=0.05)  # PIL resizes symmetrically to rounding
 
 
@@ -82,7 +82,7 @@ def test_global_random_states_stay_as_they_were():
 
 def sound(draw=0, seconds=0.5, **options):
     waveform = torch.sin(torch.arange(round(16000 * seconds)) / 9.0)
-    return waveform, SoundChanges(**options)(waveform, 16000, numbers(draw, "audio"))
+    return waveform, AudioAugmentation(**options)(waveform, 16000, sample_random(draw, "audio"))
 
 
 def test_gain_is_within_its_decibels():
@@ -122,7 +122,7 @@ def test_a_shift_is_at_most_so_long():
 def test_masked_tokens_are_so_many_and_never_special():
     text = TextEncoder("tiny").processor
     inputs = text.collate(["a" * 100, "b" * 50, None])
-    many = [numbers(draw, "text") for draw in range(3)]
+    many = [sample_random(draw, "text") for draw in range(3)]
     masked = text.mask_tokens(inputs, 0.3, many)
     changed_at = masked["input_ids"] != inputs["input_ids"]
     assert 0.15 < changed_at[0, 1:101].float().mean() < 0.45

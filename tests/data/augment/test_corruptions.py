@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 
 from mmbert.core.errors import ConfigError
 from mmbert.data.augment.corruptions import Degradation, fewer_words, misspelt, neighbours, typo
+from mmbert.data.modalities.registry import modality_named
 
 LEVELS = [0.2, 0.5, 1.0]
 
@@ -26,7 +27,9 @@ class Plain:
 
 
 def made(kind, raw, level, row=3, name=None, **options):
-    return Degradation(**options).prepare(raw, Plain(kind), level, row, name or kind)
+    damage = Degradation(**options)
+    random = damage.sample_random(row, name or kind)
+    return modality_named(kind).corrupted(raw, Plain(kind), level, random, damage)
 
 
 PICTURE = Image.fromarray(np.full((40, 60, 3), 128, np.uint8))

@@ -19,6 +19,7 @@ from mmbert.data.labels import ClassLabels, NumberLabels
 from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.samplers import LazyLoader
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.tables.row_checks import check_files, check_labels, check_rows
 from mmbert.data.tables.table import Table
 
@@ -235,15 +236,15 @@ def test_missing_and_empty_files_are_found_before_they_are_read(folder):
     (folder / "zero.png").touch()
     rows = ["gone.png is text,files/a.png,,,", ",gone.png,,,", ",zero.png,,,", ",,files,,", "x,,,,"]
     table = table_of(folder, *rows)
-    kinds = {name: processor.kind for name, processor in TRIO.items()}
-    check_files(table, [0, 4], NAMES, kinds)
+    inputs = {name: modality_of(processor) for name, processor in TRIO.items()}
+    check_files(table, [0, 4], NAMES, inputs)
     message = r"row 2 \(line 3\), column 'image': there is no file .*gone.png. \(2 files of this column are"
     with pytest.raises(DataError, match=message):
-        check_files(table, range(5), NAMES, kinds)
+        check_files(table, range(5), NAMES, inputs)
     with pytest.raises(DataError, match=r"row 3 .*zero.png is empty \(0 bytes\)\. Paths are relative to the table"):
-        check_files(table, [0, 2], NAMES, kinds)
+        check_files(table, [0, 2], NAMES, inputs)
     with pytest.raises(DataError, match=r"row 4 \(line 5\), column 'audio': .*files is no file"):
-        check_files(table, [0, 3], NAMES, kinds)
+        check_files(table, [0, 3], NAMES, inputs)
 
 
 def test_labels_that_are_lists_are_checked_too(tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mmbert.data.loading import samplers as loading
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
+from mmbert.data.modalities.registry import modality_named
 from mmbert.data.tables.table import Table
 
 
@@ -85,7 +86,8 @@ def test_lengths_of_texts_and_sounds_together(tmp_path):
     with (tmp_path / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["text", "audio", "image"], *rows])
     columns = {name: name for name in ("text", "audio", "image")}
-    found = sample_lengths(Table(tmp_path / "t.csv"), [0, 1, 2, 3], columns, columns, {"audio": 2.0})
+    inputs = {name: modality_named(name) for name in columns}
+    found = sample_lengths(Table(tmp_path / "t.csv"), [0, 1, 2, 3], columns, inputs, {"audio": 2.0})
     texts, sounds = np.array([2, 6, 0, 4]) / 3, np.array([1, 2, 0, 0]) / 0.75  # 3 s are cut to 2
     np.testing.assert_allclose(found, texts + sounds)
 

@@ -15,11 +15,16 @@ import soundfile
 from PIL import Image
 
 from mmbert.core.errors import DataError
+from mmbert.data.modalities.audio import MODALITY as AUDIO
+from mmbert.data.modalities.audio import mono
 from mmbert.data.modalities.features import read_arrays
-from mmbert.data.modalities.read import as_raw, mono, read_audio, read_image, read_raw, to_rgb
+from mmbert.data.modalities.image import MODALITY as IMAGE
+from mmbert.data.modalities.image import to_rgb
+from mmbert.data.modalities.registry import modality_named, modality_of
 from mmbert.data.tables.table import Table
 from mmbert.runs.peak_memory import PeakMemory
 
+read_image, read_audio = IMAGE.read_file, AUDIO.read_file
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -31,6 +36,10 @@ class Sounds:
     kind = "audio"
     sample_rate_hz = 8_000
     max_seconds = 0.5
+
+
+def as_raw(value, processor):
+    return modality_of(processor).from_python(value, processor)
 
 
 def pixels(image):
@@ -232,12 +241,12 @@ def test_python_values_are_taken_as_files_are(tmp_path):
 def test_a_cell_is_a_text_or_names_a_file_beside_the_table(tmp_path):
     (tmp_path / "sub").mkdir()
     picture("L", [5]).save(tmp_path / "sub" / "a.png")
-    assert pixels(read_raw("image", "sub/a.png", tmp_path)) == [(5, 5, 5)]
-    assert pixels(read_raw("image", str(tmp_path / "sub" / "a.png"), tmp_path / "elsewhere")) == [(5, 5, 5)]
-    assert read_raw("text", 7, tmp_path) == "7"
-    assert read_raw("features", [1.0], tmp_path) == [1.0]
+    assert pixels(modality_named("image").read("sub/a.png", tmp_path)) == [(5, 5, 5)]
+    assert pixels(modality_named("image").read(str(tmp_path / "sub" / "a.png"), tmp_path / "elsewhere")) == [(5, 5, 5)]
+    assert modality_named("text").read(7, tmp_path) == "7"
+    assert modality_named("features").read([1.0], tmp_path) == [1.0]
     with pytest.raises(DataError, match="neither bytes nor a path"):
-        read_raw("image", {"bytes": None}, tmp_path)
+        modality_named("image").read({"bytes": None}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +401,7 @@ def test_very_loud_is_not_infinite():
 
 def test_running_out_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     picture("L", [5]).save(tmp_path / "a.png")
-    monkeypatch.setattr("mmbert.data.modalities.read.to_rgb", lambda image: bytearray(2**62))
+    monkeypatch.setattr("mmbert.data.modalities.image.to_rgb", lambda image: bytearray(2**62))
     with pytest.raises(MemoryError):
         read_image(tmp_path / "a.png")
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import ClassLabels, MultiLabels, NumberLabels
+from mmbert.data.modalities.perceptual_hash import NEAR, distance, near_pairs, perceptual_hash
+from mmbert.data.modalities.registry import modality_named
 from mmbert.data.quality.check import Reads, check_data
-from mmbert.data.quality.hashing import NEAR, distance, near_pairs, perceptual_hash
 from mmbert.data.quality.page import page
 from mmbert.data.quality.report import Spread
 from mmbert.data.quality.shared import shared_cells
@@ -88,7 +89,8 @@ def rows_of_three(**changes):
     return list(rows.values())
 
 
-READS = {"text": Reads("text"), "image": Reads("image"), "audio": Reads("audio")}
+TEXT_ALONE = {"text": Reads(modality_named("text"))}
+READS = {kind: Reads(modality_named(kind)) for kind in ("text", "image", "audio")}
 LABELS = {"answer": ("label", ClassLabels(["yes", "no"]))}
 
 
@@ -144,12 +146,12 @@ class TestFindings:
 
     def test_labels_of_other_kinds(self, make):
         rows = rows_of_three(train={"label": 2.5}, val={"label": "abc"}, test={"label": None})
-        report = check_data(make(rows), {"text": Reads("text")}, {"size": ("label", NumberLabels())})
+        report = check_data(make(rows), TEXT_ALONE, {"size": ("label", NumberLabels())})
         assert [finding.severity for finding in report.findings] == ["error"] and "abc" in report.findings[0].what
         assert report.splits["train"].spreads["size"]["value"].most == 2.5
         assert report.splits["test"].unlabelled == {"size": 1}
         rows = rows_of_three(train={"label": "x|y"}, val={"label": "y"}, test={"label": ""})
-        report = check_data(make(rows), {"text": Reads("text")}, {"tags": ("label", MultiLabels(["x", "y"]))})
+        report = check_data(make(rows), TEXT_ALONE, {"tags": ("label", MultiLabels(["x", "y"]))})
         assert report.splits["train"].labels["tags"] == {"x": 1, "y": 1}
 
     def test_missing_modalities_and_rows_without_any(self, make):
@@ -165,7 +167,7 @@ class TestFindings:
         rows = rows_of_three(
             **{split: {"pose": f"{n}.npy"} for split, n in zip(("train", "val", "test"), "abc", strict=True)}
         )
-        report = check_data(make(rows), {"pose": Reads("features", None, None)}, LABELS)
+        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, LABELS)
         whats = [what for _, what in found(report)]
         assert any("not finite" in what for what in whats)
         assert "pose: vectors of 7 numbers where 4 are needed" in whats and len(whats) == 2
@@ -175,7 +177,7 @@ class TestFindings:
         rows = rows_of_three(
             **{split: {"pose": [n, 2.0]} for split, n in zip(("train", "val", "test"), (1.0, 5.0, 1.0), strict=True)}
         )
-        report = check_data(make(rows), {"pose": Reads("features")}, LABELS)
+        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, LABELS)
         assert found(report) == [("warning", "pose: rows of 'test' whose content is in 'train' too, byte for byte")]
 
     def test_as_json_can_be_written(self, make):
@@ -187,7 +189,7 @@ def test_the_page_escapes_what_the_table_holds(make, tmp_path):
     rows = rows_of_three(test={"text": "<script>alert(1)</script>", "label": "<b>"})
     data = make(rows)
     (tmp_path / "b.png").write_bytes(b"broken")
-    html = page(check_data(data, READS, LABELS), data, {"text": "text", "image": "image", "audio": "audio"}, LABELS)
+    html = page(check_data(data, READS, LABELS), data, {name: reads.modality for name, reads in READS.items()}, LABELS)
     assert "<script" not in html and "&lt;script&gt;" in html and "&lt;b&gt;" in html
     assert (
         html.count("<audio") == 3 and html.count("<img") == 2 and "http://" not in html.replace("http://www.w3.org", "")

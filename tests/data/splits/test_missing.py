@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.splits.missing import Missing, cell_size, rank_scores, taken_fingerprint, tilted
+from mmbert.data.modalities.registry import modality_named
+from mmbert.data.splits.missing import Missing, rank_scores, taken_fingerprint, tilted
 from mmbert.data.tables.table import Table
 from mmbert.training.build import build
 
 COLUMNS = {"text": "text", "image": "image", "audio": "audio"}
-KINDS = {"text": "text", "image": "text", "audio": "text"}  # sizes are letters: no files are needed
+INPUTS = dict.fromkeys(("text", "image", "audio"), modality_named("text"))  # sizes are letters: no files are needed
 ROWS = 4000
 MECHANISMS = ["random", "label", "value", "exclusive"]
 
@@ -41,7 +42,7 @@ def table(tmp_path_factory):
 
 def draw(table, rows=None, **options):
     rows = np.arange(ROWS) if rows is None else rows
-    return Missing(**options).draw(table, rows, COLUMNS, KINDS, "label")
+    return Missing(**options).draw(table, rows, COLUMNS, INPUTS, "label")
 
 
 def presence(table):
@@ -130,12 +131,15 @@ def test_only_what_may_go_goes(table):
 
 def test_sizes_of_cells(tmp_path):
     (tmp_path / "five").write_bytes(b"12345")
-    assert cell_size("five", "audio", tmp_path) == 5
-    assert cell_size("gone", "image", tmp_path) == 0
-    assert cell_size({"bytes": b"123", "path": None}, "image", tmp_path) == 3
-    assert cell_size("some words", "text", tmp_path) == 10
-    assert cell_size([[1.0, 2.0], [3.0, 4.0]], "features", tmp_path) == 4
-    assert cell_size(None, "text", tmp_path) == 0
+
+    def size(cell, kind):
+        return modality_named(kind).size(cell, tmp_path)
+
+    assert (size("five", "audio"), size("gone", "image")) == (5, 0)
+    assert size({"bytes": b"123", "path": None}, "image") == 3
+    assert size({"bytes": None, "path": "five"}, "image") == 5
+    assert size("some words", "text") == 10
+    assert (size([[1.0, 2.0], [3.0, 4.0]], "features"), size("five", "features")) == (4, 5)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_what_cannot_be_drawn_is_told(table, options, message):
 
 def test_without_classes_a_column_is_asked_for(table):
     with pytest.raises(ConfigError, match="no task has classes. Name the column: data.missing.column=COLUMN"):
-        Missing(0.5, "label").draw(table, np.arange(ROWS), COLUMNS, KINDS, None)
+        Missing(0.5, "label").draw(table, np.arange(ROWS), COLUMNS, INPUTS, None)
 
 
 # ---------------------------------------------------------------------------------------------------------- in the data

@@ -9,6 +9,7 @@ import soundfile
 from PIL import Image
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.types import InputFile
 from mmbert.runs import wandb_session as wandb_run
 from mmbert.runs.naming import sweep_name
 from mmbert.runs.predictions import PredictionTable
@@ -63,8 +64,10 @@ def samples(table, tmp_path):
     Image.new("L", (600, 300), 77).save(tmp_path / "a.png")
     soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
     rows = table.records(3)
-    rows[0] |= {"text": "hello | you", "image": tmp_path / "a.png", "audio": None}
-    rows[1] |= {"text": None, "image": None, "audio": tmp_path / "a.wav"}
+    none = {"row": None, "text": None, "image": None, "audio": None}
+    rows = [none | row for row in rows]
+    rows[0] |= {"text": "hello | you", "image": InputFile(str(tmp_path / "a.png"), "image")}
+    rows[1] |= {"audio": InputFile(str(tmp_path / "a.wav"), "audio")}
     return rows
 
 

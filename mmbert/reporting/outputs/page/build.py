@@ -237,12 +237,12 @@ def samples(report: Report, members: Mapping[str, pd.DataFrame]) -> str:
 def card(sample: Sample) -> str:
     """One sample with what it is made of."""
     parts = []
-    for name, kind, value in sample.parts:
-        if value.startswith("data:image"):
+    for name, how, value in sample.parts:
+        if how == "image" and value.startswith("data:"):
             parts.append(f'<img src="{escape(value, quote=True)}" alt="{escape(name, quote=True)}">')
-        elif value.startswith("data:audio"):
+        elif how == "audio" and value.startswith("data:"):
             parts.append(f'<audio controls preload="metadata" src="{escape(value, quote=True)}"></audio>')
-        elif kind == "text" and value != "missing":
+        elif how == "text" and value != "missing":
             parts.append(f"<p>{escape(value)}</p>")
         else:
             parts.append(f'<p class="soft">{escape(name)}: {escape(value)}</p>')

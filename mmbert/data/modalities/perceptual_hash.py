@@ -1,4 +1,4 @@
-"""Perceptual hashes of pictures, and all pairs of hashes that lie near each other."""
+"""Perceptual hashes of images, and all pairs of hashes that lie near each other."""
 
 from __future__ import annotations
 

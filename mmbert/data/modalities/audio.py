@@ -1,0 +1,111 @@
+"""Audio: sound files become one channel of float32 samples and their rate."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from mmbert.core.errors import DataError
+from mmbert.data.augment.audio import AudioAugmentation
+from mmbert.data.augment.corruptions import Degradation, degraded_audio
+from mmbert.data.modalities.base import CellFacts, bytes_and_name
+from mmbert.data.modalities.media import MediaModality, data_uri
+from mmbert.data.modalities.processor import Processor
+
+#: Samples (T,) float32 in [-1, 1], and their rate in hertz.
+Waveform = tuple[np.ndarray, int]
+#: Seconds of an example that can be heard.
+EXAMPLE_SECONDS = 10.0
+
+
+class AudioModality(MediaModality):
+    """Any format that libsndfile reads: wav, flac, ogg, mp3, ..."""
+
+    kind = "audio"
+    noun = "sound"
+    shown_as = "audio"
+    length_unit = "seconds"
+    libraries = ("torch", "torchaudio", "soundfile")
+    python_example = '"sound.wav"'
+    augmentation = AudioAugmentation
+
+    def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Waveform:
+        """See ``MediaModality``: -> samples (T,) float32, the channels' mean, and hertz.
+
+        Raises:
+            DataError: there are no samples, or some are not finite.
+        """
+        with soundfile.SoundFile(os.fspath(source) if isinstance(source, Path) else source) as file:
+            rate = int(file.samplerate)
+            frames = -1 if max_seconds is None else math.ceil(max_seconds * rate)
+            samples = file.read(frames, dtype="float32")
+        return mono(samples), rate
+
+    def from_python(self, value: Any, processor: Any) -> Waveform:
+        """A path, ``(array, hertz)``, or an array (T,) or (T, channels) at the encoder's own rate; see ``Modality``."""
+        if isinstance(value, (str, Path)):
+            waveform: Waveform = super().from_python(value, processor)
+            return waveform
+        try:
+            samples, rate = value if isinstance(value, tuple) else (value, processor.sample_rate_hz)
+            return mono(np.asarray(samples)), int(rate)
+        except DataError as error:
+            raise DataError(f"The sound given cannot be used: {error}.") from error
+
+    def length(self, cell: Any, folder: str | Path) -> float:
+        """See ``Modality``: seconds, from the file's header."""
+        content, name = bytes_and_name(cell)
+        try:
+            source = io.BytesIO(content) if content is not None else os.path.join(folder, name)  # type: ignore[arg-type]
+            return float(soundfile.info(source).duration)
+        except (OSError, TypeError, RuntimeError):  # whoever reads it will say what is wrong with it
+            return 0.0
+
+    def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
+        """See ``Modality``: seconds and hertz."""
+        samples, rate = self.read(cell, folder)
+        quantities = {"seconds": len(samples) / rate, "hertz": rate}
+        return CellFacts(digest=self.stored_digest(cell, folder), quantities=quantities)
+
+    def corrupted(
+        self, raw: Waveform, processor: Processor, level: float, random: np.random.Generator, options: Degradation
+    ) -> Any:
+        """See ``Modality``: white noise, or pieces of silence."""
+        return processor.prepare(degraded_audio(raw, level, random, options))
+
+    def example_html(self, cell: Any, folder: Path) -> str:
+        """See ``Modality``: a player of its first seconds."""
+        samples, rate = self.read(cell, folder, EXAMPLE_SECONDS)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, np.clip(samples, -1, 1), rate, format="WAV", subtype="PCM_16")
+        return f'<audio controls preload="none" src="{data_uri(buffer.getvalue(), "audio/wav")}"></audio>'
+
+
+MODALITY = AudioModality()
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """(T, channels) or (T,) -> (T,) float32, the channels' mean.
+
+    Raises:
+        DataError: there are no samples, or some are not finite. The caller adds whose they are.
+    """
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim not in (1, 2):
+        raise DataError(f"its shape is {samples.shape} where (T,) or (T, channels) is needed")
+    single = samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32)
+    if not len(single):
+        raise DataError("it has no samples: its length is zero")
+    # the sum of squares is many times faster; it is finite but where a sample is not, or is beyond all loudness
+    with np.errstate(over="ignore"):
+        energy = np.dot(single, single)
+    if not math.isfinite(energy) and not np.isfinite(single).all():
+        raise DataError("it has samples that are not finite numbers")
+    return single

@@ -1,0 +1,193 @@
+"""``Modality``: what a kind of input is. How its cells are read, measured, checked, corrupted, augmented and shown.
+
+One object for each kind, one file for each object in this folder; nothing else in mmbert asks which kind an input is.
+A kind of your own is a subclass in your own file, see docs/your_own_encoder.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from mmbert.core.types import ShownAs
+from mmbert.data.augment.base import InputAugmentation
+from mmbert.data.augment.corruptions import Degradation
+from mmbert.data.modalities.processor import Processor
+
+#: Characters of a cell that an example shows.
+EXAMPLE_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What ``mmbert-check-data`` knows of one cell.
+
+    Attributes:
+        fault: why the cell cannot be used; None = it can.
+        digest: of its content; equal for equal contents.
+        quantities: numbers by name, with their unit where it is not plain: ``{"seconds": 1.5, "hertz": 16000}``.
+        width: D of a sequence of vectors, which must be the same in all rows; None = of no interest.
+        look: perceptual hash of a picture (64 bits); None = of no interest.
+    """
+
+    fault: str | None = None
+    digest: bytes = b""
+    quantities: Mapping[str, float] = field(default_factory=dict)
+    width: int | None = None
+    look: int | None = None
+
+
+class Modality:
+    """One kind of input. Stateless; what is written here is right for a kind whose cells name files.
+
+    Attributes:
+        kind: its name, that of its file in ``mmbert.data.modalities`` if it lies there.
+        noun: what messages call one input, such as ``picture``.
+        names_files: whether cells name files; else they are the inputs themselves.
+        shown_as: what a page or a tracker makes of a cell.
+        length_unit: the unit of ``length``; None = inputs are all alike, or too dear to measure.
+        logs_padding: whether ``padding/ENCODER``, the share of padding in a batch, is worth logging.
+        libraries: those whose versions decide what encoders of this kind compute; part of the store's fingerprint.
+        python_example: Python source of a value, as the model card shows it.
+        augmentation: the options of ``augment.KIND``, and what they do; None = there are none.
+        duplicates: how ``mmbert-check-data`` words that rows share an input with the split ``{0}``.
+    """
+
+    kind: ClassVar[str]
+    noun: ClassVar[str] = "input"
+    names_files: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "none"
+    length_unit: ClassVar[str | None] = None
+    logs_padding: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+    python_example: ClassVar[str] = "..."
+    augmentation: ClassVar[type[InputAugmentation] | None] = None
+    duplicates: ClassVar[str] = "whose content is in '{0}' too, byte for byte"
+
+    def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
+        """A table's cell -> the raw value that ``Processor.prepare`` takes.
+
+        Args:
+            cell: not empty.
+            folder: of the table; files are named relative to it.
+            max_seconds: no more than this need be read, of inputs that last.
+
+        Raises:
+            DataError: the cell, or the file that it names, cannot be used.
+        """
+        raise NotImplementedError
+
+    def from_python(self, value: Any, processor: Processor) -> Any:
+        """A value as people hold it in Python, such as a path -> the raw value that ``Processor.prepare`` takes.
+
+        Raises:
+            DataError: the value, or the file that it names, cannot be used.
+        """
+        if self.names_files and isinstance(value, (str, Path)):
+            return self.read(str(value), "", getattr(processor, "max_seconds", None))
+        return value
+
+    def file_name(self, cell: Any) -> str | None:
+        """The file that a cell names, relative to the table's folder; None = the cell is the input itself."""
+        return bytes_and_name(cell)[1] if self.names_files else None
+
+    def content(self, cell: Any, folder: str | Path) -> bytes | str | None:
+        """What makes two cells the same to the store: bytes, or the path of a file; None = it cannot be said."""
+        content, name = bytes_and_name(cell)
+        if content is not None:
+            return content
+        if not self.names_files:
+            return repr(cell).encode("utf-8", "surrogatepass")
+        return None if name is None else os.path.join(folder, name)
+
+    def length(self, cell: Any, folder: str | Path) -> float:
+        """Length of the input in ``length_unit``, found cheaply, for batches of like length; 0 where unreadable."""
+        return 0.0
+
+    def size(self, cell: Any, folder: str | Path) -> int:
+        """How much there is of the input, in a unit of its own (bytes of a file, numbers of a list), found cheaply."""
+        content, name = bytes_and_name(cell)
+        if content is not None:
+            return len(content)
+        if name is not None:
+            try:
+                return os.stat(os.path.join(folder, name)).st_size
+            except OSError:  # whoever reads it will say what is wrong with it
+                return 0
+        return int(np.size(np.asarray(cell, dtype=object))) if isinstance(cell, list) else 0
+
+    def vector_width(self, cell: Any, folder: str | Path, options: Mapping[str, Any]) -> int | None:
+        """D of the vectors in a cell, for an encoder whose ``width`` is null; None = the kind has no such width.
+
+        Raises:
+            DataError: the cell cannot be used.
+        """
+        return None
+
+    def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
+        """Reads a cell as training would and measures it, for ``mmbert-check-data``.
+
+        Args:
+            cell: not empty.
+            folder: of the table.
+            options: the encoder's config.
+
+        Raises:
+            DataError: the cell cannot be used.
+        """
+        self.read(cell, folder)
+        content = self.content(cell, folder)
+        if content is None:
+            content = repr(cell).encode("utf-8", "surrogatepass")
+        return CellFacts(digest=file_digest(content) if isinstance(content, str) else content_digest(content))
+
+    def corrupted(
+        self, raw: Any, processor: Processor, level: float, random: np.random.Generator, options: Degradation
+    ) -> Any:
+        """A raw value -> what ``processor.prepare`` gives for a damaged one; by itself, noise on the prepared numbers.
+
+        Args:
+            raw: see ``Processor``; it is left as it is.
+            processor: of the encoder.
+            level: above 0, at most 1.
+            random: the sample's own; the draws must be the same at every level.
+            options: the config node ``robustness.noise``.
+        """
+        numbers = torch.as_tensor(processor.prepare(raw))
+        noise = torch.from_numpy(random.standard_normal(tuple(numbers.shape), np.float32))
+        return numbers + level * numbers.std(correction=0) * noise
+
+    def example_html(self, cell: Any, folder: Path) -> str:
+        """A cell as HTML, small, for the examples of ``mmbert-check-data --html``.
+
+        Raises:
+            DataError: the cell cannot be used.
+        """
+        self.read(cell, folder)
+        return f"<small>{escape(str(cell)[:EXAMPLE_CHARACTERS])}</small>"
+
+
+def bytes_and_name(cell: Any) -> tuple[bytes | None, str | None]:
+    """The bytes that lie in a cell (``{"bytes": ..., "path": ...}``), and the file that it names; None = neither."""
+    if isinstance(cell, dict):
+        return cell.get("bytes"), cell.get("path")
+    return None, cell if isinstance(cell, str) else None
+
+
+def content_digest(content: bytes) -> bytes:
+    """Sixteen bytes that differ between contents that differ."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def file_digest(path: str | Path) -> bytes:
+    """``content_digest`` of a file, which is not read whole at once."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

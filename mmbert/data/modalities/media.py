@@ -1,0 +1,69 @@
+"""Kinds of input whose cells name a file to decode, or hold its bytes: ``{"bytes": ..., "path": ...}``."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mmbert.core.errors import DataError
+from mmbert.data.modalities.base import Modality, bytes_and_name, content_digest, file_digest
+from mmbert.data.modalities.errors import REMEDY, unusable_file
+
+
+class MediaModality(Modality):
+    """A subclass says how a file is decoded; finding the file and naming it in messages is done here."""
+
+    def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Any:
+        """A file, or its bytes -> the raw value that ``Processor.prepare`` takes; errors as they come."""
+        raise NotImplementedError
+
+    def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
+        """See ``Modality``."""
+        if isinstance(cell, dict):
+            if cell.get("bytes") is not None:
+                return self._read_bytes(cell, max_seconds)
+            if not cell.get("path"):
+                raise DataError(f"neither bytes nor a path of the {self.kind} are there: {list(cell)}")
+            cell = cell["path"]
+        if not isinstance(cell, str):
+            raise DataError(f"a file name is needed, not {cell!r:.60}")
+        return self.read_file(os.path.join(folder, cell), max_seconds)
+
+    def read_file(self, path: str | Path, max_seconds: float | None = None) -> Any:
+        """A file -> the raw value that ``Processor.prepare`` takes.
+
+        Raises:
+            DataError: the file does not exist, or cannot be decoded.
+        """
+        try:
+            return self.decode(path, max_seconds)
+        except Exception as error:  # decoders raise whatever a broken file makes them meet
+            raise unusable_file(path, self.noun, error) from error
+
+    def _read_bytes(self, cell: dict[str, Any], max_seconds: float | None) -> Any:
+        try:
+            return self.decode(io.BytesIO(cell["bytes"]), max_seconds)
+        except MemoryError:
+            raise
+        except Exception as error:  # as above
+            path = cell.get("path")
+            named = f"the {self.noun} in the table" + (f" ('{path}')" if path else "")
+            why = f"{error}" if isinstance(error, DataError) else f"this is no {self.noun} that can be read ({error})"
+            raise DataError(f"{named}: {why}. {REMEDY}") from error
+
+    def file_name(self, cell: Any) -> str | None:
+        """See ``Modality``; a cell that is neither bytes nor a name is taken for a name, which no file has."""
+        return bytes_and_name(cell)[1] if isinstance(cell, dict) else str(cell)
+
+    def stored_digest(self, cell: Any, folder: Path) -> bytes:
+        """Digest of the file that a cell names, or of the bytes that it holds."""
+        content, name = bytes_and_name(cell)
+        return file_digest(folder / str(name)) if content is None else content_digest(content)
+
+
+def data_uri(content: bytes, mime_type: str) -> str:
+    """Bytes as an address that a page can hold: ``data:image/png;base64,...``."""
+    return f"data:{mime_type};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,69 @@
+"""Text: a cell is the text itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbert.data.augment.corruptions import Degradation, degraded_text
+from mmbert.data.augment.text import TextAugmentation
+from mmbert.data.modalities.base import CellFacts, Modality, content_digest
+from mmbert.data.modalities.processor import Processor
+
+#: Characters of an example.
+EXAMPLE_CHARACTERS = 400
+
+
+class TextModality(Modality):
+    """Whatever stands in the cell, numbers too, as a ``str``."""
+
+    kind = "text"
+    noun = "text"
+    names_files = False
+    shown_as = "text"
+    length_unit = "characters"
+    libraries = ("torch", "transformers", "tokenizers")
+    python_example = '"..."'
+    augmentation = TextAugmentation
+    duplicates = "whose text is in '{0}' too"
+
+    def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> str:
+        """See ``Modality``."""
+        return str(cell)
+
+    def content(self, cell: Any, folder: str | Path) -> bytes:
+        """See ``Modality``: the text in UTF-8."""
+        return str(cell).encode("utf-8", "surrogatepass")
+
+    def length(self, cell: Any, folder: str | Path) -> float:
+        """See ``Modality``: characters."""
+        return float(len(str(cell)))
+
+    def size(self, cell: Any, folder: str | Path) -> int:
+        """See ``Modality``: characters."""
+        return len(str(cell))
+
+    def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
+        """See ``Modality``: characters and words; texts that differ in case or white space alone are the same."""
+        text = str(cell)
+        words = text.split()
+        same = " ".join(text.casefold().split()).encode("utf-8", "surrogatepass")
+        return CellFacts(digest=content_digest(same), quantities={"characters": len(text), "words": len(words)})
+
+    def corrupted(
+        self, raw: str, processor: Processor, level: float, random: np.random.Generator, options: Degradation
+    ) -> Any:
+        """See ``Modality``: misspelt words, or words left out."""
+        return processor.prepare(degraded_text(raw, level, random, options))
+
+    def example_html(self, cell: Any, folder: Path) -> str:
+        """See ``Modality``: its beginning."""
+        text = str(cell)
+        return escape(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]}…")
+
+
+MODALITY = TextModality()
