@@ -103,7 +103,7 @@ def folder(tmp_path):
         values = random.standard_normal(2 + row % 3) + 9 * (row % 2)
         cell = " ".join(f"{value:.3f}" for value in values)
         lines.append(f"{'7 7' if row == 39 else cell if row else ''},{split},{('low', 'high')[row % 2]}")
-    lines[1] = f"1 2,train,low"
+    lines[1] = "1 2,train,low"
     (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
     return tmp_path
 

@@ -122,7 +122,7 @@ def prepared(
     from mmbert.data.modalities.registry import modality_of
     from mmbert.data.quality.check import Reads
     from mmbert.data.quality.report import Finding
-    from mmbert.training.build import all_tasks, class_column, learn, make
+    from mmbert.training.build import all_tasks, class_column, fit_labels, make
 
     parts = {str(name): part for name, part in cfg.encoders.items() if part}
     if not parts:
@@ -132,7 +132,7 @@ def prepared(
     labels, faults = {}, []
     for name, part in all_tasks(cfg, data).items():
         try:
-            task = make(part, **{**learn(part, data), "in_dim": 1})
+            task = make(part, **{**fit_labels(part, data), "in_dim": 1})
         except DataError as error:
             faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
             continue
