@@ -4,7 +4,6 @@ Nothing in mmbert knows the kind ``sensor``: it is one Modality, one processor, 
 """
 
 import json
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -109,45 +108,52 @@ def folder(tmp_path):
 
 
 WORDS = ["data=manifest", "data.path=table.csv", "text=none", "image=none", "audio=none", "+sensor=plain"]
-WORDS += ["--config-dir", "conf"]
 
 
-def command(name, *words, folder):
-    program = [sys.executable, "-m", f"mmbert.cli.{name}", *words]
-    return subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=300)
+@pytest.fixture
+def standing_in(folder, monkeypatch):
+    """As a command started in the folder finds it: its classes can be imported, and its YAML is in ``conf/sensor/``."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    sys.modules.pop("my_sensor", None)
 
 
-def test_it_is_checked_trained_on_made_noisy_and_shown(folder):
+def test_it_is_trained_on_made_noisy_and_shown(standing_in):
+    from hydra import compose, initialize_config_module
+
     from mmbert.reporting.outputs.page.build import card
     from mmbert.reporting.statistics.hardest import hardest
+    from mmbert.training.run import run
 
-    more = ["trainer=cpu", "trainer.max_epochs=1", "data.num_workers=0", "data.batch_size=8", "plots=false"]
-    more += ["data.bucket_by_length=true", "robustness.noise.levels=[0.5,1.0]", "fusion=mean", "hydra.run.dir=run"]
-    more += ["logger=csv", "trainer.enable_progress_bar=false"]
-    trained = command("train", *WORDS, *more, folder=folder)
-    assert trained.returncode == 0, trained.stderr
-    run = folder / "run"
-    inputs = json.loads((run / "metrics.json").read_text())["inputs"]
+    words = [*WORDS, "trainer=cpu", "trainer.max_epochs=1", "data.num_workers=0", "data.batch_size=8", "plots=false"]
+    words += ["data.bucket_by_length=true", "robustness.noise.levels=[0.5,1.0]", "fusion=mean", "logger=csv"]
+    with initialize_config_module("mmbert.conf", version_base="1.3"):
+        cfg = compose("train", overrides=[*words, f"hydra.searchpath=[file://{standing_in / 'conf'}]"])
+    folder = standing_in / "run"
+    folder.mkdir()
+    run(cfg, folder)
+    inputs = json.loads((folder / "metrics.json").read_text())["inputs"]
     assert inputs["encoders"] == {"sensor": {"column": "sensor", "kind": "sensor", "shown_as": "text"}}
-    noise = json.loads((run / "robustness.json").read_text())["splits"]["test"]["noise"]
+    noise = json.loads((folder / "robustness.json").read_text())["splits"]["test"]["noise"]
     assert [(one["modalities"], one["level"]) for one in noise] == [(["sensor"], 0.5), (["sensor"], 1.0)]
-    assert "padding/sensor" in (run / "history.csv").read_text().splitlines()[0]
-    sample = next(one for one in hardest({"mean": [run]}, "test", "label", 8) if one.row == 40)
+    assert "padding/sensor" in (folder / "history.csv").read_text().splitlines()[0]
+    sample = next(one for one in hardest({"mean": [folder]}, "test", "label", 8) if one.row == 40)
     assert sample.parts == [("sensor", "text", "7 7")] and "<p>7 7</p>" in card(sample)
 
 
-def test_its_table_is_checked(folder):
-    (folder / "table.csv").write_text((folder / "table.csv").read_text().replace("1 2,train", "one two,train"))
-    words = [word for word in WORDS if word not in ("--config-dir", "conf", "+sensor=plain")]
-    (folder / "sensor").mkdir()
-    (folder / "sensor" / "plain.yaml").write_text(YAML)
-    words += ["+sensor=plain", "--json", "found.json", "--html", "page.html"]
-    checked = command("check_data", *words, folder=folder)
-    assert checked.returncode == 1, checked.stderr
-    assert "it is no row of numbers" in checked.stdout
-    facts = json.loads((folder / "found.json").read_text())["splits"]["val"]["spreads"]["sensor"]
+def test_its_table_is_checked(standing_in, monkeypatch, capsys):
+    from mmbert.cli import check_data
+
+    table = standing_in / "table.csv"
+    table.write_text(table.read_text().replace("1 2,train", "one two,train"))
+    monkeypatch.setattr("sys.argv", ["mmbert-check-data", *WORDS, "--json", "found.json", "--html", "page.html"])
+    with pytest.raises(SystemExit) as end:
+        check_data.main()
+    assert end.value.code == 1 and "it is no row of numbers" in capsys.readouterr().out
+    facts = json.loads((standing_in / "found.json").read_text())["splits"]["val"]["spreads"]["sensor"]
     assert (facts["readings"]["least"], facts["readings"]["most"]) == (2, 4)
-    assert "7 7" in (folder / "page.html").read_text()
+    assert "7 7" in (standing_in / "page.html").read_text()
 
 
 def test_which_kind_an_encoder_reads():

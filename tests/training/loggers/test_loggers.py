@@ -278,12 +278,12 @@ def test_the_history_goes_on_after_a_kill(tmp_path):
 
 
 def test_a_trackers_trouble_does_not_cost_the_run(tmp_path, caplog):
-    class ContractViolation(HistoryLogger):
+    class FailingLogger(HistoryLogger):
         def show_samples(self, rows, split):
             raise OSError("disk full")
 
-    tracking.log_samples([ContractViolation(tmp_path)], [{"row": 0}])
-    assert "Broken failed at 'show_samples': OSError: disk full" in caplog.text
+    tracking.log_samples([FailingLogger(tmp_path)], [{"row": 0}])
+    assert "FailingLogger failed at 'show_samples': OSError: disk full" in caplog.text
 
 
 def test_a_sweeps_name(tmp_path):
