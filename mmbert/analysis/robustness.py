@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import pytorch_lightning as pl
@@ -24,6 +24,7 @@ import pytorch_lightning as pl
 from mmbert.analysis.conditions import Condition, ConditionsModule
 from mmbert.analysis.degraded import degraded_loader
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.ranges import Many, OptionsOf, Range, String, Switch
 from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
@@ -32,6 +33,8 @@ from mmbert.model import MultimodalModel
 from mmbert.runs.folder import is_rank_zero, now, write_json
 
 ROBUSTNESS_FILE = "robustness.json"
+#: What ``noise.levels`` may be.
+LEVELS = Many(Range(above=0, at_most=1))
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,11 @@ class Losses:
         seed: of the draws.
     """
 
-    rates: Sequence[float] = ()
+    rates: Annotated[Sequence[float], Many(Range(0, 1))] = ()
     mechanisms: Sequence[Mechanism] = get_args(Mechanism)
     column: str | None = None
-    strength: float = 2.0
-    seed: int = 0
+    strength: Annotated[float, Range(0, 20)] = 2.0
+    seed: Annotated[int, Range(0)] = 0
 
     def all(self) -> Iterator[Missing]:
         """Every mechanism at every rate."""
@@ -74,10 +77,13 @@ class Robustness:
 
     def __init__(
         self,
-        splits: Sequence[str] | None = None,
+        splits: Annotated[Sequence[str] | None, Many(String("a name"))] = None,
         subsets: bool = False,
-        missing: Mapping[str, Any] | None = None,
-        noise: Mapping[str, Any] | None = None,
+        missing: Annotated[Mapping[str, Any] | None, OptionsOf(Losses)] = None,
+        noise: Annotated[
+            Mapping[str, Any] | None,
+            OptionsOf(Degradation, levels=LEVELS, modalities=Many(String("a name")), together=Switch()),
+        ] = None,
     ) -> None:
         options = dict(noise or {})
         self.splits = splits

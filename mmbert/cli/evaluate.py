@@ -143,14 +143,15 @@ def changed(data_cfg: Any, words: list[str]) -> Any:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    from mmbert.cli.options.check import Groups, parse
+    from mmbert.cli.options.check import parse
+    from mmbert.cli.options.groups import Groups
     from mmbert.cli.options.values import apply, check_value
 
     cfg = OmegaConf.create({"data": data_cfg})
     groups = Groups(GlobalHydra.instance().config_loader())
     for override in parse(words, groups):
         if not override.is_add():
-            check_value(cfg, override, groups.names)
+            check_value(cfg, override, groups)
         apply(cfg, override)
     return cfg.data
 

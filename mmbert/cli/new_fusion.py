@@ -167,13 +167,13 @@ def check_name(name: str) -> None:
         ConfigError: says what is wrong with it.
     """
     from mmbert.cli.options.catalogue import entries
-    from mmbert.cli.options.signatures import importable, source_of
+    from mmbert.cli.options.source import importable, module_file
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise ConfigError(f"'{name}' cannot name a strategy: use small letters, digits and _, such as my_fusion.")
     if name in {entry.name for entry in entries("fusion") if not entry.own}:
         raise ConfigError(f"The package has a strategy '{name}', which would be taken instead. Try my_{name}.")
-    here = source_of(name)
+    here = module_file(name)
     if importable(name) and (here is None or here.parent != Path.cwd()):
         raise ConfigError(f"There is a Python module '{name}' already, which yours would hide. Try my_{name}.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmbert.core.errors import ConfigError, DataError, InputError, nearest
+from mmbert.core.ranges import OptionsOf, Range
 from mmbert.core.types import Batch
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.labels import ClassLabels, LabelCodec
@@ -73,16 +74,16 @@ class MultimodalData(pl.LightningDataModule):
         path: str | Path,
         columns: Mapping[str, str | None] | None = None,
         splits: Mapping[str, str] | None = None,
-        batch_size: int = 32,
-        eval_batch_size: int | None = None,
-        num_workers: int | None = None,
+        batch_size: Annotated[int, Range(1)] = 32,
+        eval_batch_size: Annotated[int | None, Range(1)] = None,
+        num_workers: Annotated[int | None, Range(0)] = None,
         pin_memory: bool | None = None,
         check_files: bool = True,
         seed: int = 0,
-        split: Mapping[str, Any] | None = None,
-        folds: int | None = None,
-        fold: int | None = None,
-        per_class: int | None = None,
+        split: Annotated[Mapping[str, Any] | None, OptionsOf(Drawing)] = None,
+        folds: Annotated[int | None, Range(2)] = None,
+        fold: Annotated[int | None, Range(0)] = None,
+        per_class: Annotated[int | None, Range(1)] = None,
         per_class_rare: Literal["raise", "keep"] = "raise",
         label: str | None = None,
         augment: Augmentation | None = None,
@@ -90,7 +91,7 @@ class MultimodalData(pl.LightningDataModule):
         drop: Sequence[str] = (),
         only: Sequence[str] = (),
         bucket_by_length: bool = False,
-        missing: Mapping[str, Any] | None = None,
+        missing: Annotated[Mapping[str, Any] | None, OptionsOf(Missing)] = None,
     ) -> None:
         super().__init__()
         check_options(batch_size, eval_batch_size, num_workers, per_class)

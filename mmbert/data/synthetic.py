@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.home import home
+from mmbert.core.ranges import OneOf, Range
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.synthetic_information import Information
 
@@ -110,14 +111,14 @@ class SyntheticModalities(MultimodalData):
         self,
         folder: str | Path | None = None,
         build_seed: int = 0,
-        setting: str = "synergy",
+        setting: Annotated[str, OneOf("redundancy", "uniqueness", "synergy", "mixed")] = "synergy",
         bits: Mapping[str, int | None] | None = None,
-        modalities: int = 2,
+        modalities: Annotated[int, Range(2, 8)] = 2,
         sizes: Mapping[str, int] | None = None,
-        dim: int = 16,
-        length: int = 4,
-        noise: float = 0.3,
-        embedding: str = "linear",
+        dim: Annotated[int, Range(1)] = 16,
+        length: Annotated[int, Range(1)] = 4,
+        noise: Annotated[float, Range(0)] = 0.3,
+        embedding: Annotated[str, OneOf("linear", "nonlinear")] = "linear",
         **loading: Any,
     ) -> None:
         information = Information.of(setting, modalities, **(bits or {}))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.finetuning import LayeredEncoder, stack
@@ -60,14 +61,14 @@ class SpeechEncoder(LayeredEncoder):
         self,
         name: str,
         pretrained: bool = True,
-        max_seconds: float = 10.0,
+        max_seconds: Annotated[float, Range(above=0)] = 10.0,
         frozen: bool = False,
         frozen_features: bool = False,
         lr_scale: float = 1.0,
         checkpoint: str | None = None,
         options: dict[str, Any] | None = None,
-        trainable_last_n: int | None = None,
-        layer_decay: float = 1.0,
+        trainable_last_n: Annotated[int | None, Range(1)] = None,
+        layer_decay: Annotated[float, Range(above=0)] = 1.0,
         gradient_checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from mmbert.core.errors import InputError
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, encoded, insert
@@ -53,7 +54,7 @@ class Encoder(SavesInitArgs, nn.Module):
         super().__init_subclass__(**kwargs)
         refuse_renamed(cls, RENAMED)
 
-    def __init__(self, frozen: bool = False, lr_scale: float = 1.0) -> None:
+    def __init__(self, frozen: bool = False, lr_scale: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()
         self.frozen = frozen
         self.lr_scale = lr_scale

@@ -9,7 +9,7 @@ numbers.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
@@ -53,17 +54,17 @@ class ConformerEncoder(Encoder):
 
     def __init__(
         self,
-        out_dim: int = 144,
-        num_layers: int = 4,
-        num_heads: int = 4,
+        out_dim: Annotated[int, Range(1)] = 144,
+        num_layers: Annotated[int, Range(1)] = 4,
+        num_heads: Annotated[int, Range(1)] = 4,
         ffn_dim: int = 576,
         kernel_size: int = 15,
-        num_mels: int = 80,
+        num_mels: Annotated[int, Range(1)] = 80,
         window_seconds: float = 0.025,
-        hop_seconds: float = 0.01,
-        sample_rate_hz: int = 16000,
-        max_seconds: float = 10.0,
-        dropout: float = 0.1,
+        hop_seconds: Annotated[float, Range(above=0)] = 0.01,
+        sample_rate_hz: Annotated[int, Range(1)] = 16000,
+        max_seconds: Annotated[float, Range(above=0)] = 10.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
         frozen: bool = False,
         lr_scale: float = 1.0,
         spec_augment: dict[str, Any] | None = None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
 
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.features import as_sequence
 from mmbert.data.modalities.processor import Kind
@@ -79,10 +80,10 @@ class FeatureEncoder(Encoder):
     def __init__(
         self,
         width: int | None = None,
-        max_tokens: int = 512,
-        out_dim: int | None = None,
+        max_tokens: Annotated[int, Range(1)] = 512,
+        out_dim: Annotated[int | None, Range(1)] = None,
         norm: bool = True,
-        dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.0,
         key: str | None = None,
         frozen: bool = False,
         lr_scale: float = 1.0,

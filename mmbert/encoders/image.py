@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
+from mmbert.core.ranges import AnyOf, Many, Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.finetuning import LayeredEncoder
@@ -49,14 +50,14 @@ class ImageEncoder(LayeredEncoder):
         self,
         name: str,
         pretrained: bool = True,
-        image_size: int | list[int] | None = None,
+        image_size: Annotated[int | list[int] | None, AnyOf(Range(1), Many(Range(1), length=2))] = None,
         fit: Fit = "crop",
         frozen: bool = False,
         lr_scale: float = 1.0,
         checkpoint: str | None = None,
         options: dict[str, Any] | None = None,
-        trainable_last_n: int | None = None,
-        layer_decay: float = 1.0,
+        trainable_last_n: Annotated[int | None, Range(1)] = None,
+        layer_decay: Annotated[float, Range(above=0)] = 1.0,
         gradient_checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
     ) -> None:

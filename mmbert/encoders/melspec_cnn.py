@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import nn
 from torch.nn import functional as F
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Many, Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
@@ -42,15 +43,15 @@ class MelspecCNN(Encoder):
 
     def __init__(
         self,
-        out_dim: int = 128,
-        channels: tuple[int, ...] | list[int] = (16, 32, 64),
+        out_dim: Annotated[int, Range(1)] = 128,
+        channels: Annotated[tuple[int, ...] | list[int], Many(Range(1))] = (16, 32, 64),
         time_strides: tuple[int, ...] | list[int] = (2, 2, 1),
-        num_mels: int = 40,
+        num_mels: Annotated[int, Range(1)] = 40,
         window_seconds: float = 0.025,
-        hop_seconds: float = 0.016,
-        sample_rate_hz: int = 16000,
-        max_seconds: float = 10.0,
-        dropout: float = 0.1,
+        hop_seconds: Annotated[float, Range(above=0)] = 0.016,
+        sample_rate_hz: Annotated[int, Range(1)] = 16000,
+        max_seconds: Annotated[float, Range(above=0)] = 10.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
         frozen: bool = False,
         lr_scale: float = 1.0,
         spec_augment: dict[str, Any] | None = None,

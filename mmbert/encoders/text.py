@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import masked_mean
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.finetuning import LayeredEncoder, stack
@@ -25,7 +26,7 @@ from mmbert.encoders.pretrained.transformers import (
 from mmbert.encoders.processors.text import TextProcessor
 from mmbert.encoders.token_cache import TokenCache
 
-Pooling = Literal["cls", "mean", "pooler"]
+Pooling = Literal["mean", "cls", "pooler"]
 
 
 class TextEncoder(LayeredEncoder):
@@ -61,13 +62,13 @@ class TextEncoder(LayeredEncoder):
         name: str,
         pretrained: bool = True,
         pooling: Pooling = "mean",
-        max_tokens: int = 128,
+        max_tokens: Annotated[int, Range(1)] = 128,
         frozen: bool = False,
         lr_scale: float = 1.0,
         config: dict[str, Any] | None = None,
         remember_mib: float = 256,
-        trainable_last_n: int | None = None,
-        layer_decay: float = 1.0,
+        trainable_last_n: Annotated[int | None, Range(1)] = None,
+        layer_decay: Annotated[float, Range(above=0)] = 1.0,
         gradient_checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
         assets: str | None = None,

@@ -13,13 +13,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
+from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 
@@ -60,8 +61,8 @@ class AdapterFusion(Fusion):
         dims: dict[str, int],
         out_dim: int,
         module: Mapping[str, Any],
-        absent: str = "learned",
-        project_to: int | None = None,
+        absent: Annotated[str, OneOf("learned", "zeros")] = "learned",
+        project_to: Annotated[int | None, Range(1)] = None,
         dims_as: str | None = None,
         out_dim_as: str | None = None,
     ) -> None:

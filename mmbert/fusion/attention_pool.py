@@ -15,13 +15,14 @@ Diagnostics: ``weight`` (B, M), the weights a; 0 where a modality is absent, a r
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import masked_softmax
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -47,9 +48,9 @@ class AttentionPoolFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        attention_dim: int = 64,
+        attention_dim: Annotated[int, Range(1)] = 64,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if attention_dim < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from mmbert.core.errors import InputError
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.decision_level import Decision
@@ -57,7 +58,7 @@ class Fusion(SavesInitArgs, nn.Module):
         super().__init_subclass__(**kwargs)
         refuse_renamed(cls, RENAMED)
 
-    def __init__(self, dims: dict[str, int], out_dim: int) -> None:
+    def __init__(self, dims: dict[str, int], out_dim: Annotated[int, Range(1)]) -> None:
         super().__init__()
         if not dims:
             raise InputError(f"{type(self).__name__} needs at least one modality, but dims is empty.")

@@ -19,12 +19,14 @@ projection of unit variance; then the usual draw of ``nn.Linear``).
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.init import unit_variance
@@ -52,9 +54,9 @@ class BilinearFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        joint_dim: int | None = 32,
+        joint_dim: Annotated[int | None, Range(1)] = 32,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if joint_dim is not None and joint_dim < 1:

@@ -19,10 +19,13 @@ Initial scale: U is drawn so that y has a variance of about 1 for any R and M, W
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.power_norm import power_norm
@@ -72,11 +75,11 @@ class BlockFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        hidden_dim: int = 320,
-        chunks: int = 8,
-        rank: int = 5,
+        hidden_dim: Annotated[int, Range(1)] = 320,
+        chunks: Annotated[int, Range(1)] = 8,
+        rank: Annotated[int, Range(1)] = 5,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if min(hidden_dim, chunks, rank) < 1:

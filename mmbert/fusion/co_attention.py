@@ -30,13 +30,14 @@ Diagnostics: ``co_attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K) and ``attent
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmbert.core.masks import blank, masked_mean
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.cross_attention import by_modality
@@ -179,12 +180,12 @@ class CoAttentionFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        num_layers: int = 1,
-        num_heads: int = 4,
-        ffn_ratio: int = 4,
+        num_layers: Annotated[int, Range(1)] = 1,
+        num_heads: Annotated[int, Range(1)] = 4,
+        ffn_ratio: Annotated[int, Range(1)] = 4,
         normalize: bool = True,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        attention_dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)

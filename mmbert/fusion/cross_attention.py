@@ -26,7 +26,7 @@ Diagnostics: ``attention/LAYER/MODALITY`` (B, heads, 1 + L_m, K), the weights; a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank, masked_mean
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.cross_attention import CrossAttentionLayer
@@ -60,11 +61,11 @@ class CrossAttentionFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        num_layers: int = 1,
-        num_heads: int = 4,
+        num_layers: Annotated[int, Range(1)] = 1,
+        num_heads: Annotated[int, Range(1)] = 4,
         normalize: bool = True,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        attention_dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         if out_dim % num_heads:

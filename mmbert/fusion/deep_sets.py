@@ -14,10 +14,13 @@ Initial scale: φ and ρ keep a variance of 1 (mmbert/fusion/layers/mlp.py), and
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.mlp import two_layers
@@ -36,7 +39,13 @@ class DeepSetsFusion(Fusion):
 
     reads_tokens = False
 
-    def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        out_dim: int = 128,
+        normalize: bool = True,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+    ) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
         self.phi = two_layers(out_dim, out_dim, out_dim, dropout)

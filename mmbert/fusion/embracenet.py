@@ -18,12 +18,14 @@ Initial scale: docking layers as He et al. 2015, arXiv:1502.01852, have it for R
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import EachEncoder, Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -51,9 +53,12 @@ class EmbraceNetFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        probabilities: Mapping[str, float] | None = None,
+        probabilities: Annotated[
+            Mapping[str, float] | None,
+            EachEncoder(Range(above=0), "a number above 0 for each encoder ({text: 2, image: 1, audio: 1})"),
+        ] = None,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         odds = dict.fromkeys(dims, 1.0) if probabilities is None else dict(probabilities)

@@ -18,13 +18,14 @@ Diagnostics: ``gamma`` and ``beta`` (B, H).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.masks import masked_mean
+from mmbert.core.ranges import Range, String
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -50,9 +51,9 @@ class FilmFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        modulated: str | None = None,
+        modulated: Annotated[str | None, String("the name of an encoder (text)")] = None,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if modulated is not None and modulated not in dims:

@@ -31,13 +31,14 @@ weights of the gated layers; and a share (B, M):
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.cross_attention import by_modality
@@ -103,13 +104,13 @@ class FlamingoFusion(Fusion):
         dims: dict[str, int],
         out_dim: int = 128,
         reader: str | None = None,
-        num_layers: int = 2,
+        num_layers: Annotated[int, Range(1)] = 2,
         gate_init: float = 0.5,
-        num_heads: int = 4,
-        ffn_ratio: int = 4,
+        num_heads: Annotated[int, Range(1)] = 4,
+        ffn_ratio: Annotated[int, Range(1)] = 4,
         normalize: bool = True,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        attention_dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)

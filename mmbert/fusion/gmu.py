@@ -17,12 +17,13 @@ Diagnostics: ``gate`` (B, M, H), of two modalities z and 1 - z; 0 where a modali
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 
@@ -39,7 +40,13 @@ class GMUFusion(Fusion):
 
     reads_tokens = False
 
-    def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        out_dim: int = 128,
+        normalize: bool = True,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+    ) -> None:
         super().__init__(dims, out_dim)
         self.norms = nn.ModuleDict({m: nn.LayerNorm(d) if normalize else nn.Identity() for m, d in dims.items()})
         self.dropout = nn.Dropout(dropout)

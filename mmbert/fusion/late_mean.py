@@ -14,10 +14,12 @@ plus ``view_weight`` times the sum of the views' own losses. Missing modalities:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import Decision, precise
@@ -49,7 +51,7 @@ class LateMeanFusion(Fusion):
         average: Average = "probabilities",
         view_weight: float = 1.0,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         self.views = tuple(dims)

@@ -15,9 +15,12 @@ modalities: an absent expert leaves the product alone, so a sample with fewer mo
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 
 from mmbert.core.masks import blank, masked_mean
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import Decision, precise
@@ -43,7 +46,7 @@ class LateProductFusion(Fusion):
         out_dim: int = 128,
         view_weight: float = 1.0,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         self.views = tuple(dims)

@@ -16,11 +16,14 @@ and the variance of a factor is R^(-1/M): so z begins with a variance of 1, and 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 
@@ -45,9 +48,9 @@ class LowRankFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        rank: int = 4,
+        rank: Annotated[int, Range(1)] = 4,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if rank < 1:

@@ -26,6 +26,7 @@ Scale: Z + αH has at most (1 + β)|Z|, and the norm brings it to order 1; W_o i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import blank, masked_softmax
+from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 
@@ -135,11 +137,11 @@ class MAGFusion(Fusion):
         dims: dict[str, int],
         out_dim: int = 128,
         into: str = "text",
-        layer: int = 0,
-        beta: float = 1.0,
-        words: str = "attention",
-        attention_dim: int = 64,
-        dropout: float = 0.1,
+        layer: Annotated[int, Range(0)] = 0,
+        beta: Annotated[float, Range(above=0)] = 1.0,
+        words: Annotated[str, OneOf("attention", "pooled", "aligned")] = "attention",
+        attention_dim: Annotated[int, Range(1)] = 64,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if into not in dims:

@@ -13,13 +13,14 @@ Diagnostics: ``share/max`` (B, M), the share of the H elements that come from ea
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from mmbert.core.masks import masked_max
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -37,7 +38,13 @@ class MaxFusion(Fusion):
 
     reads_tokens = False
 
-    def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        out_dim: int = 128,
+        normalize: bool = True,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+    ) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
 

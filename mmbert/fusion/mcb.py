@@ -21,11 +21,14 @@ At the start z has a variance of 1: y / |y| has the length 1, and W_o independen
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.init import unit_variance
@@ -78,10 +81,10 @@ class MCBFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        sketch_dim: int = 2048,
-        sketch_seed: int = 0,
+        sketch_dim: Annotated[int, Range(2)] = 2048,
+        sketch_seed: Annotated[int, Range(0)] = 0,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if sketch_dim < 2:

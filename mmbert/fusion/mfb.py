@@ -14,10 +14,13 @@ At the start z has a variance of 1: y / |y| has the length 1, and W_o independen
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.init import unit_variance
@@ -47,11 +50,11 @@ class MFBFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        joint_dim: int = 256,
-        factors: int = 5,
+        joint_dim: Annotated[int, Range(1)] = 256,
+        factors: Annotated[int, Range(1)] = 5,
         normalize: bool = True,
-        dropout: float = 0.1,
-        product_dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        product_dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if joint_dim < 1 or factors < 1:

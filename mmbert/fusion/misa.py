@@ -29,12 +29,14 @@ the rest over those that have m. A loss without any sample is 0; pairs without a
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import precise
@@ -65,12 +67,12 @@ class MISAFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        num_heads: int = 2,
+        num_heads: Annotated[int, Range(1)] = 2,
         sim_weight: float = 1.0,
         diff_weight: float = 0.3,
         recon_weight: float = 1.0,
         constant_lengths: bool = False,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if out_dim % num_heads:

@@ -22,11 +22,14 @@ keys at all, and only the pattern's prompts represent it.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.cross_attention import CrossAttentionLayer
@@ -58,13 +61,13 @@ class MissingAwarePromptsFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        num_layers: int = 2,
-        num_heads: int = 4,
-        prompts: int = 4,
-        prompt_layers: int = 1,
+        num_layers: Annotated[int, Range(1)] = 2,
+        num_heads: Annotated[int, Range(1)] = 4,
+        prompts: Annotated[int, Range(0)] = 4,
+        prompt_layers: Annotated[int, Range(0)] = 1,
         normalize: bool = True,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        attention_dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         if out_dim % num_heads:

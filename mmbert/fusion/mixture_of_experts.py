@@ -23,13 +23,14 @@ Diagnostics: ``share/gate`` (B, M), the weight of each modality's experts togeth
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.mlp import two_layers
@@ -60,13 +61,13 @@ class MixtureOfExpertsFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        experts_per_modality: int = 2,
-        top_k: int = 3,
-        hidden_dim: int | None = None,
-        importance_weight: float = 0.1,
-        load_weight: float = 0.1,
+        experts_per_modality: Annotated[int, Range(1)] = 2,
+        top_k: Annotated[int, Range(2)] = 3,
+        hidden_dim: Annotated[int | None, Range(1)] = None,
+        importance_weight: Annotated[float, Range(0)] = 0.1,
+        load_weight: Annotated[float, Range(0)] = 0.1,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         width = out_dim if hidden_dim is None else hidden_dim

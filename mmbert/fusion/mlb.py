@@ -13,10 +13,13 @@ factor, and P drawn to make up for it.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.init import TANH_MEAN_SQUARE, unit_variance
@@ -43,9 +46,9 @@ class MLBFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        joint_dim: int = 256,
+        joint_dim: Annotated[int, Range(1)] = 256,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if joint_dim < 1:

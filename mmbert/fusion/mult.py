@@ -31,13 +31,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank, masked_mean
+from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.transformer import CrossLayer, SelfAttentionLayer, TokenEmbedding, check_at_least, check_heads
@@ -70,15 +71,15 @@ class MultFusion(Fusion):
         dims: dict[str, int],
         out_dim: int = 128,
         width: int | None = None,
-        num_layers: int = 1,
-        memory_layers: int = 1,
-        num_heads: int = 4,
-        ffn_ratio: int = 4,
+        num_layers: Annotated[int, Range(1)] = 1,
+        memory_layers: Annotated[int, Range(0)] = 1,
+        num_heads: Annotated[int, Range(1)] = 4,
+        ffn_ratio: Annotated[int, Range(1)] = 4,
         positions: bool = True,
-        read: str = "last",
+        read: Annotated[str, OneOf("last", "mean")] = "last",
         normalize: bool = True,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        attention_dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         width = out_dim // 2 if width is None else width

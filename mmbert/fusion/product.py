@@ -9,9 +9,12 @@ missing modalities, whose factor is 1.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -29,7 +32,13 @@ class ProductFusion(Fusion):
 
     reads_tokens = False
 
-    def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        out_dim: int = 128,
+        normalize: bool = True,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+    ) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
 

@@ -24,13 +24,14 @@ a sum of 1 over the modalities is the prior's.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import masked_softmax
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -56,9 +57,9 @@ class ProductOfExpertsFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        kl_weight: float = 0.001,
+        kl_weight: Annotated[float, Range(0)] = 0.001,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if kl_weight < 0:

@@ -23,6 +23,7 @@ that have it. Diagnostics: ``share/TASK`` (B, M), the weights w.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,7 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import Decision, Judged, Truth, precise, refuse_kind
@@ -63,7 +65,7 @@ class QMFFusion(Fusion):
         view_weight: float = 1.0,
         rank_weight: float = 1.0,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if not temperature > 0:

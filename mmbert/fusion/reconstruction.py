@@ -24,13 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import Decision
@@ -92,11 +93,11 @@ class ReconstructionFusion(Fusion):
         out_dim: int = 128,
         base: str = "concat",
         base_options: Mapping[str, Any] | None = None,
-        num_blocks: int = 3,
-        hidden_dim: int = 64,
+        num_blocks: Annotated[int, Range(1)] = 3,
+        hidden_dim: Annotated[int, Range(1)] = 64,
         reconstruction_weight: float = 1.0,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if num_blocks < 1 or hidden_dim < 1:

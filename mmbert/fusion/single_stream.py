@@ -21,12 +21,13 @@ Diagnostics: ``attention/LAYER`` (B, heads, N, N), the weights, N = 1 + L_1 + â€
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.shares import attention_by_modality, shares_of
@@ -54,12 +55,12 @@ class SingleStreamFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        num_layers: int = 2,
-        num_heads: int = 4,
-        ffn_ratio: int = 4,
+        num_layers: Annotated[int, Range(1)] = 2,
+        num_heads: Annotated[int, Range(1)] = 4,
+        ffn_ratio: Annotated[int, Range(1)] = 4,
         normalize: bool = True,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        attention_dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
         super().__init__(dims, out_dim)
         check_heads(out_dim, num_heads)

@@ -13,12 +13,14 @@ its own answer plus ``view_weight`` times the sum of the heads' losses; and it i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import Decision
@@ -46,10 +48,10 @@ class StackingFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        hidden_dim: int = 32,
+        hidden_dim: Annotated[int, Range(0)] = 32,
         view_weight: float = 1.0,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         if hidden_dim < 0:

@@ -23,12 +23,14 @@ E z² ≈ 1/2.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.outer_product import outer_product
@@ -58,9 +60,9 @@ class TensorFusion(Fusion):
         self,
         dims: dict[str, int],
         out_dim: int = 128,
-        hidden_dim: int | None = None,
+        hidden_dim: Annotated[int | None, Range(1)] = None,
         normalize: bool = True,
-        dropout: float = 0.1,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(dims, out_dim)
         width = default_width(len(dims), out_dim) if hidden_dim is None else hidden_dim

@@ -13,12 +13,13 @@ Diagnostics: ``weight`` (B, M), the weights; 0 where a modality is absent, a row
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mmbert.core.masks import masked_softmax
+from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.layers.projection import Projection
@@ -36,7 +37,13 @@ class WeightedSumFusion(Fusion):
 
     reads_tokens = False
 
-    def __init__(self, dims: dict[str, int], out_dim: int = 128, normalize: bool = True, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dims: dict[str, int],
+        out_dim: int = 128,
+        normalize: bool = True,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+    ) -> None:
         super().__init__(dims, out_dim)
         self.project = nn.ModuleDict({m: Projection(d, out_dim, normalize, dropout) for m, d in dims.items()})
         # the softmax over a single modality gives its score no gradient

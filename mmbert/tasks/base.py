@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from mmbert.core.init_args import SavesInitArgs
+from mmbert.core.ranges import Range
 from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import LabelCodec
 
@@ -31,7 +32,7 @@ class Task(SavesInitArgs, nn.Module):
     higher_is_better: ClassVar[bool] = True
     labels: LabelCodec
 
-    def __init__(self, in_dim: int, column: str, weight: float = 1.0) -> None:
+    def __init__(self, in_dim: int, column: str, weight: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()
         self.in_dim = in_dim
         self.column = column

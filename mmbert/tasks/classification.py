@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torchmetrics import MetricCollection
 
 from mmbert.core.errors import DataError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import UNLABELLED, Fused, OutputSpec
 from mmbert.data.labels import ClassLabels, class_name
 from mmbert.tasks.base import Head, Task
@@ -60,10 +61,10 @@ class Classification(Task):
         column: str,
         classes: Sequence[str],
         weight: float = 1.0,
-        hidden_dim: int = 0,
-        dropout: float = 0.1,
-        class_weights: str | Sequence[float] | None = None,
-        label_smoothing: float = 0.0,
+        hidden_dim: Annotated[int, Range(0)] = 0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        class_weights: Annotated[str | Sequence[float] | None, AnyOf(OneOf("balanced"), Many(Range(0)))] = None,
+        label_smoothing: Annotated[float, Range(0, below=1)] = 0.0,
         class_counts: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(in_dim, column, weight)

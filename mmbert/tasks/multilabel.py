@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 
 from mmbert.core.errors import DataError
 from mmbert.core.masks import blank
+from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import MultiLabels, split_labels
 from mmbert.tasks.base import Head, Task
@@ -53,10 +54,10 @@ class Multilabel(Task):
         column: str,
         classes: Sequence[str],
         weight: float = 1.0,
-        hidden_dim: int = 0,
-        dropout: float = 0.1,
-        class_weights: str | Sequence[float] | None = None,
-        label_smoothing: float = 0.0,
+        hidden_dim: Annotated[int, Range(0)] = 0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        class_weights: Annotated[str | Sequence[float] | None, AnyOf(OneOf("balanced"), Many(Range(0)))] = None,
+        label_smoothing: Annotated[float, Range(0, below=1)] = 0.0,
         class_counts: Mapping[str, int] | None = None,
         labelled_count: int | None = None,
         separator: str = "|",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.masks import blank
+from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Fused, OutputSpec
 from mmbert.data.labels import NumberLabels, as_number
 from mmbert.tasks.base import Head, Task
@@ -52,9 +53,9 @@ class Regression(Task):
         mean: float = 0.0,
         std: float = 1.0,
         weight: float = 1.0,
-        hidden_dim: int = 0,
-        dropout: float = 0.1,
-        loss: str = "mse",
+        hidden_dim: Annotated[int, Range(0)] = 0,
+        dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        loss: Annotated[str, OneOf("mse", "l1", "huber")] = "mse",
     ) -> None:
         super().__init__(in_dim, column, weight)
         if loss not in LOSSES:

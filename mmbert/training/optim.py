@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,11 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import CountOrShare, Many, Range
 from mmbert.encoders.base import Encoder
+
+#: What ``warmup`` may be.
+WARMUP = CountOrShare("a whole number of steps (500) or a share of all steps below 1 (0.1)", below_one=True)
 
 
 class Schedule(Protocol):
@@ -44,11 +48,11 @@ class AdamWOptimizer:
         ConfigError: an option lies outside its range.
     """
 
-    lr: float = 3e-3
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    l1: float = 0.0
+    lr: Annotated[float, Range(above=0)] = 3e-3
+    weight_decay: Annotated[float, Range(0)] = 0.01
+    betas: Annotated[tuple[float, float], Many(Range(0, below=1), length=2)] = (0.9, 0.999)
+    eps: Annotated[float, Range(above=0)] = 1e-8
+    l1: Annotated[float, Range(0)] = 0.0
     fused: bool | None = None
 
     def __post_init__(self) -> None:
@@ -189,8 +193,8 @@ class WarmupCosine:
         ConfigError: an option lies outside its range.
     """
 
-    warmup: int | float = 0.1
-    min_lr_ratio: float = 0.0
+    warmup: Annotated[int | float, WARMUP] = 0.1
+    min_lr_ratio: Annotated[float, Range(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
         check_warmup(self.warmup)
@@ -222,7 +226,7 @@ class WarmupConstant:
         ConfigError: ``warmup`` is negative, or a fraction of 1 or more.
     """
 
-    warmup: int | float = 0
+    warmup: Annotated[int | float, WARMUP] = 0
 
     def __post_init__(self) -> None:
         check_warmup(self.warmup)

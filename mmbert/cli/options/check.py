@@ -7,7 +7,6 @@ name the very word that is wrong. What values an option may have is in ``schema.
 from __future__ import annotations
 
 import difflib
-import functools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,18 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmbert.cli.options import custom_class, schema
+from mmbert.cli.options.groups import Groups
 from mmbert.cli.options.signatures import Signature, signature_of
 from mmbert.cli.options.values import apply, check_value, choices, first_line, first_value, without_hydra
 from mmbert.core.errors import ConfigError, nearest
@@ -65,7 +62,7 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
     lines = [override.input_line for override in overrides if override.input_line is not None]
     custom_class.check_typed(cfg, lines, typed_targets(overrides))
     for override in values:
-        check_value(cfg, override, groups.names)
+        check_value(cfg, override, groups)
     for override in values:
         apply(cfg, override)
     for word, names in custom_class.fit(cfg, lines, static_signature).items():
@@ -130,8 +127,8 @@ def check_config(cfg: DictConfig) -> None:
     for path, node in schema.nodes(unresolved):
         for name, value in node.items():
             key = f"{path}.{name}" if path else str(name)
-            lacking = value == "???" or value is None and key in schema.NEEDED
-            if lacking and not schema.told_later(key):
+            lacking = value == "???" or value is None and key in schema.NEVER_NULL
+            if lacking and not schema.checked_later(key):
                 raise ConfigError(f"{key} has no value, and needs one: {key}={schema.placeholder(key)}")
     try:
         # what Hydra knows of a run, such as ${hydra:runtime.output_dir}, it knows only inside the job
@@ -142,30 +139,6 @@ def check_config(cfg: DictConfig) -> None:
     assert isinstance(plain, dict)
     schema.check(plain)
     custom_class.check_targets(plain)
-
-
-class Groups:
-    """The config groups of all places where Hydra looks, and their choices.
-
-    Hydra's own ``get_group_options`` composes a part of the config for every question.
-    """
-
-    def __init__(self, loader: ConfigLoader) -> None:
-        self.loader = loader
-        self.names = sorted(
-            {name for source in loader.get_sources() for name in self._list(source, "", ObjectType.GROUP)}
-        )
-        self.names = [name for name in self.names if name != "hydra" and self.options(name)]
-
-    @staticmethod
-    def _list(source: ConfigSource, path: str, kind: ObjectType) -> list[str]:
-        return source.list(path, kind) if source.is_group(path) else []
-
-    @functools.cache  # noqa: B019 (lives as long as a command line)
-    def options(self, group: str) -> list[str]:
-        """The choices of a group; empty for what is no group."""
-        sources = self.loader.get_sources()
-        return sorted({name for source in sources for name in self._list(source, group, ObjectType.CONFIG)})
 
 
 def parse(words: list[str], groups: Groups) -> list[Override]:

@@ -1,20 +1,37 @@
-"""What a class or function takes, read from its source: no module is imported, so it is known before torch is."""
+"""What a class or function takes, read from its source without importing it."""
 
 from __future__ import annotations
 
 import ast
-import functools
-import importlib.util
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmbert.cli.options.source import (
+    all_names_visible,
+    definition,
+    importable,
+    imported_from,
+    module_file,
+    statements,
+    syntax_tree,
+    working_folder_modules,
+)
 from mmbert.core.errors import ConfigError, nearest
 
 #: How many steps from a name to its definition, or from a class to its bases, are followed.
-DEPTH = 12
+MAX_STEPS = 12
+#: Packages whose base classes add no option of ours, and take long to read.
+NOT_READ = ("torch", "pytorch_lightning", "transformers")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The type written beside a parameter, and the module in which its names mean something."""
+
+    module: str
+    node: ast.expr
 
 
 @dataclass(frozen=True)
@@ -27,8 +44,9 @@ class Signature:
         open: whether it takes others as well, and nobody knows which.
         is_class: a class; otherwise a function.
         doc: its docstring.
-        module_doc: that of the module in which it stands.
+        module_doc: that of the module in which it is defined.
         constants: what the class's body, or a base's, gives plain names, such as ``reads_tokens``.
+        annotations: the parameters' types by name, the class's own before those of its bases.
     """
 
     names: tuple[str, ...] = ()
@@ -38,10 +56,11 @@ class Signature:
     doc: str = ""
     module_doc: str = ""
     constants: tuple[tuple[str, object], ...] = ()
+    annotations: tuple[tuple[str, Annotation], ...] = ()
 
 
 def signature_of(target: str) -> Signature | None:
-    """What ``package.module.Name`` takes; None if its source does not tell.
+    """What ``package.module.Name`` takes; None if its source does not show it.
 
     Raises:
         ConfigError: there is no such module, or nothing of this name in it.
@@ -49,178 +68,81 @@ def signature_of(target: str) -> Signature | None:
     module, _, name = target.rpartition(".")
     if not module:
         raise ConfigError(f"'{target}' names no class: it is written module.Class, such as my_fusion.MyFusion.")
-    path = source_of(module)
+    path = module_file(module)
     if path is None:
         if importable(module):
             return None  # compiled, or made by an import hook
         raise ConfigError(
             f"There is no module '{module}', neither in the folder you stand in nor installed. "
-            f"{nearest(module, standing_modules())}"
+            f"{nearest(module, working_folder_modules())}"
         )
-    tree = parse(path)
-    if find(tree, name) is None and knows_its_names(tree):
+    tree = syntax_tree(path)
+    if definition(path, name) is None and all_names_visible(tree):
         classes = [node.name for node in statements(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
         raise ConfigError(f"{path.name} has no '{name}'. {nearest(name, classes)}")
-    return look_up(module, name, DEPTH)
+    return look_up(module, name, MAX_STEPS)
 
 
-def standing_modules() -> list[str]:
-    """The Python files in the folder one stands in, as modules."""
-    return sorted(path.stem for path in Path.cwd().glob("*.py") if path.stem.isidentifier())
-
-
-def source_of(module: str) -> Path | None:
-    """The file of a module; its parents are not imported, as ``importlib.util.find_spec`` would do."""
-    first, *rest = module.split(".")
-    path, places = in_places(first, [Path.cwd(), *(Path(entry or ".") for entry in sys.path)])
-    if path is None and not places:
-        try:
-            spec = importlib.util.find_spec(first)  # an editable install has a finder of its own
-        except (ImportError, ValueError):
-            return None
-        if spec is None:
-            return None
-        path = Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-        places = [Path(place) for place in spec.submodule_search_locations or []]
-    for part in rest:
-        path, places = in_places(part, places)
-    return path
-
-
-def in_places(name: str, places: list[Path]) -> tuple[Path | None, list[Path]]:
-    """The file of ``name`` in the first folder that has it, and where its submodules are.
-
-    A folder without ``__init__.py`` is a package too, without a file, unless there is one with.
-    """
-    for place in places:
-        if (init := place / name / "__init__.py").is_file():
-            return init, [init.parent]
-        if (path := place / f"{name}.py").is_file():
-            return path, []
-    return None, [place / name for place in places if (place / name).is_dir()]
-
-
-def importable(module: str) -> bool:
-    """Whether the top of a module exists in a form that is not read here."""
-    try:
-        return importlib.util.find_spec(module.partition(".")[0]) is not None
-    except (ImportError, ValueError):
-        return module.partition(".")[0] in sys.modules
-
-
-def parse(path: Path) -> ast.Module:
-    """The source as a tree.
-
-    Raises:
-        ConfigError: it is no Python.
-    """
-    try:
-        return parsed(path, path.stat().st_mtime_ns)
-    except (SyntaxError, UnicodeDecodeError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ConfigError(f"{path}{line} is no Python that can be read: {error}") from error
-
-
-@functools.lru_cache(maxsize=256)
-def parsed(path: Path, changed: int) -> ast.Module:
-    """As ``parse``; a file that was changed is read again."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """What a module runs as it is imported: its body, and the branches of if, try and with in it."""
-    todo: list[ast.stmt] = list(tree.body)
-    while todo:
-        node = todo.pop(0)
-        yield node
-        if isinstance(node, (ast.If, ast.Try, ast.With)):
-            for field in ("body", "orelse", "finalbody"):
-                todo += getattr(node, field, [])
-            todo += [inner for handler in getattr(node, "handlers", []) for inner in handler.body]
-
-
-def find(tree: ast.Module, name: str) -> ast.stmt | None:
-    """The last statement that gives a name its meaning."""
-    found: ast.stmt | None = None
-    for node in statements(tree):
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
-            found = node
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            if any((alias.asname or alias.name.partition(".")[0]) == name for alias in node.names):
-                found = node
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(t, ast.Name) and t.id == name for target in targets for t in ast.walk(target)):
-                found = node
-    return found
-
-
-def knows_its_names(tree: ast.Module) -> bool:
-    """Whether all names of a module are seen in its source."""
-    return not any(
-        isinstance(node, ast.ImportFrom)
-        and any(alias.name == "*" for alias in node.names)
-        or isinstance(node, ast.FunctionDef)
-        and node.name == "__getattr__"
-        for node in statements(tree)
-    )
-
-
-def look_up(module: str, name: str, depth: int) -> Signature | None:
-    """The signature behind a module's name, through imports from elsewhere."""
-    path = source_of(module)
-    if path is None or depth == 0:
+def look_up(module: str, name: str, steps: int) -> Signature | None:
+    """The signature of what a module calls ``name``, which may be imported from elsewhere."""
+    path = module_file(module)
+    if path is None or steps == 0:
         return None
-    tree = parse(path)
-    node = find(tree, name)
+    tree, node = syntax_tree(path), definition(path, name)
     if isinstance(node, ast.ImportFrom):
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        original = next(a.name for a in node.names if (a.asname or a.name) == name)
-        return look_up(absolute(node, package), original, depth - 1)
+        return look_up(*imported_from(node, name, module, path), steps - 1)
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-        found = of_function(node, skip=0)
+        found = of_function(node, module, skip=0)
         return replace(found, is_class=False, module_doc=ast.get_docstring(tree) or "")
-    if isinstance(node, ast.ClassDef) and not node.decorator_list:
-        return of_class(node, tree, module, depth)
+    if isinstance(node, ast.ClassDef) and all(map(is_dataclass, node.decorator_list)):
+        return of_class(node, path, module, steps)
     return None
 
 
-def absolute(node: ast.ImportFrom, package: str) -> str:
-    """The module that ``from ... import`` names, written in a module of ``package``."""
-    if not node.level:
-        return node.module or ""
-    parts = package.split(".")
-    return ".".join(filter(None, [*parts[: len(parts) - node.level + 1], node.module]))
+def is_dataclass(decorator: ast.expr) -> bool:
+    """Whether a decorator is ``@dataclass`` or ``@dataclass(...)``."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) == "dataclass"
 
 
-def of_class(node: ast.ClassDef, tree: ast.Module, module: str, depth: int) -> Signature | None:
+def of_class(node: ast.ClassDef, path: Path, module: str, steps: int) -> Signature | None:
     """What a class takes: its ``__init__``, and its first base's where that is inherited or handed the rest."""
     init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-    above = of_base(node, tree, module, depth)
+    above = of_base(node, path, module, steps)
     constants = {**dict(above.constants if above else ()), **dict(constants_of(node))}
-    about: dict[str, Any] = {"doc": ast.get_docstring(node) or "", "module_doc": ast.get_docstring(tree) or ""}
+    about: dict[str, Any] = {
+        "doc": ast.get_docstring(node) or "",
+        "module_doc": ast.get_docstring(syntax_tree(path)) or "",
+    }
     about |= {"constants": tuple(constants.items()), "is_class": True}
-    if init is None:
+    if init is not None:
+        own = of_function(init, module, skip=1)
+    elif node.decorator_list:
+        own = of_dataclass(node, module, above)
+    else:
         return None if above is None else replace(above, **about)
-    found = of_function(init, skip=1)
-    if not found.open:
-        return replace(found, **about)
-    names = tuple(dict.fromkeys([*found.names, *(above.names if above else ())]))
-    return replace(found, names=names, open=above is None or above.open, **about)
+    about["annotations"] = (*own.annotations, *(above.annotations if above else ()))
+    if not own.open:
+        return replace(own, **about)
+    names = tuple(dict.fromkeys([*own.names, *(above.names if above else ())]))
+    return replace(own, names=names, open=above is None or above.open, **about)
 
 
-def of_base(node: ast.ClassDef, tree: ast.Module, module: str, depth: int) -> Signature | None:
+def of_base(node: ast.ClassDef, path: Path, module: str, steps: int) -> Signature | None:
     """The signature of a class's first base; None if it is not found, as torch's own are not."""
     if not node.bases:
         return Signature()
     base = node.bases[0]
     if isinstance(base, ast.Name):
-        return look_up(module, base.id, depth - 1)
+        source = definition(path, base.id)
+        foreign = isinstance(source, ast.ImportFrom) and (source.module or "").partition(".")[0] in NOT_READ
+        return None if foreign else look_up(module, base.id, steps - 1)
     if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):  # module.Class
-        holder = find(tree, base.value.id)
+        holder = definition(path, base.value.id)
         if isinstance(holder, ast.Import):
             alias = next(a for a in holder.names if (a.asname or a.name.partition(".")[0]) == base.value.id)
-            return look_up(alias.name, base.attr, depth - 1)
+            if alias.name.partition(".")[0] not in NOT_READ:
+                return look_up(alias.name, base.attr, steps - 1)
     return None
 
 
@@ -233,16 +155,40 @@ def constants_of(node: ast.ClassDef) -> Iterator[tuple[str, object]]:
                     yield target.id, part.value.value
 
 
-def of_function(node: ast.FunctionDef, skip: int) -> Signature:
+def of_function(node: ast.FunctionDef, module: str, skip: int) -> Signature:
     """The parameters of a function, less the first ``skip``."""
     args = node.args
-    plain = [arg.arg for arg in [*args.posonlyargs, *args.args]]
-    bare = plain[: len(plain) - len(args.defaults)]
-    only = [arg.arg for arg in args.kwonlyargs]
-    needed = [name for name, default in zip(only, args.kw_defaults, strict=True) if default is None]
+    plain = [*args.posonlyargs, *args.args]
+    bare = [arg.arg for arg in plain[: len(plain) - len(args.defaults)]]
+    needed = [arg.arg for arg, value in zip(args.kwonlyargs, args.kw_defaults, strict=True) if value is None]
+    taken = [*plain[skip:], *args.kwonlyargs]
     return Signature(
-        (*plain[skip:], *only),
+        tuple(arg.arg for arg in taken),
         (*bare[skip:], *needed),
         args.kwarg is not None,
         doc=ast.get_docstring(node) or "",
+        annotations=tuple((arg.arg, Annotation(module, arg.annotation)) for arg in taken if arg.annotation is not None),
+    )
+
+
+def hidden_field(part: ast.AnnAssign) -> bool:
+    """Whether a name in a dataclass's body is no parameter: ``field(init=False)``, or a class variable."""
+    inner = part.annotation.value if isinstance(part.annotation, ast.Subscript) else part.annotation
+    options = part.value.keywords if isinstance(part.value, ast.Call) else []
+    without = [option for option in options if option.arg == "init" and getattr(option.value, "value", True) is False]
+    return bool(without) or (inner.attr if isinstance(inner, ast.Attribute) else getattr(inner, "id", "")) == "ClassVar"
+
+
+def of_dataclass(node: ast.ClassDef, module: str, above: Signature | None) -> Signature:
+    """The fields of a dataclass, those of its base first."""
+    fields: dict[str, ast.AnnAssign] = {}
+    for part in node.body:
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and not hidden_field(part):
+            fields[part.target.id] = part
+    needed = [name for name, part in fields.items() if part.value is None]
+    return Signature(
+        tuple(dict.fromkeys([*(above.names if above else ()), *fields])),
+        tuple(dict.fromkeys([*(above.required if above else ()), *needed])),
+        open=above is None,
+        annotations=tuple((name, Annotation(module, part.annotation)) for name, part in fields.items()),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmbert.cli.options import schema
+from mmbert.cli.options.foreign import PATHS
+from mmbert.cli.options.groups import Groups
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Rule
 
 
 def choices(override: Override) -> list[Any]:
@@ -35,10 +37,7 @@ def first_value(override: Override) -> Any:
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
     """A copy of the job's own part of a config."""
-    part = copy.deepcopy(cfg)
-    with open_dict(part):
-        part.pop("hydra", None)
-    return part
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
 def apply(cfg: DictConfig, override: Override) -> None:
@@ -53,7 +52,7 @@ def apply(cfg: DictConfig, override: Override) -> None:
         raise ConfigError(f"{override.input_line}: {first_line(error)}") from error
 
 
-def check_value(cfg: DictConfig, override: Override, groups: list[str]) -> None:
+def check_value(cfg: DictConfig, override: Override, groups: Groups) -> None:
     """The option must exist, and each value must be of its kind.
 
     Raises:
@@ -64,20 +63,20 @@ def check_value(cfg: DictConfig, override: Override, groups: list[str]) -> None:
         return  # an item of a list; Hydra checks it
     *parents, last = key.split(".")
     node: Any = cfg
+    rules: Mapping[str, Rule] = {}
     for depth, part in enumerate(parents):
         node = child(node, part)
         if not isinstance(node, (DictConfig, ListConfig)):
             raise unknown(cfg, override, ".".join(parents[:depth]), groups)
+        rules = schema.rules_of_node(child(node, "_target_"), rules.get(part))
     if isinstance(node, ListConfig):
         return
     if last not in list(node.keys()):  # "in" alone says no to an option without a value yet
         raise unknown(cfg, override, ".".join(parents), groups)
-    target = child(node, "_target_")
+    rule = rules.get(last) or PATHS.get(key)
     before = None if OmegaConf.is_missing(node, last) or OmegaConf.is_interpolation(node, last) else node[last]
     for value in choices(override):
-        complaint = schema.complaint(target, key, value)
-        if complaint is None and not schema.has_rule(target, key):
-            complaint = wrong_kind(before, value)
+        complaint = rule.complaint(value) if rule is not None else wrong_kind(before, value)
         if complaint:
             raise ConfigError(f"{key}={shown(value)}: {complaint}")
 
@@ -112,7 +111,7 @@ def wrong_kind(before: Any, value: Any) -> str | None:
     return None if good else f"{wanted} is wanted here, such as the default {shown(before)}."
 
 
-def unknown(cfg: DictConfig, override: Override, parent: str, groups: list[str]) -> ConfigError:
+def unknown(cfg: DictConfig, override: Override, parent: str, groups: Groups) -> ConfigError:
     """The error for an option that does not exist, with the nearest one that does."""
     key, word = override.key_or_group, override.input_line
     known = list(paths(cfg if override.is_hydra_override() else without_hydra(cfg)))
@@ -121,7 +120,7 @@ def unknown(cfg: DictConfig, override: Override, parent: str, groups: list[str])
         here = sorted({path.removeprefix(f"{parent}.").split(".")[0] for path in siblings})
         wrong = key.removeprefix(f"{parent}.").split(".")[0]
     else:
-        here = sorted({path.split(".")[0] for path in known} | set(groups))
+        here = sorted({path.split(".")[0] for path in known} | set(groups.names))
         wrong = key.split(".")[0]
     rest = key.removeprefix(f"{parent}.") if parent else key
     tail = rest.partition(".")[2]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.data.augment.base import InputAugmentation
 
 
@@ -26,9 +27,9 @@ class AudioAugmentation(InputAugmentation):
         ConfigError: an option lies outside its range.
     """
 
-    shift_seconds: float = 0.0
+    shift_seconds: Annotated[float, Range(0)] = 0.0
     noise_snr_db: tuple[float, float] | list[float] | None = None
-    gain_db: float = 0.0
+    gain_db: Annotated[float, Range(0)] = 0.0
 
     def __post_init__(self) -> None:
         for name, value in (("shift_seconds", self.shift_seconds), ("gain_db", self.gain_db)):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.ranges import EachEncoder, OptionsOf, Range
 from mmbert.core.types import Inputs
 from mmbert.data.augment.base import InputAugmentation
 from mmbert.data.modalities.base import Modality
@@ -22,6 +23,10 @@ from mmbert.data.modalities.registry import modality_named, modality_of
 #: What draws of one sample are for, so that changing one option leaves the others' draws as they are. Further kinds of
 #: input draw by their names.
 PURPOSES = {"modalities": 0, "image": 1, "audio": 2, "text": 3}
+#: What a chance of losing modalities may be: one for all, or one for each.
+CHANCES = EachEncoder(
+    Range(0, below=1), "a chance (0.2), or one for each encoder ({text: 0.3, audio: 0.1}),", or_one=True
+)
 
 
 class Augmentation:
@@ -41,10 +46,10 @@ class Augmentation:
 
     def __init__(
         self,
-        image: Mapping[str, Any] | None = None,
-        audio: Mapping[str, Any] | None = None,
-        text: Mapping[str, float] | None = None,
-        modality_dropout: float | Mapping[str, float] = 0.0,
+        image: Annotated[Mapping[str, Any] | None, OptionsOf("mmbert.data.augment.image.ImageAugmentation")] = None,
+        audio: Annotated[Mapping[str, Any] | None, OptionsOf("mmbert.data.augment.audio.AudioAugmentation")] = None,
+        text: Annotated[Mapping[str, float] | None, OptionsOf("mmbert.data.augment.text.TextAugmentation")] = None,
+        modality_dropout: Annotated[float | Mapping[str, float], CHANCES] = 0.0,
         **others: Mapping[str, Any] | None,
     ) -> None:
         given = {"image": image, "audio": audio, "text": text}

@@ -24,11 +24,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.ranges import Range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,10 +64,10 @@ class Degradation:
     image: ImageCorruption = "gaussian"
     audio: AudioCorruption = "white"
     text: TextCorruption = "typos"
-    noise_std: float = 0.5
-    blur_share: float = 0.125
-    noise_db: float = 10.0
-    seed: int = 0
+    noise_std: Annotated[float, Range(above=0)] = 0.5
+    blur_share: Annotated[float, Range(above=0)] = 0.125
+    noise_db: Annotated[float, Range(-100, 100)] = 10.0
+    seed: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
         known = (("image", ImageCorruption), ("audio", AudioCorruption), ("text", TextCorruption))

@@ -6,13 +6,14 @@ import random as python_random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.data.augment.base import InputAugmentation
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class ImageAugmentation(InputAugmentation):
 
     crop: tuple[float, float] | list[float] | None = None
     crop_ratio: tuple[float, float] | list[float] = (3 / 4, 4 / 3)
-    flip: float = 0.0
+    flip: Annotated[float, Range(0, 1)] = 0.0
     rand_augment: str | None = None
-    erasing: float = 0.0
+    erasing: Annotated[float, Range(0, 1)] = 0.0
     _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

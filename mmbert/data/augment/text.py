@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Inputs
 from mmbert.data.augment.base import InputAugmentation
 
@@ -22,7 +23,7 @@ class TextAugmentation(InputAugmentation):
         ConfigError: the share is out of range.
     """
 
-    def __init__(self, mask: float = 0.0) -> None:
+    def __init__(self, mask: Annotated[float, Range(0, below=1)] = 0.0) -> None:
         self.mask = float(mask)
         if not 0 <= self.mask < 1:
             raise ConfigError(f"augment.text.mask={self.mask} must be at least 0 and below 1.")

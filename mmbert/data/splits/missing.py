@@ -30,11 +30,12 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.ranges import Many, Range, String
 from mmbert.data.modalities.base import Modality
 from mmbert.data.splits.draws import generator
 from mmbert.data.tables.fingerprint import LENGTH
@@ -62,13 +63,13 @@ class Missing:
         ConfigError: an option is out of range.
     """
 
-    rate: float = 0.0
+    rate: Annotated[float, Range(0, 1)] = 0.0
     mechanism: Mechanism = "random"
-    modalities: Sequence[str] | None = None
-    splits: Sequence[str] | None = None
+    modalities: Annotated[Sequence[str] | None, Many(String("a name"))] = None
+    splits: Annotated[Sequence[str] | None, Many(String("a name"))] = None
     column: str | None = None
-    strength: float = 2.0
-    seed: int = 0
+    strength: Annotated[float, Range(0, 20)] = 2.0
+    seed: Annotated[int, Range(0)] = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Annotated
 
 import numpy as np
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.ranges import Range
 from mmbert.data.splits.draws import choose, fold_numbers, generator
 from mmbert.data.tables.table import Table
 
@@ -44,13 +46,13 @@ class Drawing:
         ConfigError: an option is out of range or contradicts another.
     """
 
-    val: float | None = None
-    test: float | None = None
+    val: Annotated[float | None, Range(0, below=1)] = None
+    test: Annotated[float | None, Range(0, below=1)] = None
     stratify: str | None = "auto"
     group: str | None = None
-    seed: int = 0
-    folds: int | None = None
-    fold: int | None = None
+    seed: Annotated[int, Range(0)] = 0
+    folds: Annotated[int | None, Range(2)] = None
+    fold: Annotated[int | None, Range(0)] = None
 
     def __post_init__(self) -> None:
         for name, share in (("val", self.val), ("test", self.test)):

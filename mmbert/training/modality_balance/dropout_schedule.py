@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Batch, Inputs
-from mmbert.data.augment.augmentation import Augmentation, sample_draw
+from mmbert.data.augment.augmentation import CHANCES, Augmentation, sample_draw
 from mmbert.data.loading.cached import FRESH, PART
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.unimodal import need_several
@@ -48,7 +49,12 @@ class ModalityDropoutSchedule(ModalityBalance):
     """
 
     def __init__(
-        self, start: Rate = 0.0, end: Rate = 0.5, epochs: int = 10, shape: str = "linear", seed: int = 0
+        self,
+        start: Annotated[Rate, CHANCES] = 0.0,
+        end: Annotated[Rate, CHANCES] = 0.5,
+        epochs: Annotated[int, Range(1)] = 10,
+        shape: Annotated[str, OneOf("linear", "cosine")] = "linear",
+        seed: int = 0,
     ) -> None:
         super().__init__(seed)
         if shape not in SHAPES:

@@ -31,13 +31,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput
 from mmbert.training.loggers.csv import HISTORY_FILE
@@ -70,7 +71,7 @@ class GradientBlending(ModalityBalance):
 
     def __init__(
         self,
-        every_epochs: int = 1,
+        every_epochs: Annotated[int, Range(1)] = 1,
         weights: Mapping[str, float] | None = None,
         runs: Mapping[str, str] | None = None,
         seed: int = 0,

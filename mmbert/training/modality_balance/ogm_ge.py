@@ -27,7 +27,7 @@ to the modality alone, those below its name (``project.text.…``); where there 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.training.modality_balance.base import ModalityBalance
@@ -69,7 +70,12 @@ class OGMGE(ModalityBalance):
     """
 
     def __init__(
-        self, alpha: float = 0.3, noise: bool = True, first_epoch: int = 0, last_epoch: int | None = None, seed: int = 0
+        self,
+        alpha: Annotated[float, Range(0)] = 0.3,
+        noise: bool = True,
+        first_epoch: Annotated[int, Range(0)] = 0,
+        last_epoch: Annotated[int | None, Range(0)] = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(seed)
         if not alpha >= 0:

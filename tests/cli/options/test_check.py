@@ -231,6 +231,33 @@ def test_a_users_own_class_is_not_judged_by_our_rules(check: Check, tmp_path: Pa
     assert check(*OWN, "fusion=mine")["fusion"]["dropout"] == "heavy"
 
 
+def test_a_range_in_a_users_own_class_is_honoured_and_nothing_is_registered(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "fusion").mkdir()
+    (tmp_path / "my_lab.py").write_text(
+        "from typing import Annotated, Literal\n"
+        "from mmbert.core.ranges import OneOf, Range\n"
+        "from mmbert.fusion.base import Fusion\n"
+        "raise SystemExit('imported before the options were checked')\n"
+        "class Mine(Fusion):\n"
+        "    def __init__(self, dims, out_dim=8, heads: Annotated[int, Range(1)] = 2,\n"
+        "                 keep: Annotated[float, Range(0, below=1)] = 0.5,\n"
+        "                 read: Annotated[str, OneOf('last', 'mean')] = 'last'): ...\n"
+    )
+    (tmp_path / "fusion" / "mine.yaml").write_text(
+        "_target_: my_lab.Mine\nout_dim: 8\nheads: 2\nkeep: 0.5\nread: last\n"
+    )
+    assert check(*OWN, "fusion=mine", "fusion.heads=3")["fusion"]["heads"] == 3
+    for word, message in [
+        ("fusion.heads=0", "fusion.heads=0: a whole number of at least 1 is wanted here."),
+        ("fusion.keep=1", "fusion.keep=1: a number of at least 0 and below 1 is wanted here."),
+        ("fusion.read=lst", "fusion.read=lst: not one of the choices. Did you mean 'last'? Choices: last, mean."),
+        ("fusion.out_dim=0", "fusion.out_dim=0: a whole number of at least 1 is wanted here."),  # of the base class
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            check(*OWN, "fusion=mine", word)
+        assert str(caught.value) == message
+
+
 def test_only_known_groups_of_the_standing_folder_are_looked_into(check: Check, tmp_path: Path) -> None:
     for path in ("fusion/mine.yaml", "pictures/cat.yaml", "conf/lab/big.yaml", "fusion/deep/x.yaml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
