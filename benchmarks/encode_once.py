@@ -33,7 +33,7 @@ import torch
 from hydra import compose, initialize_config_module
 from torch.nn.utils.rnn import pad_sequence
 
-from mmbert.core.types import Encoded
+from mmbert.core.types import Encoded, State
 from mmbert.encoders.audio import build_speech_network, find_bundle
 from mmbert.runs.folder import environment
 from mmbert.store.use_store import StoreOptions, use_store
@@ -160,17 +160,19 @@ def train_by_hand(parts: Parts, kept: dict[str, Any], epochs: int) -> float:
     optimizer = torch.optim.AdamW(learnt, lr=1e-3)
     rows = parts.data.rows["train"]
     dataset = parts.data.dataset("train")
-    labels = {int(row): {name: dataset._target(name, int(row)) for name in dataset.labels} for row in rows}
+    labels = {
+        int(row): sample.targets for row, sample in zip(rows, map(dataset.__getitem__, range(len(rows))), strict=True)
+    }
     began = time.perf_counter()
     for _ in range(epochs):
         for chosen in np.array_split(np.random.permutation(rows), max(1, len(rows) // BATCH)):
             encoded = {
                 name: together(kept[name], chosen, model.encoders[name].out_dim, model.reads_tokens) for name in kept
             }
-            fused = model.fusion(encoded)
+            state = State(model.fusion(encoded), encoded)
             total = torch.zeros(())
             for name, task in model.named_tasks().items():
-                total = total + task.loss(task(fused), torch.stack([labels[int(row)][name] for row in chosen]))
+                total = total + task.loss(task(state), task.collate([labels[int(row)][name] for row in chosen])).mean
             optimizer.zero_grad()
             total.backward()
             torch.nn.utils.clip_grad_norm_(learnt, 1.0)

@@ -35,7 +35,7 @@ from mmbert.training.module import FusionModule
 def loss_of(model: torch.nn.Module, inputs: Any, targets: Any) -> torch.Tensor:
     """The sum of the tasks' losses."""
     output = model(inputs).outputs
-    return torch.stack([task.loss(output[name], targets[name]) for name, task in model.tasks.items()]).sum()  # type: ignore
+    return torch.stack([task.loss(output[name], targets[name]).mean for name, task in model.tasks.items()]).sum()  # type: ignore
 
 
 class Plain(pl.LightningModule):

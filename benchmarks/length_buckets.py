@@ -69,7 +69,9 @@ def epoch(parts: Parts, optimizer: torch.optim.Optimizer, loader: Any) -> tuple[
     began = time.perf_counter()
     for batch in loader:
         outputs = parts.model(batch.inputs).outputs
-        loss = sum(task.loss(outputs[name], batch.targets[name]) for name, task in parts.model.named_tasks().items())
+        loss = sum(
+            task.loss(outputs[name], batch.targets[name]).mean for name, task in parts.model.named_tasks().items()
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[union-attr]
         optimizer.step()

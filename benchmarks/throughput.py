@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from mmbert.core.types import Batch
+from mmbert.core.types import Batch, State
 from mmbert.runs.folder import environment
 from mmbert.training.build import build, make
 from mmbert.training.module import FusionModule
@@ -36,10 +36,10 @@ def by_hand(model: torch.nn.Module, batches: list[Batch], optimizer: torch.optim
     model.train()
     for batch in batches:
         encoded = {name: encoder(batch.inputs[name]) for name, encoder in model.encoders.items()}
-        fused = model.fusion(encoded)
+        state = State(model.fusion(encoded), encoded)
         total = torch.zeros(())
         for name, task in model.tasks.items():
-            logits, target = task(fused), batch.targets[name]
+            (logits,), target = task(state).values(), batch.targets[name]["label"]
             if target.dtype == torch.int64:
                 total = total + F.cross_entropy(logits, target)
             elif target.ndim == 2:

@@ -1,4 +1,4 @@
-"""A model judged under many conditions in one pass: each batch is encoded once, then fused and judged for each.
+"""A model measured under many conditions in one pass: each batch is encoded once, then fused and decoded for each.
 
 A condition says which modalities of which samples are there, and how damaged each is. What is encoded, clean or
 damaged, is the same for all; a modality that is taken away becomes an empty mask, as one that a sample never had.
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torchmetrics import SumMetric
 
 from mmbert.analysis.degraded import DegradedBatch
-from mmbert.core.types import Batch, Encoded, Inputs
+from mmbert.core.types import Batch, Encoded, Inputs, rows_of
 from mmbert.model import MultimodalModel
 from mmbert.training.module import StageMetrics
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Under what a model is judged.
+    """Under what a model is measured.
 
     Attributes:
         facts: what it is called, for whoever reads the numbers.
@@ -37,7 +37,7 @@ class Condition:
     levels: Mapping[str, int] = field(default_factory=dict)
 
     def kept_of(self, rows: Tensor) -> Tensor:
-        """(B,) rows of the table -> (B, M) bool; a sample that counts nowhere (-1) keeps everything."""
+        """(B,) rows of the table -> (B, M) bool; a copy that fills up a batch (-1) keeps everything."""
         if self.kept.ndim == 1:
             return torch.from_numpy(self.kept).to(rows.device).expand(len(rows), -1)
         kept = torch.from_numpy(self.kept[rows.clamp(min=0).cpu().numpy()]).to(rows.device)
@@ -63,7 +63,7 @@ class ConditionsModule(pl.LightningModule):
         self.told: list[dict[str, Any]] = []
 
     def test_step(self, batch: Batch, index: int) -> None:
-        """Encodes a batch once, clean and at every level of damage, and judges it under each condition."""
+        """Encodes a batch once, clean and at every level of damage, and decodes it under each condition."""
         encoders, reached = self.model.named_encoders(), self.model.fusion.injects_into
         levels = [batch.inputs, *(batch.degraded if isinstance(batch, DegradedBatch) else [])]  # the first is clean
         encoded = [{name: encoders[name](x) for name, x in inputs.items() if name != reached} for inputs in levels]
@@ -76,8 +76,8 @@ class ConditionsModule(pl.LightningModule):
             rows, left = remaining(chosen, kept)
             if not len(rows):
                 continue
-            outputs = self.model.judge(left).outputs
-            targets = {name: target[rows] for name, target in batch.targets.items()}
+            targets = rows_of(batch.targets, rows)
+            outputs = self.model.decode(left, targets=targets).outputs
             stage.update(self.model.named_tasks(), outputs, targets)  # type: ignore[operator]
             count.update((batch.rows[rows] >= 0).sum())  # type: ignore[operator]
 
@@ -112,4 +112,4 @@ def remaining(encoded: Mapping[str, Encoded], kept: Tensor) -> tuple[Tensor, dic
     some = present.any(1)
     rows = some.nonzero().squeeze(1)
     left = {name: part.kept(kept[:, place]) for place, (name, part) in enumerate(encoded.items())}
-    return rows, left if bool(some.all()) else {name: part.rows(rows) for name, part in left.items()}
+    return rows, left if bool(some.all()) else rows_of(left, rows)

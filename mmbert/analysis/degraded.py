@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from mmbert.core.types import Batch, Inputs
+from mmbert.core.types import Batch, Inputs, map_leaves
 from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.collate import Collate, collated
@@ -33,10 +33,7 @@ class DegradedBatch(Batch):
     def mapped(self, move: Callable[[Any], Any]) -> DegradedBatch:
         """As for other batches, the damaged tensors too."""
         plain = super().mapped(move)
-        degraded = [
-            {name: {key: move(t) for key, t in tensors.items()} for name, tensors in level.items()}
-            for level in self.degraded
-        ]
+        degraded = [map_leaves(level, move) for level in self.degraded]
         return DegradedBatch(plain.inputs, plain.targets, plain.rows, plain.skipped, degraded)
 
 
@@ -59,7 +56,7 @@ class DegradedSamples(Dataset[Degraded]):
         return len(self.clean)
 
     def __getitem__(self, index: int) -> Degraded:
-        """The sample at a place; one that counts nowhere is left as it is.
+        """The sample at a place; a copy that fills up a batch is left as it is.
 
         Raises:
             MmbertError: a file or a cell cannot be used; the message names it.
@@ -113,6 +110,6 @@ def degraded_loader(
         batch_size=data.eval_batch_size,
         sampler=EvaluationSampler(clean),
         num_workers=data.num_workers,
-        collate_fn=DegradedCollate(data.processors),
+        collate_fn=DegradedCollate(data.processors, None, data.tasks, clean.changing),
         pin_memory=data.pin_memory,
     )

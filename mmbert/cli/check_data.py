@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from mmbert.data.datamodule import MultimodalData
-    from mmbert.data.labels import LabelCodec
+    from mmbert.data.labels import TargetEncoder
     from mmbert.data.modalities.base import CellFacts
     from mmbert.data.quality.check import Reads
     from mmbert.data.quality.report import DataReport
@@ -60,11 +60,11 @@ def answer(words: list[str]) -> None:
     from mmbert.cli.data_tables import show
     from mmbert.data.quality.check import check_data
 
-    data, encoders, labels, faults = prepared(cfg)
-    report = check_data(data, encoders, labels, progress)
+    data, encoders, tasks, faults = prepared(cfg)
+    report = check_data(data, encoders, tasks, progress)
     report.findings[:0] = faults
     show(report, data.path)
-    write(report, data, encoders, labels, pages)
+    write(report, data, encoders, tasks, pages)
     if report.errors:
         raise SystemExit(1)
 
@@ -112,8 +112,8 @@ def composed(words: list[str]) -> DictConfig:
 
 def prepared(
     cfg: DictConfig,
-) -> tuple[MultimodalData, dict[str, Reads], dict[str, tuple[str, LabelCodec]], list[Any]]:
-    """The data, what the encoders read, and each task's column and labels, without any network's weights.
+) -> tuple[MultimodalData, dict[str, Reads], dict[str, TargetEncoder], list[Any]]:
+    """The data, what the encoders read, and the tasks, without any encoder's weights.
 
     The last is what kept a task from learning its labels: findings like the others.
     """
@@ -122,22 +122,23 @@ def prepared(
     from mmbert.data.modalities.registry import modality_of
     from mmbert.data.quality.check import Reads
     from mmbert.data.quality.report import Finding
-    from mmbert.training.build import all_tasks, class_column, fit_labels, make
+    from mmbert.training.build import all_tasks, class_column, fit_labels, make, widths
 
     parts = {str(name): part for name, part in cfg.encoders.items() if part}
     if not parts:
         raise ConfigError("Every encoder is 'none', so there is nothing to check.")
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
     encoders = {name: Reads(modality_of(get_class(part._target_)), part) for name, part in parts.items()}
-    labels, faults = {}, []
+    tasks: dict[str, TargetEncoder] = {}
+    faults: list[Any] = []
     for name, part in all_tasks(cfg, data).items():
         try:
-            task = make(part, **{**fit_labels(part, data), "in_dim": 1})
+            learned = fit_labels(part, data)
         except DataError as error:
             faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
             continue
-        labels[str(name)] = (task.column, task.labels)
-    return data, encoders, labels, faults
+        tasks[str(name)] = make(part, **{**learned, **widths(part, 1, dict.fromkeys(parts, 1))}).without_weights()
+    return data, encoders, tasks, faults
 
 
 def progress(facts: Iterable[CellFacts], count: int, name: str) -> Iterator[CellFacts]:
@@ -153,7 +154,7 @@ def write(
     report: DataReport,
     data: MultimodalData,
     encoders: dict[str, Reads],
-    labels: dict[str, tuple[str, LabelCodec]],
+    tasks: dict[str, TargetEncoder],
     pages: dict[str, Path],
 ) -> None:
     """Writes the files that were asked for.
@@ -167,7 +168,7 @@ def write(
     if "--html" in pages:
         from mmbert.data.quality.page import page
 
-        texts["--html"] = page(report, data, {name: reads.modality for name, reads in encoders.items()}, labels)
+        texts["--html"] = page(report, data, {name: reads.modality for name, reads in encoders.items()}, tasks)
     for flag, text in texts.items():
         try:
             pages[flag].write_text(text, encoding="utf-8")

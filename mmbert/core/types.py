@@ -9,23 +9,51 @@ Absence has one spelling everywhere: a mask row without a single True. An absent
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from mmbert.core.masks import masked_mean
 
-#: The tensors one encoder reads, by name. ``mask`` is always there: (B, L) bool, L = 1 for pictures.
-Inputs = dict[str, Tensor]
+#: Named tensors whose first dimension is the samples: a task's targets, and its outputs.
+Tensors = dict[str, Tensor]
 
 #: What a page or a tracker makes of an input: words, a picture, a player, or nothing but its name.
 ShownAs = Literal["text", "image", "audio", "none"]
 
-#: Target of a sample that carries no class label for a task; float targets say it with NaN.
+#: The tensors one encoder reads, by name. ``mask`` is always there: (B, L) bool, L = 1 for pictures.
+Inputs = Tensors
+
+#: Class index of a sample (or token) without a label; targets that are floats are NaN there.
 UNLABELLED = -100
+
+Tree = TypeVar("Tree")
+
+
+def rows_of(tree: Tree, index: Tensor) -> Tree:
+    """Some of the samples of a tensor, of an ``Encoded``, or of a dictionary of these, however deep.
+
+    Args:
+        tree: every tensor in it has the samples first.
+        index: (N,) int64, or (B,) bool.
+    """
+    if isinstance(tree, Mapping):
+        return {key: rows_of(value, index) for key, value in tree.items()}  # type: ignore[return-value]
+    if isinstance(tree, Encoded):
+        return tree.rows(index)  # type: ignore[return-value]
+    assert isinstance(tree, Tensor)
+    return tree[index]  # type: ignore[return-value]
+
+
+def map_leaves(tree: Tree, change: Callable[[Any], Any]) -> Tree:
+    """A dictionary, however deep, with every leaf changed; or the changed leaf itself."""
+    if isinstance(tree, Mapping):
+        return {key: map_leaves(value, change) for key, value in tree.items()}  # type: ignore[return-value]
+    changed: Tree = change(tree)
+    return changed
 
 
 @dataclass(frozen=True)
@@ -50,13 +78,14 @@ class Batch:
 
     Attributes:
         inputs: tensors by encoder name; each holds ``mask`` (B, L) bool, a row of False = modality absent.
-        targets: labels by task name: (B,) int64 classes, or float (B,) or (B, C); missing = UNLABELLED or NaN.
-        rows: (B,) int64, the samples' row numbers in their table, the first row being 0.
-        skipped: rows that could not be read, and why; in their places stand samples that count nowhere.
+        targets: by task name what the task's ``collate`` made of its labels.
+        rows: (B,) int64, the samples' row numbers in their table, the first row being 0; -1 = a copy that only fills
+            up a batch: no loss, metric or prediction counts it.
+        skipped: rows that could not be read, and why; such copies stand in their places.
     """
 
     inputs: dict[str, Inputs]
-    targets: dict[str, Tensor]
+    targets: dict[str, Tensors]
     rows: Tensor
     skipped: tuple[tuple[int, str], ...] = ()
 
@@ -73,9 +102,7 @@ class Batch:
 
     def mapped(self, move: Callable[[Any], Any]) -> Batch:
         """The same batch with every tensor changed; one that holds more than these changes that too."""
-        inputs = {name: {key: move(t) for key, t in tensors.items()} for name, tensors in self.inputs.items()}
-        targets = {name: move(t) for name, t in self.targets.items()}
-        return Batch(inputs, targets, move(self.rows), self.skipped)
+        return Batch(map_leaves(self.inputs, move), map_leaves(self.targets, move), move(self.rows), self.skipped)
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Encoded:
         tokens: (B, L, D) float.
         mask: (B, L) bool, True = a real token; a row of False throughout = the sample lacks this modality.
         pooled: (B, D) float, one vector a sample.
-        reached: whether a fusion has changed it on its way through the encoder (``mmbert.core.injection``).
+        injected: whether a fusion has changed it on its way through the encoder (``mmbert.core.injection``).
     """
 
     tokens: Tensor
@@ -127,7 +154,7 @@ class Fused:
         masks: (B, L_m) bool by the same keys.
         auxiliary_losses: scalars that training adds to the tasks' losses.
         diagnostics: gates, attention weights; filled only when asked for.
-        views: (B, H) by view, of a strategy that lets every task judge them one by one and joins the judgements
+        views: (B, H) by view, of a strategy that gives every task a head for each and joins the heads' outputs
             (``mmbert.fusion.decision_level``); empty for all others. Zeros where a sample lacks the view.
         view_masks: (B,) bool by the same keys: which samples have the view.
     """
@@ -141,23 +168,58 @@ class Fused:
     view_masks: dict[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class OutputSpec:
-    """What the outputs of a task's head are, as far as one has to know it to join several of them.
+class State(NamedTuple):
+    """What a task's head may read.
 
     Attributes:
-        kind: ``classes``, logits (B, C) of one softmax; ``properties``, logits (B, C) of C sigmoids; ``numbers``, (B,).
+        fused: the joint representation.
+        encoded: the modalities before fusion, by name.
+    """
+
+    fused: Fused
+    encoded: dict[str, Encoded]
+
+
+class Loss(NamedTuple):
+    """A loss that can be added up over batches, gradient accumulation and processes.
+
+    Attributes:
+        total: () sum over what is labelled: samples, tokens, pairs.
+        count: () how many of them there are, or the sum of their weights.
+    """
+
+    total: Tensor
+    count: Tensor  # type: ignore[assignment]  # tuples have a method of this name
+
+    @property
+    def mean(self) -> Tensor:
+        """() the mean over what is labelled; where nothing is, 0 with a graph, never NaN."""
+        return self.total / torch.where(self.count > 0, self.count, 1)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What a task's head gives and how its labels are written, as far as decision-level fusion must know it.
+
+    Attributes:
+        kind: ``classification``, logits (B, C) of one softmax with targets (B,) int64, UNLABELLED where missing;
+            ``multilabel``, logits (B, C) of C sigmoids with targets (B, C) of 0 and 1, NaN where missing;
+            ``regression``, numbers (B,) with targets (B,), NaN where missing.
         size: C; 1 for numbers.
         centre: of numbers, about where they lie, in the table's unit.
         scale: of numbers, how far they spread, above 0.
-        plain_loss: the task's loss is the mean over labelled samples of what each gives by itself, every class
-            counting alike and every label being taken at its word.
+        plain_loss: the task's loss is the mean over labelled samples of what each gives by itself: no class weights,
+            no label smoothing.
         column: the task's, for messages.
+        output: name of that tensor among the task's outputs.
+        target: name of that tensor among its targets.
     """
 
-    kind: Literal["classes", "properties", "numbers"]
+    kind: Literal["classification", "multilabel", "regression"]
     size: int
     centre: float = 0.0
     scale: float = 1.0
     plain_loss: bool = True
     column: str = ""
+    output: str = "logits"
+    target: str = "label"

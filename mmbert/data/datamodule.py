@@ -17,14 +17,14 @@ from mmbert.core.errors import ConfigError, DataError, InputError, nearest
 from mmbert.core.ranges import OptionsOf, Range
 from mmbert.core.types import Batch
 from mmbert.data.augment.augmentation import Augmentation
-from mmbert.data.labels import ClassLabels, LabelCodec
+from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source
 from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
 from mmbert.data.modalities.base import Modality
-from mmbert.data.modalities.processor import Processor
+from mmbert.data.modalities.processor import Aligned, Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Missing, present_cells, taken_fingerprint
 from mmbert.data.splits.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
@@ -114,7 +114,7 @@ class MultimodalData(pl.LightningDataModule):
         self.realised: dict[str, dict[str, float]] = {}
         self.skipped: dict[int, str] = {}
         self.processors: dict[str, Processor] = {}
-        self.labels: dict[str, tuple[str, LabelCodec]] = {}
+        self.tasks: dict[str, TargetEncoder] = {}
         self.sources: dict[str, Source] = {}
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label, only)
@@ -215,17 +215,19 @@ class MultimodalData(pl.LightningDataModule):
                 f"Name another column with data.columns.{name}=COLUMN, or leave the modality out with {name}=none.",
             )
 
-    def bind(self, processors: Mapping[str, Processor], labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+    def bind(self, processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder]) -> None:
         """Gives the data what depends on the model, and checks every row that will be used.
 
         Args:
             processors: the encoders' preprocessing, by encoder name.
-            labels: ``(column, codec)`` by task name.
+            tasks: by name, as ``Task.without_weights`` gives them.
 
         Raises:
+            ConfigError: a task needs what no encoder's preprocessing gives.
             DataError: a row has no modality, a label cannot be read, or a file is not there.
         """
-        self.processors, self.labels = dict(processors), dict(labels)
+        self.processors, self.tasks = dict(processors), dict(tasks)
+        check_needs(self.processors, self.tasks)
         self.require_columns(name for name in processors if name not in self.drop)
         if self.augment is not None:
             self.augment.check(processors)
@@ -239,7 +241,7 @@ class MultimodalData(pl.LightningDataModule):
         if self.skip:
             self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
         check_rows(self.table, self._all(), columns)
-        check_labels(self.table, self._all(), self.labels)
+        check_labels(self.table, self._all(), self.tasks)
         if self.check_files:
             check_files(self.table, self._all(), columns, inputs)
         pa.default_memory_pool().release_unused()  # what the checks held of the columns
@@ -260,8 +262,8 @@ class MultimodalData(pl.LightningDataModule):
 
     def class_column(self) -> str | None:
         """The column of classes that is meant where no option names one: of the first task that has classes."""
-        coded = [column for column, codec in self.labels.values() if isinstance(codec, ClassLabels)]
-        return next(iter(coded), None)
+        found = [task.columns[0] for task in self.tasks.values() if task.kind == "classification" and task.columns]
+        return next(iter(found), None)
 
     def _all(self) -> np.ndarray:
         return np.concatenate(list(self.rows.values()))
@@ -284,7 +286,7 @@ class MultimodalData(pl.LightningDataModule):
             InputError: ``bind`` was not called.
         """
         if not self.processors:
-            raise InputError("The data knows no encoder yet: call bind(processors, labels) before asking for samples.")
+            raise InputError("The data knows no encoder yet: call bind(processors, tasks) before asking for samples.")
         columns = {name: self.column_of(name) for name in self.processors}
         augment = self.augment if split == "train" and self.augment is not None and self.augment.active else None
         return SampleDataset(
@@ -292,19 +294,30 @@ class MultimodalData(pl.LightningDataModule):
             self._rows_of(split),
             columns,
             self.processors,
-            self.labels,
+            self.tasks,
             augment,
             self.seed,
             self.skip,
             self.drop,
             {name: source for name, source in self.sources.items() if not self.changes(split, name)},
             self.taken,
+            self._changing(split),
         )
 
     def changes(self, split: str, encoder: str) -> bool:
         """Whether what an encoder reads of a split is changed at random, and so is never the same twice."""
         augment = self.augment if split == "train" else None
-        return augment is not None and augment.changes(self.processors[encoder])
+        if augment is not None and augment.changes(self.processors[encoder]):
+            return True
+        return self._changing(split) and any(encoder in task.changes_inputs for task in self.tasks.values())
+
+    def _changing(self, split: str) -> bool:
+        """Whether tasks change what encoders read of a split.
+
+        In evaluation only if all tasks do, so that the numbers of the others are of what the table holds.
+        """
+        changing = [bool(task.changes_inputs) for task in self.tasks.values()]
+        return any(changing) if split == "train" else bool(changing) and all(changing)
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
@@ -316,7 +329,7 @@ class MultimodalData(pl.LightningDataModule):
             sampler=self._order(dataset) if train else EvaluationSampler(dataset),
             generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
             num_workers=self.num_workers,
-            collate_fn=Collate(self.processors, dataset.augment),
+            collate_fn=Collate(self.processors, dataset.augment, self.tasks, dataset.changing),
             pin_memory=self.pin_memory,
             persistent_workers=self.num_workers > 0 and split in ("train", "val"),
         )
@@ -347,6 +360,24 @@ class MultimodalData(pl.LightningDataModule):
         if split not in self.rows:
             raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
         return self.rows[split]
+
+
+def check_needs(processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder]) -> None:
+    """Refuses tasks that need what no encoder's preprocessing gives.
+
+    Raises:
+        ConfigError: names the task and the modality.
+    """
+    for name, task in tasks.items():
+        for modality in (*task.aligned_to, *task.changes_inputs):
+            if modality not in processors:
+                raise ConfigError(f"tasks.{name} reads '{modality}', no encoder. {nearest(modality, processors)}")
+        for modality in task.aligned_to:
+            if not isinstance(processors[modality], Aligned):
+                raise ConfigError(
+                    f"tasks.{name} needs to know which token of '{modality}' is which word, but "
+                    f"{type(processors[modality]).__name__} has no method alignment."
+                )
 
 
 def check_options(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -130,8 +131,16 @@ class Fusion(SavesInitArgs, nn.Module):
         """Whether ``fuse`` takes the keyword ``diagnostics``."""
         return self._has_diagnostics
 
+    def without_tokens(self) -> Self:
+        """A copy for models in which no task reads tokens: what serves tokens alone is removed and never computed."""
+        if not self._emits_tokens:
+            return self
+        brief = copy.deepcopy(self)
+        brief.drop_tokens()
+        return brief
+
     def drop_tokens(self) -> None:
-        """Called once when no task reads tokens: their projection is removed and never computed."""
+        """Removes, in place, what serves tokens alone; ``without_tokens`` calls it on the copy."""
         self._emits_tokens = False
         self.token_projection = nn.ModuleDict()
 

@@ -1,8 +1,8 @@
-"""Decision-level fusion: each task judges every view by a head of its own, then the judgements are joined.
+"""Decision-level fusion: each task has a head for every view of a sample, and a decision joins the heads' outputs.
 
 A strategy that works this way names its ``views`` and builds one ``Decision`` for each task. The model gives the task
-one head a view, lets them judge, and the decision makes one output of theirs, of the same kind as any head's: logits,
-or numbers in the table's unit. Losses, metrics and predictions read that joined output as they read any other.
+one head a view, and the decision makes one output of theirs, of the same kind as any head's: logits, or numbers in the
+table's unit. Losses, metrics and predictions read that joined output as they read any other.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from mmbert.core.types import UNLABELLED, OutputSpec
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What the heads of one task say of a batch, and what became of it.
+class DecisionOutput:
+    """What the heads of one task give for a batch, and what the decision makes of it.
 
     Attributes:
-        outputs: (B, V, C), one judgement a view; where a sample lacks the view it means nothing.
+        outputs: (B, V, C), one a view; meaningless where a sample lacks the view.
         present: (B, V) bool.
         joined: (B, C).
     """
@@ -35,14 +35,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a decision may know to reckon its losses in training.
+    """What a decision may read to compute its losses in training.
 
     Attributes:
-        target: (B,) or (B, C), as the task encodes labels.
+        target: (B,) or (B, C), as ``OutputSpec.kind`` says.
         labelled: (B,) bool.
         loss: the task's: outputs (B, C) and targets -> the mean over labelled samples, 0 if there is none.
-        epoch: the number of whole passes over the train split before this one.
-        rows: (B,) int64, the samples' rows in their table; negative for one that counts nowhere.
+        epoch: the current one, counted from 0.
+        rows: (B,) int64, the samples' rows in their table; negative for copies that only fill up a batch.
     """
 
     target: Tensor
@@ -53,7 +53,7 @@ class Truth:
 
 
 class Decision(nn.Module):
-    """Base of what joins the judgements of one task. A subclass implements ``forward``.
+    """Base of what joins the outputs of one task's heads. A subclass implements ``forward``.
 
     Args:
         spec: what the outputs are.
@@ -62,11 +62,11 @@ class Decision(nn.Module):
 
     Attributes:
         replaces_loss: whether ``losses`` is all that is trained, and not the task's loss on the joined output too.
-        tells_shares: whether ``shares`` has something to tell.
+        has_shares: whether ``shares`` is implemented.
     """
 
     replaces_loss: ClassVar[bool] = False
-    tells_shares: ClassVar[bool] = False
+    has_shares: ClassVar[bool] = False
 
     def __init__(self, spec: OutputSpec, views: Sequence[str], view_weight: float = 0.0) -> None:
         super().__init__()
@@ -81,10 +81,10 @@ class Decision(nn.Module):
         raise NotImplementedError
 
     def shares(self, outputs: Tensor, present: Tensor) -> Tensor:
-        """How much each view had to say, (B, V), for diagnostics; arguments as of ``forward``."""
+        """The weight of each view in the joined output, (B, V), for diagnostics; arguments as of ``forward``."""
         raise NotImplementedError
 
-    def losses(self, judged: Judged, truth: Truth) -> dict[str, Tensor]:
+    def losses(self, output: DecisionOutput, truth: Truth) -> dict[str, Tensor]:
         """What training adds to the task's loss on the joined output (or takes instead: ``replaces_loss``), by name.
 
         Each is a scalar that stands for the labelled samples of the batch, so that means over an epoch are exact;
@@ -92,7 +92,7 @@ class Decision(nn.Module):
         """
         if not self.view_weight:
             return {}
-        return {name: self.view_weight * loss for name, loss in view_losses(judged, truth, self.views).items()}
+        return {name: self.view_weight * loss for name, loss in view_losses(output, truth, self.views).items()}
 
     def training_state(self) -> dict[str, Tensor]:
         """What ``losses`` remembers from batch to batch: kept in checkpoints, not in a saved model."""
@@ -102,7 +102,7 @@ class Decision(nn.Module):
         """Goes on from such a state."""
 
 
-def view_losses(judged: Judged, truth: Truth, views: Sequence[str]) -> dict[str, Tensor]:
+def view_losses(output: DecisionOutput, truth: Truth, views: Sequence[str]) -> dict[str, Tensor]:
     """The task's loss on each view alone, ``view/NAME``: 1/N Σ over the labelled samples that have it, N all labelled.
 
     So their sum is the mean over labelled samples of what each one's views lose.
@@ -110,8 +110,8 @@ def view_losses(judged: Judged, truth: Truth, views: Sequence[str]) -> dict[str,
     found = {}
     total = truth.labelled.sum().clamp(min=1)
     for number, name in enumerate(views):
-        here = judged.present[:, number]
-        loss = truth.loss(judged.outputs[:, number], without_labels(truth.target, ~here))
+        here = output.present[:, number]
+        loss = truth.loss(output.outputs[:, number], without_labels(truth.target, ~here))
         found[f"view/{name}"] = loss * (truth.labelled & here).sum().to(loss.dtype) / total
     return found
 
@@ -135,6 +135,6 @@ def refuse_kind(spec: OutputSpec, strategy: str, known: Sequence[str], why: str)
     """
     if spec.kind not in known:
         raise ConfigError(
-            f"fusion={strategy} cannot join the {spec.kind} of the task on column '{spec.column}': {why} "
+            f"fusion={strategy} cannot join the outputs of the {spec.kind} task on column '{spec.column}': {why} "
             "Leave the task out (tasks.NAME=null), or take fusion=late_mean, late_weighted or stacking."
         )

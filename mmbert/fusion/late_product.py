@@ -69,7 +69,7 @@ class ProductDecision(Decision):
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C)."""
         exact = precise(outputs)
-        if self.spec.kind == "numbers":
+        if self.spec.kind == "regression":
             return masked_mean(exact, present).to(outputs.dtype)
-        logs = exact.log_softmax(-1) if self.spec.kind == "classes" else exact
+        logs = exact.log_softmax(-1) if self.spec.kind == "classification" else exact
         return blank(logs, present).sum(1).to(outputs.dtype)

@@ -37,7 +37,7 @@ class LateWeightedFusion(LateMeanFusion):
 class WeightedDecision(MeanDecision):
     """Mean over the present views with learned weights; the arguments are those of ``MeanDecision``."""
 
-    tells_shares = True
+    has_shares = True
 
     def __init__(self, spec: OutputSpec, views: Sequence[str], probabilities: bool, view_weight: float) -> None:
         super().__init__(spec, views, probabilities, view_weight)

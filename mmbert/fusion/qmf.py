@@ -34,7 +34,7 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision_level import Decision, Judged, Truth, precise, refuse_kind
+from mmbert.fusion.decision_level import Decision, DecisionOutput, Truth, precise, refuse_kind
 from mmbert.fusion.layers.all_gather import gather_rows
 from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
@@ -89,7 +89,7 @@ class QMFFusion(Fusion):
         Raises:
             ConfigError: the outputs are numbers.
         """
-        refuse_kind(spec, "qmf", ("classes", "properties"), "its confidence is the energy of logits.")
+        refuse_kind(spec, "qmf", ("classification", "multilabel"), "its confidence is the energy of logits.")
         return QMFDecision(spec, self.views, self.temperature, self.view_weight, self.rank_weight)
 
 
@@ -104,7 +104,7 @@ class QMFDecision(Decision):
         rank_weight: as of the fusion.
     """
 
-    tells_shares = True
+    has_shares = True
 
     def __init__(
         self, spec: OutputSpec, views: Sequence[str], temperature: float, view_weight: float, rank_weight: float
@@ -119,7 +119,7 @@ class QMFDecision(Decision):
     def confidence(self, outputs: Tensor) -> Tensor:
         """outputs (B, V, C) -> w (B, V), float32 at least."""
         exact = precise(outputs)
-        energy = exact.logsumexp(-1) if self.spec.kind == "classes" else F.softplus(exact).sum(-1)
+        energy = exact.logsumexp(-1) if self.spec.kind == "classification" else F.softplus(exact).sum(-1)
         return energy / self.temperature
 
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
@@ -131,14 +131,14 @@ class QMFDecision(Decision):
         """The weights, (B, V), 0 where absent."""
         return blank(self.confidence(outputs), present)
 
-    def losses(self, judged: Judged, truth: Truth) -> dict[str, Tensor]:
+    def losses(self, output: DecisionOutput, truth: Truth) -> dict[str, Tensor]:
         """``view/NAME``, the views' own losses, and ``ranking``; the history takes the batch in first."""
-        terms = super().losses(judged, truth)
+        terms = super().losses(output, truth)
         if self.rank_weight:
-            counted = judged.present & (truth.labelled & (truth.rows >= 0)).unsqueeze(1)  # (B, V)
+            counted = output.present & (truth.labelled & (truth.rows >= 0)).unsqueeze(1)  # (B, V)
             with torch.no_grad():
-                self._remember(truth.rows, counted, self._each_loss(judged.outputs, truth))
-            weights = self.confidence(judged.outputs)
+                self._remember(truth.rows, counted, self._each_loss(output.outputs, truth))
+            weights = self.confidence(output.outputs)
             hardness = self._hardness(truth.rows, weights.dtype)
             total = truth.labelled.sum().clamp(min=1)
             ranks = [ranking(weights[:, v], hardness[:, v], counted[:, v]) for v in range(len(self.views))]
@@ -148,7 +148,7 @@ class QMFDecision(Decision):
     def _each_loss(self, outputs: Tensor, truth: Truth) -> Tensor:
         """outputs (B, V, C) -> (B, V): what each head loses on each sample; of no meaning where nobody is labelled."""
         exact = precise(outputs)
-        if self.spec.kind == "classes":
+        if self.spec.kind == "classification":
             chosen = truth.target.clamp(min=0).reshape(-1, 1, 1).expand(-1, len(self.views), 1)
             return -exact.log_softmax(-1).gather(-1, chosen).squeeze(-1)
         target = blank(truth.target, truth.labelled).to(exact.dtype).unsqueeze(1).expand_as(exact)

@@ -92,13 +92,13 @@ class StackingDecision(Decision):
 
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C)."""
-        if self.spec.kind == "numbers":
+        if self.spec.kind == "regression":
             said = (outputs - self.spec.centre) / self.spec.scale
         else:
-            said = outputs.softmax(-1) if self.spec.kind == "classes" else outputs.sigmoid()
+            said = outputs.softmax(-1) if self.spec.kind == "classification" else outputs.sigmoid()
         read = torch.cat([blank(said, present).flatten(1), present.to(said.dtype)], 1)  # (B, V · C + V)
         answer: Tensor = self.network(read)
-        if self.spec.kind != "numbers":
+        if self.spec.kind != "regression":
             return answer
         # in the outputs' own format, float32 from a regression: half precision would round 1003 to 1000
         return answer.to(outputs.dtype) * self.spec.scale + self.spec.centre

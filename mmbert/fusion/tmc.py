@@ -34,7 +34,7 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision_level import Decision, Judged, Truth, precise, refuse_kind
+from mmbert.fusion.decision_level import Decision, DecisionOutput, Truth, precise, refuse_kind
 from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
 
@@ -80,7 +80,7 @@ class TMCFusion(Fusion):
         Raises:
             ConfigError: the outputs are numbers, or the task weighs classes or smooths labels.
         """
-        refuse_kind(spec, "tmc", ("classes", "properties"), "evidence is for or against something.")
+        refuse_kind(spec, "tmc", ("classification", "multilabel"), "evidence is for or against something.")
         if not spec.plain_loss:
             raise ConfigError(
                 f"fusion=tmc has a loss of its own, which knows neither class_weights nor label_smoothing; the task on "
@@ -99,7 +99,7 @@ class EvidenceDecision(Decision):
     """
 
     replaces_loss = True
-    tells_shares = True
+    has_shares = True
 
     def __init__(self, spec: OutputSpec, views: Sequence[str], anneal_epochs: int) -> None:
         super().__init__(spec, views)
@@ -108,13 +108,13 @@ class EvidenceDecision(Decision):
     def evidence(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C) -> (B, V, C, K), none where absent: of classes (B, V, 1, C), of properties (B, V, C, 2)."""
         exact = precise(outputs)
-        logits = exact.unsqueeze(2) if self.spec.kind == "classes" else torch.stack([exact, -exact], -1)
+        logits = exact.unsqueeze(2) if self.spec.kind == "classification" else torch.stack([exact, -exact], -1)
         return blank(F.softplus(logits), present)
 
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C): log α, or log α_yes - log α_no."""
         logs = combine(self.evidence(outputs, present)).log1p()  # (B, C, K), of α = e + 1
-        joined = logs.squeeze(1) if self.spec.kind == "classes" else logs[..., 0] - logs[..., 1]
+        joined = logs.squeeze(1) if self.spec.kind == "classification" else logs[..., 0] - logs[..., 1]
         return joined.to(outputs.dtype)
 
     def shares(self, outputs: Tensor, present: Tensor) -> Tensor:
@@ -123,10 +123,10 @@ class EvidenceDecision(Decision):
         total = evidence.sum(-1)  # (B, V, C)
         return (total / (total + evidence.shape[-1])).mean(-1)
 
-    def losses(self, judged: Judged, truth: Truth) -> dict[str, Tensor]:
+    def losses(self, output: DecisionOutput, truth: Truth) -> dict[str, Tensor]:
         """``evidence``, of the joined opinion, and ``view/NAME``, of each present one."""
-        evidence = self.evidence(judged.outputs, judged.present)
-        if self.spec.kind == "classes":
+        evidence = self.evidence(output.outputs, output.present)
+        if self.spec.kind == "classification":
             right = F.one_hot(truth.target.clamp(min=0), self.spec.size).unsqueeze(1)  # (B, 1, K)
         else:
             yes = blank(truth.target, truth.labelled)
@@ -140,7 +140,7 @@ class EvidenceDecision(Decision):
 
         terms = {"evidence": mean(combine(evidence), truth.labelled)}
         for number, name in enumerate(self.views):
-            terms[f"view/{name}"] = mean(evidence[:, number], truth.labelled & judged.present[:, number])
+            terms[f"view/{name}"] = mean(evidence[:, number], truth.labelled & output.present[:, number])
         return terms
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmbert.core.errors import ConfigError, InputError, nearest
-from mmbert.core.types import Encoded, Fused, Inputs
+from mmbert.core.types import Encoded, Fused, Inputs, State, Tensors
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision_level import Judged
+from mmbert.fusion.decision_level import DecisionOutput
 from mmbert.tasks.base import Task
 from mmbert.tasks.decision_heads import DecisionHeads
 
@@ -26,27 +26,32 @@ class ModelOutput:
 
     Attributes:
         fused: the joint representation.
-        outputs: each task's output by its name, (B, C) logits or (B,) numbers.
-        judged: under decision-level fusion, what each task's heads said before it was joined, by its name.
-        encoded: what was fused, by modality; ``judge`` takes it again with some of it taken away.
+        outputs: each task's output tensors by its name.
+        decisions: under decision-level fusion, the outputs of each task's heads before they were joined, by its name.
+        encoded: what was fused, by modality; ``decode`` takes it again with some of it taken away.
     """
 
     fused: Fused
-    outputs: dict[str, Tensor]
-    judged: dict[str, Judged] = field(default_factory=dict)
+    outputs: dict[str, Tensors]
+    decisions: dict[str, DecisionOutput] = field(default_factory=dict)
     encoded: dict[str, Encoded] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State:
+        """What the tasks' heads have read."""
+        return State(self.fused, self.encoded)
 
 
 class MultimodalModel(nn.Module):
-    """Encodes each modality, fuses, and lets every task judge the joint representation.
+    """Encodes each modality, fuses, and runs every task's head on the joint representation.
 
-    Of a fusion that has ``views`` every task judges each view by a head of its own, and the fusion's decision joins
-    the judgements (``mmbert.tasks.decision_heads``). Tasks that read tokens are left as they are: of tokens there are
-    no views.
+    With a fusion that has ``views`` every task has a head for each view, and the fusion's decision joins their outputs
+    (``mmbert.tasks.decision_heads``). Tasks that read tokens keep their one head: of tokens there are no views.
 
     Args:
         encoders: by name; the names are the modalities the fusion was built for.
-        fusion: its ``dims`` must equal the encoders' widths.
+        fusion: its ``dims`` must equal the encoders' widths. If no task reads tokens, the model has a copy without the
+            layers that serve tokens alone.
         tasks: by name, each built for the fusion's ``out_dim``.
 
     Attributes:
@@ -68,7 +73,7 @@ class MultimodalModel(nn.Module):
                 )
         check_reach(encoders, fusion)
         self.encoders = nn.ModuleDict(encoders)
-        self.fusion = fusion
+        self.fusion = fusion if any(task.reads_tokens for task in tasks.values()) else fusion.without_tokens()
         self.tasks = nn.ModuleDict(tasks)
         self.decision_heads = nn.ModuleDict(
             {
@@ -78,8 +83,6 @@ class MultimodalModel(nn.Module):
             }
         )
         self.card: str | None = None
-        if not any(task.reads_tokens for task in tasks.values()):
-            fusion.drop_tokens()
 
     def named_encoders(self) -> dict[str, Encoder]:
         """The encoders by name."""
@@ -94,9 +97,9 @@ class MultimodalModel(nn.Module):
         return dict(self.decision_heads.items())  # type: ignore[arg-type]
 
     @property
-    def tells_diagnostics(self) -> bool:
+    def has_diagnostics(self) -> bool:
         """Whether fusion or a decision has any to ask for."""
-        return self.fusion.has_diagnostics or any(p.decision.tells_shares for p in self.named_decision_heads().values())
+        return self.fusion.has_diagnostics or any(p.decision.has_shares for p in self.named_decision_heads().values())
 
     @property
     def reads_tokens(self) -> bool:
@@ -119,31 +122,49 @@ class MultimodalModel(nn.Module):
         encoded: Encoded = self.encoders[name](inputs[name], injection)
         return encoded
 
-    def forward(self, inputs: Mapping[str, Inputs], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
-        """A batch's ``inputs`` -> the fused representation and every task's output; diagnostics as of ``Fusion``."""
-        return self.judge(self.encode(inputs), diagnostics)
+    def forward(
+        self,
+        inputs: Mapping[str, Inputs],
+        diagnostics: bool | Literal["shares"] = False,
+        targets: Mapping[str, Tensors] | None = None,
+    ) -> ModelOutput:
+        """Encodes, fuses and runs every task's head.
 
-    def judge(self, encoded: Mapping[str, Encoded], diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
+        Args:
+            inputs: of a batch, by encoder name.
+            diagnostics: as of ``Fusion``.
+            targets: by task, where a loss will be taken; for tasks with teacher forcing.
+        """
+        return self.decode(self.encode(inputs), diagnostics, targets)
+
+    def decode(
+        self,
+        encoded: Mapping[str, Encoded],
+        diagnostics: bool | Literal["shares"] = False,
+        targets: Mapping[str, Tensors] | None = None,
+    ) -> ModelOutput:
         """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away.
 
         The others are a part of a modality that is ``injected``: who takes them away calls ``encode_injected`` first.
         """
-        given = dict(encoded)
-        fused = self.fusion(given, diagnostics=diagnostics)
+        state = State(self.fusion(dict(encoded), diagnostics=diagnostics), dict(encoded))
         tasks, decision_heads = self.named_tasks(), self.named_decision_heads()
-        judged = {name: heads(tasks[name], fused) for name, heads in decision_heads.items()}
+        decisions = {name: heads(tasks[name], state) for name, heads in decision_heads.items()}
         outputs = {
-            name: decision_heads[name].output(judged[name]) if name in judged else task(fused)
+            name: decision_heads[name].outputs(decisions[name])
+            if name in decisions
+            else task(state, None if targets is None else targets[name])
             for name, task in tasks.items()
         }
+        fused = state.fused
         if diagnostics and self.fusion.views == tuple(self.fusion.dims):
-            told = {
-                f"share/{name}": heads.decision.shares(judged[name].outputs, judged[name].present)
+            shares = {
+                f"share/{name}": heads.decision.shares(decisions[name].outputs, decisions[name].present)
                 for name, heads in decision_heads.items()
-                if heads.decision.tells_shares
+                if heads.decision.has_shares
             }
-            fused = replace(fused, diagnostics={**fused.diagnostics, **told})
-        return ModelOutput(fused, outputs, judged, given)
+            fused = replace(fused, diagnostics={**fused.diagnostics, **shares})
+        return ModelOutput(fused, outputs, decisions, state.encoded)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.
@@ -235,18 +256,15 @@ class MultimodalModel(nn.Module):
                     inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
                 device = next(self.parameters()).device
                 moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}
-                answers += self.answers(self(moved).outputs, len(chunk))
+                answers += self.answers(self(moved))
         finally:
             self.train(was_training)
         return answers
 
-    def answers(self, outputs: Mapping[str, Tensor], size: int) -> list[dict[str, dict[str, Any]]]:
-        """Tasks' outputs for a batch of ``size`` samples -> what ``predict`` says of each."""
-        tasks = self.named_tasks()
-        columns = {name: tasks[name].predictions(output) for name, output in outputs.items()}
-        return [
-            {name: {key: v[i] for key, v in column.items()} for name, column in columns.items()} for i in range(size)
-        ]
+    def answers(self, output: ModelOutput) -> list[dict[str, dict[str, Any]]]:
+        """What ``predict`` returns for the samples of a batch."""
+        by_task = {name: task.predict(output.state, output.outputs[name]) for name, task in self.named_tasks().items()}
+        return [dict(zip(by_task, answers, strict=True)) for answers in zip(*by_task.values(), strict=True)]
 
     def _checked(self, sample: Mapping[str, Any], index: int) -> dict[str, Any]:
         unknown = [key for key in sample if key not in self.encoders]

@@ -111,10 +111,15 @@ def load_parts(
         encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
     fusion = class_of(config["fusion"], Fusion, folder)(**config["fusion"]["args"])
     tasks = {name: class_of(part, Task, folder)(**part["args"]) for name, part in config["tasks"].items()}
-    state = load_file(folder / WEIGHTS)
+    state = {current_name(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     for name in encoders:
         state |= {place_of(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
     return encoders, fusion, tasks, state
+
+
+def current_name(name: str) -> str:
+    """The name that a tensor of a saved model has now; ``decision_heads`` were once called ``panels``."""
+    return "decision_heads." + name.removeprefix("panels.") if name.startswith("panels.") else name
 
 
 def place_of(encoder: str) -> str:

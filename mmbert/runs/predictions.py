@@ -1,20 +1,24 @@
-"""What a model said of every sample of a split, collected batch by batch and kept as a Parquet file."""
+"""A model's predictions for every sample of a split, collected batch by batch and kept as a Parquet file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from mmbert.core.errors import InputError
 from mmbert.runs.folder import is_rank_zero
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+#: Arrow's types of the labels and predictions of tasks of each kind; those of other kinds are kept as text.
+ARROW_TYPES = {"classification": "string", "multilabel": "list<string>", "regression": "double"}
 
 
 @dataclass
@@ -28,43 +32,44 @@ class Column:
 
 
 class PredictionTable:
-    """Samples in the order of their table, each once, however many processes and padded batches they came in."""
+    """Samples in the order of their table, each once, however many processes and padded batches they came in.
 
-    def __init__(self) -> None:
+    Args:
+        kinds: each task's ``Task.kind`` by its name: ``classification``, ``multilabel`` or ``regression``; predictions
+            of any other kind may be whatever JSON can hold.
+    """
+
+    def __init__(self, kinds: Mapping[str, str]) -> None:
+        self._kinds = dict(kinds)
         self._rows: list[int] = []
-        self._columns: dict[str, Column] = {}
+        self._columns = {name: Column() for name in kinds}
         self._sorted = True
 
     def add(
-        self, rows: Tensor, tasks: Mapping[str, Any], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+        self,
+        rows: Sequence[int],
+        answers: Mapping[str, Sequence[Mapping[str, Any]]],
+        targets: Mapping[str, Sequence[Any]],
     ) -> None:
         """Adds a batch.
 
         Args:
-            rows: (B,) int64, the samples' numbers in their table.
-            tasks: by name; they put outputs and targets into words.
-            outputs: by task, (B, C) or (B,).
-            targets: by task, the same samples.
+            rows: the samples' numbers in their table; negative for copies that only fill up the batch: left out.
+            answers: by task, for each sample ``prediction`` and, for classes, ``probabilities`` {class: p}; where there
+                is no ``prediction``, all of it is.
+            targets: by task, for each sample its label in the same words, None where unlabelled.
         """
-        decoded = {}
-        for name, task in tasks.items():
-            said = task.predictions(outputs[name])
-            truth = [task.labels.decode(target) for target in targets[name].detach().cpu()]
-            decoded[name] = {**said, "target": truth}
-        self.add_decoded(rows.detach().cpu().tolist(), decoded)
-
-    def add_decoded(self, rows: list[int], decoded: Mapping[str, Mapping[str, list[Any]]]) -> None:
-        """Adds a batch in words: by task ``target``, ``prediction`` and, for classes, ``probabilities`` ({name: p})."""
-        self._rows += rows
+        real = [place for place, row in enumerate(rows) if row >= 0]
+        self._rows += [rows[place] for place in real]
         self._sorted = False
-        for name, said in decoded.items():
-            column = self._columns.setdefault(name, Column())
-            column.targets += said["target"]
-            column.predictions += said["prediction"]
-            for probabilities in said.get("probabilities") or ():
-                if not column.classes:
-                    column.classes = list(probabilities)
-                column.probabilities.append(np.fromiter(probabilities.values(), dtype=np.float32))
+        for name, column in self._columns.items():
+            given = [answers[name][place] for place in real]
+            column.targets += [targets[name][place] for place in real]
+            column.predictions += [answer.get("prediction", answer) for answer in given]
+            for answer in given:
+                if "probabilities" in answer:
+                    column.classes = column.classes or list(answer["probabilities"])
+                    column.probabilities.append(np.fromiter(answer["probabilities"].values(), dtype=np.float32))
 
     def __len__(self) -> int:
         self._settle()
@@ -82,28 +87,29 @@ class PredictionTable:
         return list(self._columns)
 
     def kind(self, task: str) -> str:
-        """``classification``, ``multilabel``, ``regression`` or ``other``, by what the predictions are."""
-        column = self._columns[task]
-        first = next((value for value in column.predictions if value is not None), None)
-        if column.classes:
-            return "multilabel" if isinstance(first, list) else "classification"
-        return "regression" if isinstance(first, (int, float)) and not isinstance(first, bool) else "other"
+        """The task's kind."""
+        return self._kinds[task]
 
     def classes(self, task: str) -> list[str]:
         """The classes' names, in the order of the probabilities; empty for a task without classes."""
         return self._columns[task].classes
 
     def labelled(self, task: str) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and judgement of the samples that are labelled for a task.
+        """Labels and predictions of the samples that are labelled for a task.
 
         Returns:
             classification: class indices (N,) int64 and probabilities (N, C); multilabel: 0 or 1 (N, C) and
             probabilities (N, C); regression: numbers (N,) and numbers (N,).
+
+        Raises:
+            InputError: the task is of another kind.
         """
+        kind = self.kind(task)
+        if kind not in ARROW_TYPES:
+            raise InputError(f"The predictions of '{task}', a task of kind '{kind}', are no numbers.")
         self._settle()
         column = self._columns[task]
         known = [i for i, target in enumerate(column.targets) if target is not None]
-        kind = self.kind(task)
         if kind == "regression":
             truth = np.array([column.targets[i] for i in known], dtype=np.float64)
             return truth, np.array([column.predictions[i] for i in known], dtype=np.float64)
@@ -140,28 +146,29 @@ class PredictionTable:
             return self
         parts: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(parts, (self._rows, self._columns))
-        self._rows, self._columns, self._sorted = [], {}, False
+        self._rows, self._columns, self._sorted = [], {name: Column() for name in self._kinds}, False
         for rows, columns in parts:
             self._rows += rows
             for name, part in columns.items():
-                column = self._columns.setdefault(name, Column(classes=part.classes))
+                column = self._columns[name]
+                column.classes = column.classes or part.classes
                 column.targets += part.targets
                 column.predictions += part.predictions
                 column.probabilities += part.probabilities
         return self
 
     def to_arrow(self) -> pa.Table:
-        """``row``, and by task ``TASK/target``, ``TASK/prediction``, ``TASK/probabilities`` (a struct by class)."""
+        """``row``, and by task ``TASK/target``, ``TASK/prediction``, ``TASK/probabilities`` (a struct by class).
+
+        Of tasks whose predictions are neither classes nor numbers, texts are kept as they are and all else as JSON.
+        """
         import pyarrow as pa
 
         self._settle()
         arrays: dict[str, Any] = {"row": pa.array(self._rows, pa.int64())}
         for name, column in self._columns.items():
-            kind = {"classification": pa.string(), "multilabel": pa.list_(pa.string()), "regression": pa.float64()}.get(
-                self.kind(name)
-            )
-            arrays[f"{name}/target"] = pa.array(column.targets, kind)
-            arrays[f"{name}/prediction"] = pa.array(column.predictions, kind)
+            arrays[f"{name}/target"] = arrow_array(column.targets, self.kind(name))
+            arrays[f"{name}/prediction"] = arrow_array(column.predictions, self.kind(name))
             if column.classes:
                 stacked = np.stack(column.probabilities)
                 parts = [pa.array(stacked[:, i], pa.float32()) for i in range(len(column.classes))]
@@ -195,3 +202,14 @@ class PredictionTable:
             if column.probabilities:
                 column.probabilities = [column.probabilities[i] for i in first]
         self._sorted = True
+
+
+def arrow_array(values: Sequence[Any], kind: str) -> pa.Array:
+    """Labels or predictions as an Arrow array whose type follows from the task's kind; of other kinds it is text."""
+    import pyarrow as pa
+
+    if kind not in ARROW_TYPES:
+        texts = [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
+        return pa.array(texts, pa.string())
+    types = {"string": pa.string(), "list<string>": pa.list_(pa.string()), "double": pa.float64()}
+    return pa.array(values, types[ARROW_TYPES[kind]])

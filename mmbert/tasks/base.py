@@ -1,9 +1,10 @@
-"""The contract of a task: a head, its loss and its metrics in one object, and the label column it reads."""
+"""The contract of a task: labels, head, loss, metrics and predictions in one object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,37 +12,49 @@ from torchmetrics import MetricCollection
 
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.ranges import Range
-from mmbert.core.types import Fused, OutputSpec
-from mmbert.data.labels import LabelCodec
+from mmbert.core.types import Inputs, Loss, OutputSpec, State, Tensors
 
 
 class Task(SavesInitArgs, nn.Module):
-    """Base of all tasks.
+    """Base of all tasks: over samples, tokens, pairs or sentences.
 
-    A subclass sets ``labels`` (how cells become targets and back) and ``main_metric`` (its key in
-    ``make_metrics``), and implements the methods below. The task knows *what* is measured, training knows *when*.
+    Targets and outputs are named tensors with the samples first. A label may be missing: the sample then adds nothing
+    to the task's loss and metrics. The task knows *what* is measured, training knows *when*.
+
+    In the loader's workers ``encode``, ``collate`` and ``change_inputs`` run on a copy without parameters and
+    submodules (``without_weights``).
 
     Args:
         in_dim: width H of what the head reads.
-        column: the table's column with the labels.
+        column: the table's column with the labels; None = the task needs no label.
         weight: share of this task in the summed loss (``balance=fixed``).
+
+    Attributes:
+        kind: how predictions are stored and drawn: ``classification``, ``multilabel``, ``regression``, or any other
+            word for predictions that JSON can hold.
+        reads_tokens: whether the head reads token sequences, of ``state.fused.tokens`` or of ``state.encoded``.
+        main_metric: key in ``make_metrics`` by which checkpoints are chosen, or ``loss``.
+        higher_is_better: of ``main_metric``.
+        columns: the table's columns that ``encode`` reads; () = the task needs no label.
+        aligned_to: modalities whose alignment of tokens with the raw text ``encode`` needs.
+        changes_inputs: modalities that ``change_inputs`` changes. They are encoded anew where they are changed: in
+            training, and in evaluation if all tasks change inputs.
     """
 
+    kind: ClassVar[str] = "other"
     reads_tokens: ClassVar[bool] = False
-    main_metric: ClassVar[str]
+    main_metric: ClassVar[str] = "loss"
     higher_is_better: ClassVar[bool] = True
-    labels: LabelCodec
+    columns: tuple[str, ...] = ()
+    aligned_to: tuple[str, ...] = ()
+    changes_inputs: tuple[str, ...] = ()
 
-    def __init__(self, in_dim: int, column: str, weight: Annotated[float, Range(0)] = 1.0) -> None:
+    def __init__(self, in_dim: int, column: str | None = None, weight: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()
         self.in_dim = in_dim
         self.column = column
+        self.columns = () if column is None else (column,)
         self.weight = weight
-
-    @property
-    def output_spec(self) -> OutputSpec | None:
-        """What the outputs are, so that those of several heads can be joined; None = they cannot be."""
-        return None
 
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
@@ -54,41 +67,113 @@ class Task(SavesInitArgs, nn.Module):
         Raises:
             DataError: no cell carries a label, or a cell is not of the task's type.
         """
-        raise NotImplementedError
+        return {}
 
-    def forward(self, fused: Fused) -> Tensor:
-        """The head: logits (B, C) for classes, (B,) for numbers."""
-        raise NotImplementedError
+    # labels
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Scalar: the mean loss over labelled samples; 0 with a graph (never NaN) if nobody is labelled."""
-        raise NotImplementedError
+    def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:
+        """One sample's label, in any form that ``collate`` takes; None = unlabelled.
 
-    def labelled(self, target: Tensor) -> Tensor:
-        """(B,) bool: which samples carry a label for this task."""
-        raise NotImplementedError
+        Args:
+            cells: by column of ``columns``; None where a cell is empty or the table lacks the column.
+            prepared: by modality of ``aligned_to``: ``input_ids`` (L,) int64, ``word_ids`` (L,) int64, the word of each
+                token counted from 0, -1 for special tokens, and ``offsets`` (L, 2) int64, where each token begins and
+                ends in the raw text, in characters. L is the number of the sample's tokens in ``Encoded``. None where
+                the sample lacks the modality.
+            draw: from which random choices of a training sample follow; None = there are none.
 
-    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
-        """(B,) in [0, 1]: how much is given to the right answer, 0 where there is no label.
-
-        exp(-loss) of each sample by itself; a task that knows a probability says that.
+        Raises:
+            DataError: a cell is no label of this task. The message says what is wrong with the value; the caller adds
+                file, row and column.
         """
-        told = output.new_zeros(len(output), dtype=torch.float32)
-        for row in self.labelled(target).nonzero().flatten().tolist():
-            told[row] = torch.exp(-self.loss(output[row : row + 1], target[row : row + 1])).clamp(max=1)
-        return told
+        if self.columns:
+            raise NotImplementedError(f"{type(self).__name__} reads columns, so it must implement encode and collate.")
+        return True
+
+    def collate(self, targets: Sequence[Any]) -> Tensors:
+        """What ``encode`` gave of each of B samples -> targets, (B, ...) each.
+
+        Of a task without columns ``counted`` (B,) bool, False for the copies that only fill up a batch.
+        """
+        return {"counted": torch.tensor([target is not None for target in targets])}
+
+    def labelled(self, targets: Tensors) -> Tensor:
+        """(B,) bool: which samples carry a label for this task."""
+        return targets["counted"]
+
+    def count(self, targets: Tensors) -> Tensor:
+        """() how much of the targets is labelled, in the units of ``loss(...).count``, which it must equal.
+
+        Known before the forward pass, so that accumulated batches can be weighed. Where the count depends on the
+        outputs (pairs of modalities that are present), the number of samples is near enough.
+        """
+        return self.labelled(targets).sum()
+
+    def decode(self, targets: Tensors) -> list[Any]:
+        """Targets of B samples -> their labels in the table's words, None where unlabelled."""
+        return [None] * len(self.labelled(targets))
+
+    def change_inputs(self, inputs: Mapping[str, Inputs], draws: Sequence[int]) -> tuple[dict[str, Inputs], Tensors]:
+        """Changes what the model reads of a batch, as masked language models do; only with ``changes_inputs``.
+
+        Args:
+            inputs: by modality of ``changes_inputs``, what the encoder's processor collated; not to be edited.
+            draws: a number for each of B samples, from which its random choices follow.
+
+        Returns:
+            The changed inputs, and targets that follow from the change; they join those of ``collate``.
+        """
+        raise NotImplementedError
+
+    # head, loss, metrics, predictions
+
+    def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
+        """The head: outputs, (B, ...) each.
+
+        Args:
+            state: the fused and the encoded modalities.
+            targets: given where a loss will be taken, for teacher forcing; nothing else may depend on them.
+        """
+        raise NotImplementedError
+
+    def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
+        """Sum of the loss over what is labelled, and how much that is; 0 and 0 with a graph if nothing is."""
+        raise NotImplementedError
+
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,) in [0, 1]: the probability of each sample's label, 0 where there is none; ``ogm_ge`` reads it."""
+        raise NotImplementedError
 
     def make_metrics(self) -> MetricCollection:
-        """A fresh set of metrics; training keeps one for each stage."""
-        raise NotImplementedError
+        """A fresh set of metrics; training keeps one for each split."""
+        return MetricCollection({})
 
-    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
+    def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds a batch to the metrics, labelled samples alone."""
+
+    def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
+        """One dictionary a sample: ``prediction`` in the labels' own words, for classes ``probabilities`` {class: p}.
+
+        Args:
+            state: for tasks that generate.
+            outputs: what ``forward`` gave.
+        """
         raise NotImplementedError
 
-    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
-        """What the head says, in the labels' own words: ``prediction`` (B) and, for classes, ``probabilities`` (B)."""
-        raise NotImplementedError
+    # for other parts of mmbert
+
+    @property
+    def output_spec(self) -> OutputSpec | None:
+        """What the outputs are, so that those of several heads can be joined; None = they cannot be."""
+        return None
+
+    def without_weights(self) -> Self:
+        """A copy for the loader's workers: no parameters, no submodules; buffers stay on the device where they are."""
+        light = copy.copy(self)
+        object.__setattr__(light, "_parameters", {})
+        object.__setattr__(light, "_modules", {})
+        object.__setattr__(light, "_buffers", dict(self._buffers))
+        return light
 
 
 class Head(nn.Sequential):

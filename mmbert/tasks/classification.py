@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mmbert.core.errors import DataError
+from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
-from mmbert.core.types import UNLABELLED, Fused, OutputSpec
-from mmbert.data.labels import ClassLabels, class_name
+from mmbert.core.types import UNLABELLED, Loss, OutputSpec, State, Tensors
+from mmbert.data.labels import class_name
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
     checked_classes,
@@ -33,6 +33,9 @@ MANY_CLASSES = 100
 
 class Classification(Task):
     """One label out of C, trained with cross-entropy.
+
+    Cells are compared as text, so 7 and "7" are the same class. Targets: ``label`` (B,) int64, UNLABELLED where
+    missing; outputs: ``logits`` (B, C).
 
     Metrics: ``accuracy`` (micro), ``f1`` (macro, over classes that occur among labels or predictions), ``auroc``
     (macro, one class against the rest, over classes that some labelled samples have and others have not).
@@ -53,6 +56,7 @@ class Classification(Task):
         ConfigError: fewer than two classes, one named twice, or an option outside its range.
     """
 
+    kind = "classification"
     main_metric = "accuracy"
 
     def __init__(
@@ -69,7 +73,7 @@ class Classification(Task):
     ) -> None:
         super().__init__(in_dim, column, weight)
         self.classes = checked_classes(classes, column, least=2)
-        self.labels = ClassLabels(self.classes)
+        self._index = {name: i for i, name in enumerate(self.classes)}
         self.label_smoothing = checked_smoothing(label_smoothing, column)
         balanced = None if class_counts is None else balanced_weights(self.classes, class_counts)
         weights = checked_weights(class_weights, balanced, self.classes, column)
@@ -81,7 +85,7 @@ class Classification(Task):
     def output_spec(self) -> OutputSpec:
         """Logits of one softmax."""
         plain = self.class_weights is None and not self.label_smoothing
-        return OutputSpec("classes", len(self.classes), plain_loss=plain, column=self.column)
+        return OutputSpec("classification", len(self.classes), plain_loss=plain, column=self.column or "")
 
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
@@ -107,39 +111,62 @@ class Classification(Task):
         classes = natural_order(counts)
         return {"classes": classes, "class_counts": {name: counts[name] for name in classes}}
 
-    def forward(self, fused: Fused) -> Tensor:
-        """pooled (B, H) -> logits (B, C)."""
-        logits: Tensor = self.head(fused.pooled)
-        return logits
+    def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> int | None:
+        """The cell's class, 0 to C - 1.
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """logits (B, C), target (B,) int64 -> the mean cross-entropy over labelled samples, 0 if there is none.
-
-        With class weights it is the mean weighted by them, as ``F.cross_entropy`` has it.
+        Raises:
+            DataError: there is no such class.
         """
-        labelled = self.labelled(target)
-        logits = blank(output.float(), labelled)  # an unlabelled sample's logits never reach a gradient
+        cell = cells[self.columns[0]]
+        if cell is None:
+            return None
+        name = class_name(cell)
+        if name not in self._index:
+            raise DataError(f"the label '{name}' is no class of the train split. {nearest(name, self.classes)}")
+        return self._index[name]
+
+    def collate(self, targets: Sequence[int | None]) -> Tensors:
+        """``label`` (B,) int64."""
+        return {"label": torch.tensor([UNLABELLED if target is None else target for target in targets])}
+
+    def labelled(self, targets: Tensors) -> Tensor:
+        """(B,) bool."""
+        return targets["label"] != UNLABELLED
+
+    def count(self, targets: Tensors) -> Tensor:
+        """() labelled samples, or the sum of their class weights."""
+        labelled = self.labelled(targets)
+        if self.class_weights is None:
+            return labelled.sum()
+        return blank(self.class_weights[targets["label"].clamp(min=0)], labelled).sum()
+
+    def decode(self, targets: Tensors) -> list[str | None]:
+        """Class names."""
+        return [None if i == UNLABELLED else self.classes[i] for i in targets["label"].tolist()]
+
+    def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
+        """pooled (B, H) -> ``logits`` (B, C)."""
+        return {"logits": self.head(state.fused.pooled)}
+
+    def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
+        """Cross-entropy; with class weights its mean is the one weighted by them, as ``F.cross_entropy`` has it."""
+        labelled = self.labelled(targets)
+        logits = blank(outputs["logits"].float(), labelled)  # an unlabelled sample's logits never reach a gradient
         total = F.cross_entropy(
             logits,
-            target,
+            targets["label"],
             weight=self.class_weights,
             ignore_index=UNLABELLED,
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
-        if self.class_weights is None:
-            return total / labelled.sum().clamp(min=1)
-        share = blank(self.class_weights[target.clamp(min=0)], labelled).sum()
-        return total / torch.where(share > 0, share, 1.0)
+        return Loss(total, self.count(targets))
 
-    def labelled(self, target: Tensor) -> Tensor:
-        """target (B,) -> (B,) bool."""
-        return target != UNLABELLED
-
-    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
-        """logits (B, C), target (B,) -> (B,): the probability of the right class, 0 where there is no label."""
-        right = output.float().softmax(-1).gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
-        return blank(right, self.labelled(target))
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): the probability of the right class, 0 where there is no label."""
+        probabilities = outputs["logits"].float().softmax(-1)
+        right = probabilities.gather(1, targets["label"].clamp(min=0).unsqueeze(1)).squeeze(1)
+        return blank(right, self.labelled(targets))
 
     def make_metrics(self) -> MetricCollection:
         """``accuracy``, ``f1``, ``auroc``."""
@@ -150,18 +177,18 @@ class Classification(Task):
             compute_groups=[["accuracy"], ["f1"], ["auroc"]],
         )
 
-    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
-        """Adds the labelled samples of a batch: logits (B, C), target (B,)."""
-        labelled = self.labelled(target)
-        metrics.update(output[labelled].float().softmax(-1), target[labelled])
+    def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
+        """Adds the labelled samples of a batch."""
+        labelled = self.labelled(targets)
+        metrics.update(outputs["logits"][labelled].float().softmax(-1), targets["label"][labelled])
 
-    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
-        """logits (B, C) -> ``prediction``, the class names (B), and ``probabilities``, {class: p} (B)."""
-        probabilities = output.detach().float().softmax(-1)
-        return {
-            "prediction": [self.classes[i] for i in probabilities.argmax(-1).tolist()],
-            "probabilities": [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()],
-        }
+    def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
+        """``prediction``, a class name, and ``probabilities``, {class: p}."""
+        probabilities = outputs["logits"].detach().float().softmax(-1)
+        return [
+            {"prediction": self.classes[best], "probabilities": dict(zip(self.classes, row, strict=True))}
+            for best, row in zip(probabilities.argmax(-1).tolist(), probabilities.tolist(), strict=True)
+        ]
 
 
 def balanced_weights(classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from mmbert.core.errors import DataError
+from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
-from mmbert.core.types import Fused, OutputSpec
-from mmbert.data.labels import MultiLabels, split_labels
+from mmbert.core.types import Loss, OutputSpec, State, Tensors
+from mmbert.data.labels import split_labels
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import checked_classes, checked_smoothing, checked_weights, count_of, natural_order
 from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1
@@ -22,6 +23,8 @@ from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, 
 
 class Multilabel(Task):
     """A yes or no for each of C properties, trained with binary cross-entropy.
+
+    Targets: ``label`` (B, C) float of 0 and 1, NaN throughout where missing; outputs: ``logits`` (B, C).
 
     Metrics: ``map`` (mean average precision over properties with a positive sample), ``f1`` (macro, at probability
     0.5, over properties that occur among labels or predictions), ``auroc`` (macro, over properties that some
@@ -46,6 +49,7 @@ class Multilabel(Task):
         ConfigError: no class, one named twice, or an option outside its range.
     """
 
+    kind = "multilabel"
     main_metric = "map"
 
     def __init__(
@@ -64,7 +68,8 @@ class Multilabel(Task):
     ) -> None:
         super().__init__(in_dim, column, weight)
         self.classes = checked_classes(classes, column, least=1)
-        self.labels = MultiLabels(self.classes, separator)
+        self.separator = separator
+        self._index = {name: i for i, name in enumerate(self.classes)}
         self.label_smoothing = checked_smoothing(label_smoothing, column)
         balanced = None
         if class_counts is not None and labelled_count is not None:
@@ -78,7 +83,7 @@ class Multilabel(Task):
     def output_spec(self) -> OutputSpec:
         """Logits of a sigmoid each."""
         plain = self.positive_weights is None and not self.label_smoothing
-        return OutputSpec("properties", len(self.classes), plain_loss=plain, column=self.column)
+        return OutputSpec("multilabel", len(self.classes), plain_loss=plain, column=self.column or "")
 
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str, separator: str = "|") -> dict[str, Any]:
@@ -108,28 +113,60 @@ class Multilabel(Task):
             "labelled_count": labelled,
         }
 
-    def forward(self, fused: Fused) -> Tensor:
-        """pooled (B, H) -> logits (B, C)."""
-        logits: Tensor = self.head(fused.pooled)
-        return logits
+    def encode(
+        self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None
+    ) -> list[int] | None:
+        """Which of the C properties hold.
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """logits (B, C), target (B, C) -> binary cross-entropy, mean over properties and labelled samples, or 0."""
-        labelled = self.labelled(target)
-        logits, truth = blank(output.float(), labelled), blank(target.float(), labelled)
+        Raises:
+            DataError: a name is none of them, or the cell cannot be read.
+        """
+        cell = cells[self.columns[0]]
+        if cell is None:
+            return None
+        names = split_labels(cell, self.separator)
+        unknown = [name for name in names if name not in self._index]
+        if unknown:
+            hint = nearest(unknown[0], self.classes)
+            raise DataError(f"the label '{unknown[0]}' never occurs in the train split. {hint}")
+        return [self._index[name] for name in names]
+
+    def collate(self, targets: Sequence[list[int] | None]) -> Tensors:
+        """``label`` (B, C) float."""
+        label = torch.zeros(len(targets), len(self.classes))
+        for row, indices in enumerate(targets):
+            label[row, slice(None) if indices is None else indices] = torch.nan if indices is None else 1.0
+        return {"label": label}
+
+    def labelled(self, targets: Tensors) -> Tensor:
+        """(B,) bool; a sample counts when all its properties are known."""
+        return ~targets["label"].isnan().any(1)
+
+    def decode(self, targets: Tensors) -> list[list[str] | None]:
+        """The names that hold."""
+        return [None if all(value != value for value in row) else self._names(row) for row in targets["label"].tolist()]
+
+    def _names(self, row: Sequence[float]) -> list[str]:
+        """Those of C probabilities, or of 0 and 1, that are above a half."""
+        return [name for name, value in zip(self.classes, row, strict=True) if value > 0.5]
+
+    def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
+        """pooled (B, H) -> ``logits`` (B, C)."""
+        return {"logits": self.head(state.fused.pooled)}
+
+    def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
+        """Binary cross-entropy, of each sample the mean over properties."""
+        labelled = self.labelled(targets)
+        logits, truth = blank(outputs["logits"].float(), labelled), blank(targets["label"].float(), labelled)
         smooth = truth * (1 - self.label_smoothing) + self.label_smoothing / 2
         each = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=self.positive_weights, reduction="none")
-        return blank(each.mean(1), labelled).sum() / labelled.sum().clamp(min=1)
+        return Loss(blank(each.mean(1), labelled).sum(), labelled.sum())
 
-    def labelled(self, target: Tensor) -> Tensor:
-        """target (B, C) -> (B,) bool; a sample counts when all its properties are known."""
-        return ~target.isnan().any(1)
-
-    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
-        """logits (B, C), target (B, C) -> (B,): mean probability of what is true of each property, or 0."""
-        labelled = self.labelled(target)
-        truth = blank(target.float(), labelled)
-        probability = output.float().sigmoid()
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): mean probability of what is true of each property, or 0."""
+        labelled = self.labelled(targets)
+        truth = blank(targets["label"].float(), labelled)
+        probability = outputs["logits"].float().sigmoid()
         return blank((truth * probability + (1 - truth) * (1 - probability)).mean(1), labelled)
 
     def make_metrics(self) -> MetricCollection:
@@ -145,18 +182,18 @@ class Multilabel(Task):
             compute_groups=[["map", "auroc"], ["f1"], ["exact_match"]],
         )
 
-    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
-        """Adds the labelled samples of a batch: logits (B, C), target (B, C)."""
-        labelled = self.labelled(target)
-        metrics.update(output[labelled].float().sigmoid(), target[labelled].long())
+    def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
+        """Adds the labelled samples of a batch."""
+        labelled = self.labelled(targets)
+        metrics.update(outputs["logits"][labelled].float().sigmoid(), targets["label"][labelled].long())
 
-    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
-        """logits (B, C) -> ``prediction``, the names with p > 0.5 (B), and ``probabilities``, {name: p} (B)."""
-        probabilities = output.detach().float().sigmoid().cpu()
-        return {
-            "prediction": [self.labels.decode(row) for row in probabilities],
-            "probabilities": [dict(zip(self.classes, row, strict=True)) for row in probabilities.tolist()],
-        }
+    def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
+        """``prediction``, the names with p > 0.5, and ``probabilities``, {name: p}."""
+        probabilities = outputs["logits"].detach().float().sigmoid().tolist()
+        return [
+            {"prediction": self._names(row), "probabilities": dict(zip(self.classes, row, strict=True))}
+            for row in probabilities
+        ]
 
 
 def balanced_weights(classes: Sequence[str], counts: Mapping[str, int], labelled: int) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -14,8 +14,8 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import OneOf, Range
-from mmbert.core.types import Fused, OutputSpec
-from mmbert.data.labels import NumberLabels, as_number
+from mmbert.core.types import Loss, OutputSpec, State, Tensors
+from mmbert.data.labels import as_number
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.metrics import R2, Pearson, Spearman
 
@@ -25,6 +25,8 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, 
 
 class Regression(Task):
     """A real number. The head learns it in units of the train labels' spread; outputs and metrics are in the table's.
+
+    Targets: ``label`` (B,) float32 in the table's unit, NaN where missing; outputs: ``value`` (B,).
 
     Metrics: ``mae`` and ``rmse`` in the table's unit, ``pearson``, ``spearman``, ``r2``.
 
@@ -43,6 +45,7 @@ class Regression(Task):
         ConfigError: an unknown loss, or a spread that is not above 0.
     """
 
+    kind = "regression"
     main_metric = "mae"
     higher_is_better = False
 
@@ -64,7 +67,6 @@ class Regression(Task):
             raise ConfigError(f"mean={mean}, std={std} on column '{column}': they must be finite, and std above 0.")
         self.loss_name = loss
         self.learnt_from = (float(mean), float(std))
-        self.labels = NumberLabels()
         self.mean: Tensor
         self.std: Tensor
         # saved with the weights: the head's numbers mean nothing without them
@@ -76,7 +78,7 @@ class Regression(Task):
     def output_spec(self) -> OutputSpec:
         """Numbers around the train labels' mean."""
         centre, scale = self.learnt_from
-        return OutputSpec("numbers", 1, centre, scale, column=self.column)
+        return OutputSpec("regression", 1, centre, scale, column=self.column or "", output="value")
 
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
@@ -103,31 +105,52 @@ class Regression(Task):
         """Which noise the loss assumes; ``balance=uncertainty`` reads it."""
         return {"mse": "gaussian", "l1": "laplace", "huber": "huber"}[self.loss_name]
 
-    def forward(self, fused: Fused) -> Tensor:
-        """pooled (B, H) -> numbers (B,) float32 in the table's unit."""
-        standard: Tensor = self.head(fused.pooled).squeeze(-1)
-        return standard.float() * self.std + self.mean  # float32: bfloat16 would round 1003 to 1000
+    def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> float | None:
+        """The number.
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """output (B,), target (B,), in the table's unit -> mean loss of standardised values over labelled, or 0."""
-        labelled = self.labelled(target)
+        Raises:
+            DataError: the cell is no finite number.
+        """
+        cell = cells[self.columns[0]]
+        return None if cell is None else as_number(cell)
+
+    def collate(self, targets: Sequence[float | None]) -> Tensors:
+        """``label`` (B,) float32."""
+        return {"label": torch.tensor([math.nan if target is None else target for target in targets])}
+
+    def labelled(self, targets: Tensors) -> Tensor:
+        """(B,) bool."""
+        return ~targets["label"].isnan()
+
+    def decode(self, targets: Tensors) -> list[float | None]:
+        """Numbers."""
+        return [None if math.isnan(value) else value for value in targets["label"].tolist()]
+
+    def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
+        """pooled (B, H) -> ``value`` (B,) float32 in the table's unit."""
+        standard: Tensor = self.head(state.fused.pooled).squeeze(-1)
+        return {"value": standard.float() * self.std + self.mean}  # float32: bfloat16 would round 1003 to 1000
+
+    def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
+        """The chosen loss of standardised values."""
+        labelled = self.labelled(targets)
+        total = LOSSES[self.loss_name](*self._residual(outputs, targets, labelled), reduction="sum")
+        return Loss(total, labelled.sum())
+
+    def _residual(self, outputs: Tensors, targets: Tensors, labelled: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) what is wrong, in standard deviations of the train labels, 0 where there is no label; and zeros."""
         # blanked before the difference is taken: NaN - x would reach the gradient
-        difference = (blank(output.float(), labelled) - blank(target.float(), labelled)) / self.std
-        total = LOSSES[self.loss_name](difference, torch.zeros_like(difference), reduction="sum")
-        return total / labelled.sum().clamp(min=1)
+        value, label = blank(outputs["value"].float(), labelled), blank(targets["label"].float(), labelled)
+        difference = (value - label) / self.std
+        return difference, torch.zeros_like(difference)
 
-    def labelled(self, target: Tensor) -> Tensor:
-        """target (B,) -> (B,) bool."""
-        return ~target.isnan()
-
-    def target_probability(self, output: Tensor, target: Tensor) -> Tensor:
-        """output (B,), target (B,) -> (B,): density of the noise that the loss assumes over its peak, or 0.
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): density of the noise that the loss assumes over its peak, 0 where there is no label.
 
         With ``mse`` exp(-r²/2), with ``l1`` and ``huber`` exp(-loss); r in standard deviations of the train labels.
         """
-        labelled = self.labelled(target)
-        difference = (blank(output.float(), labelled) - blank(target.float(), labelled)) / self.std
-        each = LOSSES[self.loss_name](difference, torch.zeros_like(difference), reduction="none")
+        labelled = self.labelled(targets)
+        each = LOSSES[self.loss_name](*self._residual(outputs, targets, labelled), reduction="none")
         return blank(torch.exp(-(each / 2 if self.loss_name == "mse" else each)), labelled)
 
     def make_metrics(self) -> MetricCollection:
@@ -143,11 +166,11 @@ class Regression(Task):
             compute_groups=[["mae"], ["rmse"], ["pearson", "spearman", "r2"]],
         )
 
-    def update(self, metrics: MetricCollection, output: Tensor, target: Tensor) -> None:
-        """Adds the labelled samples of a batch: output (B,), target (B,)."""
-        labelled = self.labelled(target)
-        metrics.update(output[labelled].float(), target[labelled].float())
+    def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
+        """Adds the labelled samples of a batch."""
+        labelled = self.labelled(targets)
+        metrics.update(outputs["value"][labelled].float(), targets["label"][labelled].float())
 
-    def predictions(self, output: Tensor) -> dict[str, list[Any]]:
-        """output (B,) -> ``prediction``, numbers (B) in the table's unit."""
-        return {"prediction": output.detach().float().tolist()}
+    def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
+        """``prediction``, a number in the table's unit."""
+        return [{"prediction": value} for value in outputs["value"].detach().float().tolist()]

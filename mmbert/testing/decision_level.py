@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision_level import Judged, Truth
+from mmbert.fusion.decision_level import DecisionOutput, Truth
 from mmbert.testing.masking import Maker, batch_of, some_missing
 from mmbert.testing.report import ContractViolation, difference
 
-Kind = Literal["classes", "properties", "numbers"]
+Kind = Literal["classification", "multilabel", "regression"]
 #: Laws that speak of a strategy's own output alone.
 OWN_LAWS = frozenset(
     {"can be built", "shapes", "decisions are sound", "inputs are left alone", "tokens can be dropped"}
@@ -37,7 +37,7 @@ class Deciding(Fusion):
     """
 
     def __init__(self, inner: Fusion, kinds: Sequence[Kind], own: bool) -> None:
-        sizes = {kind: 1 if kind == "numbers" else inner.out_dim for kind in kinds}
+        sizes = {kind: 1 if kind == "regression" else inner.out_dim for kind in kinds}
         super().__init__(inner.dims, sum(sizes.values()) + (inner.out_dim if own else 0))
         self.own = own
         self.drop_tokens()
@@ -62,7 +62,7 @@ class Deciding(Fusion):
             heads: nn.ModuleDict = self.heads[kind]  # type: ignore[assignment]
             outputs = torch.stack([heads[view](x) for view, x in fused.views.items()], 1)
             joined.append(decision(outputs, present))
-            if diagnostics and decision.tells_shares:
+            if diagnostics and decision.has_shares:
                 told[f"share/{kind}"] = decision.shares(outputs, present)  # type: ignore[operator]
         return replace(fused, pooled=torch.cat(joined, 1), diagnostics=told)
 
@@ -85,7 +85,7 @@ def kinds_of(make: Maker) -> list[Kind]:
     kinds: list[Kind] = []
     for kind in get_args(Kind):
         try:
-            fusion.decision(OutputSpec(kind, 1 if kind == "numbers" else 3, column="label"))
+            fusion.decision(OutputSpec(kind, 1 if kind == "regression" else 3, column="label"))
         except ConfigError:
             continue
         kinds.append(kind)
@@ -130,13 +130,13 @@ def decisions_are_sound(make: Maker) -> None:
 
 def losses_are_sound(fusion: Fusion, kind: Kind) -> None:
     """A decision's losses are finite scalars, 0 without labels, and blind to absent views and unlabelled samples."""
-    spec = OutputSpec(kind, 1 if kind == "numbers" else 3, column="label")
+    spec = OutputSpec(kind, 1 if kind == "regression" else 3, column="label")
     views, here = len(fusion.views), some_missing(len(fusion.views))
     outputs = torch.randn(len(here), views, spec.size)
     target = {
-        "classes": lambda: torch.arange(len(here)) % spec.size,
-        "properties": lambda: torch.randint(0, 2, (len(here), spec.size)).float(),
-        "numbers": lambda: torch.randn(len(here)),
+        "classification": lambda: torch.arange(len(here)) % spec.size,
+        "multilabel": lambda: torch.randint(0, 2, (len(here), spec.size)).float(),
+        "regression": lambda: torch.randn(len(here)),
     }[kind]()
     unlabelled = torch.zeros(len(here), dtype=torch.bool)
     unlabelled[1] = True
@@ -144,12 +144,12 @@ def losses_are_sound(fusion: Fusion, kind: Kind) -> None:
     def losses(outputs: Tensor, hidden: Tensor, rows: Tensor) -> dict[str, Tensor]:
         decision = fusion.decision(spec).train()
         wanted = outputs.clone().requires_grad_()
-        judged = Judged(wanted, here, decision(wanted, here))
+        output = DecisionOutput(wanted, here, decision(wanted, here))
         given = target.clone()
-        given[hidden] = UNLABELLED if kind == "classes" else torch.nan
+        given[hidden] = UNLABELLED if kind == "classification" else torch.nan
         truth = Truth(given, ~hidden, loss_of(kind), 1, rows)
-        first = decision.losses(judged, truth)
-        found = decision.losses(judged, truth) | {f"first {name}": value for name, value in first.items()}
+        first = decision.losses(output, truth)
+        found = decision.losses(output, truth) | {f"first {name}": value for name, value in first.items()}
         if found:
             torch.stack(list(found.values())).sum().backward()
             found["gradient"] = wanted.grad if wanted.grad is not None else torch.zeros(())
@@ -190,11 +190,11 @@ def loss_of(kind: Kind) -> Callable[[Tensor, Tensor], Tensor]:
     """A loss such as tasks have: the mean over labelled samples, 0 without any."""
 
     def loss(output: Tensor, target: Tensor) -> Tensor:
-        labelled = target != UNLABELLED if kind == "classes" else ~target.reshape(len(target), -1).isnan().any(1)
+        labelled = target != UNLABELLED if kind == "classification" else ~target.reshape(len(target), -1).isnan().any(1)
         kept, truth = output[labelled], target[labelled]
-        if kind == "classes":
+        if kind == "classification":
             total = F.cross_entropy(kept, truth, reduction="sum")
-        elif kind == "properties":
+        elif kind == "multilabel":
             total = F.binary_cross_entropy_with_logits(kept, truth, reduction="none").mean(1).sum()
         else:
             total = (kept.squeeze(-1) - truth).square().sum()

@@ -13,7 +13,6 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError, nearest
-from mmbert.core.init_args import class_path
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
@@ -74,12 +73,13 @@ def build(cfg: DictConfig) -> Parts:
     taken = take_over(encoders, plain(cfg.get("encoders_from")))
     fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
     tasks: dict[str, Task] = {
-        name: make(task_cfg, **{**learned[name], "in_dim": fusion.out_dim}) for name, task_cfg in task_cfgs.items()
+        name: make(part, **{**learned[name], **widths(part, fusion.out_dim, fusion.dims)})
+        for name, part in task_cfgs.items()
     }
     model = MultimodalModel(encoders, fusion, tasks)
     data.bind(
         {name: encoder.processor for name, encoder in encoders.items()},
-        {name: (task.column, task.labels) for name, task in tasks.items()},
+        {name: task.without_weights() for name, task in tasks.items()},
     )
     balance, monitor = make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks)
     return Parts(data, model, balance, monitor, taken, make_modality_balance(cfg, data))
@@ -96,7 +96,9 @@ def make_modality_balance(cfg: DictConfig, data: MultimodalData) -> ModalityBala
         return None
     made = make(part, seed=cfg.seed)
     if not isinstance(made, ModalityBalance):
-        raise ConfigError(f"{part._target_} must be a subclass of {class_path(ModalityBalance)}.")
+        raise ConfigError(
+            f"{part._target_} must be a subclass of {ModalityBalance.__module__}.{ModalityBalance.__name__}."
+        )
     if isinstance(made, ModalityDropoutSchedule) and data.augment is not None and data.augment.modality_dropout:
         raise ConfigError(
             "augment.modality_dropout and balance_modalities=modality_dropout_schedule exclude each other."
@@ -135,19 +137,34 @@ def class_column(cfg: DictConfig) -> str | None:
     configured = [part for part in cfg.tasks.values() if part]
     if not configured:
         return DEFAULT_LABEL
-    named = [part for part in configured if not OmegaConf.is_missing(part, "column")]
-    return first_classes([(str(part.get("_target_", "")), part.column) for part in named])
+    named = [part for part in configured if part.get("column") and not OmegaConf.is_missing(part, "column")]
+    return first_classes([(task_class(part).kind, part.column) for part in named])
 
 
 def class_column_of(tasks: Mapping[str, Task]) -> str | None:
     """The same of built tasks, so that a saved model finds the splits that it was trained on."""
-    return first_classes([(class_path(task), task.column) for task in tasks.values()])
+    return first_classes([(task.kind, column) for task in tasks.values() for column in task.columns])
 
 
 def first_classes(tasks: Sequence[tuple[str, str]]) -> str | None:
-    """Of tasks, each its class and its column: the first classification's column, or the one called ``label``."""
-    found = next((column for kind, column in tasks if kind.endswith("classification.Classification")), None)
+    """Of tasks, each its kind and a column: the first classification's column, or the one called ``label``."""
+    found = next((column for kind, column in tasks if kind == "classification"), None)
     return found or next((column for _, column in tasks if column == DEFAULT_LABEL), None)
+
+
+def task_class(part: DictConfig) -> type[Task]:
+    """The class that a task's config names.
+
+    Raises:
+        ConfigError: there is none, or it is no task.
+    """
+    try:
+        found = get_class(part.get("_target_") or "")
+    except Exception as error:  # whatever the module raises as it is imported
+        raise ConfigError(f"{part.get('_target_')} cannot be found: {error}") from error
+    if not issubclass(found, Task):
+        raise ConfigError(f"{part._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
+    return found
 
 
 def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
@@ -187,12 +204,11 @@ def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
         ConfigError: the column does not exist, or the target is no task.
         DataError: the labels are none for this task.
     """
-    column = task_cfg.column
+    kind, column = task_class(task_cfg), task_cfg.get("column")
+    if column is None:
+        return {}
     if not data.has_column(column):
         raise ConfigError(f"{data.path} has no column '{column}'. {nearest(column, data.column_names)}")
-    kind = get_class(task_cfg._target_)
-    if not issubclass(kind, Task):
-        raise ConfigError(f"{task_cfg._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
     accepted = inspect.signature(kind.fit_labels).parameters
     options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
     try:
@@ -200,6 +216,12 @@ def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     except DataError as error:
         raise DataError(f"{data.path}: {error}") from error
     return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
+
+
+def widths(part: DictConfig, out_dim: int, dims: Mapping[str, int]) -> dict[str, Any]:
+    """What a task is given of the fusion: ``in_dim``, and ``dims`` if it asks for the modalities' widths too."""
+    asks = "dims" in inspect.signature(task_class(part).__init__).parameters
+    return {"in_dim": out_dim} | ({"dims": dict(dims)} if asks else {})
 
 
 def plain(part: Any) -> Any:

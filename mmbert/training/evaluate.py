@@ -78,15 +78,15 @@ def evaluate(
     tasks = model.named_tasks()
     label = class_column_of(tasks)
     data: MultimodalData = make(data_cfg, seed=0, label=label, augment=None, drop=list(drop), only=list(splits))
-    if not any(data.has_column(task.column) for task in tasks.values()):
-        columns = ", ".join(f"{name}: '{task.column}'" for name, task in tasks.items())
+    if not any(all(map(data.has_column, task.columns)) for task in tasks.values()):
+        columns = ", ".join(f"{name}: '{column}'" for name, task in tasks.items() for column in task.columns)
         raise DataError(
             f"{data.path} has none of the model's label columns ({columns}), so there is nothing to measure. "
             "mmbert-predict answers without labels."
         )
     data.bind(
         {name: encoder.processor for name, encoder in model.named_encoders().items()},
-        {name: (task.column, task.labels) for name, task in tasks.items()},
+        {name: task.without_weights() for name, task in tasks.items()},
     )
     analyses = asked_for(robustness_cfg, model, data)
     if store_cfg is not None:
@@ -108,7 +108,7 @@ def check_drop(model: MultimodalModel, drop: Sequence[str]) -> None:
         if name not in names:
             raise ConfigError(f"drop={name}: the model has no such modality. {nearest(name, names)}")
     if set(drop) == set(names):
-        raise ConfigError(f"drop=[{','.join(drop)}] leaves nothing to judge by: keep one of {', '.join(names)}.")
+        raise ConfigError(f"drop=[{','.join(drop)}] leaves nothing to predict from: keep one of {', '.join(names)}.")
 
 
 def measure(

@@ -111,9 +111,9 @@ def rows_of_tasks(model: MultimodalModel) -> list[list[str]]:
     """What each task answers."""
     rows = []
     for name, task in model.named_tasks().items():
-        classes = list(getattr(task.labels, "classes", []))
+        classes = list(getattr(task, "classes", []))
         more = f", and {len(classes) - CLASSES} more" if len(classes) > CLASSES else ""
-        rows.append([name, type(task).__name__, task.column, ", ".join(classes[:CLASSES]) + more])
+        rows.append([name, type(task).__name__, ", ".join(task.columns), ", ".join(classes[:CLASSES]) + more])
     return rows
 
 

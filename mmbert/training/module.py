@@ -1,4 +1,4 @@
-"""The LightningModule: encode, fuse, judge, log."""
+"""The LightningModule: runs the model on batches, takes losses and metrics, logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
 
 from mmbert.core.errors import TrainingError
-from mmbert.core.types import Batch
+from mmbert.core.types import Batch, Loss, Tensors
 from mmbert.data.modalities.registry import modality_of
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.runs.predictions import PredictionTable
@@ -39,8 +39,8 @@ class StageMetrics(nn.Module):
         super().__init__()
         self.sets = nn.ModuleDict({name: task.make_metrics() for name, task in tasks.items()})
 
-    def update(self, tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
-        """Adds a batch: outputs by task, (B, C) or (B,); targets by task."""
+    def update(self, tasks: Mapping[str, Task], outputs: Mapping[str, Tensors], targets: Mapping[str, Tensors]) -> None:
+        """Adds a batch: outputs and targets by task."""
         for name, task in tasks.items():
             task.update(self.sets[name], outputs[name], targets[name])  # type: ignore[arg-type]
 
@@ -64,7 +64,7 @@ class FusionModule(pl.LightningModule):
 
     Args:
         model: encoders, fusion and tasks.
-        balance: ``({task: loss}, {task: labelled}) -> (total, logs)``.
+        balance: ``({task: mean loss}, {task: count}) -> (total, logs)``.
         make_optimizer: called when the number of optimiser steps is known.
         penalty: an extra loss on the model's weights (L1), or None.
         modality_balance: what keeps modalities from outshining each other, or None; the trainer has it as a callback.
@@ -98,7 +98,7 @@ class FusionModule(pl.LightningModule):
 
     def forward(self, batch: Batch, diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
         """A batch -> the model's output."""
-        output: ModelOutput = self.model(batch.inputs, diagnostics)
+        output: ModelOutput = self.model(batch.inputs, diagnostics, batch.targets)
         return output
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -124,14 +124,14 @@ class FusionModule(pl.LightningModule):
         return total
 
     def _with_decisions(
-        self, losses: Mapping[str, Tensor], counts: Mapping[str, int], batch: Batch, output: ModelOutput
+        self, losses: Mapping[str, Tensor], counts: Mapping[str, float], batch: Batch, output: ModelOutput
     ) -> dict[str, Tensor]:
         """What is trained of each task: its loss on the joined output, and what a decision adds or takes instead."""
         trained = dict(losses)
         decision_heads = self.model.named_decision_heads()
-        for name, judged in output.judged.items():
+        for name, decision_output in output.decisions.items():
             heads = decision_heads[name]
-            terms = heads.losses(self.tasks[name], judged, batch.targets[name], self.current_epoch, batch.rows)
+            terms = heads.losses(self.tasks[name], decision_output, batch.targets[name], self.current_epoch, batch.rows)
             for key, value in terms.items():
                 self.means["train"].add(f"{name}/loss/{key}", value, counts[name])
             own = [] if heads.decision.replaces_loss else [losses[name]]
@@ -177,7 +177,7 @@ class FusionModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the validation metrics."""
-        output = self._judge("val", batch)
+        output = self._measure("val", batch)
         if self.modality_balance is not None:
             self.modality_balance.validated(self, batch, output)
 
@@ -191,17 +191,16 @@ class FusionModule(pl.LightningModule):
         self.stages[split] = StageMetrics(self.tasks).to(self.device)
         self.means[split] = EpochMeans()
         self.shares[split] = ModalityShares(list(self.model.fusion.dims))
-        self.predictions = PredictionTable()
+        self.predictions = PredictionTable({name: task.kind for name, task in self.tasks.items()})
         return self.predictions
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the test metrics and to the table of predictions."""
-        output = self._judge(self.test_split, batch)
+        output = self._measure(self.test_split, batch)
         if self.predictions is not None:
-            real = batch.rows >= 0  # the others fill up a process's share: see EvaluationSampler
-            outputs = {name: values[real] for name, values in output.outputs.items()}
-            targets = {name: values[real] for name, values in batch.targets.items()}
-            self.predictions.add(batch.rows[real], self.tasks, outputs, targets)
+            targets = {name: task.decode(batch.targets[name]) for name, task in self.tasks.items()}
+            answers = {name: task.predict(output.state, output.outputs[name]) for name, task in self.tasks.items()}
+            self.predictions.add(batch.rows.tolist(), answers, targets)
 
     def on_test_epoch_end(self) -> None:
         """Logs ``SPLIT/TASK/METRIC``."""
@@ -237,8 +236,8 @@ class FusionModule(pl.LightningModule):
         assert isinstance(stage, StageMetrics)
         return stage
 
-    def _judge(self, split: str, batch: Batch) -> ModelOutput:
-        output = self(batch, "shares" if self.model.tells_diagnostics else False)
+    def _measure(self, split: str, batch: Batch) -> ModelOutput:
+        output = self(batch, "shares" if self.model.has_diagnostics else False)
         self.shares[split].add(batch, output.fused.diagnostics)
         self._losses(split, batch, output)
         self._stage(split).update(self.tasks, output.outputs, batch.targets)
@@ -261,12 +260,12 @@ class FusionModule(pl.LightningModule):
         self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
         stage.reset()
 
-    def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """Each task's loss and how many samples are labelled for it; both go into the split's means."""
+    def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Each task's mean loss and how much is labelled for it; both go into the split's means."""
         losses, counts, means = {}, {}, self.means[split]
         for name, task in self.tasks.items():
-            losses[name] = task.loss(output.outputs[name], batch.targets[name])
-            counts[name] = int(task.labelled(batch.targets[name]).sum())
+            loss: Loss = task.loss(output.outputs[name], batch.targets[name])
+            losses[name], counts[name] = loss.mean, float(loss.count)
             means.add(f"{name}/loss", losses[name], counts[name])
         real = int((batch.rows >= 0).sum())
         for name, value in output.fused.auxiliary_losses.items():

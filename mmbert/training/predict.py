@@ -18,6 +18,7 @@ from mmbert.core.types import Batch
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.splits.splits import ALL
 from mmbert.model import MultimodalModel
+from mmbert.runs.predictions import arrow_array
 from mmbert.training.callbacks.skipped_rows import write_skipped
 
 #: A sample's answers: ``{task: {"prediction": label, "probabilities": ...}}``.
@@ -25,7 +26,7 @@ Answers = Mapping[str, Mapping[str, Any]]
 
 
 class Writer(Protocol):
-    """One kind of file that answers go into."""
+    """One kind of file that answers go into; built with its path and each task's kind."""
 
     def write(self, rows: Sequence[int], answers: Sequence[Answers]) -> None:
         """Adds rows, numbered from 0, with their answers."""
@@ -39,13 +40,13 @@ class Writer(Protocol):
 class JsonLinesWriter:
     """One object a line: ``{"row": 0, "answer": {"prediction": "12", "probabilities": {"12": 0.9}}}``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kinds: Mapping[str, str]) -> None:
         self._file = path.open("w", encoding="utf-8")
 
     def write(self, rows: Sequence[int], answers: Sequence[Answers]) -> None:
         """Adds lines, and hands them to the system at once."""
-        for row, said in zip(rows, answers, strict=True):
-            self._file.write(json.dumps({"row": row, **said}, ensure_ascii=False) + "\n")
+        for row, answer in zip(rows, answers, strict=True):
+            self._file.write(json.dumps({"row": row, **answer}, ensure_ascii=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -56,8 +57,9 @@ class JsonLinesWriter:
 class ParquetWriter:
     """Columns ``row``, ``TASK/prediction`` and ``TASK/probabilities`` (a struct by class)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kinds: Mapping[str, str]) -> None:
         self._path = path
+        self._kinds = kinds
         self._writer: Any = None
 
     def write(self, rows: Sequence[int], answers: Sequence[Answers]) -> None:
@@ -70,7 +72,10 @@ class ParquetWriter:
         columns: dict[str, Any] = {"row": pa.array(rows, pa.int64())}
         for task in answers[0]:
             for key in answers[0][task]:
-                columns[f"{task}/{key}"] = column([said[task][key] for said in answers])
+                cells = [answer[task][key] for answer in answers]
+                # the type must not depend on the batch: lists are of text even where all are empty
+                plain = pa.array(cells) if key == "probabilities" else arrow_array(cells, self._kinds[task])
+                columns[f"{task}/{key}"] = plain
         part = pa.table(columns)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, part.schema)
@@ -80,15 +85,6 @@ class ParquetWriter:
         """Ends the file, if there were any rows."""
         if self._writer is not None:
             self._writer.close()
-
-
-def column(cells: list[Any]) -> Any:
-    """An Arrow array whose type does not depend on the batch: lists are of text even where all are empty."""
-    import pyarrow as pa
-
-    if isinstance(cells[0], list):
-        return pa.array(cells, pa.list_(pa.string()))
-    return pa.array(cells)
 
 
 WRITERS: dict[str, type[JsonLinesWriter] | type[ParquetWriter]] = {
@@ -149,7 +145,8 @@ def predict_table(
     data, absent = whole_table(model, table, columns or {}, batch_size, num_workers, on_error)
     partial = out.with_name(f"{out.stem}.partial{out.suffix}")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    writer, skipped, count = WRITERS[out.suffix.lower()](partial), dict(data.skipped), 0
+    kinds = {name: task.kind for name, task in model.named_tasks().items()}
+    writer, skipped, count = WRITERS[out.suffix.lower()](partial, kinds), dict(data.skipped), 0
     try:
         with bar(progress) as track:
             for rows, answers, faults in answered(model.to(target).eval(), track(data.loader(ALL)), target):
@@ -171,11 +168,10 @@ def answered(
     for batch in batches:
         assert isinstance(batch, Batch)
         with torch.inference_mode():
-            outputs = model(batch.to(device).inputs).outputs
+            answers = model.answers(model(batch.to(device).inputs))
         rows = batch.rows.tolist()
-        said = model.answers(outputs, len(rows))
         real = [place for place, row in enumerate(rows) if row >= 0]  # the others stand in for unreadable ones
-        yield [rows[place] for place in real], [said[place] for place in real], dict(batch.skipped)
+        yield [rows[place] for place in real], [answers[place] for place in real], dict(batch.skipped)
 
 
 def whole_table(

@@ -15,9 +15,9 @@ from torch import nn, tensor
 from mmbert.core.errors import ConfigError, DataError, InputError
 from mmbert.core.types import UNLABELLED
 from mmbert.data.datamodule import MultimodalData, default_workers
-from mmbert.data.labels import ClassLabels
 from mmbert.data.loading import samplers as loading
 from mmbert.data.loading.samplers import SeededSampler
+from mmbert.tasks.classification import Classification
 
 
 class Letters:
@@ -52,7 +52,7 @@ def path(tmp_path):
 
 def make(path, processors=None, **options):
     data = MultimodalData(path, **{"num_workers": 0, "batch_size": 4, **options})
-    data.bind(processors or {"text": Letters()}, {"letter": ("label", ClassLabels(["a", "b"]))})
+    data.bind(processors or {"text": Letters()}, {"letter": Classification(1, "label", ["a", "b"])})
     return data
 
 
@@ -70,7 +70,7 @@ def test_every_row_of_a_split_comes_once_and_the_last_batch_is_kept(path):
     assert [batch.rows.tolist() for batch in data.val_dataloader()] == [[20, 21, 22], [23, 24, 25], [26]]
     assert [orders(loader) for loader in data.test_dataloader()] == [[[27, 28, 29, 30, 31]]]
     batch = next(iter(data.val_dataloader()))
-    assert batch.targets["letter"].tolist() == [0, 1, 0]
+    assert batch.targets["letter"]["label"].tolist() == [0, 1, 0]
     assert batch.inputs["text"]["values"].tolist() == [[1.0], [2.0], [3.0]]
 
 
@@ -120,7 +120,7 @@ def test_workers_change_nothing(path):
         data = make(path, num_workers=workers, seed=3)
         loader = data.train_dataloader()
         return [
-            (batch.rows.tolist(), batch.targets["letter"].tolist(), batch.inputs["text"]["values"].tolist())
+            (batch.rows.tolist(), batch.targets["letter"]["label"].tolist(), batch.inputs["text"]["values"].tolist())
             for _ in range(2)
             for batch in loader
         ]
@@ -194,7 +194,7 @@ def test_what_fills_a_share_up_counts_nowhere(path, monkeypatch):
     monkeypatch.setattr(loading, "processes", lambda: (1, 2))
     (*_, last) = make(path).loader("val")  # 7 rows: the second process has one too few
     assert last.rows.tolist()[-1] == -1
-    assert last.targets["letter"].tolist()[-1] == UNLABELLED
+    assert last.targets["letter"]["label"].tolist()[-1] == UNLABELLED
 
 
 def test_a_pass_can_begin_behind_what_was_seen_already(path):
@@ -308,7 +308,7 @@ def test_a_split_that_is_unknown(path):
 
 
 def test_samples_need_encoders_first(path):
-    with pytest.raises(InputError, match=r"call bind\(processors, labels\)"):
+    with pytest.raises(InputError, match=r"call bind\(processors, tasks\)"):
         MultimodalData(path).train_dataloader()
 
 

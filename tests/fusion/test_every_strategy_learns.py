@@ -98,8 +98,8 @@ def train(model, encoded, labels, steps):
     for _ in range(steps):
         rows = torch.randint(len(labels), (128,), generator=generator)
         batch = {name: Encoded(x.tokens[rows], x.mask[rows], x.pooled[rows]) for name, x in encoded.items()}
-        output = model.judge(batch)
-        loss = model.named_tasks()["label"].loss(output.outputs["label"], labels[rows])
+        output = model.decode(batch)
+        loss = model.named_tasks()["label"].loss(output.outputs["label"], {"label": labels[rows]}).mean
         loss = loss + sum(output.fused.auxiliary_losses.values())
         optimizer.zero_grad()
         loss.backward()
@@ -107,10 +107,10 @@ def train(model, encoded, labels, steps):
         optimizer.step()
 
 
-def judge(model, encoded, labels):
+def scores_of(model, encoded, labels):
     """Accuracy and area under the ROC curve."""
     with torch.no_grad():
-        logits = model.eval().judge(encoded).outputs["label"]
+        logits = model.eval().decode(encoded).outputs["label"]["logits"]
     accuracy = float((logits.argmax(1) == labels).double().mean())
     return accuracy, float(auroc(logits[:, 1] - logits[:, 0], labels, task="binary"))
 
@@ -119,7 +119,7 @@ def measure(name, hidden_dim, samples):
     """Accuracy and area under the ROC curve on the test samples after ``STEPS`` steps."""
     model = model_of(name, hidden_dim)
     train(model, *samples["train"], STEPS)
-    return judge(model, *samples["test"])
+    return scores_of(model, *samples["test"])
 
 
 def learn(name, hidden_dim, samples):
@@ -127,9 +127,9 @@ def learn(name, hidden_dim, samples):
     model = model_of(name, hidden_dim)
     for _ in range(MOST_STEPS // STEPS):
         train(model, *samples["train"], STEPS)
-        if judge(model, *samples["train"])[0] > 0.98:
+        if scores_of(model, *samples["train"])[0] > 0.98:
             break
-    return judge(model, *samples["test"])[0]
+    return scores_of(model, *samples["test"])[0]
 
 
 def assert_no_more_than_chance(accuracy, area):

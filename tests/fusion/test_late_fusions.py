@@ -11,7 +11,7 @@ from torch import nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, OutputSpec
-from mmbert.fusion.decision_level import Judged, Truth
+from mmbert.fusion.decision_level import DecisionOutput, Truth
 from mmbert.fusion.late_mean import LateMeanFusion
 from mmbert.fusion.late_product import LateProductFusion
 from mmbert.fusion.late_weighted import LateWeightedFusion
@@ -23,15 +23,15 @@ from mmbert.testing import random_inputs
 DIMS = {"text": 4, "image": 3, "audio": 5}
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]], dtype=bool)
 ROWS = range(len(PRESENT))
-CLASSES, PROPERTIES = OutputSpec("classes", 4, column="label"), OutputSpec("properties", 4, column="label")
-NUMBERS = OutputSpec("numbers", 1, centre=50.0, scale=20.0, column="label")
+CLASSES, PROPERTIES = OutputSpec("classification", 4, column="label"), OutputSpec("multilabel", 4, column="label")
+NUMBERS = OutputSpec("regression", 1, centre=50.0, scale=20.0, column="label")
 TARGET = torch.tensor([0, 3, UNLABELLED, 1, 2, 2])
 
 
 def outputs_of(spec, seed=0):
     generator = torch.Generator().manual_seed(seed)
     values = 3 * torch.randn(len(PRESENT), 3, spec.size, generator=generator, dtype=torch.float64)
-    return values * 10 + 50 if spec.kind == "numbers" else values
+    return values * 10 + 50 if spec.kind == "regression" else values
 
 
 def joined(fusion, spec, outputs=None, spoil=False):
@@ -89,9 +89,9 @@ def test_means_are_over_the_present_views_with_weights_that_sum_to_one(kind, ave
             if shares is not None:
                 assert_close(shares[b].detach().numpy()[here], w)
                 assert (shares[b][torch.from_numpy(~here)] == 0).all()
-            if spec.kind == "numbers" or average == "logits":
+            if spec.kind == "regression" or average == "logits":
                 expected = w @ z[b, here]
-            elif spec.kind == "classes":
+            elif spec.kind == "classification":
                 expected = np.log(w @ softmax(z[b, here], -1))
             else:
                 p = w @ expit(z[b, here])
@@ -106,9 +106,9 @@ def test_a_product_of_experts_multiplies_probabilities():
         _, z, got = joined(LateProductFusion(DIMS, 8), spec, spoil=True)
         for b in ROWS:
             said = z[b, PRESENT[b]]
-            if spec.kind == "numbers":
+            if spec.kind == "regression":
                 assert_close(got[b], said.mean(0))
-            elif spec.kind == "classes":
+            elif spec.kind == "classification":
                 p = softmax(said, -1).prod(0)
                 assert_close(softmax(got[b]), p / p.sum())
             else:
@@ -124,7 +124,9 @@ def test_stacking_reads_probabilities_and_which_views_there_are(hidden):
         decision, z, got = joined(StackingFusion(DIMS, 8, hidden_dim=hidden), spec, spoil=True)
         w = {name: tensor.numpy() for name, tensor in decision.state_dict().items()}
         for b in ROWS:
-            said = {"classes": softmax(z[b], -1), "properties": expit(z[b]), "numbers": (z[b] - 50) / 20}[spec.kind]
+            said = {"classification": softmax(z[b], -1), "multilabel": expit(z[b]), "regression": (z[b] - 50) / 20}[
+                spec.kind
+            ]
             read = np.concatenate([(said * PRESENT[b][:, None]).ravel(), PRESENT[b]])
             if hidden:
                 h = w["network.0.weight"] @ read + w["network.0.bias"]
@@ -132,12 +134,12 @@ def test_stacking_reads_probabilities_and_which_views_there_are(hidden):
             else:
                 last = "network"
             answer = w[f"{last}.weight"] @ read + w[f"{last}.bias"]
-            assert_close(got[b], answer * 20 + 50 if spec.kind == "numbers" else answer)
+            assert_close(got[b], answer * 20 + 50 if spec.kind == "regression" else answer)
 
 
 def test_views_own_losses_are_means_over_labelled_samples():
     decision, z, _ = joined(LateMeanFusion(DIMS, 8, view_weight=0.3), CLASSES)
-    judged = Judged(torch.from_numpy(z), torch.from_numpy(PRESENT), torch.zeros(len(PRESENT), 4))
+    judged = DecisionOutput(torch.from_numpy(z), torch.from_numpy(PRESENT), torch.zeros(len(PRESENT), 4))
     losses = decision.losses(judged, truth_of())
     for v, m in enumerate(DIMS):
         each = [-log_softmax(z[b, v])[y] for b, y in enumerate(TARGET.tolist()) if y >= 0 and PRESENT[b, v]]
@@ -152,11 +154,13 @@ def test_qmf_weighs_logits_by_their_energy():
     fusion = QMFFusion(DIMS, 8, temperature=7.0)
     for spec in (CLASSES, PROPERTIES):
         decision, z, got = joined(fusion, spec, spoil=True)
-        energy = logsumexp(z, -1) if spec.kind == "classes" else np.log1p(np.exp(z)).sum(-1)
+        energy = logsumexp(z, -1) if spec.kind == "classification" else np.log1p(np.exp(z)).sum(-1)
         w = energy / 7 * PRESENT
         assert_close(got, (w[..., None] * z).sum(1))
         assert_close(decision.shares(torch.from_numpy(z), torch.from_numpy(PRESENT)).numpy(), w)
-    with pytest.raises(ConfigError, match="fusion=qmf cannot join the numbers of the task on column 'label'"):
+    with pytest.raises(
+        ConfigError, match="fusion=qmf cannot join the outputs of the regression task on column 'label'"
+    ):
         fusion.decision(NUMBERS)
 
 
@@ -176,7 +180,7 @@ def test_qmf_teaches_confidence_by_what_samples_have_lost_so_far():
     rows = torch.tensor([3, 17, 5, 4, 11, 8])
     for epoch in range(3):
         z = outputs_of(CLASSES, seed=epoch)
-        judged = Judged(z, torch.from_numpy(PRESENT), z[:, 0])
+        judged = DecisionOutput(z, torch.from_numpy(PRESENT), z[:, 0])
         got = decision.losses(judged, truth_of(epoch=epoch, rows=rows))["ranking"].item()
         expected = 0.0
         for v in range(3):
@@ -242,7 +246,7 @@ def test_tmc_joins_opinions_by_dempsters_rule():
 @pytest.mark.parametrize(("epoch", "strength"), [(0, 0.25), (2, 0.75), (9, 1.0)])
 def test_tmc_is_trained_by_the_evidential_loss_of_every_opinion(epoch, strength):
     decision, z, _ = joined(TMCFusion(DIMS, 8, anneal_epochs=4), CLASSES)
-    judged = Judged(torch.from_numpy(z), torch.from_numpy(PRESENT), torch.zeros(()))
+    judged = DecisionOutput(torch.from_numpy(z), torch.from_numpy(PRESENT), torch.zeros(()))
     losses = decision.losses(judged, truth_of(epoch=epoch))
     alphas, labelled = np.logaddexp(0, z) + 1, [b for b in ROWS if TARGET[b] >= 0]
     right = np.eye(4)[TARGET.clamp(min=0).numpy()]
@@ -258,7 +262,7 @@ def test_tmc_judges_each_property_as_yes_or_no():
     decision, z, _ = joined(TMCFusion(DIMS, 8, anneal_epochs=2), PROPERTIES)
     target = torch.randint(0, 2, (6, 4), generator=torch.Generator().manual_seed(5)).double()
     target[4, 1] = math.nan
-    judged = Judged(torch.from_numpy(z), torch.from_numpy(PRESENT), torch.zeros(()))
+    judged = DecisionOutput(torch.from_numpy(z), torch.from_numpy(PRESENT), torch.zeros(()))
     losses = decision.losses(judged, truth_of(target, epoch=0))
     pairs = np.stack([np.logaddexp(0, z), np.logaddexp(0, -z)], -1) + 1  # (B, V, C, 2)
     rows = [0, 1, 2, 3, 5]
@@ -275,10 +279,10 @@ def test_the_divergence_is_that_of_dirichlet_distributions():
 
 def test_tmc_refuses_what_its_loss_does_not_know():
     fusion = TMCFusion(DIMS, 8)
-    with pytest.raises(ConfigError, match="fusion=tmc cannot join the numbers"):
+    with pytest.raises(ConfigError, match="fusion=tmc cannot join the outputs of the regression task"):
         fusion.decision(NUMBERS)
     with pytest.raises(ConfigError, match=r"neither class_weights nor label_smoothing.*column 'mood'"):
-        fusion.decision(OutputSpec("classes", 3, plain_loss=False, column="mood"))
+        fusion.decision(OutputSpec("classification", 3, plain_loss=False, column="mood"))
 
 
 @pytest.mark.parametrize(

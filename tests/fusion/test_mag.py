@@ -139,14 +139,14 @@ def test_the_states_between_two_layers_are_shifted_and_the_layers_above_go_on(la
             hidden = block(hidden)
         torch.testing.assert_close(text.tokens[row][text.mask[row]], hidden[0], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(text.pooled[row], hidden[0].mean(0), rtol=1e-5, atol=1e-5)
-    output = model.judge(model.encode(inputs))
+    output = model.decode(model.encode(inputs))
     expected = model.fusion.out(model.fusion.final_norm(text.pooled[:2]))
     torch.testing.assert_close(output.fused.pooled[:2], expected)
 
 
 def test_gradients_pass_through_a_frozen_network_to_the_gate_and_to_nothing_in_it():
     model, inputs, _ = model_of()
-    model.train()(inputs).outputs["value"][:2].sum().backward()
+    model.train()(inputs).outputs["value"]["value"][:2].sum().backward()
     for name, parameter in model.fusion.gate.named_parameters():
         assert parameter.grad is not None and bool((parameter.grad != 0).any()), name
     assert all(p.grad is None for p in model.encoders["text"].parameters())
@@ -176,13 +176,13 @@ def test_it_learns_xor_of_a_word_and_a_vector():
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     for _ in range(500):
         chosen = random.integers(0, 1000, 64)
-        loss = task.loss(model(inputs(chosen)).outputs["label"], labels[chosen])
+        loss = task.loss(model(inputs(chosen)).outputs["label"], {"label": labels[chosen]}).mean
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     with torch.no_grad():
-        guessed = model.eval()(inputs(range(1000, rows))).outputs["label"].argmax(1)
+        guessed = model.eval()(inputs(range(1000, rows))).outputs["label"]["logits"].argmax(1)
     assert (guessed == labels[1000:]).double().mean() > 0.95
 
 
@@ -209,7 +209,7 @@ def test_alone_the_text_has_nothing_of_the_others():
     for name, x in given.items():
         model.encoders[name].encoded = x.absent()
     bare = {name: x.rows(torch.tensor([0, 1])) for name, x in model.encode(inputs).items()}
-    torch.testing.assert_close(output.outputs["value"], model.judge(bare).outputs["value"])
+    torch.testing.assert_close(output.outputs["value"], model.decode(bare).outputs["value"])
 
 
 def test_an_encoder_without_the_layer_is_refused():

@@ -1,56 +1,45 @@
 """A split's predictions: every sample once, in the order of its table, in the labels' own words."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from mmbert.core.types import UNLABELLED
+from mmbert.core.errors import InputError
 from mmbert.runs.predictions import PredictionTable
-from mmbert.tasks.classification import Classification
-from mmbert.tasks.multilabel import Multilabel
-from mmbert.tasks.regression import Regression
-
-NAN = float("nan")
 
 
 @pytest.fixture
 def table():
-    """Rows 2, 0, 1 in two batches, row 0 a second time to fill the last one."""
-    tasks = {
-        "answer": Classification(4, "answer", ["3", "5"]),
-        "properties": Multilabel(4, "properties", ["even", "prime"]),
-        "value": Regression(4, "value"),
-    }
-    table = PredictionTable()
-    log3 = float(np.log(3))
+    """Rows 2, 0, 1 in two batches, row 0 a second time to fill the last one, and a copy without a row."""
+    kinds = {"answer": "classification", "properties": "multilabel", "value": "regression"}
+    table = PredictionTable(kinds)
+
+    def answer(p):
+        return {"prediction": "3" if p > 0.5 else "5", "probabilities": {"3": p, "5": 1 - p}}
+
+    def properties(even, prime):
+        held = [name for name, p in (("even", even), ("prime", prime)) if p > 0.5]
+        return {"prediction": held, "probabilities": {"even": even, "prime": prime}}
+
     table.add(
-        torch.tensor([2, 0]),
-        tasks,
+        [2, 0],
         {
-            "answer": torch.tensor([[log3, 0.0], [0.0, log3]]),  # probabilities 3/4 and 1/4, then 1/4 and 3/4
-            "properties": torch.tensor([[log3, -log3], [-log3, -log3]]),  # 3/4, 1/4; 1/4, 1/4
-            "value": torch.tensor([2.5, 0.5]),
+            "answer": [answer(0.75), answer(0.25)],
+            "properties": [properties(0.75, 0.25), properties(0.25, 0.25)],
+            "value": [{"prediction": 2.5}, {"prediction": 0.5}],
         },
-        {
-            "answer": torch.tensor([1, 0]),
-            "properties": torch.tensor([[1.0, 1.0], [0.0, 0.0]]),
-            "value": torch.tensor([2.0, NAN]),
-        },
+        {"answer": ["5", "3"], "properties": [["even", "prime"], []], "value": [2.0, None]},
     )
     table.add(
-        torch.tensor([1, 0]),
-        tasks,
+        [1, 0, -1],
         {
-            "answer": torch.tensor([[0.0, log3], [0.0, log3]]),
-            "properties": torch.full((2, 2), log3),
-            "value": torch.tensor([1.5, 0.5]),
+            "answer": [answer(0.25)] * 3,
+            "properties": [properties(0.75, 0.75)] * 3,
+            "value": [{"prediction": 1.5}, {"prediction": 0.5}, {"prediction": 9.0}],
         },
-        {
-            "answer": torch.tensor([UNLABELLED, 0]),
-            "properties": torch.full((2, 2), NAN),
-            "value": torch.tensor([1.0, NAN]),
-        },
+        {"answer": [None, "3", None], "properties": [None] * 3, "value": [1.0, None, None]},
     )
     return table
 
@@ -71,7 +60,7 @@ def test_the_file_has_a_row_a_sample_in_order(table, tmp_path):
     assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["test.parquet"]
 
 
-def test_truth_and_judgement_of_labelled_samples(table):
+def test_labels_and_predictions_of_labelled_samples(table):
     targets, probabilities = table.labelled("answer")
     assert targets.tolist() == [0, 1]  # rows 0 and 2
     assert probabilities == pytest.approx(np.array([[0.25, 0.75], [0.75, 0.25]]))
@@ -82,9 +71,22 @@ def test_truth_and_judgement_of_labelled_samples(table):
     assert (targets.tolist(), numbers.tolist()) == ([1.0, 2.0], [1.5, 2.5])
 
 
-def test_kinds_are_told_apart(table):
-    kinds = [table.kind(task) for task in table.tasks]
-    assert kinds == ["classification", "multilabel", "regression"]
+def test_predictions_of_other_kinds_are_kept_as_text_or_json(tmp_path):
+    table = PredictionTable({"tags": "tagging", "caption": "generation", "vector": "other", "empty": "other"})
+    tags = [{"prediction": ["O", "PER"]}, {"prediction": []}]
+    caption = [{"prediction": "a cat"}, {"prediction": "é"}]
+    answers = {"tags": tags, "caption": caption, "vector": [{"embedding": [0.5]}, {"embedding": [1.0]}]}
+    table.add([0, 1], answers | {"empty": tags}, {name: [None, None] for name in table.tasks} | {"tags": [["O"], None]})
+    table.write(tmp_path / "test.parquet")
+    read = pd.read_parquet(tmp_path / "test.parquet")
+    assert [json.loads(cell) for cell in read["tags/prediction"]] == [["O", "PER"], []]
+    assert table.to_arrow()["tags/target"].to_pylist() == ['["O"]', None]
+    assert read["caption/prediction"].tolist() == ["a cat", "é"]
+    assert json.loads(read["vector/prediction"][1]) == {"embedding": [1.0]}
+    assert table.kind("tags") == "tagging" and table.classes("tags") == []
+    assert str(table.to_arrow().schema.field("empty/target").type) == "string"  # whatever is in it
+    with pytest.raises(InputError, match="'caption', a task of kind 'generation'"):
+        table.labelled("caption")
 
 
 def test_the_first_samples_for_a_tracker(table):
@@ -108,12 +110,10 @@ def test_one_process_gathers_nothing(table):
 
 def test_all_processes_end_with_all_samples_once(monkeypatch):
     """What another rank holds arrives through all_gather_object, a padded copy among it."""
-    mine, other = PredictionTable(), PredictionTable()
-    said = {"target": ["a"], "prediction": ["a"], "probabilities": [{"a": 0.75, "b": 0.25}]}
-    for row in (0, 2):
-        mine.add_decoded([row], {"t": said})
-    for row in (1, 0):
-        other.add_decoded([row], {"t": {**said, "prediction": ["b"]}})
+    mine, other = (PredictionTable({"t": "classification"}) for _ in range(2))
+    for table, rows, word in ((mine, (0, 2), "a"), (other, (1, 0), "b")):
+        for row in rows:
+            table.add([row], {"t": [{"prediction": word, "probabilities": {"a": 0.75, "b": 0.25}}]}, {"t": ["a"]})
 
     def all_gather_object(parts, own):
         parts[:] = [own, (other._rows, other._columns)]

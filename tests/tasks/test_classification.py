@@ -13,7 +13,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError, DataError
-from mmbert.core.types import UNLABELLED, Fused
+from mmbert.core.types import UNLABELLED, Fused, State
 from mmbert.tasks.classification import Classification
 
 CLASSES = ["-3", "2", "10"]
@@ -24,10 +24,23 @@ def make(**options):
     return Classification(**{"in_dim": 4, "column": "answer", "classes": CLASSES, **options})
 
 
+def of(pooled):
+    """pooled (B, H) -> what a head reads."""
+    return State(Fused(pooled), {})
+
+
+def loss_of(task, output, target):
+    return task.loss({"logits": output}, {"label": target}).mean
+
+
+def update(task, metrics, output, target):
+    task.update(metrics, {"logits": output}, {"label": target})
+
+
 def measure(task, output, target, batches=1):
     metrics = task.make_metrics()
     for part, truth in zip(output.chunk(batches), target.chunk(batches), strict=True):
-        task.update(metrics, part, truth)
+        update(task, metrics, part, truth)
     return {key: float(value) for key, value in metrics.compute().items()}
 
 
@@ -41,7 +54,7 @@ def logits_for(probabilities):
 def test_loss_is_the_mean_over_labelled_samples_done_by_hand():
     output = logits_for([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
     # -(log 0.5 + log 0.6) / 2 = (0.693147 + 0.510826) / 2; the second sample carries no label
-    assert_close(make().loss(output, tensor([0, UNLABELLED, 2])), tensor(0.6019865), atol=1e-6, rtol=0)
+    assert_close(loss_of(make(), output, tensor([0, UNLABELLED, 2])), tensor(0.6019865), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -52,20 +65,20 @@ def test_loss_equals_torch_on_the_labelled_samples_alone(smoothing, weights):
     keep = target != UNLABELLED
     weight = None if weights is None else tensor(weights)
     expected = F.cross_entropy(output[keep], target[keep], weight=weight, label_smoothing=smoothing)
-    assert_close(task.loss(output, target), expected)
+    assert_close(loss_of(task, output, target), expected)
 
 
 def test_label_smoothing_by_hand():
     # target of class 0 with smoothing 0.3: (0.8, 0.1, 0.1)
     # -(0.8 log 0.5 + 0.1 log 0.25 + 0.1 log 0.25) = 0.554518 + 0.277259
-    loss = make(label_smoothing=0.3).loss(logits_for([[0.5, 0.25, 0.25]]), tensor([0]))
+    loss = loss_of(make(label_smoothing=0.3), logits_for([[0.5, 0.25, 0.25]]), tensor([0]))
     assert_close(loss, tensor(0.831777), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": [1.0, 2.0, 5.0], "label_smoothing": 0.1}])
 def test_nobody_labelled_gives_exactly_zero_and_zero_gradients(options):
     task = make(**options)
-    loss = task.loss(task(Fused(torch.randn(3, 4))), torch.full((3,), UNLABELLED))
+    loss = loss_of(task, task(of(torch.randn(3, 4)))["logits"], torch.full((3,), UNLABELLED))
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in task.parameters())
@@ -74,12 +87,12 @@ def test_nobody_labelled_gives_exactly_zero_and_zero_gradients(options):
 @pytest.mark.parametrize("junk", [math.nan, math.inf, 1e30])
 def test_what_the_head_says_of_an_unlabelled_sample_reaches_no_gradient(junk):
     output = tensor([[0.1, 0.2, 0.3], [junk] * 3], requires_grad=True)
-    make().loss(output, tensor([1, UNLABELLED])).backward()
+    loss_of(make(), output, tensor([1, UNLABELLED])).backward()
     assert not output.grad[1].any() and output.grad[0].isfinite().all() and output.grad[0].any()
 
 
 def test_bfloat16_outputs_are_judged_in_float32():
-    assert make().loss(torch.randn(2, 3).bfloat16(), tensor([0, 1])).dtype == torch.float32
+    assert loss_of(make(), torch.randn(2, 3).bfloat16(), tensor([0, 1])).dtype == torch.float32
 
 
 def test_balanced_weights_are_those_of_scikit_learn():
@@ -151,19 +164,19 @@ def test_an_unlabelled_batch_changes_no_metric():
     task = make()
     output, target = torch.randn(8, 3), tensor([0, 1, 2, 0, 1, 2, 0, 1])
     metrics = task.make_metrics()
-    task.update(metrics, torch.randn(5, 3), torch.full((5,), UNLABELLED))
-    task.update(metrics, output, target)
+    update(task, metrics, torch.randn(5, 3), torch.full((5,), UNLABELLED))
+    update(task, metrics, output, target)
     assert {k: float(v) for k, v in metrics.compute().items()} == measure(task, output, target)
 
 
 def test_metrics_start_again_after_a_reset():
     task = make()
     metrics = task.make_metrics()
-    task.update(metrics, torch.randn(6, 3), tensor([0, 1, 2, 0, 1, 2]))
+    update(task, metrics, torch.randn(6, 3), tensor([0, 1, 2, 0, 1, 2]))
     metrics.compute()
     metrics.reset()
     output, target = torch.randn(8, 3), tensor([0, 1, 2, 0, 1, 2, 0, 1])
-    task.update(metrics, output, target)
+    update(task, metrics, output, target)
     assert {k: float(v) for k, v in metrics.compute().items()} == measure(task, output, target)
 
 
@@ -230,9 +243,9 @@ def test_options_that_are_refused(options, message):
 
 
 def test_predictions_speak_in_the_tables_words():
-    answer = make().predictions(logits_for([[0.2, 0.5, 0.3], [0.9, 0.05, 0.05]]))
-    assert answer["prediction"] == ["2", "-3"]
-    assert answer["probabilities"][0] == pytest.approx({"-3": 0.2, "2": 0.5, "10": 0.3})
+    answers = make().predict(of(None), {"logits": logits_for([[0.2, 0.5, 0.3], [0.9, 0.05, 0.05]])})
+    assert [answer["prediction"] for answer in answers] == ["2", "-3"]
+    assert answers[0]["probabilities"] == pytest.approx({"-3": 0.2, "2": 0.5, "10": 0.3})
 
 
 @pytest.mark.parametrize("options", [{}, {"hidden_dim": 5, "class_weights": "balanced", "label_smoothing": 0.1}])
@@ -240,7 +253,38 @@ def test_rebuilt_from_json_it_gives_the_same_outputs(options):
     task = make(class_counts={"-3": 1, "2": 5, "10": 2}, **options).eval()
     twin = Classification(**json.loads(json.dumps(task.init_args))).eval()
     twin.load_state_dict(task.state_dict())
-    fused, target = Fused(torch.randn(3, 4)), tensor([0, 1, 2])
-    assert torch.equal(twin(fused), task(fused))
-    assert torch.equal(twin.loss(twin(fused), target), task.loss(task(fused), target))
-    assert twin.labels.decode(tensor(2)) == "10"
+    fused, target = of(torch.randn(3, 4)), tensor([0, 1, 2])
+    assert torch.equal(twin(fused)["logits"], task(fused)["logits"])
+    assert torch.equal(loss_of(twin, twin(fused)["logits"], target), loss_of(task, task(fused)["logits"], target))
+    assert twin.decode({"label": tensor([2, UNLABELLED])}) == ["10", None]
+
+
+def test_the_count_is_known_before_the_loss():
+    target = tensor([0, 2, UNLABELLED, 2])
+    for weights, expected in ((None, 3), ([0.25, 1.0, 0.125], 0.5)):
+        task = make(class_weights=weights)
+        given = task.loss({"logits": torch.randn(4, 3)}, {"label": target})
+        assert given.count.item() == task.count({"label": target}).item() == expected
+
+
+def label(cell, classes):
+    """A cell as an index, through encode and collate, and back."""
+    task = make(classes=classes)
+    targets = task.collate([task.encode({"answer": cell}, {})])
+    return targets["label"], task.decode(targets)[0]
+
+
+def test_cells_become_numbers_in_the_order_of_the_classes_and_words_again():
+    classes = ["b", "a", "7"]
+    for cell, index in zip(("b", "a", "7", 7, 7.0, " a ", None), (0, 1, 2, 2, 2, 1, UNLABELLED), strict=True):
+        numbers, word = label(cell, classes)
+        assert numbers.tolist() == [index] and numbers.dtype == torch.int64
+        assert word == (None if cell is None else classes[index])
+    assert [label(cell, ["007", "7"])[0].item() for cell in ("007", "7")] == [0, 1]  # leading zeros make it another
+
+
+def test_an_unknown_class_is_named_with_the_nearest():
+    with pytest.raises(
+        DataError, match=r"the label 'dgo' is no class of the train split. Did you mean 'dog'\? Choices: cat, dog"
+    ):
+        label("dgo", ["cat", "dog"])

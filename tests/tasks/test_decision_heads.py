@@ -1,15 +1,17 @@
 """Decision-level fusion in the whole model: a head a view, joined outputs, losses, saving, training, cost."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError
-from mmbert.core.types import Batch, Encoded, Fused
+from mmbert.core.types import Batch, Encoded, Fused, State
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.late_mean import LateMeanFusion
 from mmbert.fusion.late_weighted import LateWeightedFusion
@@ -67,20 +69,23 @@ def batch():
         "traits": torch.tensor([[1.0, 0], [0, 0], [1, 1], [torch.nan, torch.nan]]),
         "size": torch.tensor([90.0, torch.nan, 130.0, 100.0]),
     }
-    return Batch(inputs, targets, torch.arange(4))
+    return Batch(inputs, {name: {"label": target} for name, target in targets.items()}, torch.arange(4))
 
 
-def test_every_view_has_a_head_of_its_own_and_the_judgements_are_joined():
+def test_every_view_has_a_head_of_its_own_and_their_outputs_are_joined():
     model, given = built().eval(), batch()
     fused = model.fusion(model.encode(given.inputs))
     out = model(given.inputs)
     heads = [model.tasks["mood"], *model.decision_heads["mood"].siblings.values()]
-    said = torch.stack([head(Fused(fused.views[m])) for m, head in zip(DIMS, heads, strict=True)], 1).softmax(-1)
+    said = torch.stack(
+        [head(State(Fused(fused.views[m]), {}))["logits"] for m, head in zip(DIMS, heads, strict=True)], 1
+    ).softmax(-1)
     for row, here in enumerate(PRESENT):
-        assert_close(out.outputs["mood"][row].softmax(-1), said[row, here].mean(0))
+        assert_close(out.outputs["mood"]["logits"][row].softmax(-1), said[row, here].mean(0))
     assert len({id(p) for head in heads for p in head.parameters()}) == 3 * 4  # two layers with biases, none shared
-    assert out.outputs["traits"].shape == (4, 2)
-    assert out.outputs["size"].shape == (4,) and (out.outputs["size"] - 100).abs().max() < 100
+    assert out.outputs["traits"]["logits"].shape == (4, 2)
+    size = out.outputs["size"]["value"]
+    assert size.shape == (4,) and (size - 100).abs().max() < 100
 
 
 def test_what_an_absent_view_would_say_is_not_heard():
@@ -88,14 +93,15 @@ def test_what_an_absent_view_would_say_is_not_heard():
     before = model(given.inputs).outputs
     for name in DIMS:
         given.inputs[name]["tokens"].masked_fill_(~given.inputs[name]["mask"].unsqueeze(-1), torch.nan)
-    for name, output in model(given.inputs).outputs.items():
-        assert torch.equal(output, before[name])
+    for name, outputs in model(given.inputs).outputs.items():
+        for key, output in outputs.items():
+            assert torch.equal(output, before[name][key])
 
 
-def test_a_strategy_without_views_has_no_panels():
+def test_a_strategy_without_views_has_no_heads_for_them():
     model = built(MeanFusion(DIMS, 8))
-    assert not model.decision_heads and not model(batch().inputs).judged
-    assert not [name for name in model.state_dict() if name.startswith("panels")]
+    assert not model.decision_heads and not model(batch().inputs).decisions
+    assert not [name for name in model.state_dict() if name.startswith("decision_heads")]
 
 
 class TokenCounter(Task):
@@ -107,21 +113,18 @@ class TokenCounter(Task):
         super().__init__(in_dim, column)
         self.head = Head(in_dim, 2)
 
-    def forward(self, fused):
-        return self.head(fused.tokens["text"])
+    def forward(self, state, targets=None):
+        return {"logits": self.head(state.fused.tokens["text"])}
 
 
 class Mute(Task):
-    """Says nothing of its outputs."""
-
-    def forward(self, fused):
-        return fused.pooled
+    """Has no output_spec."""
 
 
 def test_tasks_that_read_tokens_are_left_alone_and_unknown_outputs_refused():
     model = built(heads={**tasks(), "tags": TokenCounter(8, "tags")}).eval()
     out = model(batch().inputs)
-    assert set(model.decision_heads) == {"mood", "traits", "size"} and out.outputs["tags"].shape == (4, 1, 2)
+    assert set(model.decision_heads) == {"mood", "traits", "size"} and out.outputs["tags"]["logits"].shape == (4, 1, 2)
     with pytest.raises(ConfigError, match="Mute .the task 'mute'. does not say what they are"):
         built(heads={"mute": Mute(8, "mute")})
 
@@ -133,13 +136,13 @@ def test_training_adds_the_views_losses_to_the_joined_ones():
     out = module(given)
     losses, counts = module._losses("train", given, out)
     trained = module._with_decisions(losses, counts, given, out)
-    said = out.judged["mood"].outputs.log_softmax(-1).detach().double().numpy()
-    here, truth = PRESENT.numpy(), given.targets["mood"].numpy()
+    said = out.decisions["mood"].outputs.log_softmax(-1).detach().double().numpy()
+    here, truth = PRESENT.numpy(), given.targets["mood"]["label"].numpy()
     rows = [i for i in range(4) if truth[i] >= 0]
     views = sum(-said[i, v, truth[i]] for i in rows for v in range(3) if here[i, v]) / len(rows)
     np.testing.assert_allclose(trained["mood"].item(), losses["mood"].item() + 0.5 * views, rtol=1e-5)
-    numbers = out.judged["size"].outputs[..., 0].detach().double().numpy()
-    spread = (numbers - given.targets["size"].numpy()[:, None]) / 20
+    numbers = out.decisions["size"].outputs[..., 0].detach().double().numpy()
+    spread = (numbers - given.targets["size"]["label"].numpy()[:, None]) / 20
     views = sum(spread[i, v] ** 2 for i in (0, 2, 3) for v in range(3) if here[i, v]) / 3
     np.testing.assert_allclose(trained["size"].item(), losses["size"].item() + 0.5 * views, rtol=1e-5)
     assert set(module.means["train"].compute()) >= {"mood/loss", "mood/loss/view/text", "size/loss/view/audio"}
@@ -156,10 +159,12 @@ def test_a_decision_may_replace_the_tasks_loss():
     out = module(given)
     losses, counts = module._losses("train", given, out)
     trained = module._with_decisions(losses, counts, given, out)
-    terms = model.decision_heads["mood"].losses(two["mood"], out.judged["mood"], given.targets["mood"], 0, given.rows)
+    terms = model.decision_heads["mood"].losses(
+        two["mood"], out.decisions["mood"], given.targets["mood"], 0, given.rows
+    )
     assert set(terms) == {"evidence", "view/text", "view/image", "view/audio"}
     assert_close(trained["mood"], torch.stack(list(terms.values())).sum())
-    with pytest.raises(ConfigError, match="fusion=tmc cannot join the numbers of the task on column 'size'"):
+    with pytest.raises(ConfigError, match="fusion=tmc cannot join the outputs of the regression task on column 'size'"):
         built(TMCFusion(DIMS, 8))
 
 
@@ -186,13 +191,13 @@ def test_what_a_decision_remembers_is_in_checkpoints_and_not_in_a_saved_model(tm
 
 def test_shares_are_told_when_asked_for():
     model = built(LateWeightedFusion(DIMS, 8)).eval()
-    assert model.tells_diagnostics and not model.fusion.has_diagnostics
+    assert model.has_diagnostics and not model.fusion.has_diagnostics
     told = model(batch().inputs, "shares").fused.diagnostics
     expected = PRESENT / PRESENT.sum(1, keepdim=True)
     assert set(told) == {"share/mood", "share/traits", "share/size"}
     assert_close(told["share/mood"], expected)
     assert model(batch().inputs).fused.diagnostics == {}
-    assert not built().tells_diagnostics
+    assert not built().has_diagnostics
 
 
 @pytest.mark.slow
@@ -200,8 +205,20 @@ def test_the_whole_model_compiles_to_the_same_numbers():
     model, given = built(LateWeightedFusion(DIMS, 8)).eval(), batch()
     with torch.no_grad():
         compiled = torch.compile(model, backend="aot_eager", fullgraph=True)(given.inputs)
-        for name, output in model(given.inputs).outputs.items():
-            assert_close(compiled.outputs[name], output)
+        for name, outputs in model(given.inputs).outputs.items():
+            assert_close(compiled.outputs[name], outputs)
+
+
+def test_a_model_saved_when_the_heads_were_called_panels_loads(tmp_path):
+    model = built(LateWeightedFusion(DIMS, 8)).eval()
+    folder = model.save_pretrained(tmp_path / "model")
+    state = load_file(folder / "model.safetensors")
+    old = {re.sub("^decision_heads", "panels", name): tensor for name, tensor in state.items()}
+    assert len([name for name in old if name.startswith("panels.mood.siblings.image.head")]) == 4
+    save_file(old, folder / "model.safetensors")
+    loaded = MultimodalModel.from_pretrained(folder, trust_custom_code=True)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
 
 
 def test_a_run_trains_saves_loads_and_predicts_with_late_fusion(compose_tiny, tmp_path, digits):

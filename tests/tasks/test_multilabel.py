@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 from torch import tensor
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError, DataError
-from mmbert.core.types import Fused
+from mmbert.core.types import Fused, State
 from mmbert.tasks.multilabel import Multilabel
 
 CLASSES = ["even", "negative", "prime"]
@@ -24,10 +26,23 @@ def make(**options):
     return Multilabel(**{"in_dim": 4, "column": "properties", "classes": CLASSES, **options})
 
 
+def of(pooled):
+    """pooled (B, H) -> what a head reads."""
+    return State(Fused(pooled), {})
+
+
+def loss_of(task, output, target):
+    return task.loss({"logits": output}, {"label": target}).mean
+
+
+def update(task, metrics, output, target):
+    task.update(metrics, {"logits": output}, {"label": target})
+
+
 def measure(task, output, target, batches=1):
     metrics = task.make_metrics()
     for part, truth in zip(output.chunk(batches), target.chunk(batches), strict=True):
-        task.update(metrics, part, truth)
+        update(task, metrics, part, truth)
     return {key: float(value) for key, value in metrics.compute().items()}
 
 
@@ -35,7 +50,7 @@ def test_loss_is_the_mean_over_properties_and_labelled_samples_done_by_hand():
     output = tensor([[0.9, 0.2, 0.5], [0.5, 0.5, 0.5]]).logit()
     target = tensor([[1.0, 0.0, 1.0], [NAN, NAN, NAN]])
     # -(log 0.9 + log 0.8 + log 0.5) / 3 = (0.105361 + 0.223144 + 0.693147) / 3
-    assert_close(make().loss(output, target), tensor(0.340551), atol=1e-6, rtol=0)
+    assert_close(loss_of(make(), output, target), tensor(0.340551), atol=1e-6, rtol=0)
 
 
 def test_positive_weights_and_smoothing_equal_torch_on_the_labelled_samples():
@@ -44,7 +59,7 @@ def test_positive_weights_and_smoothing_equal_torch_on_the_labelled_samples():
     soft = target * 0.8 + 0.1  # 1 -> 0.9, 0 -> 0.1
     expected = F.binary_cross_entropy_with_logits(output[:4], soft[:4], pos_weight=tensor([1.0, 3.0, 0.5]))
     target[4:] = NAN
-    assert_close(task.loss(output, target), expected)
+    assert_close(loss_of(task, output, target), expected)
 
 
 def test_balanced_means_negatives_over_positives():
@@ -56,7 +71,7 @@ def test_balanced_means_negatives_over_positives():
 
 def test_nobody_labelled_gives_exactly_zero_and_zero_gradients():
     task = make(class_weights=[1.0, 3.0, 0.5])
-    loss = task.loss(task(Fused(torch.randn(2, 4))), torch.full((2, 3), NAN))
+    loss = loss_of(task, task(of(torch.randn(2, 4)))["logits"], torch.full((2, 3), NAN))
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in task.parameters())
@@ -65,7 +80,7 @@ def test_nobody_labelled_gives_exactly_zero_and_zero_gradients():
 @pytest.mark.parametrize("junk", [NAN, math.inf, -1e30])
 def test_what_the_head_says_of_an_unlabelled_sample_reaches_no_gradient(junk):
     output = tensor([[0.1, 0.2, 0.3], [junk] * 3], requires_grad=True)
-    make().loss(output, tensor([[1.0, 0.0, 1.0], [NAN] * 3])).backward()
+    loss_of(make(), output, tensor([[1.0, 0.0, 1.0], [NAN] * 3])).backward()
     assert not output.grad[1].any() and output.grad[0].all() and output.grad[0].isfinite().all()
 
 
@@ -153,9 +168,9 @@ def test_options_that_are_refused():
 
 
 def test_predictions_speak_in_the_tables_words():
-    answer = make().predictions(tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).logit())
-    assert answer["prediction"] == [["even", "prime"], []]
-    assert answer["probabilities"][0] == pytest.approx({"even": 0.9, "negative": 0.2, "prime": 0.6})
+    answers = make().predict(of(None), {"logits": tensor([[0.9, 0.2, 0.6], [0.1, 0.2, 0.3]]).logit()})
+    assert [answer["prediction"] for answer in answers] == [["even", "prime"], []]
+    assert answers[0]["probabilities"] == pytest.approx({"even": 0.9, "negative": 0.2, "prime": 0.6})
 
 
 def test_rebuilt_from_json_it_gives_the_same_outputs():
@@ -163,7 +178,54 @@ def test_rebuilt_from_json_it_gives_the_same_outputs():
     task = make(hidden_dim=6, class_weights="balanced", separator=";", **learned).eval()
     twin = Multilabel(**json.loads(json.dumps(task.init_args))).eval()
     twin.load_state_dict(task.state_dict())
-    fused, target = Fused(torch.randn(3, 4)), torch.randint(0, 2, (3, 3)).float()
-    assert torch.equal(twin(fused), task(fused))
-    assert torch.equal(twin.loss(twin(fused), target), task.loss(task(fused), target))
-    assert twin.labels.encode("prime;even").tolist() == [1, 0, 1]
+    fused, target = of(torch.randn(3, 4)), torch.randint(0, 2, (3, 3)).float()
+    assert torch.equal(twin(fused)["logits"], task(fused)["logits"])
+    assert torch.equal(loss_of(twin, twin(fused)["logits"], target), loss_of(task, task(fused)["logits"], target))
+    assert twin.collate([twin.encode({"properties": "prime;even"}, {})])["label"].tolist() == [[1, 0, 1]]
+
+
+def label(cell, classes, **options):
+    """A cell as zeros and ones, through encode and collate."""
+    task = make(classes=classes, **options)
+    return task.collate([task.encode({"properties": cell}, {})])["label"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("even|prime", [1, 1, 0]),
+        (" prime | even ", [1, 1, 0]),
+        ("negative", [0, 0, 1]),
+        ('["prime"]', [0, 1, 0]),
+        (["negative", "even"], [1, 0, 1]),
+        ("[]", [0, 0, 0]),
+        ([], [0, 0, 0]),
+        ("even|even", [1, 0, 0]),
+    ],
+)
+def test_cells_become_zeros_and_ones(cell, expected):
+    assert label(cell, ["even", "prime", "negative"]).tolist() == [expected]
+    assert label("a|b; c", ["a|b", "c"], separator=";").tolist() == [[1, 1]]
+
+
+def test_unlabelled_is_not_the_same_as_nothing_holds():
+    task = make(classes=["a", "b"])
+    targets = task.collate([task.encode({"properties": cell}, {}) for cell in (None, "[]", "b")])
+    assert targets["label"][0].isnan().all() and task.labelled(targets).tolist() == [False, True, True]
+    assert task.decode(targets) == [None, [], ["b"]]
+
+
+def test_an_unknown_property_is_named_with_the_nearest():
+    with pytest.raises(DataError, match=r"the label 'evn' never occurs in the train split. Did you mean 'even'\?"):
+        label("odd|evn", ["even", "odd"])
+
+
+NAMES = st.lists(st.text("abcdefg01 é", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=8, unique=True)
+
+
+@given(names=NAMES, data=st.data())
+def test_any_labels_come_back(names, data):
+    some = data.draw(st.lists(st.sampled_from(names), unique=True))
+    task = make(classes=names, in_dim=1)
+    targets = task.collate([task.encode({"properties": some}, {})])
+    assert task.decode(targets) == [[name for name in names if name in some]]

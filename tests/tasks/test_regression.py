@@ -12,7 +12,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError, DataError
-from mmbert.core.types import Fused
+from mmbert.core.types import Fused, State
 from mmbert.tasks.metrics import mean_ranks
 from mmbert.tasks.regression import Regression
 
@@ -24,10 +24,23 @@ def make(**options):
     return Regression(**{"in_dim": 4, "column": "value", "mean": 100.0, "std": 10.0, **options})
 
 
+def of(pooled):
+    """pooled (B, H) -> what a head reads."""
+    return State(Fused(pooled), {})
+
+
+def loss_of(task, output, target):
+    return task.loss({"value": output}, {"label": target}).mean
+
+
+def update(task, metrics, output, target):
+    task.update(metrics, {"value": output}, {"label": target})
+
+
 def measure(task, output, target, batches=1):
     metrics = task.make_metrics()
     for part, truth in zip(output.chunk(batches), target.chunk(batches), strict=True):
-        task.update(metrics, part, truth)
+        update(task, metrics, part, truth)
     return {key: float(value) for key, value in metrics.compute().items()}
 
 
@@ -41,21 +54,21 @@ def measure(task, output, target, batches=1):
 )
 def test_loss_is_taken_of_standardised_values_over_labelled_samples(loss, expected):
     output, target = tensor([105.0, 80.0, 7.0]), tensor([100.0, 100.0, NAN])
-    assert_close(make(loss=loss).loss(output, target), tensor(expected))
+    assert_close(loss_of(make(loss=loss), output, target), tensor(expected))
 
 
 def test_outputs_are_in_the_tables_unit():
     task = make().eval()
     torch.nn.init.zeros_(task.head[1].weight)
     torch.nn.init.constant_(task.head[1].bias, 0.5)
-    assert_close(task(Fused(torch.randn(2, 4))), tensor([105.0, 105.0]))  # 100 + 0.5 * 10
-    assert task.predictions(tensor([1.5, -2.0])) == {"prediction": [1.5, -2.0]}
+    assert_close(task(of(torch.randn(2, 4)))["value"], tensor([105.0, 105.0]))  # 100 + 0.5 * 10
+    assert task.predict(of(None), {"value": tensor([1.5, -2.0])}) == [{"prediction": 1.5}, {"prediction": -2.0}]
 
 
 def test_a_bfloat16_head_still_answers_in_float32():
     task = make(mean=1003.0).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = task(Fused(torch.zeros(1, 4)))
+        output = task(of(torch.zeros(1, 4)))["value"]
     # bfloat16 knows no number between 1000 and 1008
     assert output.dtype == torch.float32 and abs(output.item() - 1003 - 10 * task.head[1].bias.item()) < 0.1
 
@@ -63,7 +76,7 @@ def test_a_bfloat16_head_still_answers_in_float32():
 @pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
 def test_nobody_labelled_gives_exactly_zero_and_zero_gradients(loss):
     task = make(loss=loss)
-    total = task.loss(task(Fused(torch.randn(2, 4))), tensor([NAN, NAN]))
+    total = loss_of(task, task(of(torch.randn(2, 4)))["value"], tensor([NAN, NAN]))
     total.backward()
     assert total.item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in task.parameters())
@@ -72,7 +85,7 @@ def test_nobody_labelled_gives_exactly_zero_and_zero_gradients(loss):
 @pytest.mark.parametrize("junk", [NAN, math.inf])
 def test_what_the_head_says_of_an_unlabelled_sample_reaches_no_gradient(junk):
     output = tensor([90.0, junk], requires_grad=True)
-    make().loss(output, tensor([100.0, NAN])).backward()
+    loss_of(make(), output, tensor([100.0, NAN])).backward()
     assert_close(output.grad, tensor([-0.2, 0.0]))  # d/dx ((x - 100) / 10)² = 2 (90 - 100) / 100
 
 
@@ -154,11 +167,27 @@ def test_rebuilt_from_json_it_gives_the_same_outputs():
     task = make(hidden_dim=3, loss="huber", **Regression.fit_labels([3, 9, 4.5], "value") | {"std": 2.5}).eval()
     twin = Regression(**json.loads(json.dumps(task.init_args))).eval()
     twin.load_state_dict(task.state_dict())
-    fused = Fused(torch.randn(3, 4))
-    assert torch.equal(twin(fused), task(fused)) and twin.init_args == task.init_args
+    fused = of(torch.randn(3, 4))
+    assert torch.equal(twin(fused)["value"], task(fused)["value"]) and twin.init_args == task.init_args
 
 
 def test_the_unit_travels_with_the_weights():
     other = make(mean=0.0, std=1.0)
     other.load_state_dict(make().state_dict())
     assert (other.mean.item(), other.std.item()) == (100, 10)
+
+
+@pytest.mark.parametrize(("cell", "expected"), [("-1.5e3", -1500.0), (7, 7.0), (" 2 ", 2.0), ("007", 7.0)])
+def test_cells_become_numbers_and_come_back(cell, expected):
+    task = make()
+    targets = task.collate([task.encode({"value": cell}, {}), None])
+    assert targets["label"].dtype == torch.float32 and task.labelled(targets).tolist() == [True, False]
+    assert task.decode(targets) == [expected, None]
+    assert task.encode({"value": None}, {}) is None
+
+
+def test_the_largest_number_of_single_precision_is_one():
+    task = make()
+    assert torch.isfinite(task.collate([task.encode({"value": 3.4028234e38}, {})])["label"]).all()
+    with pytest.raises(DataError, match="is no finite number"):
+        task.encode({"value": "seven"}, {})

@@ -674,8 +674,8 @@ class AbsentViewsVote(SoundVote):
 @breaks("decisions are sound")
 class UnlabelledSamplesAreTaught(SoundVote):
     class vote(Vote):
-        def losses(self, judged, truth):
-            return {"size": judged.joined.square().mean()}
+        def losses(self, output, truth):
+            return {"size": output.joined.square().mean()}
 
 
 @breaks("presence speaks")

@@ -7,24 +7,35 @@ from typing import Any
 
 import torch
 
-from mmbert.core.types import Batch, Inputs
+from mmbert.core.types import Batch, Inputs, Tensors
 from mmbert.data.augment.augmentation import Augmentation
+from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import POOLED, StoredTokens, collate_stored
-from mmbert.data.loading.dataset import Sample, stack_targets
+from mmbert.data.loading.dataset import Sample
 from mmbert.data.modalities.processor import Processor
 
 
 class Collate:
-    """Pads each modality by its own processor and stacks the targets. Picklable: workers carry it.
+    """Pads each modality by its own processor, and lets each task make tensors of its labels. Workers carry it.
 
     Args:
         processors: by encoder name.
         augment: what changes a batch of training samples.
+        tasks: by name; none = the batch has no targets.
+        changing: whether tasks change what encoders read.
     """
 
-    def __init__(self, processors: Mapping[str, Processor], augment: Augmentation | None = None) -> None:
+    def __init__(
+        self,
+        processors: Mapping[str, Processor],
+        augment: Augmentation | None = None,
+        tasks: Mapping[str, TargetEncoder] | None = None,
+        changing: bool = False,
+    ) -> None:
         self.processors = dict(processors)
         self.augment = augment
+        self.tasks = dict(tasks or {})
+        self.changing = changing
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """B samples -> a batch of B."""
@@ -32,14 +43,29 @@ class Collate:
             name: collated([sample.prepared[name] for sample in samples], processor)
             for name, processor in self.processors.items()
         }
+        targets = {
+            name: task.collate([sample.targets[name] for sample in samples]) for name, task in self.tasks.items()
+        }
         draws = [sample.draw for sample in samples if sample.draw is not None]
-        if self.augment is not None and len(draws) == len(samples):
+        if len(draws) == len(samples):
+            inputs, targets = self._changed(inputs, targets, draws)
+        skipped = tuple(fault for sample in samples for fault in sample.skipped)
+        return Batch(inputs, targets, torch.tensor([sample.row for sample in samples]), skipped)
+
+    def _changed(
+        self, inputs: dict[str, Inputs], targets: dict[str, Tensors], draws: Sequence[int]
+    ) -> tuple[dict[str, Inputs], dict[str, Tensors]]:
+        """What augmentation and tasks make of a batch."""
+        if self.augment is not None:
             inputs = {
                 name: part if POOLED in part else self.augment.collated(part, self.processors[name], draws)
                 for name, part in inputs.items()
             }
-        skipped = tuple(fault for sample in samples for fault in sample.skipped)
-        return Batch(inputs, stack_targets(samples), torch.tensor([sample.row for sample in samples]), skipped)
+        for name, task in self.tasks.items():
+            if self.changing and task.changes_inputs:
+                made, found = task.change_inputs({key: inputs[key] for key in task.changes_inputs}, draws)
+                inputs, targets = {**inputs, **made}, {**targets, name: {**targets[name], **found}}
+        return inputs, targets
 
 
 def collated(values: list[Any], processor: Processor) -> Inputs:

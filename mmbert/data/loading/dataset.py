@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import NoneType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmbert.core.errors import DataError, InputError, MmbertError
 from mmbert.data.augment.augmentation import Augmentation, sample_draw
-from mmbert.data.labels import LabelCodec
+from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
-from mmbert.data.tables.table import Rows, Table, is_empty
-
-#: Encoded labels that are kept for the next sample with the same cell, for each task.
-REMEMBERED = 1_000
+from mmbert.data.tables.table import Rows, Table
 
 
 @dataclass(frozen=True)
@@ -31,14 +25,14 @@ class Sample:
 
     Attributes:
         prepared: what each encoder's ``processor.prepare`` returned; None = the modality is missing.
-        targets: by task, as its label codec encodes them.
-        row: number in the table, from 0; -1 = the sample counts nowhere.
+        targets: what each task's ``encode`` returned; None = unlabelled.
+        row: number in the table, from 0; -1 = a copy that fills a place: no loss, metric or prediction counts it.
         draw: from which the random changes of a training sample follow; None = it is as it is in the table.
         skipped: rows that could not be read, and why; the sample stands in for them.
     """
 
     prepared: dict[str, Any]
-    targets: dict[str, Tensor]
+    targets: dict[str, Any]
     row: int
     draw: int | None = None
     skipped: tuple[tuple[int, str], ...] = ()
@@ -52,13 +46,15 @@ class SampleDataset(Dataset[Sample]):
         rows: which of its rows, counted from 0.
         columns: the table's column by encoder name.
         processors: by encoder name.
-        labels: ``(column, codec)`` by task name. A column that the table lacks leaves every sample unlabelled.
+        tasks: by name. A column that the table lacks counts as empty.
         augment: random changes to the samples.
         seed: of these changes.
-        skip: an unreadable sample gives way to the next readable one, which then counts nowhere; else it is an error.
+        skip: in the place of an unreadable sample stands a copy of the next readable one, without labels and with the
+            row -1; else it is an error.
         drop: encoders whose modality is taken for missing.
         sources: what is kept of prepared or encoded samples, by encoder name; what they lack is prepared here.
         taken: (table's rows,) bool by encoder name, True where a sample's modality is taken for missing.
+        changing: whether tasks change what encoders read; their samples then have a ``draw``.
     """
 
     def __init__(
@@ -67,31 +63,30 @@ class SampleDataset(Dataset[Sample]):
         rows: Rows,
         columns: Mapping[str, str],
         processors: Mapping[str, Processor],
-        labels: Mapping[str, tuple[str, LabelCodec]],
+        tasks: Mapping[str, TargetEncoder],
         augment: Augmentation | None = None,
         seed: int = 0,
         skip: bool = False,
         drop: Sequence[str] = (),
         sources: Mapping[str, Source] | None = None,
         taken: Mapping[str, np.ndarray] | None = None,
+        changing: bool = False,
     ) -> None:
         self.table = table
         self.rows = np.asarray(rows, np.int64)
         self.columns = dict(columns)
         self.processors = dict(processors)
-        self.labels = dict(labels)
+        self.tasks = dict(tasks)
         self.augment = augment
         self.seed = seed
         self.skip = skip
         self.drop = frozenset(drop)
         self.sources = dict(sources or {})
         self.taken = dict(taken or {})
+        self.changing = changing
         self.folder = str(table.path.parent)
         self._unreadable: dict[int, str] = {}  # by place
-        self._known: dict[str, dict[Any, Tensor]] = {name: {} for name in labels}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": {name: {} for name in self.labels}}  # each worker encodes what it meets
+        self._aligned = list(dict.fromkeys(name for task in tasks.values() for name in task.aligned_to))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -109,30 +104,30 @@ class SampleDataset(Dataset[Sample]):
         if place < 0:
             return self._stand_in(-1 - place, epoch)
         row = int(self.rows[place])
-        targets = {name: self._target(name, row) for name in self.labels}
         try:
-            return Sample(*self._read(place, epoch, targets))
+            sample = self._read(place, epoch)
         except (DataError, InputError) as error:
             if not self.skip:
                 raise
             self._unreadable[place] = str(error)
             return replace(self._stand_in(place, epoch), skipped=((row, str(error)),))
+        aligned = {name: self._alignment(name, row, sample.prepared[name]) for name in self._aligned}
+        targets = {name: self._target(task, row, aligned, sample.draw) for name, task in self.tasks.items()}
+        return replace(sample, targets=targets)
 
-    def _read(
-        self, place: int, epoch: int, targets: dict[str, Tensor]
-    ) -> tuple[Any, dict[str, Tensor], int, int | None]:
+    def _read(self, place: int, epoch: int) -> Sample:
+        """The sample at a place, still without labels."""
         row = int(self.rows[place])
-        draw = None if self.augment is None else sample_draw(self.seed, epoch, row)
-        return self._all_prepared(row, draw), targets, row, draw
+        draw = None if self.augment is None and not self.changing else sample_draw(self.seed, epoch, row)
+        return Sample(self._all_prepared(row, draw), dict.fromkeys(self.tasks), row, draw)
 
     def _stand_in(self, place: int, epoch: int) -> Sample:
         """The sample at a place, or the next one that can be read, without labels and without a row."""
-        unlabelled = {name: codec.encode(None) for name, (_, codec) in self.labels.items()}
         for tried in (*range(place, len(self.rows)), *range(place)):
             if tried in self._unreadable:
                 continue
             try:
-                return replace(Sample(*self._read(tried, epoch, unlabelled)), row=-1)
+                return replace(self._read(tried, epoch), row=-1)
             except (DataError, InputError) as error:
                 if not self.skip:
                     raise
@@ -187,25 +182,26 @@ class SampleDataset(Dataset[Sample]):
             error.add_note(f"while preparing {self.table.where(row)}, column '{self.columns[name]}'")
             raise
 
-    def _target(self, name: str, row: int) -> Tensor:
-        column, codec = self.labels[name]
-        written = self.table.written(row, column) if self.table.has_column(column) else None
-        if written != written:  # NaN, which no dictionary finds again
-            written = None
-        known = self._known[name]
-        plain = isinstance(written, (str, int, float, NoneType))
-        if plain and written in known:
-            return known[written]
+    def _alignment(self, name: str, row: int, prepared: Any) -> Any:
+        """Which token is which part of a sample's raw text; None where the sample lacks the modality."""
+        if prepared is None:
+            return None
+        with self.naming(name, row):  # the cell is read again: of tokens from the store nothing else says what they are
+            return self.processors[name].alignment(self.raw(name, self.table.cell(row, self.columns[name])))  # type: ignore[attr-defined]
+
+    def _target(self, task: TargetEncoder, row: int, aligned: Mapping[str, Any], draw: int | None) -> Any:
+        """A task's label of a row, as it encodes it."""
+        table = self.table
+        cells = {column: table.cell(row, column) if table.has_column(column) else None for column in task.columns}
         try:
-            target = codec.encode(None if is_empty(written) else written)
+            return task.encode(cells, {name: aligned[name] for name in task.aligned_to}, draw)
         except DataError as error:
-            raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
-        # classes are met again and again; the limit is for quantities, of which every one is another
-        if plain and len(known) < REMEMBERED:
-            known[written] = target
-        return target
+            raise DataError(f"{table.where(row)}, {columns_named(task)}: {error}") from error
+        except Exception as error:  # a fault in the task: its traceback stays, and says which row met it
+            error.add_note(f"while encoding the label of {table.where(row)}, {columns_named(task)}")
+            raise
 
 
-def stack_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """Targets of a batch by task: (B,) or (B, C)."""
-    return {name: torch.stack([sample.targets[name] for sample in samples]) for name in samples[0].targets}
+def columns_named(task: TargetEncoder) -> str:
+    """``column 'label'``: what a task reads, for messages."""
+    return f"column{'s' * (len(task.columns) != 1)} {', '.join(map(repr, task.columns))}"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mmbert.core.types import Batch
+from mmbert.core.types import Batch, map_leaves
 
 #: Bytes to whose multiples each tensor's place is rounded up: the width of the widest vector instructions.
 ALIGNED = 64
@@ -77,7 +77,7 @@ class SharedMemoryBatch:
         """The batch again; its inputs are views of one piece of memory."""
         batch = self.letter.mapped(lambda place: place.view(self.memory))
         # they are small, and who keeps them must not keep the inputs with them
-        batch.targets = {name: target.clone() for name, target in batch.targets.items()}
+        batch.targets = map_leaves(batch.targets, torch.clone)
         batch.rows = batch.rows.clone()
         return batch
 

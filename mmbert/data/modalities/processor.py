@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from mmbert.core.types import Inputs
+from mmbert.core.types import Inputs, Tensors
 
 #: Name of a kind of input: ``text``, ``image``, ``audio``, ``features``, or that of another file of this folder.
 Kind = str
@@ -61,4 +61,18 @@ class Storable(Protocol):
 
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Any:
         """What ``collate`` takes; the first array comes flat, and neither may be written to. Views of them will do."""
+        ...
+
+
+@runtime_checkable
+class Aligned(Protocol):
+    """What a processor of texts has besides, if tasks may label words or characters."""
+
+    def alignment(self, raw: Any) -> Tensors:
+        """Of L tokens, as many as the encoder gives of this raw value: which part of it each is.
+
+        Returns:
+            ``input_ids`` (L,) int64; ``word_ids`` (L,) int64, the word counted from 0, -1 for special tokens;
+            ``offsets`` (L, 2) int64, beginning and end in characters of ``raw``, both 0 for special tokens.
+        """
         ...

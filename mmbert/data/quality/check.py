@@ -12,7 +12,7 @@ import numpy as np
 
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.labels import ClassLabels, LabelCodec, MultiLabels
+from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.modalities.perceptual_hash import near_pairs
 from mmbert.data.quality.files import all_facts
@@ -42,7 +42,7 @@ class Reads:
 def check_data(
     data: MultimodalData,
     encoders: Mapping[str, Reads],
-    labels: Mapping[str, tuple[str, LabelCodec]],
+    tasks: Mapping[str, TargetEncoder],
     track: Track = lambda things, count, what: things,
 ) -> DataReport:
     """Everything that can be known of the data without a model.
@@ -50,18 +50,18 @@ def check_data(
     Args:
         data: a table and its splits, not connected.
         encoders: what each reads, by its name.
-        labels: ``(column, codec)`` by task.
+        tasks: by name, on the CPU.
         track: shows progress over the files.
 
     Raises:
         DataError: the table lacks a column.
     """
-    check = Check(data, labels)
+    check = Check(data, tasks)
     data.require_columns(encoders)
     check.rows({name: data.column_of(name) for name in encoders})
     for name, reads in encoders.items():
         check.cells(name, reads, track)
-    for task in labels:
+    for task in tasks:
         check.labels(task)
     order = {"error": 0, "warning": 1}
     return DataReport(check.splits, sorted(check.findings, key=lambda finding: order[finding.severity]))
@@ -72,12 +72,12 @@ class Check:
 
     Args:
         data: what is checked.
-        labels: ``(column, codec)`` by task.
+        tasks: by name, on the CPU.
     """
 
-    def __init__(self, data: MultimodalData, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+    def __init__(self, data: MultimodalData, tasks: Mapping[str, TargetEncoder]) -> None:
         self.data = data
-        self.codecs = labels
+        self.tasks = tasks
         self.splits = {split: SplitFacts(len(rows)) for split, rows in data.rows.items()}
         self.findings: list[Finding] = []
 
@@ -164,37 +164,31 @@ class Check:
         alike += [merged(by_look[looks[i]], by_look[looks[j]]) for i, j in near_pairs(looks)]
         self._shared(alike, f"{name}: rows of '{{1}}' that look nearly the same as a {modality.noun} in '{{0}}'")
 
-    def labels(self, task: str) -> None:
+    def labels(self, name: str) -> None:
         """Counts of classes, cells that are no labels, and classes that train never shows."""
-        column, codec = self.codecs[task]
-        if not self.data.has_column(column):
-            return
+        task = self.tasks[name]
+        if len(task.columns) != 1 or task.aligned_to or not self.data.has_column(task.columns[0]):
+            return  # what a label is depends on more than its cell
+        (column,) = task.columns
         faults: dict[str, list[int]] = defaultdict(list)
         for split, rows in self.data.rows.items():
-            counts: Counter[str] = Counter()
-            numbers: list[float] = []
-            unlabelled = 0
-            for row, cell in zip(rows, self.data.table.column(column, rows), strict=True):
-                if cell is None:
-                    unlabelled += 1
-                    continue
+            encoded: list[Any] = []
+            cells = self.data.table.column(column, rows)
+            for row, cell in zip(rows, cells, strict=True):
                 try:
-                    said = codec.decode(codec.encode(cell))
+                    encoded += [] if cell is None else [task.encode({column: cell}, {})]
                 except DataError as error:
                     faults[str(error)].append(int(row))
-                    continue
-                if isinstance(codec, (ClassLabels, MultiLabels)):
-                    counts.update([said] if isinstance(said, str) else said or ())
-                else:
-                    numbers.append(said)
-            self.splits[split].unlabelled[task] = unlabelled
-            if isinstance(codec, (ClassLabels, MultiLabels)):
-                self.splits[split].labels[task] = {name: counts[name] for name in codec.classes}
-            else:
-                self._spread(split, task, "value", numbers)
+            self.splits[split].unlabelled[name] = sum(cell is None for cell in cells)
+            labels = task.decode(task.collate(encoded)) if encoded else []
+            if task.kind == "regression":
+                self._spread(split, name, "value", labels)
+            elif task.kind in ("classification", "multilabel"):
+                counts = Counter(c for label in labels for c in ([label] if isinstance(label, str) else label))
+                self.splits[split].labels[name] = {c: counts[c] for c in task.classes}  # type: ignore[attr-defined]
         for fault, rows_of in faults.items():
-            self.find("error", f"{task}, column '{column}': {fault}", rows_of)
-        self._unseen(task)
+            self.find("error", f"{name}, column '{column}': {fault}", rows_of)
+        self._unseen(name)
 
     def _unseen(self, task: str) -> None:
         """Classes that are configured and judged, but that train does not show."""

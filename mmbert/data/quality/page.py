@@ -12,7 +12,7 @@ import numpy as np
 
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.labels import LabelCodec
+from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import Modality
 from mmbert.data.quality.report import DataReport, Finding, Spread
 
@@ -50,7 +50,7 @@ def page(
     report: DataReport,
     data: MultimodalData,
     inputs: Mapping[str, Modality],
-    labels: Mapping[str, tuple[str, LabelCodec]],
+    tasks: Mapping[str, TargetEncoder],
 ) -> str:
     """The whole page.
 
@@ -58,7 +58,7 @@ def page(
         report: what was found.
         data: where the examples are.
         inputs: what each encoder reads, by name.
-        labels: ``(column, codec)`` by task.
+        tasks: by name.
     """
     body = [
         f"<h1>{escape(str(data.path))}</h1>",
@@ -68,7 +68,7 @@ def page(
         *classes(report),
         "<h2>Lengths and sizes</h2>",
         f'<div class="plots">{"".join(histograms(report))}</div>',
-        *examples(data, inputs, labels),
+        *examples(data, inputs, tasks),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -172,29 +172,25 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
     return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
 
 
-def examples(
-    data: MultimodalData, inputs: Mapping[str, Modality], labels: Mapping[str, tuple[str, LabelCodec]]
-) -> Iterator[str]:
+def examples(data: MultimodalData, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]) -> Iterator[str]:
     """Some samples of each split, evenly spaced."""
     for split, rows in data.rows.items():
         if len(rows):
             picked = rows[np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).round().astype(int))]
-            cards = "".join(card(data, int(row), inputs, labels) for row in picked)
+            cards = "".join(card(data, int(row), inputs, tasks) for row in picked)
             yield f'<h2>Examples of {escape(split)}</h2>\n<div class="cards">{cards}</div>'
 
 
-def card(
-    data: MultimodalData, row: int, inputs: Mapping[str, Modality], labels: Mapping[str, tuple[str, LabelCodec]]
-) -> str:
+def card(data: MultimodalData, row: int, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]) -> str:
     """One sample: its modalities and its labels."""
     parts = [f"<small>{escape(data.table.where(row).removeprefix(f'{data.path}, '))}</small>"]
     for name, modality in inputs.items():
         cell = data.table.cell(row, data.column_of(name))
         shown = f"<small>no {escape(name)}</small>" if cell is None else example(cell, modality, data.path.parent)
         parts.append(f"<div>{shown}</div>")
-    for task, (column, _) in labels.items():
+    for name, column in ((name, column) for name, task in tasks.items() for column in task.columns):
         said = data.table.cell(row, column) if data.table.has_column(column) else None
-        parts.append(f"<div><b>{escape(task)}</b> {'–' if said is None else escape(str(said))}</div>")
+        parts.append(f"<div><b>{escape(name)}</b> {'–' if said is None else escape(str(said))}</div>")
     return f'<div class="card">{"".join(parts)}</div>'
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from mmbert.core.errors import DataError
-from mmbert.data.labels import LabelCodec
+from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.errors import NOT_ALLOWED
 from mmbert.data.tables.table import Rows, Table
@@ -62,25 +62,24 @@ def unusable_rows(
     return found
 
 
-def check_labels(table: Table, rows: Rows, labels: Mapping[str, tuple[str, LabelCodec]]) -> None:
+def check_labels(table: Table, rows: Rows, tasks: Mapping[str, TargetEncoder]) -> None:
     """Refuses label cells that their task cannot read; each distinct value is tried once.
 
-    A codec may have a method ``check(cell)`` that raises as ``encode`` does and makes no tensor: for quantities, of
-    which every cell is another.
+    Labels that depend on more than one cell, or on the tokens of a text, are left to whoever reads the samples.
 
     Raises:
         DataError: names the first such row.
     """
-    for name, (column, codec) in labels.items():
-        if not table.has_column(column):
+    for name, task in tasks.items():
+        if len(task.columns) != 1 or task.aligned_to or not table.has_column(task.columns[0]):
             continue
-        check = getattr(codec, "check", codec.encode)
+        (column,) = task.columns
         for row, cell in table.distinct(column, rows):
             try:
-                check(cell)
+                task.encode({column: cell}, {})
             except DataError as error:
                 classes = (
-                    f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(codec, "classes") else ""
+                    f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(task, "classes") else ""
                 )
                 raise DataError(
                     f"{table.where(row)}, column '{column}': {str(error).rstrip('.')}. "

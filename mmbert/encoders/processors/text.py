@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mmbert.core.errors import ConfigError, InputError
-from mmbert.core.types import Inputs
+from mmbert.core.types import Inputs, Tensors
 from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.processors.long_texts import beginning
 
@@ -99,6 +99,31 @@ class TextProcessor:
             inputs[name] = torch.from_numpy(numbers)
         return inputs
 
+    def alignment(self, raw: str) -> Tensors:
+        """See ``Aligned``; words are what white space separates.
+
+        Raises:
+            ConfigError: the tokenizer is one in Python alone, which knows no offsets.
+        """
+        if not self.tokenizer.is_fast:
+            raise ConfigError(f"{type(self.tokenizer).__name__} cannot say which token is which word: take a fast one.")
+        text = self.prepare(raw)
+        encoding = self.tokenizer(
+            text,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        offsets = np.array(encoding["offset_mapping"], np.int64).reshape(-1, 2)
+        words = word_of_each(text, offsets[:, 0])
+        words[np.array(encoding["special_tokens_mask"], bool)] = -1
+        return {
+            "input_ids": torch.tensor(encoding["input_ids"]),
+            "word_ids": torch.from_numpy(words),
+            "offsets": torch.from_numpy(offsets),
+        }
+
     def mask_tokens(self, inputs: Inputs, share: float, generators: Sequence[np.random.Generator]) -> Inputs:
         """A batch in which some tokens are the mask token; special tokens and padding stay.
 
@@ -117,6 +142,25 @@ class TextProcessor:
         special = torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids))
         chosen = torch.from_numpy(draws < share) & inputs["mask"] & ~special
         return {**inputs, "input_ids": ids.masked_fill(chosen, self.tokenizer.mask_token_id)}
+
+
+def word_of_each(text: str, positions: np.ndarray) -> np.ndarray:
+    """The word that the character at each position is in, counted from 0; of white space the next one, -1 = none.
+
+    Args:
+        text: words are what white space separates.
+        positions: (L,) int64.
+
+    Returns:
+        (L,) int64.
+    """
+    space = np.fromiter((character.isspace() for character in text), bool, len(text))
+    begins = ~space & np.concatenate([[True], space[:-1]])[: len(text)]
+    begun = np.append(begins.cumsum(), begins.sum())  # words that have begun, of each position and of the end
+    space = np.append(space, True)
+    positions = positions.clip(max=len(text))
+    words = np.where(space[positions], begun[positions], begun[positions] - 1)
+    return np.where(words < begins.sum(), words, -1)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

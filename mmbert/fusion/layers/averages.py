@@ -34,9 +34,9 @@ def weighted(outputs: Tensor, log_weights: Tensor, kind: str, probabilities: boo
     averaged as they are.
     """
     logs = log_weights.unsqueeze(-1)  # (B, V, 1)
-    if kind == "numbers" or not probabilities:
+    if kind == "regression" or not probabilities:
         return (logs.exp() * blank(outputs, log_weights > -math.inf)).sum(1)
-    if kind == "classes":
+    if kind == "classification":
         return torch.logsumexp(outputs.log_softmax(-1) + logs, 1)
     yes, no = F.logsigmoid(outputs) + logs, F.logsigmoid(-outputs) + logs
     return torch.logsumexp(yes, 1) - torch.logsumexp(no, 1)

@@ -25,8 +25,6 @@ class FixedBalance(nn.Module):
         super().__init__()
         self.weights = fixed_weights(tasks)
 
-    def forward(
-        self, losses: Mapping[str, Tensor], labelled: Mapping[str, int | bool]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scalars by task, and how many samples of the batch are labelled for it -> the total; nothing to log."""
+    def forward(self, losses: Mapping[str, Tensor], counts: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean losses by task, and over how much each was taken -> the total; nothing to log."""
         return torch.stack([self.weights[name] * loss.float() for name, loss in losses.items()]).sum(), {}

@@ -45,10 +45,8 @@ class UncertaintyBalance(nn.Module):
         self.coefficients = {name: COEFFICIENTS[getattr(t, "likelihood", "categorical")] for name, t in tasks.items()}
         self.log_variances = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in tasks})  # s = 0: σ = 1
 
-    def forward(
-        self, losses: Mapping[str, Tensor], labelled: Mapping[str, int | bool]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scalars by task, and how many samples of the batch are labelled for it -> the total and what to log.
+    def forward(self, losses: Mapping[str, Tensor], counts: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean losses by task, and over how much each was taken -> the total and what to log.
 
         Logged: ``TASK/weight`` = w · a · exp(-s), the factor on the task's loss.
         """
@@ -58,6 +56,6 @@ class UncertaintyBalance(nn.Module):
             s = self.log_variances[name]
             factor = self.weights[name] * a * torch.exp(-s)
             # times 0 rather than left out: distributed training waits for a gradient of every parameter
-            terms.append((factor * loss.float() + self.weights[name] * b * s) * float(labelled[name] > 0))
+            terms.append((factor * loss.float() + self.weights[name] * b * s) * float(counts[name] > 0))
             logs[f"{name}/weight"] = factor.detach()
         return torch.stack(terms).sum(), logs

@@ -35,7 +35,7 @@ class ModalityBalance(Callback):
         Args:
             module: whose step it is; its ``means["train"]`` take what is worth logging.
             batch: as the model saw it.
-            output: what the model made of it; ``output.encoded`` can be judged again.
+            output: what the model made of it; ``model.decode`` takes ``output.encoded`` again.
             joint: () the tasks' balanced loss; auxiliary losses and penalties come on top, whatever is returned.
         """
         return joint

@@ -15,10 +15,10 @@ Two variants:
     online    the weights are estimated anew every ``every_epochs`` epochs (a super-epoch) from what each k did since
               the last estimate. Differs from the paper's online algorithm, which trains a copy of the network on each
               L_k alone for the length of a super-epoch: here all losses are those of the one model in training, so
-              that it costs M judgements a step and not M + 1 trainings, and what k gained may be owed to another's
-              gradient.
+              that it costs M passes of fusion and heads a step and not M + 1 trainings, and what k gained may be
+              owed to another's gradient.
               Until the first estimate all weights are 1 / (M + 1).
-Further differences: the paper gives each modality a classifier of its own; here the same fusion and heads judge it with
+Further differences: the paper gives each modality a classifier of its own; here the same fusion and heads take it with
 the others missing. The validation split stands for the held-out part of train from which the paper estimates G and O;
 nothing is measured on test. What got worse on validation (G < 0) gets weight 0, O² is at least 1e-8, and where nothing
 gained the weights stay. With several tasks L_k is their balance, and G and O are of Σ_t weight_t L_t. Samples
@@ -43,7 +43,7 @@ from mmbert.core.types import Batch
 from mmbert.model import ModelOutput
 from mmbert.training.loggers.csv import HISTORY_FILE
 from mmbert.training.modality_balance.base import ModalityBalance
-from mmbert.training.modality_balance.unimodal import ALONE, judge_alone, need_several
+from mmbert.training.modality_balance.unimodal import ALONE, decode_unimodal, need_several
 
 if TYPE_CHECKING:
     from mmbert.training.module import FusionModule
@@ -102,7 +102,7 @@ class GradientBlending(ModalityBalance):
         model: Any = pl_module.model
         names = [*need_several(model, "gradient_blending"), JOINT]
         if names.count(JOINT) > 1:
-            raise ConfigError(f"An encoder called '{JOINT}' cannot be told from the joint loss: call it otherwise.")
+            raise ConfigError(f"An encoder called '{JOINT}' has the name of the joint loss: call it otherwise.")
         self.task_weights = {name: float(task.weight) for name, task in model.named_tasks().items()}
         given: Mapping[str, Any] | None = self.given or self.runs
         if given is not None and set(given) != set(names):
@@ -159,9 +159,9 @@ class GradientBlending(ModalityBalance):
         for name in self.weights:
             before = "" if name == JOINT else f"{ALONE}/{name}/"
             parts = {task: means.get(f"{before}{task}/loss") for task in self.task_weights}
-            told = {task: float(loss) for task, loss in parts.items() if loss is not None}
-            if told:
-                found[name] = sum(self.task_weights[task] * loss for task, loss in told.items())
+            known = {task: float(loss) for task, loss in parts.items() if loss is not None}
+            if known:
+                found[name] = sum(self.task_weights[task] * loss for task, loss in known.items())
         return found
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,16 +183,16 @@ class GradientBlending(ModalityBalance):
 
 def losses_alone(
     module: FusionModule, split: str, batch: Batch, output: ModelOutput, name: str
-) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Each task's loss with one modality alone, and for how many samples; both go into the split's means."""
-    judged = judge_alone(module.model, batch, output.encoded, name)
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Each task's mean loss with one modality alone, and over how much; both go into the split's means."""
+    found = decode_unimodal(module.model, batch, output.encoded, name)
     losses, counts = {}, {}
     for key, task in module.tasks.items():
-        if judged is None:
-            losses[key], counts[key] = torch.zeros((), device=batch.rows.device), 0
+        if found is None:
+            losses[key], counts[key] = torch.zeros((), device=batch.rows.device), 0.0
         else:
-            losses[key] = task.loss(judged[0].outputs[key], judged[1][key])
-            counts[key] = int(task.labelled(judged[1][key]).sum())
+            loss = task.loss(found[0].outputs[key], found[1][key])
+            losses[key], counts[key] = loss.mean, float(loss.count)
         module.means[split].add(f"{ALONE}/{name}/{key}/loss", losses[key], counts[key])
     return losses, counts
 

@@ -11,7 +11,7 @@ elements of its tensor, as in the authors' code.
 With two modalities and classes ρ and k are the paper's. Differs from it:
     more than two     the paper is for two; here each modality is held against the mean of the others
     alone             the paper takes the part of a linear layer's logits that is the modality's; here the whole fusion
-                      judges the sample with the others missing, which works with every strategy (no dropout, no graph)
+                      takes the sample with the others missing, which works with every strategy (no dropout, no graph)
     tasks             the mean over them of ``Task.target_probability``; the paper has one task of classes
     missing           s_m is the mean over the labelled samples that have m, where the paper sums over the batch
     which tensors     the paper's code modulates convolution kernels alone; here all of an encoder that learn. Noise
@@ -21,7 +21,7 @@ With two modalities and classes ρ and k are the paper's. Differs from it:
 
 Of an encoder that is **frozen** nothing can be modulated. In its place stand the parameters of the fusion that belong
 to the modality alone, those below its name (``project.text.…``); where there is no matrix among them, as with
-``concat``, the method cannot act on that modality and says so.
+``concat``, the method cannot act on that modality and refuses the run.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import Range
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
+from mmbert.tasks.base import Task
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.unimodal import (
     ALONE,
-    judge_alone,
+    decode_unimodal,
     need_several,
     summed_over_processes,
     without_dropout,
@@ -90,7 +91,8 @@ class OGMGE(ModalityBalance):
         """Looks up what belongs to each modality.
 
         Raises:
-            ConfigError: there is one modality, one without a parameter of its own, or gradients are sharded.
+            ConfigError: there is one modality, one without a parameter of its own, a task that gives its labels no
+                probability, or gradients are sharded.
         """
         if stage != "fit":
             return
@@ -100,6 +102,12 @@ class OGMGE(ModalityBalance):
             )
         model: Any = pl_module.model
         need_several(model, "ogm_ge")
+        for name, task in model.named_tasks().items():
+            if type(task).target_probability is Task.target_probability:
+                raise ConfigError(
+                    f"balance_modalities=ogm_ge needs the probability of a sample's label, but {type(task).__name__} "
+                    f"(the task '{name}') has no target_probability: add it, or choose another balance_modalities."
+                )
         self.owned = owned_parameters(model)
 
     def trained_loss(self, module: FusionModule, batch: Batch, output: ModelOutput, joint: Tensor) -> Tensor:
@@ -109,12 +117,12 @@ class OGMGE(ModalityBalance):
         sums = torch.zeros(2, len(names), dtype=exact, device=module.device)
         with torch.no_grad(), without_dropout(module.model):
             for place, name in enumerate(names):
-                judged = judge_alone(module.model, batch, output.encoded, name)
-                if judged is None:
+                found = decode_unimodal(module.model, batch, output.encoded, name)
+                if found is None:
                     continue
-                for task, target in judged[1].items():
-                    sums[0, place] += module.tasks[task].target_probability(judged[0].outputs[task], target).sum()
-                    sums[1, place] += module.tasks[task].labelled(target).sum()
+                for task, targets in found[1].items():
+                    sums[0, place] += module.tasks[task].target_probability(found[0].outputs[task], targets).sum()
+                    sums[1, place] += module.tasks[task].labelled(targets).sum()
         self.sums = sums if self.sums is None else self.sums + sums
         return joint
 
@@ -126,7 +134,7 @@ class OGMGE(ModalityBalance):
             return
         totals = summed_over_processes(self.sums)
         self.sums = None
-        scores = (totals[0] / totals[1]).tolist()  # NaN where nobody was judged
+        scores = (totals[0] / totals[1]).tolist()  # NaN where nothing was measured
         factors = coefficients(scores, self.alpha)
         late = self.last_epoch is not None and trainer.current_epoch > self.last_epoch
         acting = trainer.current_epoch >= self.first_epoch and not late
@@ -142,7 +150,7 @@ class OGMGE(ModalityBalance):
 
 
 def coefficients(scores: Sequence[float], alpha: float) -> list[float]:
-    """k of each modality from all their scores; NaN stands for one that nobody was judged by, and gets 1."""
+    """k of each modality from all their scores; NaN stands for one that was not measured, and gets 1."""
     factors = []
     for place, score in enumerate(scores):
         others = [s for j, s in enumerate(scores) if j != place and s == s]

@@ -1,7 +1,7 @@
-"""How well does one modality do alone? The others are taken away and the same fusion and heads judge again.
+"""How well does one modality do alone? The others are taken away, and fusion and heads run again.
 
 Absence is ordinary: every strategy takes samples that lack modalities, so that this works with all of them, and
-needs no head of its own for each modality. Only samples that have the modality are judged.
+needs no head of its own for each modality. Only samples that have the modality are used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
-from mmbert.core.types import Batch, Encoded
+from mmbert.core.types import Batch, Encoded, Tensors, rows_of
 from mmbert.model import ModelOutput, MultimodalModel
 
 #: How the names of what is logged of a modality on its own begin: ``alone/MODALITY/…``.
@@ -34,9 +34,9 @@ def without_dropout(model: MultimodalModel) -> Iterator[None]:
             part.training = mode
 
 
-def judge_alone(
+def decode_unimodal(
     model: MultimodalModel, batch: Batch, encoded: Mapping[str, Encoded], name: str
-) -> tuple[ModelOutput, dict[str, Tensor]] | None:
+) -> tuple[ModelOutput, dict[str, Tensors]] | None:
     """What a model makes of a batch of which only one modality is left.
 
     Args:
@@ -54,9 +54,10 @@ def judge_alone(
     if name == model.fusion.injects_into:  # the others were a part of it
         gone = {other: x.absent() for other, x in encoded.items()}
         encoded = {**encoded, name: model.encode_injected(batch.inputs, gone)}
-    some = {other: x.rows(rows) for other, x in encoded.items()}
+    some = rows_of(dict(encoded), rows)
     left = {other: x if other == name else x.absent() for other, x in some.items()}
-    return model.judge(left), {task: target[rows] for task, target in batch.targets.items()}
+    targets = rows_of(batch.targets, rows)
+    return model.decode(left, targets=targets), targets
 
 
 def need_several(model: nn.Module, method: str) -> list[str]:

@@ -85,7 +85,7 @@ def count_model(model: MultimodalModel, inputs: dict[str, Inputs]) -> tuple[int,
                 total += count(lambda: given.append(model.encode_injected(moved, encoded)))
                 encoded[model.fusion.injects_into] = given[0]
 
-            return total, count(lambda: model.judge(encoded))
+            return total, count(lambda: model.decode(encoded))
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -5,8 +5,6 @@ import pickle
 import traceback
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -15,13 +13,15 @@ from torch import tensor
 
 from mmbert.core.errors import DataError, InputError
 from mmbert.core.types import UNLABELLED
-from mmbert.data.labels import ClassLabels, NumberLabels
 from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.samplers import LazyLoader
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.tables.row_checks import check_files, check_labels, check_rows
 from mmbert.data.tables.table import Table
+from mmbert.tasks.base import Task
+from mmbert.tasks.classification import Classification
+from mmbert.tasks.regression import Regression
 
 
 class Plain:
@@ -64,9 +64,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def dataset_of(table, rows=None, columns=NAMES, processors=TRIO, labels=None):
-    codecs = {"class": ("label", ClassLabels(["a", "b"])), "size": ("number", NumberLabels())}
-    return SampleDataset(table, range(len(table)) if rows is None else rows, columns, processors, labels or codecs)
+TASKS = {"class": Classification(1, "label", ["a", "b"]), "size": Regression(1, "number")}
+
+
+def dataset_of(table, rows=None, columns=NAMES, processors=TRIO, tasks=TASKS):
+    return SampleDataset(table, range(len(table)) if rows is None else rows, columns, processors, tasks)
 
 
 def test_a_row_becomes_a_sample_and_an_empty_cell_a_missing_modality_or_label(folder):
@@ -76,23 +78,22 @@ def test_a_row_becomes_a_sample_and_an_empty_cell_a_missing_modality_or_label(fo
     first, second = dataset[0], dataset[1]
     assert (first.prepared, first.row) == ({"text": None, "image": 7.0, "audio": None}, 2)
     assert (second.prepared, second.row) == ({"text": 4.0, "image": 7.0, "audio": 4_000.0}, 1)  # half a second at 8 kHz
-    assert (int(first.targets["class"]), int(second.targets["class"])) == (UNLABELLED, 1)
-    assert torch.isnan(first.targets["size"])
-    assert second.targets["size"] == 2.5
+    assert first.targets == {"class": None, "size": None}
+    assert second.targets == {"class": 1, "size": 2.5}
 
 
 def test_samples_are_collated_by_each_processor(folder):
     table = table_of(folder, "four,files/a.png,files/a.wav,b,2.5", ",files/a.png,,,")
     dataset = dataset_of(table)
-    batch = Collate(TRIO)([dataset[1], dataset[0]])
+    batch = Collate(TRIO, tasks=TASKS)([dataset[1], dataset[0]])
     assert len(batch) == 2
     assert batch.rows.tolist() == [1, 0]
     assert batch.rows.dtype == torch.int64
     assert batch.inputs["text"]["mask"].tolist() == [[False], [True]]
     assert batch.inputs["image"]["values"].tolist() == [[7.0], [7.0]]
-    assert batch.targets["class"].tolist() == [UNLABELLED, 1]
-    assert batch.targets["class"].dtype == torch.int64
-    assert batch.targets["size"][1] == 2.5
+    assert batch.targets["class"]["label"].tolist() == [UNLABELLED, 1]
+    assert batch.targets["class"]["label"].dtype == torch.int64
+    assert batch.targets["size"]["label"].isnan().tolist() == [True, False] and batch.targets["size"]["label"][1] == 2.5
     assert list(batch.inputs) == list(TRIO)
 
 
@@ -107,48 +108,111 @@ def test_a_table_without_the_label_column_is_unlabelled(folder):
     dataset = dataset_of(
         table_of(folder, "x", header="text"), columns={"text": "text"}, processors={"text": Plain("text")}
     )
-    assert int(dataset[0].targets["class"]) == UNLABELLED
+    assert dataset[0].targets == {"class": None, "size": None}
 
 
-def noting(codec, asked):
-    """The same codec, which notes the cells that it is asked for."""
+class Words(Task):
+    """Labels the words of a text: a letter a word, given to each of its tokens."""
 
-    class Noting(type(codec)):
-        def encode(self, cell):
-            asked.append(cell)
-            return super().encode(cell)
+    aligned_to = ("text",)
 
-    codec.__class__ = Noting
-    return codec
-
-
-def test_a_label_that_is_met_again_is_not_encoded_again_up_to_a_limit(folder, monkeypatch):
-    monkeypatch.setattr("mmbert.data.loading.dataset.REMEMBERED", 2)
-    table = table_of(folder, *[f"x,,,{label},{i}" for i, label in enumerate(["a", "b", "c", "a", "", "c", "b"])])
-    asked = []
-    labels = {"class": ("label", noting(ClassLabels(["a", "b", "c"]), asked)), "size": ("number", NumberLabels())}
-    dataset = dataset_of(table, labels=labels)
-    targets = [dataset[i].targets for i in range(7)]
-    assert [int(target["class"]) for target in targets] == [0, 1, 2, 0, UNLABELLED, 2, 1]
-    assert [float(target["size"]) for target in targets] == [0, 1, 2, 3, 4, 5, 6]
-    assert asked == ["a", "b", "c", None, "c"]  # a and b are remembered, and then there is no more room
+    def encode(self, cells, prepared, draw=None):
+        if cells["label"] is None or prepared["text"] is None:
+            return None
+        return [cells["label"][word] if word >= 0 else "-" for word in prepared["text"]["word_ids"].tolist()]
 
 
-def test_numbers_that_are_missing_take_the_room_of_one(folder, monkeypatch):
-    monkeypatch.setattr("mmbert.data.loading.dataset.REMEMBERED", 2)
-    nan = float("nan")
-    columns = {"text": ["x"] * 6, "number": [nan, nan, nan, 1.0, nan, 1.0]}
-    pq.write_table(pa.table(columns), folder / "numbers.parquet")  # NaN, where a CSV file has an empty cell
-    asked = []
-    labels = {"size": ("number", noting(NumberLabels(), asked))}
-    dataset = dataset_of(Table(folder / "numbers.parquet"), processors={"text": TRIO["text"]}, labels=labels)
-    values = [float(dataset[i].targets["size"]) for i in range(6)]
-    np.testing.assert_array_equal(values, columns["number"])
-    assert asked == [None, 1.0]
+class Tokens(Plain):
+    """A processor whose tokens are letters."""
+
+    def alignment(self, raw):
+        words = [raw[:i].count(" ") if letter != " " else -1 for i, letter in enumerate(raw)]
+        return {"word_ids": tensor(words)}
 
 
-def test_a_dataset_travels_to_workers_without_the_tables_cells(folder):
-    dataset = dataset_of(table_of(folder, *[f"{'x' * 1_000},,,," for _ in range(100)]))
+def test_a_task_sees_which_token_is_which_word_also_when_its_tokens_are_stored(folder):
+    class Store:
+        def row(self, row):
+            return "stored" if row == 1 else None
+
+    table = table_of(folder, "ab c,,,xy,", "d ef,,,zw,", ",files/a.png,,xy,", "a,,,,")
+    processors = {**TRIO, "text": Tokens("text")}
+    dataset = SampleDataset(table, range(4), NAMES, processors, {"tags": Words(1, "label")}, sources={"text": Store()})
+    assert [dataset[i].targets["tags"] for i in range(4)] == [["x", "x", "-", "y"], ["z", "-", "w", "w"], None, None]
+    assert dataset[1].prepared["text"] == "stored"
+
+
+def test_a_task_may_read_several_columns_or_none(folder):
+    class Both(Task):
+        columns = ("label", "number", "absent")
+
+        def __init__(self):
+            super().__init__(1)
+            self.columns = Both.columns
+
+        def encode(self, cells, prepared, draw=None):
+            if cells["label"] == "c":
+                raise DataError("no c")
+            return dict(cells)
+
+    table = table_of(folder, "x,,,a,2", "x,,,c,")
+    dataset = dataset_of(table, tasks={"both": Both(), "none": Task(1)})
+    assert dataset[0].targets == {"both": {"label": "a", "number": "2", "absent": None}, "none": True}
+    assert dataset[-1].targets == {"both": None, "none": None}  # a copy that fills up a batch
+    batch = Collate(TRIO, tasks={"none": Task(1)})([dataset[0], dataset[-1]])
+    assert batch.targets["none"]["counted"].tolist() == [True, False]
+    with pytest.raises(DataError, match=r"row 2 \(line 3\), columns 'label', 'number', 'absent': no c"):
+        dataset[1]
+
+
+def test_a_fault_in_a_task_keeps_its_traceback_and_names_the_row(folder):
+    class Faulty(Task):
+        def encode(self, cells, prepared, draw=None):
+            raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        dataset_of(table_of(folder, "x,,,a,"), tasks={"bad": Faulty(1, "label")})[0]
+    assert "while encoding the label of" in caught.value.__notes__[0] and "row 1 (line 2), column 'label'" in str(
+        caught.value.__notes__
+    )
+
+
+class MaskedLetters(Task):
+    """Hides some texts' lengths and asks for them."""
+
+    changes_inputs = ("text",)
+
+    def change_inputs(self, inputs, draws):
+        hidden = torch.tensor([draw % 2 == 0 for draw in draws])
+        values = inputs["text"]["values"]
+        changed = {**inputs["text"], "values": values.masked_fill(hidden.unsqueeze(1), -1.0)}
+        return {"text": changed}, {"hidden": hidden, "length": values.squeeze(1).clone()}
+
+
+def test_a_task_may_change_what_encoders_read_and_the_draws_follow_from_seed_epoch_and_row(folder):
+    table = table_of(folder, *[f"{'x' * (i + 1)},,,a," for i in range(12)])
+    tasks = {"masked": MaskedLetters(1), "class": Classification(1, "label", ["a", "b"])}
+    dataset = SampleDataset(table, range(12), NAMES, TRIO, tasks, seed=3, changing=True)
+    collate = Collate(TRIO, tasks=tasks, changing=True)
+
+    def batch_of(epoch, places):
+        return collate([dataset[epoch, place] for place in places])
+
+    first = batch_of(0, range(12))
+    hidden = first.targets["masked"]["hidden"]
+    assert first.targets["masked"]["length"].tolist() == list(range(1, 13)) and 0 < hidden.sum() < 12
+    assert torch.equal(first.inputs["text"]["values"].squeeze(1) == -1, hidden)
+    assert first.targets["masked"]["counted"].all() and first.targets["class"]["label"].tolist() == [0] * 12
+    again = batch_of(0, [11, 4]).targets["masked"]["hidden"]
+    assert again.tolist() == hidden[[11, 4]].tolist()
+    assert batch_of(1, range(12)).targets["masked"]["hidden"].tolist() != hidden.tolist()
+    plain = Collate(TRIO, tasks=tasks)([SampleDataset(table, range(12), NAMES, TRIO, tasks)[0]])
+    assert plain.inputs["text"]["values"].tolist() == [[1.0]] and "hidden" not in plain.targets["masked"]
+
+
+def test_a_dataset_travels_to_workers_without_the_tables_cells_and_the_heads_weights(folder):
+    tasks = {"class": Classification(100_000, "label", ["a", "b"]).without_weights()}
+    dataset = dataset_of(table_of(folder, *[f"{'x' * 1_000},,,," for _ in range(100)]), tasks=tasks)
     copy = pickle.dumps(dataset)
     assert len(copy) < 5_000
     assert pickle.loads(copy)[99].prepared["text"] == 1_000.0
@@ -211,25 +275,26 @@ def test_rows_without_any_modality_are_refused_and_counted(folder):
 
 
 def test_the_first_bad_label_is_named_and_each_label_is_tried_once(folder):
-    class Counting(ClassLabels):
-        def encode(self, cell):
-            tried.append(cell)
-            return super().encode(cell)
+    class Counting(Classification):
+        def encode(self, cells, prepared, draw=None):
+            tried.append(cells["label"])
+            return super().encode(cells, prepared, draw)
 
     table = table_of(folder, *["x,,,a,"] * 50, "x,,,,", *["x,,,b,"] * 50, "x,,,c,", "x,,,c,")
     tried = []
-    check_labels(table, range(101), {"class": ("label", Counting(["a", "b"]))})
+    check_labels(table, range(101), {"class": Counting(1, "label", ["a", "b"])})
     assert tried == ["a", "b"]
     message = (
         r"row 102 \(line 103\), column 'label': the label 'c' is no class.*or say what.*tasks.kind.classes=\[...\]\.$"
     )
     with pytest.raises(DataError, match=message):
-        check_labels(table, range(103), {"kind": ("label", ClassLabels(["a", "b"]))})
+        check_labels(table, range(103), {"kind": TASKS["class"]})
     with pytest.raises(
         DataError, match=r"row 1 .*'a' is no finite number\. Mend the cell, or empty it \(.*ordinary\)\.$"
     ):
-        check_labels(table, range(103), {"size": ("label", NumberLabels())})
-    check_labels(table, range(103), {"kind": ("absent", ClassLabels(["a"]))})
+        check_labels(table, range(103), {"size": Regression(1, "label")})
+    check_labels(table, range(103), {"kind": Classification(1, "absent", ["a", "b"])})
+    check_labels(table, range(103), {"tags": Words(1, "label")})  # no cell alone says whether its label is one
 
 
 def test_missing_and_empty_files_are_found_before_they_are_read(folder):
@@ -248,13 +313,12 @@ def test_missing_and_empty_files_are_found_before_they_are_read(folder):
 
 
 def test_labels_that_are_lists_are_checked_too(tmp_path):
-    class Lists:
-        def encode(self, cell):
-            if cell == ["x"]:
+    class Lists(Task):
+        def encode(self, cells, prepared, draw=None):
+            if cells["tags"] == ["x"]:
                 raise DataError("no x")
-            return tensor(0)
 
     path = tmp_path / "m.jsonl"
     path.write_text("\n".join(json.dumps({"text": "t", "tags": tags}) for tags in (["a"], [], ["x"])))
     with pytest.raises(DataError, match=r"m.jsonl, row 3 \(line 3\), column 'tags': no x"):
-        check_labels(Table(path), range(3), {"tags": ("tags", Lists())})
+        check_labels(Table(path), range(3), {"tags": Lists(1, "tags")})

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.labels import ClassLabels, MultiLabels, NumberLabels
 from mmbert.data.modalities.perceptual_hash import NEAR, distance, near_pairs, perceptual_hash
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.quality.check import Reads, check_data
 from mmbert.data.quality.page import page
 from mmbert.data.quality.report import Spread
 from mmbert.data.quality.shared import shared_cells
+from mmbert.tasks.classification import Classification
+from mmbert.tasks.multilabel import Multilabel
+from mmbert.tasks.regression import Regression
 
 
 def picture(seed, size=(96, 80)):
@@ -91,7 +93,7 @@ def rows_of_three(**changes):
 
 TEXT_ALONE = {"text": Reads(modality_named("text"))}
 READS = {kind: Reads(modality_named(kind)) for kind in ("text", "image", "audio")}
-LABELS = {"answer": ("label", ClassLabels(["yes", "no"]))}
+TASKS = {"answer": Classification(1, "label", ["yes", "no"])}
 
 
 def found(report):
@@ -100,7 +102,7 @@ def found(report):
 
 class TestFindings:
     def test_a_sound_table_has_none(self, make):
-        report = check_data(make(rows_of_three()), READS, LABELS)
+        report = check_data(make(rows_of_three()), READS, TASKS)
         assert found(report) == []
         train = report.splits["train"]
         assert train.rows == 1 and train.missing == {"text": 0, "image": 0, "audio": 0}
@@ -113,7 +115,7 @@ class TestFindings:
         (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
         (tmp_path / "b.wav").write_bytes(b"")
         (tmp_path / "c.wav").unlink()
-        report = check_data(make(rows_of_three()), READS, LABELS)
+        report = check_data(make(rows_of_three()), READS, TASKS)
         assert [severity for severity, _ in found(report)] == ["error"] * 3
         truncated, empty, gone = sorted(report.findings, key=lambda finding: finding.rows)
         assert truncated.what.startswith("image, column 'image': this is no picture that can be read")
@@ -125,7 +127,7 @@ class TestFindings:
         (tmp_path / "d.wav").write_bytes((tmp_path / "a.wav").read_bytes())
         recompressed(picture(ord("a")), 60).save(tmp_path / "d.png")
         changes = {"text": "WORDS  of a", "audio": "d.wav", "image": "d.png"}
-        report = check_data(make(rows_of_three(test=changes)), READS, LABELS)
+        report = check_data(make(rows_of_three(test=changes)), READS, TASKS)
         assert found(report) == [
             ("warning", "text: rows of 'test' whose text is in 'train' too"),
             ("warning", "image: rows of 'test' that look nearly the same as a picture in 'train'"),
@@ -135,28 +137,28 @@ class TestFindings:
 
     def test_the_same_within_one_split_is_no_leak(self, make):
         rows = rows_of_three()
-        assert found(check_data(make([*rows, rows[0]]), READS, LABELS)) == []
+        assert found(check_data(make([*rows, rows[0]]), READS, TASKS)) == []
 
     def test_classes(self, make):
         rows = rows_of_three(val={"label": "no"}, test={"label": "perhaps"})
-        report = check_data(make(rows), READS, LABELS)
+        report = check_data(make(rows), READS, TASKS)
         (error, warning) = report.findings
         assert error.severity == "error" and "'perhaps' is no class" in error.what and "row 3" in error.rows[0]
         assert warning.what == "answer: 'val' has classes that train never shows: no" and warning.count == 1
 
     def test_labels_of_other_kinds(self, make):
         rows = rows_of_three(train={"label": 2.5}, val={"label": "abc"}, test={"label": None})
-        report = check_data(make(rows), TEXT_ALONE, {"size": ("label", NumberLabels())})
+        report = check_data(make(rows), TEXT_ALONE, {"size": Regression(1, "label")})
         assert [finding.severity for finding in report.findings] == ["error"] and "abc" in report.findings[0].what
         assert report.splits["train"].spreads["size"]["value"].most == 2.5
         assert report.splits["test"].unlabelled == {"size": 1}
         rows = rows_of_three(train={"label": "x|y"}, val={"label": "y"}, test={"label": ""})
-        report = check_data(make(rows), TEXT_ALONE, {"tags": ("label", MultiLabels(["x", "y"]))})
+        report = check_data(make(rows), TEXT_ALONE, {"tags": Multilabel(1, "label", ["x", "y"])})
         assert report.splits["train"].labels["tags"] == {"x": 1, "y": 1}
 
     def test_missing_modalities_and_rows_without_any(self, make):
         nothing = {"text": "", "image": "", "audio": None}
-        report = check_data(make(rows_of_three(train={"image": ""}, test=nothing)), READS, LABELS)
+        report = check_data(make(rows_of_three(train={"image": ""}, test=nothing)), READS, TASKS)
         assert report.splits["train"].missing == {"text": 0, "image": 1, "audio": 0}
         assert found(report) == [("error", "every modality is missing (text, image, audio are empty)")]
 
@@ -167,7 +169,7 @@ class TestFindings:
         rows = rows_of_three(
             **{split: {"pose": f"{n}.npy"} for split, n in zip(("train", "val", "test"), "abc", strict=True)}
         )
-        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, LABELS)
+        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, TASKS)
         whats = [what for _, what in found(report)]
         assert any("not finite" in what for what in whats)
         assert "pose: vectors of 7 numbers where 4 are needed" in whats and len(whats) == 2
@@ -177,11 +179,11 @@ class TestFindings:
         rows = rows_of_three(
             **{split: {"pose": [n, 2.0]} for split, n in zip(("train", "val", "test"), (1.0, 5.0, 1.0), strict=True)}
         )
-        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, LABELS)
+        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, TASKS)
         assert found(report) == [("warning", "pose: rows of 'test' whose content is in 'train' too, byte for byte")]
 
     def test_as_json_can_be_written(self, make):
-        plain = json.loads(json.dumps(check_data(make(rows_of_three()), READS, LABELS).as_json()))
+        plain = json.loads(json.dumps(check_data(make(rows_of_three()), READS, TASKS).as_json()))
         assert plain["splits"]["train"]["spreads"]["audio"]["seconds"] == {"least": 0.5, "median": 0.5, "most": 0.5}
 
 
@@ -189,7 +191,7 @@ def test_the_page_escapes_what_the_table_holds(make, tmp_path):
     rows = rows_of_three(test={"text": "<script>alert(1)</script>", "label": "<b>"})
     data = make(rows)
     (tmp_path / "b.png").write_bytes(b"broken")
-    html = page(check_data(data, READS, LABELS), data, {name: reads.modality for name, reads in READS.items()}, LABELS)
+    html = page(check_data(data, READS, TASKS), data, {name: reads.modality for name, reads in READS.items()}, TASKS)
     assert "<script" not in html and "&lt;script&gt;" in html and "&lt;b&gt;" in html
     assert (
         html.count("<audio") == 3 and html.count("<img") == 2 and "http://" not in html.replace("http://www.w3.org", "")

@@ -211,7 +211,7 @@ def test_the_draw_is_the_same_without_a_modality_and_rows_with_nothing_left_go(c
     before = {name: taken.copy() for name, taken in parts.data.taken.items()}
     data = parts.data
     data.drop = ("text",)
-    data.bind(data.processors, data.labels)
+    data.bind(data.processors, data.tasks)
     assert all(np.array_equal(before[name], data.taken[name]) for name in before)
     left_out = [row for row in data.skipped if before["image"][row] and before["audio"][row]]
     assert left_out and len(left_out) == len(data.skipped)

@@ -52,10 +52,13 @@ def logged(story: dict, key: str) -> list:
 
 @pytest.fixture
 def table():
-    table = PredictionTable()
-    said = {"target": ["a", "b", None], "prediction": ["a", "a", "b"]}
-    said["probabilities"] = [{"a": 0.9, "b": 0.1}, {"a": 0.8, "b": 0.2}, {"a": 0.1, "b": 0.9}]
-    table.add_decoded([0, 1, 2], {"answer": said, "value": {"target": [1.0, 2.0, 3.0], "prediction": [1.5, 2.0, 3.0]}})
+    table = PredictionTable({"answer": "classification", "value": "regression"})
+    probabilities = [{"a": 0.9, "b": 0.1}, {"a": 0.8, "b": 0.2}, {"a": 0.1, "b": 0.9}]
+    answers = {
+        "answer": [{"prediction": max(p, key=p.get), "probabilities": p} for p in probabilities],
+        "value": [{"prediction": value} for value in (1.5, 2.0, 3.0)],
+    }
+    table.add([0, 1, 2], answers, {"answer": ["a", "b", None], "value": [1.0, 2.0, 3.0]})
     return table
 
 

@@ -16,6 +16,7 @@ from mmbert.encoders.base import Encoder
 from mmbert.fusion.concat import ConcatFusion
 from mmbert.fusion.mean import MeanFusion
 from mmbert.model import MultimodalModel
+from mmbert.tasks.base import Task
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.multilabel import Multilabel
 from mmbert.tasks.regression import Regression
@@ -25,7 +26,7 @@ from mmbert.training.epoch_means import EpochMeans
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule, drop, without
 from mmbert.training.modality_balance.gradient_blending import GradientBlending, blend, offline_weights
 from mmbert.training.modality_balance.ogm_ge import OGMGE, coefficients, modulate
-from mmbert.training.modality_balance.unimodal import judge_alone, without_dropout
+from mmbert.training.modality_balance.unimodal import decode_unimodal, without_dropout
 
 DIMS = {"text": 4, "image": 3, "audio": 5}
 PRESENT = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0]]).bool()
@@ -54,7 +55,8 @@ def model_of(fusion=MeanFusion, frozen=(), dropout=0.0):
 
 
 def batch_of(encoded):
-    targets = {"answer": torch.tensor([0, 2, UNLABELLED, 1]), "value": torch.tensor([0.5, math.nan, -1.0, 2.0])}
+    answer, value = torch.tensor([0, 2, UNLABELLED, 1]), torch.tensor([0.5, math.nan, -1.0, 2.0])
+    targets = {"answer": {"label": answer}, "value": {"label": value}}
     return Batch({name: {"mask": x.mask} for name, x in encoded.items()}, targets, torch.arange(4))
 
 
@@ -70,23 +72,23 @@ def scene():
         means={"train": EpochMeans(), "val": EpochMeans()},
         device=torch.device("cpu"),
     )
-    return SimpleNamespace(module=module, batch=batch_of(encoded), output=model.judge(encoded), encoded=encoded)
+    return SimpleNamespace(module=module, batch=batch_of(encoded), output=model.decode(encoded), encoded=encoded)
 
 
 # ------------------------------------------------------------------------------------------------------------- alone
 
 
 def test_alone_is_what_the_model_says_of_samples_that_have_nothing_else(scene):
-    output, targets = judge_alone(scene.module.model, scene.batch, scene.encoded, "audio")
+    output, targets = decode_unimodal(scene.module.model, scene.batch, scene.encoded, "audio")
     only = {name: x.rows(torch.tensor([0, 1])) for name, x in scene.encoded.items()}
     only = {name: x if name == "audio" else x.absent() for name, x in only.items()}
-    torch.testing.assert_close(output.outputs["answer"], scene.module.model.judge(only).outputs["answer"])
-    assert targets["answer"].tolist() == [0, 2]
+    torch.testing.assert_close(output.outputs["answer"], scene.module.model.decode(only).outputs["answer"])
+    assert targets["answer"]["label"].tolist() == [0, 2]
     fused = scene.module.model.fusion
     by_hand = fused.project["audio"](scene.encoded["audio"].pooled[:2], torch.tensor([True, True]))
     torch.testing.assert_close(output.fused.pooled, by_hand)  # a mean over one modality is that one
     gone = {**scene.encoded, "audio": scene.encoded["audio"].absent()}
-    assert judge_alone(scene.module.model, scene.batch, gone, "audio") is None
+    assert decode_unimodal(scene.module.model, scene.batch, gone, "audio") is None
 
 
 def test_modes_come_back_and_nothing_is_drawn():
@@ -94,26 +96,36 @@ def test_modes_come_back_and_nothing_is_drawn():
     model.tasks["value"].eval()
     state = torch.get_rng_state()
     with without_dropout(model):
-        model.judge(random_inputs(DIMS, 4))
+        model.decode(random_inputs(DIMS, 4))
     assert model.fusion.training and model.tasks["answer"].training and not model.tasks["value"].training
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_credence_by_hand():
+def test_target_probability_by_hand():
     logits = torch.tensor([[1.0, 0.0, -1.0], [0.0, 3.0, 0.0]])
     answer = Classification(2, "x", ["a", "b", "c"])
     e = math.e
-    got = answer.target_probability(logits, torch.tensor([0, UNLABELLED]))
+    got = answer.target_probability({"logits": logits}, {"label": torch.tensor([0, UNLABELLED])})
     torch.testing.assert_close(got, torch.tensor([e / (e + 1 + 1 / e), 0.0]))
     both = Multilabel(2, "x", ["a", "b"])
-    got = both.target_probability(torch.tensor([[0.0, 2.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [math.nan, 1.0]]))
+    logits, label = torch.tensor([[0.0, 2.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [math.nan, 1.0]])
+    got = both.target_probability({"logits": logits}, {"label": label})
     torch.testing.assert_close(got, torch.tensor([(0.5 + 1 - 1 / (1 + math.exp(-2))) / 2, 0.0]))
     for loss, expected in (("mse", math.exp(-2.0)), ("l1", math.exp(-2.0)), ("huber", math.exp(-1.5))):
         number = Regression(2, "x", mean=1.0, std=3.0, loss=loss)
-        got = number.target_probability(torch.tensor([7.0, 0.0]), torch.tensor([1.0, math.nan]))  # r = 2
+        value, label = torch.tensor([7.0, 0.0]), torch.tensor([1.0, math.nan])  # r = 2
+        got = number.target_probability({"value": value}, {"label": label})
         torch.testing.assert_close(got, torch.tensor([expected, 0.0]))
-    general = super(Classification, answer).target_probability(logits, torch.tensor([0, 1]))  # exp(-cross-entropy)
-    torch.testing.assert_close(general, answer.target_probability(logits, torch.tensor([0, 1])))
+
+
+def test_ogm_ge_refuses_tasks_whose_labels_have_no_probability():
+    class Silent(Classification):
+        target_probability = Task.target_probability
+
+    model = model_of()
+    model.tasks["answer"] = Silent(8, "answer", ["a", "b"])
+    with pytest.raises(ConfigError, match="Silent .the task 'answer'. has no target_probability"):
+        OGMGE().setup(SimpleNamespace(strategy=None), SimpleNamespace(model=model), "fit")
 
 
 # ------------------------------------------------------------------------------------------------------------ OGM-GE
@@ -170,9 +182,9 @@ def scores_by_hand(scene):
             if not PRESENT[row, column]:
                 continue
             one = {m: x.rows(torch.tensor([row])) for m, x in scene.encoded.items()}
-            said = scene.module.model.judge({m: x if m == name else x.absent() for m, x in one.items()}).outputs
-            logits, number = said["answer"].detach().numpy()[0].astype(float), said["value"].item()
-            target, value = scene.batch.targets["answer"][row].item(), scene.batch.targets["value"][row].item()
+            said = scene.module.model.decode({m: x if m == name else x.absent() for m, x in one.items()}).outputs
+            logits, number = said["answer"]["logits"].detach().numpy()[0].astype(float), said["value"]["value"].item()
+            target, value = (scene.batch.targets[task]["label"][row].item() for task in ("answer", "value"))
             if target >= 0:
                 told.append(np.exp(logits[target]) / np.exp(logits).sum())
             if value == value:
@@ -238,9 +250,9 @@ def test_the_blended_loss_is_the_weighted_sum(scene):
     total = method.trained_loss(scene.module, scene.batch, scene.output, torch.tensor(3.0))
     expected = 0.6 * 3
     for name, weight in (("text", 0.1), ("image", 0.2), ("audio", 0.1)):
-        output, targets = judge_alone(scene.module.model, scene.batch, scene.encoded, name)
+        output, targets = decode_unimodal(scene.module.model, scene.batch, scene.encoded, name)
         for key, task in scene.module.tasks.items():
-            expected += weight * task.weight * task.loss(output.outputs[key], targets[key]).item()
+            expected += weight * task.weight * task.loss(output.outputs[key], targets[key]).mean.item()
     assert total.item() == pytest.approx(expected, abs=1e-6)
     total.backward()
     assert scene.module.model.fusion.project["audio"].linear.weight.grad.abs().sum() > 0

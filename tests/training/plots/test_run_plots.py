@@ -107,16 +107,20 @@ def test_no_history_no_picture(tmp_path):
 
 
 def test_each_task_gets_the_pictures_of_its_kind(tmp_path):
-    table = PredictionTable()
+    kinds = {"answer": "classification", "properties": "multilabel", "value": "regression", "nobody": "regression"}
+    table = PredictionTable(kinds | {"tags": "other"})
     probabilities = [{"a": 0.9, "b": 0.1}, {"a": 0.2, "b": 0.8}]
-    table.add_decoded(
+    numbers = [{"prediction": 1.5}, {"prediction": 2.0}]
+    table.add(
         [0, 1],
         {
-            "answer": {"target": ["a", "b"], "prediction": ["a", "b"], "probabilities": probabilities},
-            "properties": {"target": [["a"], []], "prediction": [["a"], ["b"]], "probabilities": probabilities},
-            "value": {"target": [1.0, 2.0], "prediction": [1.5, 2.0]},
-            "nobody": {"target": [None, None], "prediction": [1.5, 2.0]},
+            "answer": [{"prediction": max(p, key=p.get), "probabilities": p} for p in probabilities],
+            "properties": [{"prediction": [max(p, key=p.get)], "probabilities": p} for p in probabilities],
+            "value": numbers,
+            "nobody": numbers,
+            "tags": [{"prediction": ["x"]}, {"prediction": []}],
         },
+        {"answer": ["a", "b"], "properties": [["a"], []], "value": [1.0, 2.0], "nobody": [None] * 2, "tags": [[], []]},
     )
     drawn = plots.write_plots(table, "test", tmp_path / "plots")
     expected = [
