@@ -201,11 +201,11 @@ def test_what_is_remembered_or_stored_of_a_text_is_not_used():
 
 def test_alone_the_text_has_nothing_of_the_others():
     from mmbert.core.types import Batch
-    from mmbert.training.modality_balance.unimodal import judge_alone
+    from mmbert.training.modality_balance.unimodal import decode_unimodal
 
     model, inputs, given = model_of()
     batch = Batch(inputs, {"value": torch.zeros(3)}, torch.arange(3))
-    output, _ = judge_alone(model, batch, model.encode(inputs), "text")
+    output, _ = decode_unimodal(model, batch, model.encode(inputs), "text")
     for name, x in given.items():
         model.encoders[name].encoded = x.absent()
     bare = {name: x.rows(torch.tensor([0, 1])) for name, x in model.encode(inputs).items()}
