@@ -1,11 +1,18 @@
 """What the base class does for every strategy."""
 
+import numpy as np
 import pytest
 import torch
 
+from fusion_harness import DIMS as THREE
+from fusion_harness import WIDTH, batch_of, build, build_with_weights, linear
 from mmbert.core.errors import InputError
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
+from mmbert.fusion.concat import ConcatFusion
+from mmbert.fusion.cross_attention import CrossAttentionFusion
+from mmbert.fusion.mean import MeanFusion
+from mmbert.fusion.product import ProductFusion
 from mmbert.testing import random_inputs
 
 DIMS = {"text": 4, "image": 3}
@@ -53,3 +60,32 @@ def test_a_vector_too_few_is_told():
     x = inputs["image"]
     with pytest.raises(InputError, match=r"different batch sizes: masks .*'image': 4.*pooled .*'image': 3"):
         Summed(DIMS, 3)({**inputs, "image": Encoded(x.tokens, x.mask, x.pooled[:3])})
+
+
+def test_a_plain_vector_becomes_tokens_too():
+    fusion, w = build_with_weights(MeanFusion)
+    inputs = batch_of()
+    fused = fusion(inputs)
+    x = inputs["image"]
+    expected = linear(x.tokens.numpy(), w, "token_projection.image") + fused.pooled.detach().numpy()[:, None]
+    expected = np.where(x.mask.numpy()[..., None], expected, 0)
+    np.testing.assert_allclose(fused.tokens["image"].detach(), expected, atol=1e-10)
+
+
+def test_wrong_inputs_are_refused_by_name():
+    fusion = MeanFusion(THREE, WIDTH)
+    inputs = random_inputs(THREE)
+    with pytest.raises(InputError, match="was built for .* but was given .*An absent modality keeps its key"):
+        fusion({"text": inputs["text"]})
+    with pytest.raises(InputError, match="expects width 4 for 'text'"):
+        fusion({**inputs, "text": inputs["audio"]})
+    with pytest.raises(InputError, match="different batch sizes"):
+        fusion({**inputs, "text": random_inputs(THREE, 2)["text"]})
+    with pytest.raises(InputError, match="at least one modality"):
+        MeanFusion({}, WIDTH)
+
+
+@pytest.mark.parametrize("kind", [ConcatFusion, MeanFusion, ProductFusion, CrossAttentionFusion])
+def test_the_order_of_the_keys_does_not_matter(kind):
+    fusion, inputs = build(kind), batch_of()
+    assert torch.equal(fusion(inputs).pooled, fusion(dict(reversed(inputs.items()))).pooled)

@@ -10,6 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from scipy.special import logsumexp
 
+from fusion_harness import DIMS
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.fusion.contrastive import ContrastiveFusion, alignment_loss
@@ -17,7 +18,6 @@ from mmbert.fusion.late_mean import LateMeanFusion
 from mmbert.fusion.layers.all_gather import gather_rows
 from mmbert.testing import check_fusion, random_inputs
 
-DIMS = {"text": 4, "image": 3, "audio": 5}
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 1]], dtype=bool)
 PAIRS = list(permutations(range(3), 2))
 

@@ -1,29 +1,26 @@
 """Every strategy that has a YAML file keeps the contract; a new one is held to it by being there."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from hydra.utils import get_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fusion_harness import DIMS, PRESENT, STRATEGIES, WIDTH, batch_of, build, options_of
+from mmbert.core.errors import ConfigError
 from mmbert.testing import check_fusion, random_inputs
 from mmbert.testing.inputs import soil
 
-CONF = Path(__file__).parents[2] / "conf" / "fusion"
-STRATEGIES = sorted(path.stem for path in CONF.glob("*.yaml"))
 TRACED = {"concat", "cross_attention", "mcb", "bottleneck", "late_mean"}
-
-
-def options_of(name):
-    options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
-    kind = get_class(options.pop("_target_"))
-    options.pop("out_dim")
-    return kind, {key: value for key, value in options.items() if not key.startswith("_")}  # less Hydra's own words
+#: Their first weights are drawn so that the output has a variance of about 1, however many modalities there are.
+UNIT_VARIANCE = {"bilinear", "block", "deep_sets", "embracenet", "film", "low_rank", "mcb", "mfb", "mixture_of_experts"}
+UNIT_VARIANCE |= {"mlb", "mutan", "product_of_experts", "tensor_fusion"}
+#: A product of numbers below 1 shrinks with each: so its formula has it.
+SHRINKING = {"product"}
+#: These show their attention weights.
+SHOWS_ATTENTION = {"single_stream", "bottleneck", "perceiver", "flamingo", "co_attention", "mult", "cross_attention"}
+WITH_HEADS = [name for name in STRATEGIES if {"num_heads", "width"} & set(options_of(name)[1]) == {"num_heads"}]
 
 
 def test_the_strategies_are_found():
@@ -98,3 +95,69 @@ def test_no_mix_of_absence_and_garbage_reaches_the_output(name, data):
     clean = fusion(inputs)
     assert torch.isfinite(clean.pooled).all()
     assert torch.equal(fusion(soil(inputs, junk)).pooled, clean.pooled)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in SHRINKING])
+def test_its_output_is_of_order_one_at_the_start(name, count):
+    kind, options = options_of(name)
+    names = ["text", "image", "audio", "video", "depth"][:count]
+    dims = dict(zip(names, (64, 48, 80, 32, 56), strict=False))
+    squares = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        inputs = random_inputs(dims, 16, seed=seed)
+        squares.append(kind(dims, 64, **options).eval()(inputs).pooled.detach().square().mean())
+    low, high = (0.5, 1.6) if name in UNIT_VARIANCE else (0.1, 2.0)
+    assert low < float(torch.stack(squares).mean().sqrt()) < high
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_without_tokens_the_vector_and_its_gradients_are_the_same(name):
+    kind, options = options_of(name)
+    whole, brief = build(kind, **options), build(kind, **options)
+    brief.drop_tokens()
+    inputs = batch_of()
+    expected, given = whole(inputs), brief(inputs)
+    torch.testing.assert_close(given.pooled, expected.pooled, rtol=1e-12, atol=1e-12)
+    assert expected.tokens and not given.tokens
+    for fused in (expected, given):
+        fused.pooled.square().sum().backward()
+    left = dict(brief.named_parameters())
+    for parameter_name, parameter in whole.named_parameters():
+        if parameter_name in left and parameter.grad is not None:
+            torch.testing.assert_close(
+                left[parameter_name].grad, parameter.grad, rtol=1e-9, atol=1e-12, msg=parameter_name
+            )
+        else:
+            assert parameter.grad is None, f"{parameter_name} serves tokens alone"
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_weights_and_shares_come_only_when_asked_for_and_agree(name):
+    kind, options = options_of(name)
+    fusion, inputs, present = build(kind, **options), batch_of(), torch.tensor(PRESENT).bool()
+    assert fusion(inputs).diagnostics == {}
+    every = fusion(inputs, diagnostics=True).diagnostics
+    brief = fusion(inputs, diagnostics="shares").diagnostics
+    for share_name, share in brief.items():
+        torch.testing.assert_close(share, every[share_name])
+    shares = {n: share for n, share in every.items() if n.startswith("share/") and share.shape == present.shape}
+    assert set(shares) <= set(brief)
+    for share in shares.values():
+        assert ((share == 0) | present).all() and (share >= 0).all()
+        sums = share.sum(1)
+        torch.testing.assert_close(sums[sums > 0], torch.ones_like(sums[sums > 0]))
+        assert (sums[present.all(1)] > 0).all()
+    weights = {n: tensor for n, tensor in every.items() if "attention/" in n and tensor.ndim == 4}
+    assert weights or name not in SHOWS_ATTENTION
+    for weight_name, tensor in weights.items():
+        sums = tensor.sum(-1)
+        assert ((sums - 1).abs().lt(1e-9) | sums.eq(0)).all(), weight_name
+
+
+@pytest.mark.parametrize("name", WITH_HEADS)
+def test_heads_that_do_not_divide_the_width_are_refused(name):
+    kind, options = options_of(name)
+    with pytest.raises(ConfigError, match="num_heads=3 must divide fusion.out_dim=8"):
+        kind(DIMS, WIDTH, **{**options, "num_heads": 3})

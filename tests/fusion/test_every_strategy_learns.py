@@ -7,16 +7,15 @@ of the pairs are in order whatever f and g are. But for the noise, the area unde
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra.utils import get_class
-from omegaconf import OmegaConf
 from torch import nn
 from torchmetrics.functional import auroc
 
+import fusion_harness
+from fusion_harness import options_of
 from mmbert.core.types import Encoded
 from mmbert.data.synthetic import Recipe, codebooks, rows_of
 from mmbert.data.synthetic_information import Information
@@ -24,10 +23,9 @@ from mmbert.encoders.features import FeatureEncoder
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 
-CONF = Path(__file__).parents[2] / "conf" / "fusion"
 #: Where it reaches into the layers of a text encoder a strategy is tried with one: tests/fusion/test_mag.py.
 ELSEWHERE = {"mag"}
-STRATEGIES = sorted({path.stem for path in CONF.glob("*.yaml")} - ELSEWHERE)
+STRATEGIES = sorted({*fusion_harness.STRATEGIES} - ELSEWHERE)
 DIMS = {"a": 8, "b": 8}
 ROWS = {"train": 1024, "test": 1000}
 #: Steps of training; at most so many for a strategy that has not got there before.
@@ -79,12 +77,9 @@ def samples():
 
 def model_of(name, hidden_dim):
     """The strategy with the options of its YAML, without dropout where it has such, and a head."""
-    options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
-    kind = get_class(options.pop("_target_"))
-    options = {key: value for key, value in options.items() if not key.startswith("_")}
-    options |= {"out_dim": 32}
+    kind, options = options_of(name)
     torch.manual_seed(0)
-    fusion = kind(DIMS, **(options | ({"dropout": 0.0} if "dropout" in options else {})))
+    fusion = kind(DIMS, 32, **(options | ({"dropout": 0.0} if "dropout" in options else {})))
     encoders = {m: FeatureEncoder(width) for m, width in DIMS.items()}
     task = Classification(fusion.out_dim, "label", ["y0", "y1"], hidden_dim=hidden_dim, dropout=0.0)
     return MultimodalModel(encoders, fusion, {"label": task})

@@ -9,6 +9,7 @@ from scipy.special import digamma, expit, gammaln, log_softmax, logsumexp, softm
 from scipy.stats import dirichlet
 from torch import nn
 
+from fusion_harness import DIMS
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, OutputSpec
 from mmbert.fusion.decision_level import DecisionOutput, Truth
@@ -18,9 +19,8 @@ from mmbert.fusion.late_weighted import LateWeightedFusion
 from mmbert.fusion.qmf import QMFFusion
 from mmbert.fusion.stacking import StackingFusion
 from mmbert.fusion.tmc import TMCFusion, divergence
-from mmbert.testing import random_inputs
 
-DIMS = {"text": 4, "image": 3, "audio": 5}
+COVERS = ("decision_level", "late_mean", "late_product", "late_weighted", "qmf", "stacking", "tmc")
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]], dtype=bool)
 ROWS = range(len(PRESENT))
 CLASSES, PROPERTIES = OutputSpec("classification", 4, column="label"), OutputSpec("multilabel", 4, column="label")
@@ -58,21 +58,6 @@ def mean_loss(output, target):
 
 def assert_close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
-
-
-def test_a_view_is_the_projection_of_one_modality():
-    torch.manual_seed(0)
-    fusion = LateMeanFusion(DIMS, 8).double().eval()
-    inputs = random_inputs(DIMS, len(PRESENT), present=torch.from_numpy(PRESENT), dtype=torch.float64)
-    fused = fusion(inputs)
-    for number, (m, x) in enumerate(inputs.items()):
-        layer = fusion.unimodal.project[m]
-        v = x.pooled.numpy()
-        normed = (v - v.mean(1, keepdims=True)) / np.sqrt(v.var(1, keepdims=True) + 1e-5)
-        expected = normed @ layer.linear.weight.detach().numpy().T + layer.linear.bias.detach().numpy()
-        here = PRESENT[:, number]
-        assert_close(fused.views[m].detach().numpy()[here], expected[here])
-        assert (fused.views[m][~here] == 0).all() and (fused.view_masks[m].numpy() == here).all()
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])

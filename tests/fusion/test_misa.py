@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
+from fusion_harness import DIMS, linear, norm
 from mmbert.core.errors import ConfigError
 from mmbert.fusion import misa
 from mmbert.fusion.misa import MISAFusion
 from mmbert.testing import random_inputs
 
-DIMS = {"text": 4, "image": 3, "audio": 5}
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1], [1, 1, 0], [0, 1, 1]], dtype=bool)
 WIDTH = 8
 
@@ -27,15 +27,6 @@ def built(present=PRESENT, **options):
     inputs = random_inputs(DIMS, len(present), present=torch.from_numpy(present), dtype=torch.float64)
     w = {name: tensor.detach().numpy() for name, tensor in fusion.state_dict().items()}
     return fusion, inputs, w
-
-
-def linear(x, w, name):
-    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-
-def norm(x, w, name):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
 def parts(inputs, w):

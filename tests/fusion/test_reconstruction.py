@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from fusion_harness import DIMS, linear, norm, projected
 from mmbert.core.errors import ConfigError
 from mmbert.fusion.reconstruction import ReconstructionFusion
 from mmbert.testing import random_inputs
 
-DIMS = {"text": 4, "image": 3, "audio": 5}
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 1]], dtype=bool)
 WIDTH = 6
 
@@ -24,21 +24,9 @@ def built(present=PRESENT, **options):
     return fusion, inputs, w
 
 
-def linear(x, w, name):
-    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-
-def norm(x, w, name):
-    centred = x - x.mean(-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * w[f"{name}.weight"] + w[f"{name}.bias"]
-
-
 def projections(inputs, w):
     """(B, M, H), zeros where absent."""
-    values = [
-        linear(norm(x.pooled.numpy(), w, f"project.{m}.norm"), w, f"project.{m}.linear") for m, x in inputs.items()
-    ]
-    return np.stack(values, 1)
+    return np.stack([projected(x.pooled.numpy(), w, f"project.{m}") for m, x in inputs.items()], 1)
 
 
 def imagined(h, here, w, blocks):
