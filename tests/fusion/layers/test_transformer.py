@@ -12,7 +12,7 @@ from mmbert.fusion.layers.transformer import (
     SelfAttentionLayer,
     SquaredReLU,
     TokenEmbedding,
-    check_count,
+    check_at_least,
     check_heads,
     with_first,
 )
@@ -41,16 +41,16 @@ def sequences(length, seed=0):
     return torch.randn(2, length, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("need_weights", [False, True])
 @pytest.mark.parametrize(("activation", "by_hand"), [(nn.GELU, gelu), (SquaredReLU, lambda x: relu(x) ** 2)])
-def test_self_attention_is_over_the_real_tokens(activation, by_hand, explicit):
+def test_self_attention_is_over_the_real_tokens(activation, by_hand, need_weights):
     layer, reference = held(SelfAttentionLayer, activation=activation)
     x = sequences(4)
-    out, weights = layer(x, MASK, explicit=explicit)
+    out, weights = layer(x, MASK, need_weights=need_weights)
     for b in range(2):
         assert_close(out[b][MASK[b]], reference.layer(x[b][MASK[b]].numpy(), "layer", by_hand))
-    assert (weights is not None) == explicit
-    if explicit:
+    assert (weights is not None) == need_weights
+    if need_weights:
         assert weights.shape == (2, 2, 4, 4)
         assert (weights.masked_select(~MASK[:, None, None]) == 0).all()
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 4, dtype=torch.float64))
@@ -59,8 +59,8 @@ def test_self_attention_is_over_the_real_tokens(activation, by_hand, explicit):
 def test_a_part_of_the_tokens_asks_all_of_them_and_gets_what_it_would_get_among_them():
     layer, _ = held(SelfAttentionLayer)
     x = sequences(4)
-    whole, weights = layer(x, MASK, explicit=True)
-    part, part_weights = layer(x, MASK, x[:, :2], explicit=True)
+    whole, weights = layer(x, MASK, need_weights=True)
+    part, part_weights = layer(x, MASK, x[:, :2], need_weights=True)
     torch.testing.assert_close(part, whole[:, :2])
     torch.testing.assert_close(part_weights, weights[:, :, :2])
     torch.testing.assert_close(layer.weights_of(x, MASK, x[:, :2]), weights[:, :, :2].mean((1, 2)))
@@ -94,9 +94,9 @@ def test_a_place_before_the_others_is_real_everywhere_or_where_it_is_told():
 
 def test_numbers_that_do_not_fit_are_refused():
     check_heads(8, 4)
-    check_count(1, 1, "num_layers")
+    check_at_least(1, 1, "num_layers")
     for heads in (0, 3):
         with pytest.raises(ConfigError, match=f"fusion.num_heads={heads} must divide fusion.width=8"):
             check_heads(8, heads, "fusion.width")
     with pytest.raises(ConfigError, match="fusion.num_layers=0 must be at least 1"):
-        check_count(0, 1, "num_layers")
+        check_at_least(0, 1, "num_layers")
