@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from mmbert.core.errors import InputError, nearest
+from mmbert.core.moved import current_path
 
 
 class SavesInitArgs:
@@ -37,12 +38,12 @@ def class_path(obj: object) -> str:
 
 
 def find_class(path: str) -> type:
-    """The class that ``package.module.Class`` names.
+    """The class that ``package.module.Class`` names, also by a path that it had in an earlier version.
 
     Raises:
         InputError: the module cannot be imported or has no such class.
     """
-    module_name, _, name = path.rpartition(".")
+    module_name, _, name = current_path(path).rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:

@@ -13,6 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.moved import current_path
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
@@ -120,6 +121,9 @@ def make(part: DictConfig, **extra: Any) -> Any:
     Raises:
         ConfigError: the target does not exist or refuses its options.
     """
+    target = part.get("_target_")
+    if target is not None and current_path(target) != target:
+        part = OmegaConf.merge(part, {"_target_": current_path(target)})
     try:
         # extra does not pass through OmegaConf, which would read a class called "${x}" as an interpolation
         return instantiate(part, _convert_="all", _partial_=True)(**extra)

@@ -14,11 +14,12 @@ from mmbert.cli.options.source import (
     importable,
     imported_from,
     module_file,
+    modules_beside,
     statements,
     syntax_tree,
-    working_folder_modules,
 )
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.moved import current_path
 
 #: How many steps from a name to its definition, or from a class to its bases, are followed.
 MAX_STEPS = 12
@@ -65,16 +66,16 @@ def signature_of(target: str) -> Signature | None:
     Raises:
         ConfigError: there is no such module, or nothing of this name in it.
     """
-    module, _, name = target.rpartition(".")
+    module, _, name = current_path(target).rpartition(".")
     if not module:
         raise ConfigError(f"'{target}' names no class: it is written module.Class, such as my_fusion.MyFusion.")
     path = module_file(module)
     if path is None:
-        if importable(module):
+        if importable(module) and not module.startswith("mmbert."):
             return None  # compiled, or made by an import hook
         raise ConfigError(
             f"There is no module '{module}', neither in the folder you stand in nor installed. "
-            f"{nearest(module, working_folder_modules())}"
+            f"{nearest(module, modules_beside(module))}"
         )
     tree = syntax_tree(path)
     if definition(path, name) is None and all_names_visible(tree):

@@ -73,9 +73,12 @@ def importable(module: str) -> bool:
         return module.partition(".")[0] in sys.modules
 
 
-def working_folder_modules() -> list[str]:
-    """The Python files in the working folder, as modules."""
-    return sorted(path.stem for path in Path.cwd().glob("*.py") if path.stem.isidentifier())
+def modules_beside(module: str) -> list[str]:
+    """The modules among which a misspelt one may be meant: its neighbours in our package, or in the working folder."""
+    package = module.rpartition(".")[0] if module.startswith(f"{mmbert.__name__}.") else ""
+    folder = PACKAGE_FOLDER.joinpath(*package.split(".")[1:]) if package else Path.cwd()
+    names = sorted(path.stem for path in folder.glob("*.py") if path.stem.isidentifier() and path.stem[:2] != "__")
+    return [f"{package}.{name}" for name in names] if package else names
 
 
 def syntax_tree(path: Path) -> ast.Module:

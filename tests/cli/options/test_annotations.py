@@ -129,3 +129,8 @@ def test_its_own_range_comes_before_that_of_a_base(tmp_path, monkeypatch):
     rules = rules_of("my_wide.Wide")
     assert rules["out_dim"].wanted == "a whole number of at least 64"
     assert rules["dropout"].wanted == "a number of at least 0 and below 1"  # said by the base alone
+
+
+def test_an_earlier_class_path_has_the_ranges_of_its_class():
+    rules = rules_of("mmbert.training.balance_modalities.ogm_ge.OGMGE")
+    assert rules["alpha"].wanted == "a number of at least 0"

@@ -176,3 +176,8 @@ def test_other_processes_find_the_class_and_leave_out_the_same(mine, tiny_words,
         assert (mine / "out" / job / "metrics.json").is_file()
         saved = OmegaConf.load(mine / "out" / job / "config.yaml")
         assert dict(saved.fusion) == {"_target_": "my_strategy.MyFusion", "out_dim": 8, "hidden": 4}
+
+
+def test_a_misspelt_module_of_the_package_is_told_with_the_nearest():
+    with pytest.raises(ConfigError, match="no module 'mmbert.fusion.cocnat'.*Did you mean 'mmbert.fusion.concat'?"):
+        signature_of("mmbert.fusion.cocnat.ConcatFusion")
