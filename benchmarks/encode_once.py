@@ -35,7 +35,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmbert.core.types import Encoded, State
 from mmbert.encoders.audio import build_speech_network, find_bundle
-from mmbert.runs.folder import environment
+from mmbert.runs.environment import environment
 from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import Parts, build
 

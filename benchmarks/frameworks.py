@@ -27,7 +27,7 @@ from omegaconf import open_dict
 from throughput import CLIP, by_hand, with_mmbert
 
 from mmbert.core.types import Batch
-from mmbert.runs.folder import environment
+from mmbert.runs.environment import environment
 from mmbert.training.build import build, make
 from mmbert.training.module import FusionModule
 

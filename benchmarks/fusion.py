@@ -222,7 +222,7 @@ def main() -> None:
         size = (args.batch, args.tokens, args.width)
         print(json.dumps(child(args.child, args.only[0], *size, args.rounds, args.seconds)))
         return
-    from mmbert.runs.folder import environment  # heavy, and no child needs it
+    from mmbert.runs.environment import environment  # heavy, and no child needs it
 
     result = {
         "what": "forward + backward of each fusion strategy against the same arithmetic by hand (1 = equally fast)",

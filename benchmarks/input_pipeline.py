@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from mmbert.data.datamodule import MultimodalData
-from mmbert.runs.folder import environment
+from mmbert.runs.environment import environment
 from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import build
 

@@ -24,7 +24,7 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_module
 
-from mmbert.runs.folder import environment
+from mmbert.runs.environment import environment
 from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import Parts, build
 

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from mmbert.runs.folder import environment
+from mmbert.runs.environment import environment
 
 FILES = 50
 EVALUATED = 500

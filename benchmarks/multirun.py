@@ -114,7 +114,7 @@ def main() -> None:
     if args.jobs < 2:
         parser.error("--jobs: at least 2, for the first pays what the others do not")
     jobs = measure(args.jobs, words)
-    from mmbert.runs.folder import environment
+    from mmbert.runs.environment import environment
 
     more = {part: statistics.mean(job.get(part, 0.0) for job in jobs[1:]) for part in PARTS}
     first = {part: jobs[0].get(part, 0.0) for part in PARTS}

@@ -24,7 +24,7 @@ from hydra import compose, initialize_config_module
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
 
-from mmbert.runs.folder import environment
+from mmbert.runs.environment import environment
 from mmbert.training.build import build, make
 from mmbert.training.module import FusionModule
 

@@ -34,7 +34,7 @@ ONLY_IN = {
     "timm": ["mmbert/encoders/*.py", "mmbert/data/augment/*.py"],
     "datasets": ["mmbert/data/*.py"],
     "soundfile": ["mmbert/data/*.py", "mmbert/encoders/*.py", "mmbert/training/loggers/*.py"],
-    # core/wandb_run.py: a run of training and one of a report begin alike
+    # runs/wandb_session.py: a run of training and one of a report begin alike
     "wandb": ["mmbert/training/loggers/*.py", "mmbert/runs/wandb_session.py", "mmbert/reporting/outputs/wandb_*.py"],
     "wandb_workspaces": ["mmbert/reporting/outputs/wandb_workspace.py"],
     "mlflow": ["mmbert/training/loggers/mlflow.py"],
@@ -50,7 +50,6 @@ ONLY_IN = {
     "omegaconf": ["mmbert/training/*.py", "mmbert/runs/*.py", "mmbert/cli/*.py", "mmbert/testing/*.py"],
     "pytorch_lightning": [
         "mmbert/data/datamodule.py",
-        "mmbert/runs/folder.py",
         "mmbert/training/*.py",
         "mmbert/analysis/*.py",
     ],

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import numpy as np
@@ -30,9 +29,9 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Mechanism, Missing, present_cells
 from mmbert.model import MultimodalModel
-from mmbert.runs.folder import is_rank_zero, now, write_json
+from mmbert.runs.files import timestamp
+from mmbert.runs.folder import RunFolder
 
-ROBUSTNESS_FILE = "robustness.json"
 #: What ``noise.levels`` may be.
 LEVELS = Many(Range(above=0, at_most=1))
 
@@ -132,7 +131,7 @@ class Robustness:
         return list(self.splits) if self.splits else list(data.test_splits[:1] or list(data.rows)[:1])
 
     def measure(
-        self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, folder: Path
+        self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, run: RunFolder
     ) -> dict[str, Any]:
         """Measures and leaves ``robustness.json``; every process of a distributed run must call it.
 
@@ -140,7 +139,7 @@ class Robustness:
             model: with the weights that are judged.
             data: connected to it.
             trainer: that runs it.
-            folder: of the run.
+            run: the folder that takes the numbers.
 
         Returns:
             Facts for ``metrics.json``.
@@ -148,9 +147,8 @@ class Robustness:
         began = time.monotonic()
         told = {split: self.split(model, data, trainer, split) for split in self.measured(data)}
         seconds = round(time.monotonic() - began, 2)
-        if is_rank_zero():
-            head = {"modalities": modalities(model, data), "options": self.options(), "finished": now()}
-            write_json(folder / ROBUSTNESS_FILE, {**head, "splits": told})
+        head = {"modalities": modalities(model, data), "options": self.options(), "finished": timestamp()}
+        run.write_robustness({**head, "splits": told})
         return {"robustness_seconds": seconds}
 
     def options(self) -> dict[str, Any]:

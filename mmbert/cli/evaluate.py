@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmbert.cli.app import run_plain
 from mmbert.cli.predict import model_folder
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,8 +65,8 @@ def answer(words: list[str]) -> None:
     folder = model_folder(own.get("model"))
     cfg = configs(others, folder)
     splits = listed(own.get("split", "")) or test_splits(cfg.data)
-    out = Path(own["out"]) if "out" in own else default_folder()
-    if (out / "metrics.json").exists():
+    out = RunFolder(own["out"] if "out" in own else default_folder())
+    if out.metrics.exists():
         raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
 
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
@@ -75,7 +76,7 @@ def answer(words: list[str]) -> None:
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
-    with told(out, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
+    with told(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
         done = evaluate(model, cfg.data, cfg.trainer, out, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
@@ -165,8 +166,8 @@ def run_config(folder: Path) -> Any:
     from omegaconf import OmegaConf
 
     for place in (folder, folder.parent):
-        if (place / "config.yaml").is_file():
-            return OmegaConf.load(place / "config.yaml")
+        if (config := RunFolder(place).config).is_file():
+            return OmegaConf.load(config)
     raise ConfigError(
         f"model={folder} lies in no run's folder, so its data are not known. Say which: data=manifest data.path=my.csv"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmbert.cli.app import run_plain
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.runs.folder import RunFolder, model_in
 
 USAGE = """\
 usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
@@ -124,7 +125,7 @@ def whole(given: dict[str, str], key: str, least: int) -> int | None:
 
 def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str]:
     """The columns that the run read for its encoders, where this table has them too."""
-    config = folder.parent / "config.yaml"
+    config = RunFolder(folder.parent).config
     if not config.is_file():
         return {}
     from omegaconf import OmegaConf
@@ -171,7 +172,7 @@ def model_folder(given: str | None) -> Path:
     folder = Path(given)
     if not folder.exists():
         raise ConfigError(f"model={given}: there is no such folder.")
-    return folder / "model" if (folder / "model" / "config.json").is_file() else folder
+    return model_in(folder)
 
 
 def print_answers(result: dict[str, dict[str, object]]) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.runs.folder import RunFolder
 
 WORD = "resume="
 
@@ -28,24 +29,23 @@ def resume(words: list[str]) -> None:
             f"'{others[0]}'. For other options start a new run."
         )
     folder = Path(next(word for word in words if word.startswith(WORD)).removeprefix(WORD))
-    config = folder / "config.yaml"
-    if not config.is_file():
-        runs = [str(path.parent) for path in folder.parent.glob("*/config.yaml")] if folder.parent.is_dir() else []
+    unfinished = RunFolder(folder)
+    if not unfinished.config.is_file():
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        runs = [str(path) for path in beside if RunFolder(path).config.is_file()]
         raise ConfigError(
-            f"resume={folder}: there is no config.yaml, so this is no run's folder. {nearest(str(folder), runs)}"
+            f"resume={folder}: there is no {unfinished.config.name}, so this is no run's folder. "
+            f"{nearest(str(folder), runs)}"
         )
-
-    from mmbert.runs.folder import finished  # here, for --help wants to be quick
-
-    if finished(folder):
-        print(f"{folder} has finished: its numbers are in metrics.json", file=sys.stderr)
+    if unfinished.finished:
+        print(f"{folder} has finished: its numbers are in {unfinished.metrics.name}", file=sys.stderr)
         return
 
     from omegaconf import OmegaConf
 
     from mmbert.cli.options.check import check_config
 
-    cfg = OmegaConf.load(config)
+    cfg = OmegaConf.load(unfinished.config)
     check_config(cfg)  # type: ignore[arg-type]
 
     from mmbert.training.run import run

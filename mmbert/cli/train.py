@@ -53,13 +53,15 @@ def goes_on(cfg: DictConfig, run_dir: Path) -> bool:
 
     What a job left that had no checkpoint yet, or failed by a fault that must have been mended since, is taken away.
     """
-    from mmbert.runs.folder import clear, failed_by_fault, is_rank_zero, last_checkpoint
-    from mmbert.runs.job import job_hash, read_hash
+    from mmbert.core.distributed import is_rank_zero
+    from mmbert.runs.folder import RunFolder
+    from mmbert.runs.job import job_hash, read_job_hash
 
-    if not cfg.study.resume or read_hash(run_dir) != job_hash(cfg):
+    run = RunFolder(run_dir)
+    if not cfg.study.resume or read_job_hash(run) != job_hash(cfg):
         return False
-    if is_rank_zero() and (last_checkpoint(run_dir) is None or failed_by_fault(run_dir)):
-        clear(run_dir)
+    if is_rank_zero() and (not run.resumable or run.crashed):
+        run.clear()
     return True
 
 

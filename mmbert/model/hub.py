@@ -63,7 +63,7 @@ def push(
     from huggingface_hub import HfApi
 
     with TemporaryDirectory() as scratch, telling(f"The model cannot be uploaded to '{name}'"):
-        folder = model.save_pretrained(Path(scratch) / "model")
+        folder = model.save_pretrained(Path(scratch) / "upload")
         api = HfApi(token=token)
         made = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message=commit_message)

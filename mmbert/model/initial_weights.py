@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.init_args import class_path
 from mmbert.encoders.base import Encoder
-from mmbert.model.hub import fetch, is_hub_name
-from mmbert.model.saving import WEIGHTS, encoder_weights, read_config, spec
+from mmbert.model.saving import encoder_weights, read_config, spec
 
 
-def take_over(encoders: Mapping[str, Encoder], source: str | Mapping[str, str] | None) -> dict[str, str]:
+def load_initial_weights(
+    encoders: Mapping[str, Encoder], source: str | Mapping[str, str] | None, locate: Callable[[str], Path] = Path
+) -> dict[str, str]:
     """Gives encoders the weights that encoders of the same name have in saved models.
 
     Args:
         encoders: by name, as their config builds them.
-        source: a run's folder, its ``model/``, or ``user/name`` on the hub: every encoder that has its like there takes
-            it over; or ``{encoder: folder}``, where each must have its like. None or an empty one = nothing happens.
+        source: a saved model, as ``locate`` knows it: every encoder that the model has too is loaded from it; or
+            ``{encoder: saved model}``, each of which must have the encoder. None or an empty one = nothing happens.
+        locate: what stands for a saved model in ``source`` -> its folder.
 
     Returns:
-        The folder by encoder, of those that took something over.
+        The saved model by encoder, of those that were loaded.
 
     Raises:
         ConfigError: there is no such encoder, or it is another kind of network.
-        InputError: there is no saved model, or none of its encoders is wanted here.
+        InputError: there is no saved model, or it has none of these encoders.
     """
     if not source:
         return {}
@@ -35,7 +37,7 @@ def take_over(encoders: Mapping[str, Encoder], source: str | Mapping[str, str] |
     for name, place in wanted.items():
         if name not in encoders:
             raise ConfigError(f"encoders_from.{name}: there is no such encoder. {nearest(name, encoders)}")
-        folder = saved_model(place)
+        folder = locate(place)
         config = read_config(folder)["encoders"]
         if name not in config:
             if isinstance(source, Mapping):
@@ -47,14 +49,6 @@ def take_over(encoders: Mapping[str, Encoder], source: str | Mapping[str, str] |
     if not taken:
         raise InputError(f"encoders_from={source} has none of the encoders {', '.join(encoders)}.")
     return taken
-
-
-def saved_model(place: str) -> Path:
-    """The folder of a saved model: a run's ``model/``, the folder itself, or a copy of what is on the hub."""
-    if is_hub_name(place):
-        return fetch(place)
-    folder = Path(place)
-    return folder / "model" if (folder / "model" / WEIGHTS).is_file() else folder
 
 
 def check_alike(name: str, encoder: Encoder, saved: Mapping[str, Any], place: str) -> None:

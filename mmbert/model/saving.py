@@ -193,7 +193,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            inside = " Its folder model/ does: use that." if (folder / "model" / name).is_file() else ""
+            found = next(folder.glob(f"*/{name}"), None)
+            inside = "" if found is None else f" Its folder {found.parent.name}/ does: use that."
             raise InputError(f"{folder} holds no saved model: {name} is missing.{inside}")
     config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if config.get("format", 0) > FORMAT:

@@ -1,204 +1,387 @@
-"""What a run writes about itself: its config, where and on what it ran, its metrics, its failure, its memory.
+"""The folder of a run: the only place where the names of its files are spelled.
 
-The files and their keys are described in docs/runs.md. Everything here is written by global rank zero alone.
+The files and their keys are described in docs/runs.md. What is written here is written by global rank 0 alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
-import math
-import os
-import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, MmbertError
 from mmbert.runs.environment import environment
-from mmbert.runs.peak_memory import PeakMemory
-
-__all__ = [
-    "PeakMemory",
-    "clear",
-    "ended",
-    "environment",
-    "failed_by_fault",
-    "finished",
-    "last_checkpoint",
-    "refuse_taken",
-    "write_config",
-    "write_error",
-    "write_json",
-    "write_metrics",
-    "write_start",
-]
-
-CONFIG_FILE = "config.yaml"
-ENVIRONMENT_FILE = "environment.json"
-METRICS_FILE = "metrics.json"
-ERROR_FILE = "error.json"
-#: Left by a run that a search has cut short.
-PRUNED_FILE = "pruned.json"
-#: The checkpoint to go on from.
-LAST = "last.ckpt"
-#: What is written after the numbers and the predictions.
-LAST_WRITTEN = "model/model.safetensors"
+from mmbert.runs.files import read_json, read_yaml, timestamp, write_config, write_json
 
 
-def finished(run_dir: Path) -> bool:
-    """Whether the run in a folder came to its end: its numbers are there, and so is all that is written behind them."""
-    missing = any(not (run_dir / name).exists() for name in (METRICS_FILE, LAST_WRITTEN))
-    return not missing and not (run_dir / ERROR_FILE).exists()
+class RunFolder:
+    """The files of a run or of an evaluation, by name.
 
-
-def ended(run_dir: Path) -> bool:
-    """Whether nothing is left to do for the run in a folder: it finished, or a search has cut it short."""
-    return finished(run_dir) or (run_dir / PRUNED_FILE).exists()
-
-
-def last_checkpoint(run_dir: Path) -> Path | None:
-    """The state a run can go on from; None if it was interrupted before the first."""
-    path = run_dir / "checkpoints" / LAST
-    return path if path.is_file() else None
-
-
-def failed_by_fault(run_dir: Path) -> bool:
-    """Whether the run ended by a fault in a program, which has been mended since, or it would not be run again."""
-    try:
-        return "traceback" in json.loads((run_dir / ERROR_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-
-
-def clear(run_dir: Path) -> None:
-    """Takes away what an unfinished run left and a new one in its folder would go on from."""
-    for path in [*run_dir.glob("checkpoints/*.ckpt"), run_dir / "history.csv", run_dir / METRICS_FILE]:
-        path.unlink(missing_ok=True)
-
-
-def refuse_taken(run_dir: Path) -> None:
-    """Refuses to begin a run where one lies already, unless that failed before there was anything to lose.
-
-    Raises:
-        ConfigError: says what is there.
+    Args:
+        path: of the folder, which need not exist.
     """
-    numbers = (run_dir / METRICS_FILE).exists()
-    lost = numbers or any(run_dir.glob("checkpoints/*.ckpt"))
-    if not lost and ((run_dir / ERROR_FILE).exists() or not (run_dir / CONFIG_FILE).exists()):
-        return
-    another = "hydra.run.dir=FOLDER, or hydra.sweep.dir=FOLDER of a sweep"
-    if finished(run_dir):
-        raise ConfigError(f"{run_dir} holds a finished run, which would be overwritten. Name another folder: {another}")
-    raise ConfigError(
-        f"{run_dir} holds a run that is not finished. mmbert-train resume={run_dir} goes on with it; a new one needs "
-        f"another folder: {another}"
+
+    #: Folders inside a run in which nobody need look for further runs.
+    WITHOUT_RUNS = frozenset(
+        {"checkpoints", "model", "plots", "predictions", "wandb", "tensorboard", ".hydra", ".git", ".venv"}
     )
 
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
 
-def write_start(run_dir: Path, config: Mapping[str, Any]) -> None:
-    """Leaves ``config.yaml`` (resolved) and ``environment.json``; forgets the error of an earlier attempt.
+    def __str__(self) -> str:
+        return str(self.path)
 
-    Args:
-        run_dir: made if it does not exist.
-        config: a plain dictionary or an OmegaConf one.
-    """
-    if not is_rank_zero():
-        return
-    run_dir.mkdir(parents=True, exist_ok=True)
-    for told in (ERROR_FILE, PRUNED_FILE):
-        (run_dir / told).unlink(missing_ok=True)
-    write_config(run_dir / CONFIG_FILE, config)
-    write_json(run_dir / ENVIRONMENT_FILE, {"started": now(), **environment()})
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    # ---------------------------------------------------------------------------------------------- where files are
+
+    @property
+    def config(self) -> Path:
+        """The resolved config, YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Machine, package versions, git commits and command."""
+        return self.path / "environment.json"
+
+    @property
+    def job(self) -> Path:
+        """The hash of what the numbers depend on, and the command."""
+        return self.path / "job.json"
+
+    @property
+    def history(self) -> Path:
+        """Every logged number by step, CSV."""
+        return self.path / "history.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """The final numbers of a run."""
+        return self.path / "metrics.json"
+
+    @property
+    def diagnostics(self) -> Path:
+        """What weight the fusion gives each modality."""
+        return self.path / "diagnostics.json"
+
+    @property
+    def robustness(self) -> Path:
+        """Metrics with modalities missing or damaged."""
+        return self.path / "robustness.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The numbers of an evaluation."""
+        return self.path / "evaluation.json"
+
+    @property
+    def error(self) -> Path:
+        """Why a run failed."""
+        return self.path / "error.json"
+
+    @property
+    def pruned(self) -> Path:
+        """Where a search ended a run early."""
+        return self.path / "pruned.json"
+
+    @property
+    def skipped(self) -> Path:
+        """Rows that could not be used, CSV."""
+        return self.path / "skipped.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """The folder of the tables of predictions."""
+        return self.path / "predictions"
+
+    def predictions_of(self, split: str) -> Path:
+        """The table of predictions of one split, Parquet."""
+        return self.predictions / f"{split}.parquet"
+
+    @property
+    def plots(self) -> Path:
+        """The folder of PNG files."""
+        return self.path / "plots"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of images and sounds that loggers show and that lie in the table itself."""
+        return self.path / "samples"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the saved model."""
+        return self.path / "model"
+
+    @property
+    def weights(self) -> Path:
+        """The saved model's weights: what is written last."""
+        return self.model / "model.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of Lightning's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The checkpoint that a resumed run starts from; see ``resumable``."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def wandb(self) -> Path:
+        """The folder of W&B's local files."""
+        return self.path / "wandb"
+
+    @property
+    def hydra_config(self) -> Path:
+        """Hydra's own options, with the choice of every config group."""
+        return self.path / ".hydra" / "hydra.yaml"
+
+    @property
+    def hydra_overrides(self) -> Path:
+        """The words that followed the command."""
+        return self.path / ".hydra" / "overrides.yaml"
+
+    def contents(self) -> list[tuple[str, Path]]:
+        """What a person is shown of a finished run, with a word for each; only what exists."""
+        places = {
+            "metrics": self.metrics,
+            "evaluation": self.evaluation,
+            "skipped": self.skipped,
+            "predictions": self.predictions,
+            "plots": self.plots,
+            "model": self.model,
+            "checkpoints": self.checkpoints,
+            "config": self.config,
+            "tracker": self.wandb,
+        }
+        return [(word, place) for word, place in places.items() if place.exists()]
+
+    # ------------------------------------------------------------------------------------------ in what state it is
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run began here: there is a config, and beside it an environment, metrics or an error."""
+        return self.config.is_file() and any(path.is_file() for path in (self.environment, self.metrics, self.error))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is complete: its metrics are there, and so is what is written after them."""
+        return self.metrics.exists() and self.weights.exists() and not self.error.exists()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do: the run finished, or a search ended it early."""
+        return self.finished or self.pruned.exists()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint to go on from; there is none if the run was interrupted before the first."""
+        return self.last_checkpoint.is_file()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the run ended by a fault of a program, not by a user's mistake or an interruption."""
+        try:
+            return "traceback" in json.loads(self.error.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+
+    def refuse_taken(self) -> None:
+        """Refuses to begin a run where there is one already, unless that failed before there was anything to lose.
+
+        Raises:
+            ConfigError: says what is there.
+        """
+        lost = self.metrics.exists() or any(self.checkpoints.glob("*.ckpt"))
+        if not lost and (self.error.exists() or not self.config.exists()):
+            return
+        another = "hydra.run.dir=FOLDER, or hydra.sweep.dir=FOLDER of a sweep"
+        if self.finished:
+            raise ConfigError(
+                f"{self} holds a finished run, which would be overwritten. Name another folder: {another}"
+            )
+        raise ConfigError(
+            f"{self} holds a run that is not finished. mmbert-train resume={self} goes on with it; a new one needs "
+            f"another folder: {another}"
+        )
+
+    def clear(self) -> None:
+        """Deletes what an unfinished run left and a new one in its folder would go on from."""
+        for path in [*self.checkpoints.glob("*.ckpt"), self.history, self.metrics]:
+            path.unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------------------------- what is read
+
+    def read_config(self) -> dict[str, Any]:
+        """The config as plain dictionaries.
+
+        Raises:
+            DataError: there is none, or it is no YAML.
+        """
+        config: dict[str, Any] = read_yaml(self.config)
+        return config
+
+    def read_metrics(self) -> dict[str, Any] | None:
+        """Metrics (keys with a ``/``) and facts; None if there are none yet.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.metrics)
+
+    def read_environment(self) -> dict[str, Any]:
+        """See ``mmbert.runs.environment``; empty if there is none.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.environment) or {}
+
+    def read_job(self) -> dict[str, Any]:
+        """See ``mmbert.runs.job``; empty if there is none.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.job) or {}
+
+    def read_diagnostics(self) -> dict[str, Any]:
+        """What weight the fusion gave each modality; empty if it does not tell.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.diagnostics) or {}
+
+    def read_robustness(self) -> dict[str, Any]:
+        """Metrics with modalities missing or damaged; empty if they were not measured.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.robustness) or {}
+
+    def read_error(self) -> dict[str, Any] | None:
+        """``type``, ``message``, ``when`` and perhaps ``traceback`` of why the run failed; None if it did not.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.error)
+
+    def read_pruned(self) -> dict[str, Any] | None:
+        """Where a search ended the run early; None if it did not.
+
+        Raises:
+            DataError: the file is no JSON object.
+        """
+        return read_json(self.pruned)
+
+    def read_choices(self) -> dict[str, Any]:
+        """The choice made in each config group, as Hydra noted it; empty if the run was started without Hydra.
+
+        Raises:
+            DataError: the file is no YAML.
+        """
+        hydra = read_yaml(self.hydra_config).get("hydra") or {} if self.hydra_config.is_file() else {}
+        choices: dict[str, Any] = (hydra.get("runtime") or {}).get("choices") or {}
+        return choices
+
+    def read_overrides(self) -> list[str]:
+        """The words that followed the command, as Hydra noted them; empty if the run was started without Hydra.
+
+        Raises:
+            DataError: the file is no YAML.
+        """
+        return list(map(str, read_yaml(self.hydra_overrides))) if self.hydra_overrides.is_file() else []
+
+    # ------------------------------------------------------------------------------------------------ what is written
+
+    def write_start(self, config: Mapping[str, Any]) -> None:
+        """Leaves the config (resolved) and the environment, and deletes the error of an earlier attempt.
+
+        Args:
+            config: a plain dictionary or an OmegaConf one.
+        """
+        if not is_rank_zero():
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        for outcome in (self.error, self.pruned):
+            outcome.unlink(missing_ok=True)
+        write_config(self.config, config)
+        write_json(self.environment, {"started": timestamp(), **environment()})
+
+    def write_metrics(
+        self,
+        metrics: Mapping[str, float],
+        checkpoint: Mapping[str, Any] | str | None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Leaves the final numbers: one flat key a metric, such as ``test/answer/accuracy``, and facts about the run.
+
+        Keys of metrics contain a ``/`` and no other key does.
+
+        Args:
+            metrics: by name.
+            checkpoint: what was measured: a path, or ``path``, ``epoch``, ``step``, ``monitor`` and its ``value``.
+            extra: further facts, such as ``seed``, ``wall_seconds``, ``peak_memory_mib``.
+        """
+        if not is_rank_zero():
+            return
+        described = {"path": checkpoint} if isinstance(checkpoint, str) else checkpoint
+        facts = {"checkpoint": described, **(extra or {}), "finished": timestamp()}
+        assert all("/" in key for key in metrics) and not any("/" in key for key in facts)
+        write_json(self.metrics, {**metrics, **facts})
+
+    def write_diagnostics(self, content: Mapping[str, Any]) -> None:
+        """Leaves what weight the fusion gave each modality."""
+        if is_rank_zero():
+            write_json(self.diagnostics, content)
+
+    def write_robustness(self, content: Mapping[str, Any]) -> None:
+        """Leaves what was measured with modalities missing or damaged."""
+        if is_rank_zero():
+            write_json(self.robustness, {**content})
+
+    def write_evaluation(self, metrics: Mapping[str, float], facts: Mapping[str, Any]) -> None:
+        """Leaves the numbers of an evaluation, facts about it, and the environment."""
+        if is_rank_zero():
+            write_json(self.evaluation, {**metrics, **facts, "finished": timestamp(), "environment": environment()})
+
+    def write_pruned(self, facts: Mapping[str, Any]) -> None:
+        """Leaves where a search ended the run early: it then counts neither as finished nor as failed."""
+        if is_rank_zero():
+            write_json(self.pruned, {**facts, "when": timestamp()})
+
+    def write_error(self, error: BaseException) -> None:
+        """Leaves why a run did not finish; the error of a fault in a program comes with its traceback.
+
+        Nothing is raised where not even that can be written: the error itself is what matters then.
+        """
+        if not is_rank_zero():
+            return
+        content: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "when": timestamp()}
+        if not isinstance(error, (MmbertError, KeyboardInterrupt)):
+            content["traceback"] = "".join(traceback.format_exception(error))
+        with contextlib.suppress(OSError):
+            write_json(self.error, content)
 
 
-def write_config(path: Path, config: Mapping[str, Any]) -> None:
-    """The config as YAML, every interpolation resolved."""
-    from omegaconf import OmegaConf
-
-    node = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
-    write_text(path, OmegaConf.to_yaml(node, resolve=True))
-
-
-def write_metrics(
-    run_dir: Path,
-    metrics: Mapping[str, float],
-    checkpoint: Mapping[str, Any] | str | None,
-    extra: Mapping[str, Any] | None = None,
-) -> None:
-    """Leaves ``metrics.json``: one flat key a metric, such as ``test/answer/accuracy``, and facts about the run.
-
-    Keys of metrics contain a ``/`` and no other key does, so the two can be told apart.
-
-    Args:
-        run_dir: the run's folder.
-        metrics: by name.
-        checkpoint: what was measured: a path, or ``path``, ``epoch``, ``step``, ``monitor`` and its ``value``.
-        extra: further facts, such as ``seed``, ``wall_seconds``, ``peak_memory_mib``.
-    """
-    if not is_rank_zero():
-        return
-    described = {"path": checkpoint} if isinstance(checkpoint, str) else checkpoint
-    facts = {"checkpoint": described, **(extra or {}), "finished": now()}
-    assert all("/" in key for key in metrics) and not any("/" in key for key in facts)
-    write_json(run_dir / METRICS_FILE, {**metrics, **facts})
-
-
-def write_error(run_dir: Path, error: BaseException) -> None:
-    """Leaves ``error.json``: why a run did not finish. A user's own mistake is told without a traceback.
-
-    Where not even that can be written, the error itself is what there is to tell.
-    """
-    if not is_rank_zero():
-        return
-    told: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "when": now()}
-    if not isinstance(error, (MmbertError, KeyboardInterrupt)):
-        told["traceback"] = "".join(traceback.format_exception(error))
-    with contextlib.suppress(OSError):
-        write_json(run_dir / ERROR_FILE, told)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Indented JSON, whole or not at all; NaN and infinity, which JSON does not know, become null."""
-    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """A file, whole or not at all: a reader, or a kill in between, never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON knows it: scalars of torch and numpy become numbers, paths and unknown things text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(part) for part in value]
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if hasattr(value, "tolist"):  # tensors and arrays of torch and numpy, and numpy's scalars
-        return plain(value.tolist())
-    return str(value)
-
-
-def now() -> str:
-    """The time with its zone, to the second."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def is_rank_zero() -> bool:
-    """Whether this process is the one that writes, of all the processes of a distributed run."""
-    from pytorch_lightning.utilities import rank_zero_only
-
-    return getattr(rank_zero_only, "rank", 0) in (0, None)
+def model_in(folder: Path) -> Path:
+    """The folder of a saved model: the ``model/`` of a run's folder, else the folder itself."""
+    run = RunFolder(folder)
+    return run.model if run.weights.is_file() else folder

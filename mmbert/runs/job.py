@@ -1,4 +1,4 @@
-"""Which job is this? A hash of what its numbers depend on, and the command that runs it alone: ``job.json``."""
+"""The identity of a job: a hash of what its numbers depend on, and the command that runs it alone (``job.json``)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmbert.runs.folder import is_rank_zero, write_json
+from mmbert.core.distributed import is_rank_zero
+from mmbert.runs.files import write_json
+from mmbert.runs.folder import RunFolder
 from mmbert.runs.naming import flatten
 
-JOB_FILE = "job.json"
 #: Options that change no number of a finished run, by dotted name or its beginning.
 CHANGES_NOTHING = (
     *("study", "logger", "checkpoint", "plots", "store.dir", "store.max_gib"),
@@ -27,7 +27,7 @@ CHANGES_NOTHING = (
 def job_hash(cfg: DictConfig) -> str:
     """16 hexadecimal letters: the same for two configs, less their ``hydra`` part, whose runs give the same numbers.
 
-    Interpolations count by what they come to; of files that the config names only the name counts.
+    Interpolations are resolved first; of files that the config names only the name is hashed, not the content.
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
@@ -42,11 +42,11 @@ def changes_nothing(name: str) -> bool:
     return any(name == other or name.startswith(f"{other}.") for other in CHANGES_NOTHING)
 
 
-def write_job(run_dir: Path, cfg: DictConfig, words: Sequence[str] | None, flags: Sequence[str] = ()) -> None:
+def write_job(run: RunFolder, cfg: DictConfig, words: Sequence[str] | None, flags: Sequence[str] = ()) -> None:
     """Leaves ``job.json``: the hash, the options that were given, and the command that runs exactly this job alone.
 
     Args:
-        run_dir: the run's folder.
+        run: its folder.
         cfg: its config.
         words: the job's ``key=value`` words; None if it was not started from a command line.
         flags: further words of the command line, such as ``--config-dir`` and its folder.
@@ -55,13 +55,13 @@ def write_job(run_dir: Path, cfg: DictConfig, words: Sequence[str] | None, flags
         return
     options = [word for word in words or () if not word.lstrip("+~").startswith("study.")]
     command = None if words is None else shlex.join(["mmbert-train", *flags, *options])
-    write_json(run_dir / JOB_FILE, {"hash": job_hash(cfg), "overrides": list(options), "command": command})
+    write_json(run.job, {"hash": job_hash(cfg), "overrides": list(options), "command": command})
 
 
-def read_hash(run_dir: Path) -> str | None:
+def read_job_hash(run: RunFolder) -> str | None:
     """The hash of the job that a folder is of; None if there is none, or nobody can read it."""
     try:
-        content: Mapping[str, Any] = json.loads((run_dir / JOB_FILE).read_text(encoding="utf-8"))
+        content: Mapping[str, Any] = json.loads(run.job.read_text(encoding="utf-8"))
         return str(content["hash"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

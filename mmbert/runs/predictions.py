@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mmbert.core.errors import InputError
-from mmbert.runs.folder import is_rank_zero
+from mmbert.core.distributed import is_rank_zero
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,7 +5,6 @@ Training knows no more of it than this: it is asked before training whether it c
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
@@ -13,6 +12,7 @@ from omegaconf import DictConfig
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
+from mmbert.runs.folder import RunFolder
 from mmbert.training.build import make
 
 
@@ -33,7 +33,7 @@ class Analysis(Protocol):
         ...
 
     def measure(
-        self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, folder: Path
+        self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, run: RunFolder
     ) -> dict[str, Any]:
         """Measures; every process calls it. Returns facts for the run's own file."""
         ...

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -18,7 +19,9 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
-from mmbert.model.initial_weights import take_over
+from mmbert.model.hub import fetch, is_hub_name
+from mmbert.model.initial_weights import load_initial_weights
+from mmbert.runs.folder import model_in
 from mmbert.tasks.base import Task
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
@@ -71,7 +74,7 @@ def build(cfg: DictConfig) -> Parts:
     encoders: dict[str, Encoder] = {
         name: make(part, **learned_width(name, part, data)) for name, part in encoder_cfgs.items()
     }
-    taken = take_over(encoders, plain(cfg.get("encoders_from")))
+    taken = load_initial_weights(encoders, plain(cfg.get("encoders_from")), saved_model)
     fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
     tasks: dict[str, Task] = {
         name: make(part, **{**learned[name], **widths(part, fusion.out_dim, fusion.dims)})
@@ -105,6 +108,11 @@ def make_modality_balance(cfg: DictConfig, data: MultimodalData) -> ModalityBala
             "augment.modality_dropout and balance_modalities=modality_dropout_schedule exclude each other."
         )
     return made
+
+
+def saved_model(place: str) -> Path:
+    """The folder of a saved model: the ``model/`` of a run, a model's own folder, or a copy of ``user/name``'s."""
+    return fetch(place) if is_hub_name(place) else model_in(Path(place))
 
 
 def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str, int]:

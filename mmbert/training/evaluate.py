@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,20 +13,17 @@ from omegaconf import DictConfig
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
-from mmbert.runs import folder as record
-from mmbert.runs.environment import environment
+from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
 from mmbert.training.analyses import Analysis, asked_for
 from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.build import class_column_of, make
 from mmbert.training.callbacks import console
-from mmbert.training.callbacks.skipped_rows import SKIPPED_FILE, SkippedRows, write_skipped
+from mmbert.training.callbacks.skipped_rows import SkippedRows, write_skipped
 from mmbert.training.module import FusionModule
 from mmbert.training.plots import run_plots as plots
 from mmbert.training.resources.devices import check_devices
 from mmbert.training.use_store import encode_once
-
-EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass
@@ -49,7 +45,7 @@ def evaluate(
     model: MultimodalModel,
     data_cfg: DictConfig,
     trainer_cfg: DictConfig,
-    folder: Path,
+    folder: RunFolder,
     splits: Sequence[str],
     drop: Sequence[str] = (),
     store_cfg: DictConfig | None = None,
@@ -115,7 +111,7 @@ def measure(
     model: MultimodalModel,
     data: MultimodalData,
     trainer_cfg: DictConfig,
-    folder: Path,
+    folder: RunFolder,
     analyses: Sequence[Analysis] = (),
 ) -> Evaluation:
     """Runs the model over every split of the data, and measures what else is asked for."""
@@ -128,7 +124,7 @@ def measure(
         callbacks=[skipped, *bar],
         enable_checkpointing=False,
         enable_progress_bar=bool(bar),
-        default_root_dir=str(folder),
+        default_root_dir=str(folder.path),
     )
     done = Evaluation()
     for split in data.rows:
@@ -146,18 +142,14 @@ def measure(
     return done
 
 
-def write(done: Evaluation, data: MultimodalData, folder: Path) -> None:
+def write(done: Evaluation, data: MultimodalData, folder: RunFolder) -> None:
     """Leaves the files, by the first process alone."""
-    if not record.is_rank_zero():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {**done.facts, "finished": record.now(), "environment": environment()}
-    record.write_json(folder / EVALUATION_FILE, {**done.metrics, **facts})
+    folder.write_evaluation(done.metrics, done.facts)
     for split, table in done.predictions.items():
-        table.write(folder / "predictions" / f"{split}.parquet")
+        table.write(folder.predictions_of(split))
     first = next(iter(done.predictions))
-    plots.write_plots(done.predictions[first], first, folder / "plots")
-    write_skipped(folder / SKIPPED_FILE, data.table, data.skipped)
+    plots.write_plots(done.predictions[first], first, folder.plots)
+    write_skipped(folder.skipped, data.table, data.skipped)
 
 
 def no_optimizer(*args: Any) -> Any:

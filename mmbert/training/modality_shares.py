@@ -12,9 +12,6 @@ from torch import Tensor
 
 from mmbert.core.types import Batch
 
-DIAGNOSTICS_FILE = "diagnostics.json"
-
-
 #: How the names of what is logged each epoch begin: ``diagnostics/val/NAME/MODALITY``.
 LOGGED = "diagnostics"
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pytorch_lightning.loggers import Logger
 
+from mmbert.core.distributed import is_rank_zero
 from mmbert.core.types import InputFile
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
-from mmbert.runs import folder as record
+from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
 from mmbert.training.build import Parts
-from mmbert.training.loggers import base as tracking
-from mmbert.training.modality_shares import DIAGNOSTICS_FILE
+from mmbert.training.loggers.group import RunLoggers
 from mmbert.training.model_card import model_card
 from mmbert.training.plots import run_plots as plots
-from mmbert.training.plots.modality_weights import write_gates
+from mmbert.training.plots.modality_weights import write_modality_weights
 
 
 @dataclass
@@ -54,40 +53,39 @@ class Results:
 
 
 def write_results(
-    results: Results, parts: Parts, loggers: Sequence[Logger], run_dir: Path, config: Mapping[str, Any]
+    results: Results, parts: Parts, loggers: RunLoggers, run: RunFolder, config: Mapping[str, Any]
 ) -> None:
-    """Metrics, predictions, model and plots into the run's folder, and the same to the trackers."""
-    record.write_metrics(run_dir, results.metrics, results.checkpoint, results.facts)
-    if not record.is_rank_zero():
+    """Metrics, predictions, model and plots into the run's folder, and the same to the loggers."""
+    run.write_metrics(results.metrics, results.checkpoint, results.facts)
+    if not is_rank_zero():
         return
     if results.diagnostics:
-        record.write_json(run_dir / DIAGNOSTICS_FILE, results.diagnostics)
+        run.write_diagnostics(results.diagnostics)
     for split, table in results.predictions.items():
-        table.write(run_dir / "predictions" / f"{split}.parquet")
+        table.write(run.predictions_of(split))
     known = {**results.facts, "checkpoint": results.checkpoint}
     parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
-    folder = parts.model.save_pretrained(run_dir / "model")
-    tracking.log_summary(loggers, {**results.metrics, **results.facts})
+    folder = parts.model.save_pretrained(run.model)
+    loggers.show_summary({**results.metrics, **results.facts})
     drawn = config.get("plots", True)
-    figures = plots.write_learning_curves(run_dir, run_dir / "plots") if drawn else {}
+    figures = plots.write_learning_curves(run) if drawn else {}
     by_epoch = results.diagnostics.get("val_by_epoch") or []
-    figures |= write_gates(by_epoch, run_dir / "plots") if drawn else {}
-    tracking.log_gates(loggers, by_epoch)
+    figures |= write_modality_weights(by_epoch, run.plots) if drawn else {}
+    loggers.show_modality_weights(by_epoch)
     for split in results.test_splits[:1]:  # the others have their numbers and predictions: a page of plots is enough
         table = results.predictions[split]
-        figures |= plots.write_plots(table, split, run_dir / "plots") if drawn else {}
-        tracking.log_charts(loggers, table, split)
-        limit = tracking.sample_limit(loggers)
-        if limit:
-            tracking.log_samples(loggers, shown_samples(table, parts.data, limit, run_dir / "samples"), split)
-    tracking.log_figures(loggers, figures)
-    tracking.log_model(loggers, folder)
+        figures |= plots.write_plots(table, split, run.plots) if drawn else {}
+        loggers.show_charts(table, split)
+        if loggers.num_samples:
+            loggers.show_samples(shown_samples(table, parts.data, loggers.num_samples, run.samples), split)
+    loggers.show_figures(figures)
+    loggers.show_model(folder)
 
 
 def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, folder: Path) -> list[dict[str, Any]]:
     """The first predictions with what they were made from: text, or an ``InputFile``.
 
-    Pictures and sounds that lie in the table itself are written to ``folder``, for trackers take files.
+    Pictures and sounds that lie in the table itself are written to ``folder``, for loggers take files.
     """
     samples = []
     for said in table.records(limit):

@@ -12,25 +12,26 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.quality.shared import shared_cells
-from mmbert.runs import folder as record
-from mmbert.runs.job import JOB_FILE, write_job
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.job import write_job
+from mmbert.runs.peak_memory import PeakMemory
 from mmbert.training.analyses import Analysis, asked_for
 from mmbert.training.build import Parts, build, make
 from mmbert.training.callbacks import console
 from mmbert.training.callbacks.checkpoint import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run
 from mmbert.training.callbacks.diagnostics import EpochDiagnostics
-from mmbert.training.callbacks.pruning import Pruned, Pruning, Trial, write_pruned
-from mmbert.training.callbacks.skipped_rows import SKIPPED_FILE, SkippedRows, write_skipped
+from mmbert.training.callbacks.pruning import Pruned, Pruning, Trial
+from mmbert.training.callbacks.skipped_rows import SkippedRows, write_skipped
 from mmbert.training.callbacks.step_times import StepTimes
-from mmbert.training.loggers import base as tracking
+from mmbert.training.loggers.group import RunLoggers, start_loggers
 from mmbert.training.modality_shares import summary
 from mmbert.training.module import FusionModule
 from mmbert.training.monitor import Monitor
@@ -68,36 +69,37 @@ def run(
     """
     started = time.monotonic()
     console.quiet()
-    if not resume and record.is_rank_zero():
-        record.refuse_taken(run_dir)
+    folder = RunFolder(run_dir)
+    if not resume and is_rank_zero():
+        folder.refuse_taken()
     then = f"What was computed is kept: mmbert-train resume={run_dir} goes on from it."
     try:
-        with told(run_dir, less_memory(cfg), then), record.PeakMemory() as memory:
-            record.write_start(run_dir, cfg)
-            if not (resume and words is None and (run_dir / JOB_FILE).exists()):
-                write_job(run_dir, cfg, words, flags)
-            last = record.last_checkpoint(run_dir) if resume else None
+        with told(run_dir, less_memory(cfg), then), PeakMemory() as memory:
+            folder.write_start(cfg)
+            if not (resume and words is None and folder.job.exists()):
+                write_job(folder, cfg, words, flags)
+            last = folder.last_checkpoint if resume and folder.resumable else None
             check_devices(cfg.trainer)
-            results = train_and_measure(cfg, run_dir, memory, started, last, search)
+            results = train_and_measure(cfg, folder, memory, started, last, search)
     except Pruned as pruned:
-        write_pruned(run_dir, pruned)
+        folder.write_pruned(pruned.facts)
         console.tell(f"{pruned}: {run_dir}")
         return float(pruned.facts["value"])
     except SIGTERMException as error:
         ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
-        record.write_error(run_dir, ended)
+        folder.write_error(ended)
         raise SystemExit(143 if error.code is None else error.code) from None
     except BaseException as error:
-        record.write_error(run_dir, error)
+        folder.write_error(error)
         raise
-    console.print_results(results.metrics, results.test_splits, run_dir)
+    console.print_results(results.metrics, results.test_splits, folder)
     return results.score
 
 
 def train_and_measure(
     cfg: DictConfig,
-    run_dir: Path,
-    memory: record.PeakMemory,
+    folder: RunFolder,
+    memory: PeakMemory,
     started: float,
     last: Path | None = None,
     search: tuple[Trial | None, str] | None = None,
@@ -109,20 +111,20 @@ def train_and_measure(
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     plain_config = {str(key): value for key, value in config.items()}
-    loggers = tracking.make_loggers(config["logger"], run_dir, plain_config)
+    loggers = start_loggers(config["logger"], folder, plain_config)
     failure: BaseException | None = None
     try:
         began = time.monotonic()
         parts = build(cfg)
         built = time.monotonic()
-        console.announce(parts.model, run_dir, parts.taken)
+        console.announce(parts.model, folder, parts.taken)
         console.warn_of(shared_cells(parts.data))
         analyses = asked_for(cfg.get("robustness"), parts.model, parts.data)
         uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
         encoded = time.monotonic()
         costs = cost_facts(parts.model, parts.data)
         watch = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
-        results = fit_and_test(cfg, parts, loggers, run_dir, last, watch, analyses)
+        results = fit_and_test(cfg, parts, loggers, folder, last, watch, analyses)
         results.facts |= {
             "build_seconds": round(built - began, 2),
             "store_seconds": round(encoded - built, 2),
@@ -135,16 +137,16 @@ def train_and_measure(
             "peak_memory_mib": memory.peak_mib(),
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
-        write_results(results, parts, loggers, run_dir, plain_config)
-        write_skipped(run_dir / SKIPPED_FILE, parts.data.table, parts.data.skipped)
+        write_results(results, parts, loggers, folder, plain_config)
+        write_skipped(folder.skipped, parts.data.table, parts.data.skipped)
     except Pruned as pruned:
-        tracking.log_summary(loggers, {"pruned": True, **pruned.facts})
+        loggers.show_summary({"pruned": True, **pruned.facts})
         raise
     except BaseException as error:
         failure = error
         raise
     finally:
-        tracking.finish(loggers, failed=failure is not None, error=failure)
+        loggers.close(failure)
     return results
 
 
@@ -164,8 +166,8 @@ def inputs_of(data: MultimodalData) -> dict[str, Any]:
 def fit_and_test(
     cfg: DictConfig,
     parts: Parts,
-    loggers: list[Logger],
-    run_dir: Path,
+    loggers: RunLoggers,
+    folder: RunFolder,
     last: Path | None = None,
     watch: Sequence[Callback] = (),
     analyses: Sequence[Analysis] = (),
@@ -187,16 +189,16 @@ def fit_and_test(
     skipped = SkippedRows()
     origin = begun_with(cfg, parts.data)
     if last is not None:
-        check_same_run(last, origin)
+        check_same_run(folder, origin)
     times, epochs = StepTimes(), EpochDiagnostics()
     watch = [*([parts.modality_balance] if parts.modality_balance else []), *watch]
-    callbacks = [times, skipped, epochs, *watch, *make_callbacks(cfg, parts.monitor, run_dir / "checkpoints", origin)]
+    callbacks = [times, skipped, epochs, *watch, *make_callbacks(cfg, parts.monitor, folder, origin)]
     plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
     trainer: pl.Trainer = make(
         cfg.trainer,
-        logger=loggers,
+        logger=loggers.loggers,
         callbacks=callbacks,
-        default_root_dir=str(run_dir),
+        default_root_dir=str(folder.path),
         enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
         plugins=plugins,
     )
@@ -205,7 +207,7 @@ def fit_and_test(
     trainer.fit(module, train, val, ckpt_path=last, weights_only=True if last else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    checkpoint = restore_best(trainer, module, parts.monitor, run_dir)
+    checkpoint = restore_best(trainer, module, parts.monitor, folder)
     results = Results(parts.data.test_splits, checkpoint)
     results.facts = {"fit_seconds": round(time.monotonic() - began, 2), "steps": trainer.global_step}
     results.facts["epochs"] = trainer.current_epoch
@@ -222,12 +224,12 @@ def fit_and_test(
     if epochs.by_epoch:
         results.diagnostics["val_by_epoch"] = epochs.by_epoch
     for analysis in analyses:
-        results.facts |= analysis.measure(parts.model, parts.data, trainer, run_dir)
+        results.facts |= analysis.measure(parts.model, parts.data, trainer, folder)
     parts.data.skipped |= skipped.gather()
     return results
 
 
-def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path, origin: dict[str, Any]) -> list[Callback]:
+def make_callbacks(cfg: DictConfig, monitor: Monitor, folder: RunFolder, origin: dict[str, Any]) -> list[Callback]:
     """The configured callbacks, told what is monitored and where checkpoints go, and a progress display.
 
     ``origin`` is what a resumed run must agree with.
@@ -240,13 +242,13 @@ def make_callbacks(cfg: DictConfig, monitor: Monitor, checkpoints: Path, origin:
         if "monitor" in part and part.monitor is None:
             told = {"monitor": monitor.name, "mode": monitor.mode}
         if part._target_.endswith("ModelCheckpoint"):
-            told["dirpath"] = str(checkpoints)
+            told["dirpath"] = str(folder.checkpoints)
         callbacks.append(make(part, **told))
     if cfg.trainer.enable_progress_bar:
         callbacks.append(console.progress_display())
     if cfg.trainer.enable_checkpointing is not False:
         # behind all whose state it keeps
-        callbacks.append(LastCheckpoint(checkpoints, cfg.checkpoint.every_minutes, origin))
+        callbacks.append(LastCheckpoint(folder, cfg.checkpoint.every_minutes, origin))
     return callbacks
 
 
@@ -259,7 +261,7 @@ def make_plugins(cfg: DictConfig) -> list[Any]:
     return list(made) if isinstance(made, list) else [made]
 
 
-def restore_best(trainer: pl.Trainer, module: FusionModule, monitor: Monitor, run_dir: Path) -> dict[str, Any]:
+def restore_best(trainer: pl.Trainer, module: FusionModule, monitor: Monitor, folder: RunFolder) -> dict[str, Any]:
     """Loads the best checkpoint's weights into the module; says which weights the numbers come from.
 
     Without a checkpoint the last weights stay, and the monitored value is the last validation's.
@@ -273,7 +275,7 @@ def restore_best(trainer: pl.Trainer, module: FusionModule, monitor: Monitor, ru
     state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
     module.on_load_checkpoint(state)
     module.load_state_dict(state["state_dict"])
-    path = str(Path(saver.best_model_path).relative_to(run_dir.absolute()))
+    path = str(Path(saver.best_model_path).relative_to(folder.path.absolute()))
     value = saver.best_model_score
     where = {"path": path, "epoch": state["epoch"], "step": state["global_step"]}
     return {**where, **told, "value": None if value is None else float(value)}

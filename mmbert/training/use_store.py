@@ -11,9 +11,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import Progress
 
+from mmbert.core.distributed import is_rank_zero
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
-from mmbert.runs.folder import is_rank_zero
 from mmbert.store.fill import ProgressCallback
 from mmbert.store.use_store import StoreOptions, StoreUsage, use_store
 from mmbert.training.build import build

@@ -181,16 +181,16 @@ def model(monkeypatch):
 
 
 def numbers(monkeypatch):
-    from mmbert.runs import folder as record
+    from mmbert.runs import files
 
-    write = record.write_text
+    write = files.write_text
 
     def written(path, text):
         if path.name == "metrics.json":
             raise OSError(errno.EDQUOT, "Disk quota exceeded", str(path))
         write(path, text)
 
-    monkeypatch.setattr(record, "write_text", written)
+    monkeypatch.setattr(files, "write_text", written)
 
 
 @pytest.mark.parametrize(
@@ -234,18 +234,18 @@ def test_resume_finishes_a_run_whose_last_files_could_not_be_written(train, here
 
 
 def test_a_disk_too_full_for_the_error_s_own_file_is_still_told(refused, here, monkeypatch):
-    from mmbert.runs import folder as record
+    from mmbert.runs import files
 
-    Full(monkeypatch, record, "write_text")
+    Full(monkeypatch, files, "write_text")
     assert refused().startswith("The disk is full: ")
     assert not (here / "out" / "error.json").exists()
 
 
 def test_a_folder_that_must_not_be_written_is_told(refused, monkeypatch, here):
-    from mmbert.runs import folder as record
+    from mmbert.runs import files
 
     error = PermissionError(errno.EACCES, "Permission denied", str(here / "out" / "config.yaml"))
-    Full(monkeypatch, record, "write_text", error=error)
+    Full(monkeypatch, files, "write_text", error=error)
     assert (
         refused()
         == f"{here}/out/config.yaml cannot be written (Permission denied): name another folder, or get "

@@ -24,6 +24,8 @@ WORDS = [
     ("seed=[1,2]", "seed=[1,2]: a whole number"),
     ("data.path=null", "data.path has no value, and needs one: data.path=FILE"),
     ("seed=null", "seed has no value, and needs one: seed=SEED"),
+    # spelled as in an earlier version
+    ("logger.kind=csv", "logger.kind=csv: the logger is chosen as a group: logger=csv"),
     # grammar
     ("mean", "'mean' is no option. Options are key=value"),
     ("fusion=concat,mean", "several values are a sweep. To run one after the other, add -m."),

@@ -72,3 +72,42 @@ def test_a_class_from_the_folder_one_stands_in_trains_and_predicts(here):
     answered = mmbert("predict", here, "model=out", "text=word1 3", "trust_custom_code=true")
     assert answered.returncode == 0, answered.stderr
     assert "label" in answered.stdout
+
+
+def test_a_logger_from_the_folder_one_stands_in_is_one_class_and_one_file(here):
+    (here / "my_logger.py").write_text(
+        "from mmbert.training.loggers.base import RunLogger\n\n\n"
+        "class LinesLogger(RunLogger):\n"
+        "    name, version = 'lines', ''\n\n"
+        "    def __init__(self, run, file, log_samples=0):\n"
+        "        super().__init__()\n"
+        "        self.path = run.folder.path / file\n"
+        "        self.num_samples = log_samples\n"
+        "        self.write('name', run.name)\n\n"
+        "    def write(self, *words):\n"
+        "        with self.path.open('a') as file:\n"
+        "            print(*words, file=file)\n\n"
+        "    def log_hyperparams(self, params=None, *args, **kwargs):\n"
+        "        pass\n\n"
+        "    def log_metrics(self, metrics, step=None):\n"
+        "        self.write('metrics', *metrics)\n\n"
+        "    def show_summary(self, summary):\n"
+        "        self.write('summary', summary['test/label/accuracy'])\n\n"
+        "    def show_figures(self, figures):\n"
+        "        raise OSError('no room for figures')\n\n"
+        "    def show_samples(self, rows, split):\n"
+        "        self.write('samples', split, len(rows), rows[0]['text'])\n\n"
+        "    def close(self, failed, error=None):\n"
+        "        self.write('closed', failed)\n"
+    )
+    (here / "logger").mkdir()
+    (here / "logger" / "mine.yaml").write_text("_target_: my_logger.LinesLogger\nfile: log.txt\nlog_samples: 2\n")
+    words = ("data.path=my.csv", *TINY, "fusion=mean", "logger=mine", "logger.file=mine.txt", "hydra.run.dir=out")
+    done = mmbert("train", here, *words)
+    assert done.returncode == 0, done.stderr
+    accuracy = json.loads((here / "out" / "metrics.json").read_text())["test/label/accuracy"]
+    lines = (here / "out" / "mine.txt").read_text().splitlines()
+    assert lines[0] == "name mean text seed 0" and any(line.startswith("metrics val/") for line in lines)
+    assert f"summary {accuracy}" in lines and "samples test 2 word0 0" in lines and lines[-1] == "closed False"
+    assert "LinesLogger failed at 'show_figures': OSError: no room for figures" in done.stdout + done.stderr
+    assert (here / "out" / "history.csv").is_file()

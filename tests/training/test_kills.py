@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from mmbert.runs.folder import write_config
+from mmbert.runs.files import write_config
 
 OPTIONS = (
     "trainer.max_epochs=4",

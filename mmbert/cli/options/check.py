@@ -7,11 +7,9 @@ name the very word that is wrong. What values an option may have is in ``schema.
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -27,10 +25,9 @@ from mmbert.cli.options import custom_class, schema
 from mmbert.cli.options.groups import Groups
 from mmbert.cli.options.signatures import Signature, signature_of
 from mmbert.cli.options.values import apply, check_value, choices, first_line, first_value, without_hydra
+from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, nearest
-
-#: Where launchers write a process's number.
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+from mmbert.runs.folder import RunFolder
 
 
 def check_words(words: list[str], config_name: str, sweep: bool = False) -> DictConfig:
@@ -47,6 +44,8 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
     groups = Groups(GlobalHydra.instance().config_loader())
     overrides = parse(words, groups)
     for override in overrides:
+        if override.key_or_group == "logger.kind":
+            raise ConfigError(f"{override.input_line}: the logger is chosen as a group: logger={first_value(override)}")
         if override.is_sweep_override() and not sweep:
             raise ConfigError(sweep_words(override))
         check_group(override, groups)
@@ -95,10 +94,8 @@ def check_folder(cfg: DictConfig) -> None:
     Raises:
         ConfigError: says what is there.
     """
-    from mmbert.runs.folder import refuse_taken
-
-    if all(os.environ.get(name, "0") == "0" for name in RANKS):
-        refuse_taken(Path(str(cfg.hydra.run.dir)))
+    if is_rank_zero():
+        RunFolder(str(cfg.hydra.run.dir)).refuse_taken()
 
 
 @contextmanager

@@ -56,10 +56,6 @@ PATHS: dict[str, Rule] = {
     "encoders_from": Custom(
         "a run's folder, or one for each encoder ({image: outputs/A, audio: outputs/B}),", names_runs
     ),
-    "logger.kind": OneOf("wandb", "csv", "tensorboard", "mlflow", "none"),
-    "logger.mode": OneOf("online", "offline", "disabled"),
-    "logger.log_samples": WHOLE,
-    "logger.log_model": Switch(),
 }
 
 #: By the beginning of the class's path, then by the option's name.

@@ -32,6 +32,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmbert.cli.failures import SweepFailed
 from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import RunFolder
 
 LOG_FILE = "optuna.log"
 NAME = "search"
@@ -196,15 +197,13 @@ def distribution(override: Override) -> BaseDistribution:
 
 def tell(study: optuna.Study, number: int, job: JobReturn) -> list[Exception]:
     """Tells the search what became of a trial; gives what it raised, if it failed."""
-    from mmbert.runs.folder import PRUNED_FILE
-
     if job.status == JobStatus.FAILED:
         study.tell(number, state=TrialState.FAIL)
         return [job._return_value]
     assert job.hydra_cfg is not None
     folder = Path(str(job.hydra_cfg.hydra.runtime.output_dir))
     value = float(job.return_value)
-    if (folder / PRUNED_FILE).exists():
+    if RunFolder(folder).pruned.exists():
         study.tell(number, state=TrialState.PRUNED)
     elif math.isfinite(value):
         study.tell(number, value)

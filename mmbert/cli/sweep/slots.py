@@ -26,6 +26,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from mmbert.core.errors import ConfigError, TrainingError
+from mmbert.runs.folder import RunFolder
 
 #: What tells the libraries of numbers how many threads they may use.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -141,14 +142,13 @@ class SlotsLauncher(Launcher):
     def lost(self, number: int, words: list[str], slot: Slot, error: BaseException) -> JobReturn:
         """What becomes of a job whose process died; its folder says so too."""
         from mmbert.cli.sweep.sweeper import as_job
-        from mmbert.runs.folder import write_error
 
         assert self.config is not None and self.hydra_context is not None
         why = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
         told = TrainingError(f"The process of this job died on {slot.name}, perhaps for lack of memory: {why}")
         cfg = job_config(number, words, self.hydra_context, self.config)
         with as_job(cfg):
-            write_error(Path(str(cfg.hydra.sweep.dir)) / str(cfg.hydra.sweep.subdir), told)
+            RunFolder(Path(str(cfg.hydra.sweep.dir)) / str(cfg.hydra.sweep.subdir)).write_error(told)
         print(f"mmbert-train: job {number} ({' '.join(filter_overrides(words))}): {told}", file=sys.stderr)
         lost = JobReturn(overrides=list(filter_overrides(words)), cfg=cfg, status=JobStatus.FAILED)
         lost.return_value = told

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.values import without_hydra
 from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,9 @@ def unspoilt(jobs: list[PlannedJob]) -> list[PlannedJob]:
     Raises:
         ConfigError: runs lie in their folders already.
     """
-    from mmbert.runs.folder import refuse_taken
-
     for job in jobs:
         try:
-            refuse_taken(job.folder)
+            RunFolder(job.folder).refuse_taken()
         except ConfigError as error:
             raise ConfigError(f"{error}. study.resume=true runs only what is missing or failed") from None
     return jobs
@@ -149,23 +148,22 @@ def remaining(jobs: list[PlannedJob], sweep: Path) -> list[PlannedJob]:
     A job whose folder is another's by now gets one of its own.
     """
     from mmbert.reporting.collect import find_runs
-    from mmbert.runs.folder import ended, last_checkpoint
-    from mmbert.runs.job import read_hash
+    from mmbert.runs.job import read_job_hash
 
-    found = {read_hash(run): run for run in find_runs(sweep)} if sweep.is_dir() else {}
-    done = {digest for digest, run in found.items() if ended(run)}
+    found = {read_job_hash(RunFolder(run)): run for run in find_runs(sweep)} if sweep.is_dir() else {}
+    done = {digest for digest, run in found.items() if RunFolder(run).ended}
     todo = []
     for job in jobs:
         if job.hash in done:
             continue
-        here, theirs = found.get(job.hash), read_hash(job.folder)
+        here, theirs = found.get(job.hash), read_job_hash(RunFolder(job.folder))
         if here is not None:
             job = PlannedJob(job.words, here, job.hash, str(here.relative_to(sweep)))
         elif theirs not in (None, job.hash):
             name = f"{job.subdir}-{job.hash[:8]}"
             job = PlannedJob(job.words, sweep / name, job.hash, name)
         todo.append(job)
-    going_on = sum(last_checkpoint(job.folder) is not None for job in todo)
+    going_on = sum(RunFolder(job.folder).resumable for job in todo)
     parts = [f"{len(jobs) - len(todo)} of {len(jobs)} jobs are done"]
     if todo:
         parts.append(f"{len(todo)} to run" + (f", {going_on} of them from a checkpoint" if going_on else ""))

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.reporting.collect import overrides, read_json
+from mmbert.runs.folder import RunFolder
 from mmbert.reporting.statistics.compare import shown
 from mmbert.reporting.report import Report
 from mmbert.reporting.outputs.robustness_tables import tables as robustness_tables
@@ -84,7 +84,7 @@ def provenance(runs: pd.DataFrame) -> str:
     """Machine, date and versions, from the runs' own records."""
     machines: dict[str, None] = {}
     for run in runs["run"]:
-        environment = read_json(Path(run) / "environment.json") or {}
+        environment = RunFolder(run).read_environment()
         machines[in_words(environment)] = None
     return "".join(f"- {line}\n" for line in machines if line)
 
@@ -124,10 +124,10 @@ def traces(report: Report) -> str:
 
 def command_of(run: Path) -> str:
     """What to type for this run alone."""
-    job = read_json(run / "job.json") or {}
+    job = RunFolder(run).read_job()
     if job.get("command"):
         return str(job["command"])
-    words = overrides(run)
+    words = RunFolder(run).read_overrides()
     return " ".join(["mmbert-train", *map(shlex.quote, words)])
 
 

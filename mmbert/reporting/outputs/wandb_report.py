@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbert.runs.folder import RunFolder
 from mmbert.runs.naming import group_name
 from mmbert.runs.wandb_session import begin, choose_mode
-from mmbert.reporting.collect import read_yaml
 from mmbert.reporting.statistics.compare import Comparison
 from mmbert.reporting.outputs.page.build import contents
 from mmbert.reporting.report import Report
@@ -79,7 +79,7 @@ def group_of(report: Report) -> str | None:
     """What the compared runs are filed under, if it is the same for all."""
     names = set()
     for run in report.runs["run"]:
-        config = read_yaml(Path(run) / "config.yaml")
+        config = RunFolder(run).read_config()
         logger = config.get("logger")
         own = logger.get("group") if isinstance(logger, Mapping) else None
         names.add(own or group_name(config, Path(run)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbert.runs.calibration import Reliability, judgements, reliability
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,7 @@ def tasks_in(run: Path, split: str) -> list[str]:
     """The classification tasks that a run left probabilities of."""
     import pyarrow.parquet as pq
 
-    path = run / "predictions" / f"{split}.parquet"
+    path = RunFolder(run).predictions_of(split)
     names = pq.read_schema(path).names if path.is_file() else []
     return [name.removesuffix("/probabilities") for name in names if name.endswith("/probabilities")]
 
@@ -95,7 +96,7 @@ def read(run: Path, split: str, task: str) -> Judged | None:
     """One run's judgements of the labelled samples."""
     import pandas as pd
 
-    path = run / "predictions" / f"{split}.parquet"
+    path = RunFolder(run).predictions_of(split)
     if not path.is_file() or task not in tasks_in(run, split):
         return None
     table = pd.read_parquet(path, columns=[f"{task}/target", f"{task}/probabilities"])

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmbert.reporting.collect import read_json
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.history import read_epochs
 
 
 def learning_curve(run: Path, metric: str) -> list[tuple[float, float]]:
     """``[(epoch, value), …]`` of a metric from a run's ``history.csv``; nothing where it was not logged.
 
-    Behind the last epoch stands what the chosen checkpoint was measured to have: it belongs to no epoch.
+    What follows the last epoch in the file was measured with the chosen checkpoint, and is left out.
     """
-    path = run / "history.csv"
-    if not path.is_file():
+    folder = RunFolder(run)
+    if not folder.history.is_file():
         return []
-    epochs = float((read_json(run / "metrics.json") or {}).get("epochs") or math.inf)
-    points: dict[float, float] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row.get(metric) and row.get("epoch") and float(row["epoch"]) < epochs:
-                points[float(row["epoch"]) + 1] = float(row[metric])  # measured again after a kill: the last counts
-    return sorted(points.items())
+    epochs = float((folder.read_metrics() or {}).get("epochs") or math.inf)
+    # of an epoch that was measured again after an interruption the last value
+    return sorted(
+        {epoch + 1.0: value for epoch, value in read_epochs(folder.history, metric) if epoch < epochs}.items()
+    )
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float], larger_is_better: bool = True) -> list[bool]:

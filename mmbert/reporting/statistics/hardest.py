@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError
-from mmbert.reporting.collect import read_json
 from mmbert.reporting.statistics.samples import per_sample
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,7 @@ def predictions(run: Path, split: str) -> pd.DataFrame | None:
     """A run's predictions of a split."""
     import pandas as pd
 
-    path = run / "predictions" / f"{split}.parquet"
+    path = RunFolder(run).predictions_of(split)
     return pd.read_parquet(path) if path.is_file() else None
 
 
@@ -124,7 +124,7 @@ def in_words(value: Any) -> str:
 
 def inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
     """What rows are made of: read from the table that the run says it was trained on; nothing if that is gone."""
-    told = (read_json(run / "metrics.json") or {}).get("inputs") or {}
+    told = (RunFolder(run).read_metrics() or {}).get("inputs") or {}
     path = Path(str(told.get("table", "")))
     if not path.is_file() or path.suffix.lower() not in TABLES:
         return {}

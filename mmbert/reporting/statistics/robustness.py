@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmbert.reporting.collect import read_json
 from mmbert.reporting.statistics.summary import is_error, statistics
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROBUSTNESS_FILE = "robustness.json"
 RATE, MECHANISM = "data.missing.rate", "data.missing.mechanism"
 #: A metric by level.
 Points = dict[float, float]
@@ -133,7 +132,7 @@ def robustness(
     curves: dict[tuple[str, str, str], Curve] = {}
     for group, runs in members.items():
         for seed, run in seeds_of(runs):
-            told = ((read_json(run / ROBUSTNESS_FILE) or {}).get("splits") or {}).get(split) or {}
+            told = (RunFolder(run).read_robustness().get("splits") or {}).get(split) or {}
             for one in told.get("subsets") or ():
                 if name in one["metrics"]:
                     label = "+".join(one["modalities"])

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmbert.core.errors import DataError
 from mmbert.reporting.statistics.compare import bootstrap_difference, mcnemar
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = run / "predictions" / f"{split}.parquet"
+    path = RunFolder(run).predictions_of(split)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file, so nothing is known of single samples.")
     table = pd.read_parquet(path)

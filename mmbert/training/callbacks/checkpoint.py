@@ -31,7 +31,7 @@ from torch import Tensor
 from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.samplers import SeededSampler, processes
-from mmbert.runs.folder import LAST
+from mmbert.runs.folder import RunFolder
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
 
@@ -64,16 +64,16 @@ class LastCheckpoint(Checkpoint):
     each process happens to be.
 
     Args:
-        folder: where it is written.
+        run: the folder whose checkpoint it is.
         every_minutes: how much work a kill may cost; None = what was done since the epoch began.
         begun_with: what ``begun_with`` says of the run.
     """
 
     def __init__(
-        self, folder: Path, every_minutes: float | None = 10.0, begun_with: dict[str, Any] | None = None
+        self, run: RunFolder, every_minutes: float | None = 10.0, begun_with: dict[str, Any] | None = None
     ) -> None:
         self.begun_with = begun_with or {}
-        self.path = folder / LAST
+        self.path = run.last_checkpoint
         self.every_seconds = None if every_minutes is None else 60 * every_minutes
         self._saved = time.monotonic()
         self._held: dict[str, Any] | None = None
@@ -201,19 +201,19 @@ def free(name: str) -> bool:
     return any(name == other or name.startswith(f"{other}.") for other in FREE)
 
 
-def check_same_run(checkpoint: Path, now: dict[str, Any]) -> None:
+def check_same_run(run: RunFolder, now: dict[str, Any]) -> None:
     """Refuses to go on with another config, or another table, than the run was begun with.
 
     Raises:
         ConfigError: names the first option that differs.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    state = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
     before = state.get(BEGUN) or now
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             raise ConfigError(
-                f"{checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was begun with "
-                f"{before.get(name)}. Put it back in config.yaml, or start a new run."
+                f"{run.last_checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was "
+                f"begun with {before.get(name)}. Put it back in {run.config.name}, or start a new run."
             )
 
 

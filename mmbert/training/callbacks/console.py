@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmbert.model import MultimodalModel
+from mmbert.runs.folder import RunFolder
 from mmbert.training.module import count_parameters, trainable
 
 RUN_TITLE = "Test metrics of the checkpoint chosen on validation"
@@ -81,7 +82,7 @@ def progress_display() -> Callback:
 
 
 @rank_zero_only
-def announce(model: MultimodalModel, run_dir: Path, taken: Mapping[str, str] | None = None) -> None:
+def announce(model: MultimodalModel, run: RunFolder, taken: Mapping[str, str] | None = None) -> None:
     """Says in a few lines what is about to be trained; ``taken``: where encoders have their first weights from."""
     console = Console(highlight=False)
     for name, encoder in model.encoders.items():
@@ -91,7 +92,7 @@ def announce(model: MultimodalModel, run_dir: Path, taken: Mapping[str, str] | N
         console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {size}", soft_wrap=True)
     console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")
     console.print(f"  {'tasks':<9} {', '.join(model.tasks)}")
-    console.print(f"  {'run':<9} {shortest(run_dir)}")
+    console.print(f"  {'run':<9} {shortest(run.path)}")
 
 
 @rank_zero_only
@@ -111,7 +112,7 @@ def warn_of(lines: Sequence[str]) -> None:
 
 
 @rank_zero_only
-def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path, title: str = RUN_TITLE) -> None:
+def print_results(metrics: dict[str, float], splits: list[str], run: RunFolder, title: str = RUN_TITLE) -> None:
     """The table of metrics, and where everything was written."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
@@ -129,7 +130,7 @@ def print_results(metrics: dict[str, float], splits: list[str], run_dir: Path, t
         last = name
     console = Console(highlight=False)
     console.print(table)
-    for what, path in written(run_dir):
+    for what, path in run.contents():
         console.print(f"  {what:<12} {shortest(path)}", soft_wrap=True)
 
 
@@ -143,22 +144,6 @@ def unique_keys(metrics: dict[str, float], splits: list[str]) -> list[str]:
     tasks = list(dict.fromkeys(key.rpartition("/")[0] for key in keys))
     place = {task: i if task else len(tasks) for i, task in enumerate(tasks)}
     return sorted(keys, key=lambda key: (place[key.rpartition("/")[0]], key.endswith("loss")))
-
-
-def written(run_dir: Path) -> list[tuple[str, Path]]:
-    """What a run has left, with a word for each; only what exists."""
-    places = {
-        "metrics": "metrics.json",
-        "evaluation": "evaluation.json",
-        "skipped": "skipped.csv",
-        "predictions": "predictions",
-        "plots": "plots",
-        "model": "model",
-        "checkpoints": "checkpoints",
-        "config": "config.yaml",
-        "tracker": "wandb",
-    }
-    return [(what, run_dir / place) for what, place in places.items() if (run_dir / place).exists()]
 
 
 def shortest(path: Path) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from mmbert.core.errors import ConfigError
-from mmbert.runs.folder import PRUNED_FILE, is_rank_zero, now, write_json
 from mmbert.training.monitor import Monitor
 
 
@@ -84,9 +82,3 @@ class Pruning(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the count."""
         self.validations = int(state_dict["validations"])
-
-
-def write_pruned(run_dir: Path, pruned: Pruned) -> None:
-    """Leaves ``pruned.json``, by which the run counts as cut short, neither finished nor failed."""
-    if is_rank_zero():
-        write_json(run_dir / PRUNED_FILE, {**pruned.facts, "when": now()})

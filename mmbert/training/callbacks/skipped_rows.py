@@ -14,9 +14,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.types import Batch
 from mmbert.data.tables.table import Table
-from mmbert.runs.folder import write_text
+from mmbert.runs.files import write_text
 
-SKIPPED_FILE = "skipped.csv"
 #: Rows that the terminal names; the file has all.
 SHOWN = 5
 

@@ -1,1 +1,1 @@
-"""Trackers: one file each."""
+"""Loggers of training: the base class, one file for each kind, and the group that a run has."""

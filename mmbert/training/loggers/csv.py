@@ -1,4 +1,4 @@
-"""``history.csv``: every logged number of a run by step, written as it goes."""
+"""The logger that writes ``history.csv``: every logged number of a run by step, as training goes on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pytorch_lightning.loggers.csv_logs import CSVLogger, ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-HISTORY_FILE = "history.csv"
+from mmbert.runs.folder import RunFolder
+from mmbert.training.loggers.base import LoggedRun, RunLogger
 
 
 class HistoryWriter(ExperimentWriter):
-    """Lightning's writer, but a run that is resumed goes on where it stopped."""
+    """Lightning's writer, but a resumed run appends to the file there is."""
 
-    NAME_METRICS_FILE = HISTORY_FILE
+    NAME_METRICS_FILE = RunFolder(".").history.name
 
     def _check_log_dir_exists(self) -> None:
         """Keeps an earlier file; Lightning would delete it."""
@@ -28,15 +29,16 @@ class HistoryWriter(ExperimentWriter):
                 self.metrics_keys = next(csv.reader(file), [])
 
 
-class HistoryLogger(CSVLogger):
-    """Writes ``history.csv`` into the run's folder; the config is there already.
+class HistoryLogger(CSVLogger, RunLogger):
+    """Writes ``history.csv`` into the run's folder; every run has it beside its other logger.
 
     Args:
-        run_dir: the run's folder.
+        run: that is logged.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        super().__init__(save_dir=run_dir, name="", version="")
+    def __init__(self, run: LoggedRun) -> None:
+        super().__init__(save_dir=run.folder.path, name="", version="")
+        self.path = run.folder.history
 
     @property
     @rank_zero_experiment
@@ -61,38 +63,24 @@ class HistoryLogger(CSVLogger):
     def mark(self) -> int:
         """Writes everything down and counts the rows there are, for ``rewind``."""
         self.save()
-        path = Path(self.save_dir) / HISTORY_FILE
-        if not path.is_file():
+        if not self.path.is_file():
             return 0
-        with path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8") as file:
             return max(0, sum(1 for _ in csv.reader(file)) - 1)
 
     @rank_zero_only
     def rewind(self, rows: int) -> None:
-        """Forgets what was written behind so many rows: a resumed run writes it again."""
-        path = Path(self.save_dir) / HISTORY_FILE
-        if not path.is_file():
+        """Deletes what follows the first ``rows`` rows: a resumed run writes it again."""
+        if not self.path.is_file():
             return
-        with path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8") as file:
             kept = list(islice(csv.reader(file), rows + 1))
-        temporary = path.with_name(f".{path.name}.tmp")
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
         with temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)
-        temporary.replace(path)
+        temporary.replace(self.path)
 
-    def end(self, failed: bool, error: BaseException | None = None) -> None:
-        """Writes what is left and forgets the file."""
+    def close(self, failed: bool, error: BaseException | None = None) -> None:
+        """Writes what is pending and lets the file go."""
         self.save()
         self._experiment = None
-
-
-def read_history(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """``{metric: [(step, value), …]}`` in order of steps; what a resumed run measured again counts once, the last."""
-    curves: dict[str, dict[int, float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            step = int(float(row["step"]))
-            for key, text in row.items():
-                if key not in ("step", None) and text:
-                    curves.setdefault(key, {})[step] = float(text)
-    return {key: sorted(points.items()) for key, points in curves.items()}

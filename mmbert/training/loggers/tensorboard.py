@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.core.types import InputFile
-from mmbert.runs.folder import plain
+from mmbert.runs.files import to_json_types
+from mmbert.runs.modality_weights import WeightCurves
 from mmbert.runs.naming import flatten
+from mmbert.training.loggers.base import LoggedRun, RunLogger
+from mmbert.training.loggers.thumbnail import thumbnail
 from mmbert.training.modality_shares import LOGGED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mmbert.runs.modality_weights import Gates
 
-
-class TensorBoardTracker(TensorBoardLogger):
-    """Lightning's logger in ``tensorboard/`` of the run's folder, and what we show beyond numbers.
+class TensorBoardRunLogger(TensorBoardLogger, RunLogger):
+    """Lightning's logger in ``tensorboard/`` of the run's folder.
 
     Args:
-        options: the config group ``logger``.
-        run_dir: the run's folder.
-        run_config: the run's resolved config; it is listed with the final numbers.
+        run: that is logged; its config is listed with the final numbers.
+        log_samples: how many test samples are shown.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
     """
 
-    def __init__(self, options: Mapping[str, Any], run_dir: Path, run_config: Mapping[str, Any]) -> None:
-        super().__init__(save_dir=run_dir, name="tensorboard", version="", default_hp_metric=False)
-        self.samples = int(options.get("log_samples") or 0)
-        self.run_config = {key: listed(value) for key, value in flatten(run_config).items()}
+    def __init__(self, run: LoggedRun, log_samples: Annotated[int, Range(0)] = 32) -> None:
+        folder = run.folder.tensorboard
+        try:
+            super().__init__(save_dir=folder.parent, name=folder.name, version="", default_hp_metric=False)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "logger=tensorboard needs TensorBoard: pip install 'mmbert[tensorboard]'. Without it: logger=csv"
+            ) from error
+        self.num_samples = int(log_samples or 0)
+        self.hyperparameters = {key: hyperparameter(value) for key, value in flatten(run.config).items()}
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None, metrics: Any = None, step: int | None = None) -> None:
@@ -52,8 +61,6 @@ class TensorBoardTracker(TensorBoardLogger):
 
     def show_samples(self, rows: Sequence[Mapping[str, Any]], split: str) -> None:
         """Each sample's picture and sound under its number, and one table of texts, targets and predictions."""
-        from mmbert.training.loggers.wandb import thumbnail
-
         for i, row in enumerate(rows):
             for name, value in row.items():
                 if not isinstance(value, InputFile):
@@ -64,47 +71,33 @@ class TensorBoardTracker(TensorBoardLogger):
                 elif value.shown_as == "audio":
                     sound, rate = read_sound(value.path)
                     self.experiment.add_audio(tag, sound, sample_rate=rate)
-        self.experiment.add_text(f"samples/{split}", markdown(rows))
+        self.experiment.add_text(f"samples/{split}", markdown_table(rows))
 
-    def show_gates(self, gates: Gates) -> None:
-        """Puts the lines that were logged each epoch into one chart for each thing that the fusion tells.
+    def show_modality_weights(self, curves: WeightCurves) -> None:
+        """Puts the curves that were logged each epoch into one chart for each diagnostic.
 
         They stand in the tab CUSTOM SCALARS; its charts choose tags by regular expressions.
         """
         charts = {
             name: ["Multiline", [f"^{re.escape(f'{LOGGED}/val/{name}/{modality}')}$" for modality in lines]]
-            for name, lines in gates.items()
+            for name, lines in curves.items()
         }
         self.experiment.add_custom_scalars({"gates over time": charts})
 
-    def summarise(self, summary: Mapping[str, Any]) -> None:
+    def show_summary(self, summary: Mapping[str, Any]) -> None:
         """The run's line in the tab HPARAMS: its config and its final numbers."""
-        numbers = {key: value for key, value in plain(summary).items() if isinstance(value, (int, float))}
-        super().log_hyperparams(self.run_config, numbers)
+        numbers = {key: value for key, value in to_json_types(summary).items() if isinstance(value, (int, float))}
+        super().log_hyperparams(self.hyperparameters, numbers)
 
-    def end(self, failed: bool, error: BaseException | None = None) -> None:
+    def close(self, failed: bool, error: BaseException | None = None) -> None:
         """Closes the file."""
         if failed:
             self.experiment.add_text("failed", "unknown error" if error is None else f"{type(error).__name__}: {error}")
         self.experiment.close()
 
 
-def start_tensorboard(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[str, Any]) -> TensorBoardTracker:
-    """Begins the event file.
-
-    Raises:
-        ConfigError: TensorBoard is not installed.
-    """
-    try:
-        return TensorBoardTracker(options, run_dir, run_config)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "logger=tensorboard needs TensorBoard: pip install 'mmbert[tensorboard]'. Without it: logger=csv"
-        ) from error
-
-
-def listed(value: Any) -> Any:
-    """A config value as the list of runs shows it: a number, a truth value or text."""
+def hyperparameter(value: Any) -> Any:
+    """A config value of a type that the list of runs takes: a number, a truth value or text."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
@@ -124,8 +117,8 @@ def read_sound(path: Any) -> tuple[Any, int]:
     return torch.from_numpy(samples[:, :1].T.copy()), int(rate)
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows' words and numbers as a Markdown table; pictures and sounds are shown elsewhere."""
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows' texts and numbers as a Markdown table, without pictures and sounds."""
     files = {key for row in rows for key, value in row.items() if isinstance(value, InputFile)}
     keys = list(dict.fromkeys(key for row in rows for key in row if key not in files))
     lines = ["| " + " | ".join(keys) + " |", "|" + " --- |" * len(keys)]

@@ -1,50 +1,91 @@
-"""Weights & Biases: one run a job, offline by itself where there is no key, never a question at the keyboard."""
+"""Weights & Biases: one W&B run a job, offline by itself where there is no key, never a question at the keyboard."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pytorch_lightning.loggers import WandbLogger
 
+from mmbert.core.distributed import is_rank_zero
+from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import InputFile
-from mmbert.runs.folder import is_rank_zero, plain
+from mmbert.runs.files import to_json_types
+from mmbert.runs.modality_weights import WeightCurves
 from mmbert.runs.naming import fusion_name, modalities_label, tasks_label
 from mmbert.runs.wandb_session import begin, choose_mode
+from mmbert.training.loggers.base import LoggedRun, RunLogger
+from mmbert.training.loggers.thumbnail import thumbnail
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mmbert.runs.modality_weights import Gates
     from mmbert.runs.predictions import PredictionTable
-
-#: longest side of a picture in a table of samples, in pixels
-PICTURE_PIXELS = 256
 
 log = logging.getLogger(__name__)
 
 
-class WandbTracker(WandbLogger):
-    """Lightning's logger around a run of our own making, and what we show beyond numbers.
+class WandbRunLogger(WandbLogger, RunLogger):
+    """Lightning's logger on a W&B run that is begun here.
 
     Args:
-        run: from ``wandb.init``; None on all ranks but the first.
-        options: the config group ``logger``.
-        run_dir: the run's folder.
+        run: that is logged.
+        project: W&B's project.
+        entity: team or user; None = the key's own.
+        name: of the W&B run; None = that of ``run``.
+        group: None = that of ``run``.
+        job_type: None = train.
+        tags: beside those of ``run``.
+        mode: ``online``, ``offline`` or ``disabled``; None = as W&B is set up, offline without a key.
+        log_samples: how many test samples the table shows.
+        log_model: upload the saved model as an artifact.
+
+    Raises:
+        ConfigError: an unknown mode, ``online`` without a key, or a key that the server refuses.
     """
 
-    def __init__(self, run: Any, options: Mapping[str, Any], run_dir: Path) -> None:
+    def __init__(
+        self,
+        run: LoggedRun,
+        project: str = "mmbert",
+        entity: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+        mode: Annotated[str | None, OneOf("online", "offline", "disabled")] = None,
+        log_samples: Annotated[int, Range(0)] = 32,
+        log_model: bool = False,
+    ) -> None:
+        options = {
+            "project": project,
+            "entity": entity,
+            "name": name or run.name,
+            "group": group or run.group,
+            "job_type": job_type or "train",
+            "tags": list(dict.fromkeys([*(tags or ()), *run.tags])),
+        }
+        wandb_run = begin_run(mode, options, run) if is_rank_zero() else None
         super().__init__(
             name=options["name"],
-            project=options.get("project"),
-            save_dir=run_dir,
-            experiment=run,
-            id=getattr(run, "id", None),
+            project=project,
+            save_dir=run.folder.path,
+            experiment=wandb_run,
+            id=getattr(wandb_run, "id", None),
         )
-        self.samples = int(options.get("log_samples") or 0)
-        self.wants_model = bool(options.get("log_model"))
+        self.num_samples = int(log_samples or 0)
+        self.uploads_model = bool(log_model)
+
+    @classmethod
+    def is_enabled(cls, options: Mapping[str, Any]) -> bool:
+        """Not where W&B is switched off.
+
+        Raises:
+            ConfigError: an unknown mode, or ``online`` without a key.
+        """
+        return choose_mode(options.get("mode"))[0] != "disabled"
 
     def show_samples(self, rows: Sequence[Mapping[str, Any]], split: str) -> None:
         """A table: the row, text, picture and sound where a sample has them, then targets and predictions."""
@@ -53,7 +94,7 @@ class WandbTracker(WandbLogger):
         columns: list[str | int] = list(dict.fromkeys(key for row in rows for key in row))
         table = wandb.Table(columns=columns)
         for row in rows:
-            table.add_data(*(cell(row.get(str(key))) for key in columns))
+            table.add_data(*(table_cell(row.get(str(key))) for key in columns))
         self.experiment.log({f"samples/{split}": table})
 
     def show_figures(self, figures: Mapping[str, Figure]) -> None:
@@ -63,7 +104,7 @@ class WandbTracker(WandbLogger):
         self.experiment.log({f"plots/{name}": wandb.Image(figure) for name, figure in figures.items()})
 
     def show_charts(self, table: PredictionTable, split: str) -> None:
-        """Confusion matrix and ROC curves of each classification, as charts one can hover over."""
+        """Confusion matrix and ROC curves of each classification."""
         import wandb
 
         for task in table.tasks:
@@ -82,11 +123,11 @@ class WandbTracker(WandbLogger):
             curves = wandb.plot.roc_curve(targets, probabilities, labels=classes, title=f"{task} ({split})")  # type: ignore[arg-type]
             self.experiment.log({f"charts/{split}/{task}/confusion": matrix, f"charts/{split}/{task}/roc": curves})
 
-    def show_gates(self, gates: Gates) -> None:
-        """A chart for each thing that the fusion tells, a line a modality, over the epochs."""
+    def show_modality_weights(self, curves: WeightCurves) -> None:
+        """A chart for each diagnostic, a line a modality, over the epochs."""
         import wandb
 
-        for name, lines in gates.items():
+        for name, lines in curves.items():
             chart = wandb.plot.line_series(
                 xs=[[epoch for epoch, _ in points] for points in lines.values()],
                 ys=[[mean for _, mean in points] for points in lines.values()],
@@ -96,13 +137,13 @@ class WandbTracker(WandbLogger):
             )
             self.experiment.log({f"charts/val/gates/{name}": chart})
 
-    def summarise(self, summary: Mapping[str, Any]) -> None:
-        """Final numbers, over whatever was logged last under the same names."""
-        self.experiment.summary.update(plain(summary))
+    def show_summary(self, summary: Mapping[str, Any]) -> None:
+        """W&B's summary: final numbers, over whatever was logged last under the same names."""
+        self.experiment.summary.update(to_json_types(summary))
 
-    def keep_model(self, folder: Path) -> None:
+    def show_model(self, folder: Path) -> None:
         """The saved model as an artifact of the run, if ``log_model`` is set."""
-        if not self.wants_model:
+        if not self.uploads_model:
             return
         import wandb
 
@@ -110,8 +151,8 @@ class WandbTracker(WandbLogger):
         artifact.add_dir(str(folder))
         self.experiment.log_artifact(artifact, aliases=["best"])
 
-    def end(self, failed: bool, error: BaseException | None = None) -> None:
-        """Finishes the run, as failed or not."""
+    def close(self, failed: bool, error: BaseException | None = None) -> None:
+        """Finishes the W&B run, as failed or not."""
         run, self._experiment = self._experiment, None
         if run is None:
             return
@@ -120,35 +161,30 @@ class WandbTracker(WandbLogger):
         run.finish(exit_code=1 if failed else 0)
 
 
-def start_wandb(options: Mapping[str, Any], run_dir: Path, run_config: Mapping[str, Any]) -> WandbTracker | None:
-    """Begins a run; None if wandb is switched off.
+def begin_run(mode: str | None, options: Mapping[str, Any], run: LoggedRun) -> Any:
+    """Begins a W&B run with the config and the x axis of a training.
 
     Raises:
-        ConfigError: an unknown mode, a wish to be online without a key, or a key that the server refuses.
+        ConfigError: see ``WandbRunLogger``.
     """
-    mode, reason = choose_mode(options.get("mode"))
-    if mode == "disabled":
-        return None
-    if not is_rank_zero():
-        return WandbTracker(None, options, run_dir)
-    run = begin(mode, options, run_dir)
-    mode = "offline" if run.settings._offline else "online"
-    run.define_metric("trainer/global_step")
-    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    chosen, reason = choose_mode(mode)
+    wandb_run = begin(chosen, options, run.folder.path)
+    wandb_run.define_metric("trainer/global_step")
+    wandb_run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     labels = {
-        "fusion": fusion_name(run_config),
-        "modalities": modalities_label(run_config),
-        "tasks": tasks_label(run_config),
+        "fusion": fusion_name(run.config),
+        "modalities": modalities_label(run.config),
+        "tasks": tasks_label(run.config),
     }
-    run.config.update(plain({**run_config, "labels": labels}), allow_val_change=True)
-    if mode == "offline":
-        log.info("wandb: offline%s. To upload later: wandb sync %s", reason, Path(run.dir).parent)
+    wandb_run.config.update(to_json_types({**run.config, "labels": labels}), allow_val_change=True)
+    if wandb_run.settings._offline:
+        log.info("wandb: offline%s. To upload later: wandb sync %s", reason, Path(wandb_run.dir).parent)
     else:
-        log.info("wandb: %s", run.url)
-    return WandbTracker(run, options, run_dir)
+        log.info("wandb: %s", wandb_run.url)
+    return wandb_run
 
 
-def cell(value: Any) -> Any:
+def table_cell(value: Any) -> Any:
     """A value as a table shows it: a picture, a player, or plain text and numbers."""
     import wandb
 
@@ -159,14 +195,4 @@ def cell(value: Any) -> Any:
         return shown.get(value.shown_as, lambda: value.path)()
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    return plain(value)
-
-
-def thumbnail(source: Any) -> Any:
-    """A picture's file, or a PIL image -> a small RGB image, upright."""
-    from PIL import Image, ImageOps
-
-    image = source if isinstance(source, Image.Image) else Image.open(source)
-    image = ImageOps.exif_transpose(image).convert("RGB")
-    image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
-    return image
+    return to_json_types(value)

@@ -28,7 +28,6 @@ are no hindrance: fusion and heads are what is blended then.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,7 +40,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import Range
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput
-from mmbert.training.loggers.csv import HISTORY_FILE
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.history import read_epochs
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.unimodal import ALONE, decode_unimodal, need_several
 
@@ -233,16 +233,12 @@ def epochs_of(folder: Path, task_weights: Mapping[str, float]) -> list[tuple[flo
     Raises:
         ConfigError: there is no such file, or it lacks a task or a second epoch.
     """
-    path = folder / HISTORY_FILE
+    path = RunFolder(folder).history
     if not path.is_file():
-        raise ConfigError(f"balance_modalities.runs: {folder} is no finished run, for it has no {HISTORY_FILE}.")
-    found: dict[str, dict[int, float]] = {f"{s}/{t}/loss": {} for s in ("train", "val") for t in task_weights}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for name, values in found.items():
-                if row.get(name) and row.get("epoch"):
-                    # the first: the chosen checkpoint is measured once more at the end
-                    values.setdefault(int(float(row["epoch"])), float(row[name]))
+        raise ConfigError(f"balance_modalities.runs: {folder} is no finished run, for it has no {path.name}.")
+    names = [f"{split}/{task}/loss" for split in ("train", "val") for task in task_weights]
+    # of an epoch the first value: the chosen checkpoint is measured once more at the end
+    found = {name: dict(reversed(read_epochs(path, name))) for name in names}
     for name, values in found.items():
         if len(values) < 2:
             raise ConfigError(f"balance_modalities.runs: {path} has '{name}' for {len(values)} epochs; two are needed.")

@@ -6,26 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.runs.modality_weights import gates_over_epochs
+from mmbert.runs.modality_weights import curves_over_epochs
 from mmbert.training.plots.figure import GRID, label, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_gates(by_epoch: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Figure]:
+def write_modality_weights(by_epoch: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Figure]:
     """Draws ``val_by_epoch`` of ``diagnostics.json`` and leaves a PNG for each name in it in ``folder``.
 
     Returns:
-        The figures by name, such as ``val/gates/gate``, for the trackers.
+        The figures by name, such as ``val/gates/gate``, for the loggers.
     """
-    figures = {f"val/gates/{name}": draw_gates(lines, name) for name, lines in gates_over_epochs(by_epoch).items()}
+    figures = {
+        f"val/gates/{name}": draw_modality_weights(lines, name) for name, lines in curves_over_epochs(by_epoch).items()
+    }
     for name, figure in figures.items():
         save(figure, folder / f"{name.replace('/', '_')}.png")
     return figures
 
 
-def draw_gates(lines: Mapping[str, Sequence[tuple[int, float]]], title: str) -> Figure:
+def draw_modality_weights(lines: Mapping[str, Sequence[tuple[int, float]]], title: str) -> Figure:
     """A line a modality.
 
     Args:

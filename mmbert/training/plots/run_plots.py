@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmbert.runs.folder import is_rank_zero
-from mmbert.training.loggers.csv import HISTORY_FILE, read_history
+from mmbert.core.distributed import is_rank_zero
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.history import read_history
 from mmbert.training.plots.calibration import reliability_diagram
 from mmbert.training.plots.figure import ACCENT, GRID, INK, MUTED, label, new_figure, save, shorten
 from mmbert.training.plots.roc import precision_recall_curves, roc_curves
@@ -43,14 +44,14 @@ def write_plots(table: PredictionTable, split: str, folder: Path) -> dict[str, F
     return figures
 
 
-def write_learning_curves(run_dir: Path, folder: Path) -> dict[str, Figure]:
-    """Draws ``history.csv``, if the run has one, as ``learning_curves.png``."""
-    if not is_rank_zero() or not (run_dir / HISTORY_FILE).is_file():
+def write_learning_curves(run: RunFolder) -> dict[str, Figure]:
+    """Draws the run's history, if there is one, as ``learning_curves.png`` among its plots."""
+    if not is_rank_zero() or not run.history.is_file():
         return {}
-    figure = learning_curves(read_history(run_dir / HISTORY_FILE))
+    figure = learning_curves(read_history(run.history))
     if figure is None:
         return {}
-    save(figure, folder / "learning_curves.png")
+    save(figure, run.plots / "learning_curves.png")
     return {"learning_curves": figure}
 
 

@@ -93,7 +93,7 @@ def test_lengths_of_texts_and_sounds_together(tmp_path):
 
 
 def test_a_run_trains_with_buckets_and_says_what_was_padding(compose_tiny, tmp_path):
-    from mmbert.training.loggers.csv import read_history
+    from mmbert.runs.history import read_history
     from mmbert.training.run import run
 
     said = {}

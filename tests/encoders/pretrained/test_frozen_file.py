@@ -142,11 +142,12 @@ def test_a_model_of_the_version_before_is_read(tmp_path):
 
 
 def test_another_model_takes_the_frozen_weights_over(tmp_path):
-    from mmbert.model.initial_weights import take_over
+    from mmbert.model.initial_weights import load_initial_weights
+    from mmbert.runs.folder import model_in
 
     model = model_of(seed=0)
     model.save_pretrained(tmp_path / "run" / "model")
     other = model_of(seed=1).named_encoders()
-    assert take_over(other, str(tmp_path / "run")) == {"image": str(tmp_path / "run")}
+    assert load_initial_weights(other, str(tmp_path / "run"), model_in) == {"image": str(tmp_path / "run")}
     ours, theirs = other["image"].state_dict(), model.named_encoders()["image"].state_dict()
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())

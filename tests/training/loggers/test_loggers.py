@@ -2,6 +2,7 @@
 
 import json
 import socket
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ from PIL import Image
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import InputFile
-from mmbert.runs import wandb_session as wandb_run
+from mmbert.runs import wandb_session
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.history import read_history
 from mmbert.runs.naming import sweep_name
 from mmbert.runs.predictions import PredictionTable
-from mmbert.training.loggers import base as tracking
-from mmbert.training.loggers import wandb as wandb_tracker
-from mmbert.training.loggers.csv import HistoryLogger, read_history
+from mmbert.training.loggers import group
+from mmbert.training.loggers.base import LoggedRun
+from mmbert.training.loggers.csv import HistoryLogger
+from mmbert.training.loggers.group import RunLoggers
 from mmbert.training.plots import run_plots as plots
 
 CONFIG = {
@@ -24,8 +28,22 @@ CONFIG = {
     "fusion": {"_target_": "mmbert.fusion.concat.ConcatFusion", "out_dim": 8},
     "encoders": {"text": {"name": "tiny"}, "image": {}, "audio": {"name": "tiny"}},
 }
-WANDB = {"kind": "wandb", "project": "mmbert-tests", "entity": None, "name": None, "group": None, "tags": ["t"]}
+WANDB = {
+    "_target_": "mmbert.training.loggers.wandb.WandbRunLogger",
+    "project": "mmbert-tests",
+    "entity": None,
+    "name": None,
+    "group": None,
+    "tags": ["t"],
+}
 WANDB |= {"mode": None, "log_samples": 5, "log_model": False}
+TENSORBOARD = {"_target_": "mmbert.training.loggers.tensorboard.TensorBoardRunLogger"}
+MLFLOW = {"_target_": "mmbert.training.loggers.mlflow.MLflowRunLogger"}
+
+
+def start(options, folder, config):
+    """The loggers of a run in a folder."""
+    return group.start_loggers(options, RunFolder(folder), config)
 
 
 @pytest.fixture(autouse=True)
@@ -80,22 +98,22 @@ def test_wandb_runs_of_a_sweep_are_each_their_own_and_hold_everything(tmp_path, 
     sweep.mkdir(parents=True)
     (sweep / "multirun.yaml").write_text("")
     good, bad = sweep / "0", sweep / "1"
-    loggers = tracking.make_loggers(WANDB, good, CONFIG, tags=["extra"])
-    assert tracking.sample_limit(loggers) == 5
-    for logger in loggers:
+    loggers = start({**WANDB, "tags": ["t", "extra"]}, good, CONFIG)
+    assert loggers.num_samples == 5
+    for logger in loggers.loggers:
         logger.log_metrics({"train/loss": 2.0}, step=0)
         logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
     figures = plots.draw(table, "test")
-    tracking.log_figures(loggers, figures)
-    tracking.log_charts(loggers, table)
-    tracking.log_samples(loggers, samples)
-    tracking.log_summary(loggers, {"test/answer/accuracy": 0.5, "peak_memory_mib": 100})
-    tracking.finish(loggers, failed=False)
-    tracking.finish(loggers, failed=False)  # a second time does nothing
+    loggers.show_figures(figures)
+    loggers.show_charts(table, "test")
+    loggers.show_samples(samples, "test")
+    loggers.show_summary({"test/answer/accuracy": 0.5, "peak_memory_mib": 100})
+    loggers.close()
+    loggers.close()  # a second time does nothing
 
-    loggers = tracking.make_loggers({**WANDB, "name": "mine", "group": "ours"}, bad, {**CONFIG, "seed": 3})
-    loggers[-1].log_metrics({"train/loss": 7.0}, step=0)
-    tracking.finish(loggers, failed=True, error=RuntimeError("out of memory"))
+    loggers = start({**WANDB, "name": "mine", "group": "ours"}, bad, {**CONFIG, "seed": 3})
+    loggers.loggers[-1].log_metrics({"train/loss": 7.0}, step=0)
+    loggers.close(RuntimeError("out of memory"))
     import wandb
 
     assert wandb.run is None
@@ -163,15 +181,15 @@ def check_shown(story, run_dir, figures, offline_wandb):
 def test_the_mode_follows_config_then_environment_then_key(monkeypatch, environment, wanted, mode):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert wandb_tracker.choose_mode(wanted)[0] == mode
+    assert wandb_session.choose_mode(wanted)[0] == mode
 
 
 def test_a_key_in_the_netrc_file_counts_for_its_host_alone(monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert wandb_tracker.choose_mode(None)[0] == "online"
+    assert wandb_session.choose_mode(None)[0] == "online"
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert wandb_tracker.choose_mode(None)[0] == "offline"
+    assert wandb_session.choose_mode(None)[0] == "offline"
 
 
 def test_the_settings_of_wandbs_own_commands_count(monkeypatch, tmp_path):
@@ -181,34 +199,34 @@ def test_the_settings_of_wandbs_own_commands_count(monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine wandb.example.org login user password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.chdir(tmp_path)
-    assert wandb_tracker.choose_mode(None)[0] == "offline"
+    assert wandb_session.choose_mode(None)[0] == "offline"
     files = wandb.Settings(
         settings_system=str(tmp_path / "home" / "WANDB_CONFIG_DIR" / "settings"), root_dir=str(tmp_path)
     ).read_system_settings()  # as the commands write them
     files.set("base_url", "https://wandb.example.org", globally=True)
     files.save()
-    assert wandb_run.host() == "wandb.example.org"
-    assert wandb_tracker.choose_mode(None)[0] == "online"
+    assert wandb_session.host() == "wandb.example.org"
+    assert wandb_session.choose_mode(None)[0] == "online"
     files.set("mode", "offline")
     files.save()
     assert (tmp_path / "wandb" / "settings").is_file()
-    assert wandb_tracker.choose_mode(None) == ("offline", "")
-    assert wandb_tracker.choose_mode("online")[0] == "online"
+    assert wandb_session.choose_mode(None) == ("offline", "")
+    assert wandb_session.choose_mode("online")[0] == "online"
     monkeypatch.setenv("WANDB_DISABLED", "true")  # the environment comes before files
-    assert wandb_tracker.choose_mode(None) == ("disabled", "")
+    assert wandb_session.choose_mode(None) == ("disabled", "")
     monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
     with pytest.raises(ConfigError, match="no key for api.wandb.ai"):
-        wandb_tracker.choose_mode("online")
+        wandb_session.choose_mode("online")
 
 
 def test_online_without_a_key_is_told_instead_of_asked(monkeypatch):
     with pytest.raises(ConfigError, match=r"logger.mode=online, but there is no key for api.wandb.ai.*WANDB_API_KEY"):
-        wandb_tracker.choose_mode("online")
+        wandb_session.choose_mode("online")
     with pytest.raises(ConfigError, match="logger.mode='onlin' is unknown. Did you mean 'online'"):
-        wandb_tracker.choose_mode("onlin")
+        wandb_session.choose_mode("onlin")
     monkeypatch.setenv("WANDB_MODE", "online")
     with pytest.raises(ConfigError, match="WANDB_MODE=online, but there is no key"):
-        wandb_tracker.choose_mode(None)
+        wandb_session.choose_mode(None)
 
 
 def test_a_server_out_of_reach_leaves_the_run_offline(monkeypatch, tmp_path, caplog):
@@ -223,7 +241,7 @@ def test_a_server_out_of_reach_leaves_the_run_offline(monkeypatch, tmp_path, cap
         return "run"
 
     monkeypatch.setattr(wandb, "init", init)
-    assert wandb_tracker.begin("online", {}, tmp_path) == "run"
+    assert wandb_session.begin("online", {}, tmp_path) == "run"
     assert asked == ["online", "offline"] and "timed out" in caplog.text
 
 
@@ -235,43 +253,69 @@ def test_a_refused_key_is_the_users_to_mend(monkeypatch, tmp_path):
 
     monkeypatch.setattr(wandb, "init", init)
     with pytest.raises(ConfigError, match="API key has 3 characters.*logger.mode=offline"):
-        wandb_tracker.begin("online", {}, tmp_path)
+        wandb_session.begin("online", {}, tmp_path)
 
 
 def test_only_the_first_rank_starts_a_run(monkeypatch, tmp_path):
     monkeypatch.setattr("pytorch_lightning.utilities.rank_zero_only.rank", 1, raising=False)
+    monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr("wandb.init", lambda **_: pytest.fail("a run on rank 1"))
-    loggers = tracking.make_loggers(WANDB, tmp_path, CONFIG)
-    assert len(loggers) == 2  # as many as on rank 0
-    for logger in loggers:
+    loggers = start(WANDB, tmp_path, CONFIG)
+    assert len(loggers.loggers) == 2  # as many as on rank 0
+    for logger in loggers.loggers:
         logger.log_metrics({"val/x": 1.0}, step=0)
-    tracking.log_summary(loggers, {"x": 1})
-    tracking.finish(loggers, failed=True)
+    loggers.show_summary({"x": 1})
+    loggers.close(ValueError())
     assert not (tmp_path / "history.csv").exists() and not (tmp_path / "wandb").exists()
 
 
 def test_none_is_no_logger_and_disabled_wandb_leaves_the_history(monkeypatch, tmp_path):
-    assert tracking.make_loggers({"kind": "none"}, tmp_path, CONFIG) == []
-    loggers = tracking.make_loggers({**WANDB, "mode": "disabled"}, tmp_path, CONFIG)
-    assert [type(logger).__name__ for logger in loggers] == ["HistoryLogger"]
-    assert tracking.sample_limit(loggers) == 0
+    assert start({}, tmp_path, CONFIG).loggers == []
+    loggers = start({**WANDB, "mode": "disabled"}, tmp_path, CONFIG)
+    assert [type(logger).__name__ for logger in loggers.loggers] == ["HistoryLogger"]
+    assert loggers.num_samples == 0
 
 
 def test_an_unknown_kind_offers_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match="logger.kind='tensorbord' is unknown. Did you mean 'tensorboard'"):
-        tracking.make_loggers("tensorbord", tmp_path, CONFIG)
+        start({"kind": "tensorbord"}, tmp_path, CONFIG)
+
+
+def test_the_kind_of_an_earlier_version_is_the_class_that_it_stood_for(tmp_path):
+    """Configs of runs that are resumed say ``kind``."""
+    for kind, names in (("csv", ["HistoryLogger"]), ("tensorboard", ["HistoryLogger", "TensorBoardRunLogger"])):
+        loggers = start({"kind": kind, **({"log_samples": 2} if kind == "tensorboard" else {})}, tmp_path, CONFIG)
+        assert [type(logger).__name__ for logger in loggers.loggers] == names
+        loggers.close()
+    assert start({"kind": "none"}, tmp_path, CONFIG).loggers == []
+
+
+def test_what_is_no_logger_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="logger._target_=pathlib.Path must be a subclass of .*RunLogger"):
+        start({"_target_": "pathlib.Path"}, tmp_path, CONFIG)
+
+
+def test_lightnings_own_loggers_get_numbers_alone(tmp_path, samples):
+    other = {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": str(tmp_path / "other"), "name": "x"}
+    loggers = start(other, tmp_path, CONFIG)
+    loggers.loggers[-1].log_metrics({"val/loss": 0.5}, step=3)
+    assert loggers.num_samples == 0
+    loggers.show_samples(samples, "test")
+    loggers.close()
+    assert "0.5" in next((tmp_path / "other").rglob("metrics.csv")).read_text()
 
 
 def test_the_history_goes_on_after_a_kill(tmp_path):
     """Validation is on disk at once; a resumed run adds to the file, and what it measures again counts once."""
-    first = HistoryLogger(tmp_path)
+    run = LoggedRun(RunFolder(tmp_path), {})
+    first = HistoryLogger(run)
     first.log_metrics({"train/loss": 3.0}, step=0)
     first.log_metrics({"val/loss": 2.0}, step=9)
     first.log_metrics({"train/loss": 1.0}, step=10)  # lost with the process
-    second = HistoryLogger(tmp_path)
+    second = HistoryLogger(run)
     second.log_metrics({"val/loss": 2.5}, step=9)
     second.log_metrics({"val/loss": 1.5, "val/answer/f1": 0.5}, step=19)
-    tracking.finish([second], failed=False)
+    RunLoggers([second]).close()
     assert read_history(tmp_path / "history.csv") == {
         "train/loss": [(0, 3.0)],
         "val/loss": [(9, 2.5), (19, 1.5)],
@@ -285,7 +329,7 @@ def test_a_trackers_trouble_does_not_cost_the_run(tmp_path, caplog):
         def show_samples(self, rows, split):
             raise OSError("disk full")
 
-    tracking.log_samples([FailingLogger(tmp_path)], [{"row": 0}])
+    RunLoggers([FailingLogger(LoggedRun(RunFolder(tmp_path), {}))]).show_samples([{"row": 0}], "test")
     assert "FailingLogger failed at 'show_samples': OSError: disk full" in caplog.text
 
 
@@ -301,13 +345,13 @@ def test_tensorboard_shows_numbers_pictures_sounds_and_texts(tmp_path, table, sa
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    loggers = tracking.make_loggers({"kind": "tensorboard", "log_samples": 3}, tmp_path, CONFIG)
-    for logger in loggers:
+    loggers = start({**TENSORBOARD, "log_samples": 3}, tmp_path, CONFIG)
+    for logger in loggers.loggers:
         logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
-    tracking.log_figures(loggers, plots.draw(table, "test"))
-    tracking.log_samples(loggers, samples)
-    tracking.log_summary(loggers, {"test/answer/accuracy": 0.5})
-    tracking.finish(loggers, failed=False)
+    loggers.show_figures(plots.draw(table, "test"))
+    loggers.show_samples(samples, "test")
+    loggers.show_summary({"test/answer/accuracy": 0.5})
+    loggers.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     tags = events.Tags()
@@ -321,12 +365,12 @@ def test_tensorboard_shows_numbers_pictures_sounds_and_texts(tmp_path, table, sa
 
 
 def test_tensorboard_not_installed_is_told(monkeypatch, tmp_path):
-    def missing(*_):
+    def missing(*_, **__):
         raise ModuleNotFoundError("No module named 'tensorboard'")
 
-    monkeypatch.setattr("mmbert.training.loggers.tensorboard.TensorBoardTracker", missing)
+    monkeypatch.setattr("pytorch_lightning.loggers.TensorBoardLogger.__init__", missing)
     with pytest.raises(ConfigError, match=r"pip install 'mmbert\[tensorboard\]'"):
-        tracking.make_loggers("tensorboard", tmp_path, CONFIG)
+        start(TENSORBOARD, tmp_path, CONFIG)
 
 
 def test_mlflow_holds_numbers_options_pictures_samples_and_how_it_ended(tmp_path, table, samples, monkeypatch):
@@ -334,19 +378,19 @@ def test_mlflow_holds_numbers_options_pictures_samples_and_how_it_ended(tmp_path
     pytest.importorskip("sqlalchemy")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    options = {"kind": "mlflow", "log_samples": 3, "log_model": True, "project": "ours", "tags": ["first", "try"]}
-    good = tracking.make_loggers(options, tmp_path / "0", CONFIG, group="study")
-    for logger in good:
+    options = {**MLFLOW, "log_samples": 3, "log_model": True, "project": "ours", "tags": ["first", "try"]}
+    good = start({**options, "group": "study"}, tmp_path / "0", CONFIG)
+    for logger in good.loggers:
         logger.log_metrics({"val/answer/accuracy": 0.25}, step=9)
-    tracking.log_figures(good, plots.draw(table, "test"))
-    tracking.log_samples(good, samples)
-    tracking.log_summary(good, {"test/answer/accuracy": 0.5, "data_fingerprint": "abc"})
+    good.show_figures(plots.draw(table, "test"))
+    good.show_samples(samples, "test")
+    good.show_summary({"test/answer/accuracy": 0.5, "data_fingerprint": "abc"})
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
-    tracking.log_model(good, tmp_path / "model")
-    tracking.finish(good, failed=False)
-    bad = tracking.make_loggers({**options, "name": "mine"}, tmp_path / "1", CONFIG)
-    tracking.finish(bad, failed=True, error=RuntimeError("out of memory"))
+    good.show_model(tmp_path / "model")
+    good.close()
+    bad = start({**options, "name": "mine"}, tmp_path / "1", CONFIG)
+    bad.close(RuntimeError("out of memory"))
 
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("ours").experiment_id])
@@ -374,12 +418,12 @@ def test_mlflow_not_installed_and_no_server_are_told(monkeypatch, tmp_path):
 
     monkeypatch.setattr(mlflow_tracker, "PARTS", ("mlflow", "no_such_package"))
     with pytest.raises(ConfigError, match=r"needs no_such_package: pip install 'mmbert\[mlflow\]'"):
-        tracking.make_loggers("mlflow", tmp_path, CONFIG)
+        start(MLFLOW, tmp_path, CONFIG)
     monkeypatch.undo()
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ConfigError, match="logger.tracking_uri=http://127.0.0.1:9: .*leave it out"):
-        tracking.make_loggers({"kind": "mlflow", "tracking_uri": "http://127.0.0.1:9"}, tmp_path, CONFIG)
+        start({**MLFLOW, "tracking_uri": "http://127.0.0.1:9"}, tmp_path, CONFIG)
 
 
 def test_every_run_can_be_found_by_what_it_is():
@@ -393,17 +437,17 @@ def test_every_run_can_be_found_by_what_it_is():
             "long": {"name": "x" * 99},
         },
     }
-    assert tracking.own_tags(config)[:4] == ["fusion:mean", "seed:3", "text:minilm", "audio:MelspecCNN"]
-    assert [len(tag) for tag in tracking.own_tags(config)][4] == 64
+    assert group.own_tags(config)[:4] == ["fusion:mean", "seed:3", "text:minilm", "audio:MelspecCNN"]
+    assert [len(tag) for tag in group.own_tags(config)][4] == 64
 
 
 def test_a_run_is_filed_under_its_study(monkeypatch, tmp_path):
-    from mmbert.training.loggers import wandb as wandb_tracker
-
     seen = []
-    monkeypatch.setattr(wandb_tracker, "start_wandb", lambda given, *rest: seen.append(given))
+    monkeypatch.setattr(
+        "mmbert.training.loggers.wandb.begin", lambda mode, given, folder: seen.append(given) or MagicMock()
+    )
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").touch()
     for study, own in (("my_study", None), (None, None), ("my_study", "mine")):
-        tracking.make_loggers({**WANDB, "group": own}, tmp_path / "sweep" / "0", {**CONFIG, "study": {"name": study}})
+        start({**WANDB, "group": own}, tmp_path / "sweep" / "0", {**CONFIG, "study": {"name": study}})
     assert [given["group"] for given in seen] == ["my_study", "sweep", "mine"]

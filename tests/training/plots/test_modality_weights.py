@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from mmbert.runs.modality_weights import gates_over_epochs
-from mmbert.training.loggers import base as tracking
-from mmbert.training.plots.modality_weights import write_gates
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.modality_weights import curves_over_epochs
+from mmbert.training.loggers.group import start_loggers
+from mmbert.training.plots.modality_weights import write_modality_weights
 
 BY_EPOCH = [
     {"epoch": 1, "share/out": {"modalities": ["text", "audio"], "mean": [0.6, None]}},
@@ -18,12 +19,12 @@ TEXT, AUDIO = [(1, 0.5), (2, 0.6), (3, 0.75)], [(1, 0.25), (3, 0.125)]
 
 
 def test_curves_are_in_order_and_skip_what_was_not_measured():
-    assert gates_over_epochs(BY_EPOCH) == {"share/out": {"text": TEXT, "audio": AUDIO}}
-    assert gates_over_epochs([]) == {}
+    assert curves_over_epochs(BY_EPOCH) == {"share/out": {"text": TEXT, "audio": AUDIO}}
+    assert curves_over_epochs([]) == {}
 
 
 def test_the_picture_has_a_line_a_modality(tmp_path):
-    figures = write_gates(BY_EPOCH, tmp_path)
+    figures = write_modality_weights(BY_EPOCH, tmp_path)
     (axes,) = figures["val/gates/share/out"].axes
     lines = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.get_lines()}
     assert lines == {"text": TEXT, "audio": AUDIO}
@@ -34,12 +35,12 @@ def test_wandb_has_a_chart_with_a_line_a_modality_and_the_model_as_an_artifact(t
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     options = {"kind": "wandb", "project": "mmbert-tests", "log_model": True}
-    loggers = tracking.make_loggers(options, tmp_path, {"study": {"name": "my_study"}, "seed": 1})
-    tracking.log_gates(loggers, BY_EPOCH)
+    loggers = start_loggers(options, RunFolder(tmp_path), {"study": {"name": "my_study"}, "seed": 1})
+    loggers.show_modality_weights(BY_EPOCH)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"a": 1}')
-    tracking.log_model(loggers, tmp_path / "model")
-    tracking.finish(loggers, failed=False)
+    loggers.show_model(tmp_path / "model")
+    loggers.close()
     story = offline_wandb.story(tmp_path)
     assert (story["group"], story["job_type"], story["tags"]) == ("my_study", "train", ["seed:1"])
     (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/charts/val/gates/share/*.json")
@@ -56,12 +57,12 @@ def test_tensorboard_puts_what_is_logged_each_epoch_into_one_chart(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.custom_scalar import layout_pb2
 
-    loggers = tracking.make_loggers({"kind": "tensorboard"}, tmp_path, {"seed": 1, "fusion": {"out_dim": 8}})
+    loggers = start_loggers({"kind": "tensorboard"}, RunFolder(tmp_path), {"seed": 1, "fusion": {"out_dim": 8}})
     for step, value in TEXT:
-        loggers[-1].log_metrics({"diagnostics/val/share/out/text": value}, step=step)
-    tracking.log_gates(loggers, BY_EPOCH)
-    tracking.log_summary(loggers, {"test/answer/accuracy": 0.5})
-    tracking.finish(loggers, failed=False)
+        loggers.loggers[-1].log_metrics({"diagnostics/val/share/out/text": value}, step=step)
+    loggers.show_modality_weights(BY_EPOCH)
+    loggers.show_summary({"test/answer/accuracy": 0.5})
+    loggers.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     logged = [(e.step, pytest.approx(e.value)) for e in events.Scalars("diagnostics/val/share/out/text")]

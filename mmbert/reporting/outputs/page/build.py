@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.reporting.collect import read_json
+from mmbert.runs.folder import RunFolder
 from mmbert.reporting.statistics.curves import learning_curve, mean_ranks
 from mmbert.reporting.statistics.hardest import Sample, hardest
 from mmbert.reporting.statistics.classification import Judged, judged
@@ -284,7 +284,7 @@ def runs(made: Page, report: Report) -> str:
         keys = [Cell(str(line.get(key, line.get(f"config.{key}")))) for key in report.by]
         seconds = line.get("wall_seconds")
         commit = str(line.get("commit") or "–")[:9] + ("+" if line.get("dirty") is True else "")
-        job = read_json(run / "job.json") or {}
+        job = RunFolder(run).read_job()
         rows.append(
             [
                 Cell(line["run"]),
@@ -314,6 +314,6 @@ def footer(report: Report) -> str:
     """Machines and versions."""
     said: dict[str, None] = {}
     for run in report.runs["run"]:
-        words: Sequence[str] = [in_words(read_json(Path(run) / "environment.json") or {})]
+        words: Sequence[str] = [in_words(RunFolder(run).read_environment())]
         said |= dict.fromkeys(word for word in words if word)
     return " · ".join(said)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmbert.runs.modality_weights import gates_over_epochs
-from mmbert.reporting.collect import read_json
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.modality_weights import curves_over_epochs
 from mmbert.reporting.outputs.page import figures
 from mmbert.reporting.outputs.page.html import Page, choice
-
-#: Where a run keeps it.
-DIAGNOSTICS_FILE = "diagnostics.json"
 
 
 def weights(made: Page, groups: Mapping[str, Sequence[Path]], split: str) -> list[str]:
@@ -22,7 +19,7 @@ def weights(made: Page, groups: Mapping[str, Sequence[Path]], split: str) -> lis
         groups: the runs' folders by group.
         split: that of the bars.
     """
-    told = {group: [(run, read_json(run / DIAGNOSTICS_FILE) or {}) for run in runs] for group, runs in groups.items()}
+    told = {group: [(run, RunFolder(run).read_diagnostics()) for run in runs] for group, runs in groups.items()}
     found: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for group, runs in told.items():
         for _, one in runs:
@@ -34,7 +31,7 @@ def weights(made: Page, groups: Mapping[str, Sequence[Path]], split: str) -> lis
     )
     options = []
     for group, runs in told.items():
-        curves = {run.name: gates_over_epochs(one.get("val_by_epoch") or []) for run, one in runs}
+        curves = {run.name: curves_over_epochs(one.get("val_by_epoch") or []) for run, one in runs}
         names = dict.fromkeys(name for gates in curves.values() for name in gates)
         lines = "".join(
             made.plot(

@@ -1,0 +1,95 @@
+"""Reading and writing of the small files in a run's folder: JSON, YAML and text, each written whole or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmbert.core.errors import DataError
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented JSON; NaN and infinity, which JSON does not have, become null."""
+    text = json.dumps(to_json_types(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """A config as YAML, every interpolation resolved.
+
+    Args:
+        path: of the file.
+        config: a plain dictionary or an OmegaConf one.
+    """
+    from omegaconf import OmegaConf
+
+    node = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
+    write_text(path, OmegaConf.to_yaml(node, resolve=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, written under another name and renamed: no reader and no kill ever leaves half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON file's content, None if there is no such file.
+
+    Raises:
+        DataError: it is no JSON object.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object.")
+    return content
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file's content; an empty dictionary for an empty file.
+
+    Raises:
+        DataError: the file does not exist or is no YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def to_json_types(value: Any) -> Any:
+    """A value made of JSON's types: scalars and arrays of torch and numpy become numbers, paths and the rest text."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json_types(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_json_types(part) for part in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "tolist"):  # tensors and arrays of torch and numpy, and numpy's scalars
+        return to_json_types(value.tolist())
+    return str(value)
+
+
+def timestamp() -> str:
+    """The time with its zone, to the second, in ISO 8601."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
