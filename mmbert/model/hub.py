@@ -6,15 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from mmbert.core.errors import InputError
 
-if TYPE_CHECKING:
-    from mmbert.model import MultimodalModel
-
-#: What a repository may hold beside a model stays where it is.
+#: What is downloaded of a repository: the files of a model.
 FILES = ["config.json", "model.safetensors", "README.md", "encoders/**"]
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -37,21 +32,21 @@ def fetch(name: str, revision: str | None = None, token: str | None = None) -> P
     """
     from huggingface_hub import snapshot_download
 
-    with telling(f"There is no folder {name}, and the model '{name}' cannot be had from the Hugging Face hub"):
+    with hub_errors(f"There is no folder {name}, and the model '{name}' cannot be had from the Hugging Face hub"):
         return Path(str(snapshot_download(name, revision=revision, token=token, allow_patterns=FILES)))
 
 
 def push(
-    model: MultimodalModel,
+    folder: Path,
     name: str,
     token: str | None = None,
     private: bool | None = None,
     commit_message: str = "Upload a model of mmbert",
 ) -> str:
-    """Uploads a model as a commit; its address.
+    """Uploads a saved model as a commit; its address.
 
     Args:
-        model: what ``save_pretrained`` writes of it goes up, and nothing else: no data, no optimiser's state.
+        folder: of the saved model; all of it is uploaded.
         name: ``user/name``; made if it does not exist.
         token: one that may write; None = that of ``hf auth login`` or HF_TOKEN.
         private: whether a repository that is made now is private; None = the account's default.
@@ -62,8 +57,7 @@ def push(
     """
     from huggingface_hub import HfApi
 
-    with TemporaryDirectory() as scratch, telling(f"The model cannot be uploaded to '{name}'"):
-        folder = model.save_pretrained(Path(scratch) / "upload")
+    with hub_errors(f"The model cannot be uploaded to '{name}'"):
         api = HfApi(token=token)
         made = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message=commit_message)
@@ -71,8 +65,8 @@ def push(
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
-    """What goes wrong with the hub, told as a mistake that a user can mend."""
+def hub_errors(what: str) -> Iterator[None]:
+    """Turns what the hub's client raises into an ``InputError`` that begins with ``what``."""
     from huggingface_hub import errors
 
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.init_args import class_path
 from mmbert.encoders.base import Encoder
-from mmbert.model.saving import encoder_weights, read_config, spec
+from mmbert.model.saving import encoder_weights, part_config, read_config
 
 
 def load_initial_weights(
@@ -61,7 +61,7 @@ def check_alike(name: str, encoder: Encoder, saved: Mapping[str, Any], place: st
         raise ConfigError(f"encoders_from: '{name}' is {class_path(encoder)} here, but {saved['class']} in {place}.")
     here, there = (
         {option: value for option, value in args.items() if option not in encoder.NOT_IN_FINGERPRINT}
-        for args in (spec(encoder)["args"], saved["args"])
+        for args in (part_config(encoder)["args"], saved["args"])
     )
     for option in sorted({*here, *there}):
         if here.get(option) != there.get(option):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 
 import torch
@@ -16,6 +17,8 @@ from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import DecisionOutput
+from mmbert.model.hub import fetch, is_hub_name, push
+from mmbert.model.saving import ModelParts, load_parts, save_parts
 from mmbert.tasks.base import Task
 from mmbert.tasks.decision_heads import DecisionHeads
 
@@ -171,9 +174,8 @@ class MultimodalModel(nn.Module):
 
         The folder appears whole or not at all; one that exists is replaced.
         """
-        from mmbert.model.saving import save_model
-
-        return save_model(self, Path(folder))
+        parts = ModelParts(self.named_encoders(), self.fusion, self.named_tasks(), self.state_dict(), self.card)
+        return save_parts(parts, Path(folder))
 
     @classmethod
     def from_pretrained(
@@ -194,14 +196,11 @@ class MultimodalModel(nn.Module):
         Raises:
             InputError: there is no model, or one that needs ``trust_custom_code``.
         """
-        from mmbert.model.hub import fetch, is_hub_name
-        from mmbert.model.saving import load_parts, read_card
-
         place = fetch(str(folder), revision, token) if is_hub_name(folder) else Path(folder)
-        encoders, fusion, tasks, state = load_parts(place, trust_custom_code)
-        model = cls(encoders, fusion, tasks)
-        model.load_state_dict(state)
-        model.card = read_card(place)
+        parts = load_parts(place, trust_custom_code)
+        model = cls(parts.encoders, parts.fusion, parts.tasks)
+        model.load_state_dict(parts.state)
+        model.card = parts.card
         return model.eval()
 
     def push_to_hub(
@@ -222,9 +221,9 @@ class MultimodalModel(nn.Module):
         Raises:
             InputError: it may not be written, or the hub cannot be reached.
         """
-        from mmbert.model.hub import push
-
-        return push(self, repo_id, token, private, commit_message)
+        with TemporaryDirectory() as scratch:
+            folder = self.save_pretrained(Path(scratch) / "upload")
+            return push(folder, repo_id, token, private, commit_message)
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[Mapping[str, Any]], batch_size: int = 32) -> list[dict[str, dict[str, Any]]]:

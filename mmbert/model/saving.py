@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -22,9 +23,6 @@ from mmbert.encoders.pretrained import frozen_file
 from mmbert.fusion.base import Fusion
 from mmbert.tasks.base import Task
 
-if TYPE_CHECKING:
-    from mmbert.model import MultimodalModel
-
 FORMAT = 2
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -33,15 +31,38 @@ CARD = "README.md"
 FROZEN = "frozen_weights"
 
 
-def save_model(model: MultimodalModel, folder: Path) -> Path:
-    """Writes a model beside ``folder`` and renames it into place, so that a kill leaves no half of one."""
+@dataclass(frozen=True)
+class ModelParts:
+    """What a model's folder holds.
+
+    Attributes:
+        encoders: by name.
+        fusion: built for them.
+        tasks: by name.
+        state: the whole model's ``state_dict``.
+        card: the model card, Markdown; None = there is none.
+    """
+
+    encoders: Mapping[str, Encoder]
+    fusion: Fusion
+    tasks: Mapping[str, Task]
+    state: Mapping[str, Tensor]
+    card: str | None = None
+
+
+def save_parts(parts: ModelParts, folder: Path) -> Path:
+    """Writes a model beside ``folder`` and renames it into place, so that a kill leaves no half of one.
+
+    Raises:
+        InputError: a part was built with arguments that JSON cannot hold.
+    """
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         scratch.chmod(0o755)  # mkdtemp makes folders that only the owner can enter
-        config, state = describe(model), distinct_tensors(model.state_dict())
-        for name, encoder in model.named_encoders().items():
+        config, state = describe(parts), distinct_tensors(parts.state)
+        for name, encoder in parts.encoders.items():
             assets = scratch / "encoders" / name
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
@@ -50,8 +71,8 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
         with usual_permissions(scratch / WEIGHTS):
             save_file(state, scratch / WEIGHTS)
         (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if model.card is not None:
-            (scratch / CARD).write_text(model.card, encoding="utf-8")
+        if parts.card is not None:
+            (scratch / CARD).write_text(parts.card, encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -60,18 +81,18 @@ def save_model(model: MultimodalModel, folder: Path) -> Path:
     return folder
 
 
-def describe(model: MultimodalModel) -> dict[str, Any]:
+def describe(parts: ModelParts) -> dict[str, Any]:
     """What ``config.json`` holds: the class and the arguments of every part."""
     return {
         "format": FORMAT,
         "mmbert_version": mmbert.__version__,
-        "encoders": {name: spec(part) for name, part in model.named_encoders().items()},
-        "fusion": spec(model.fusion),
-        "tasks": {name: spec(part) for name, part in model.named_tasks().items()},
+        "encoders": {name: part_config(part) for name, part in parts.encoders.items()},
+        "fusion": part_config(parts.fusion),
+        "tasks": {name: part_config(part) for name, part in parts.tasks.items()},
     }
 
 
-def spec(part: SavesInitArgs) -> dict[str, Any]:
+def part_config(part: SavesInitArgs) -> dict[str, Any]:
     """Class and arguments of one part, as JSON.
 
     Raises:
@@ -86,9 +107,7 @@ def spec(part: SavesInitArgs) -> dict[str, Any]:
         ) from error
 
 
-def load_parts(
-    folder: Path, trust_custom_code: bool = False
-) -> tuple[dict[str, Encoder], Fusion, dict[str, Task], dict[str, Tensor]]:
+def load_parts(folder: Path, trust_custom_code: bool = False) -> ModelParts:
     """The parts of a saved model, still without their weights, and the weights.
 
     Raises:
@@ -114,7 +133,7 @@ def load_parts(
     state = {current_name(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
     for name in encoders:
         state |= {place_of(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
-    return encoders, fusion, tasks, state
+    return ModelParts(encoders, fusion, tasks, state, read_card(folder))
 
 
 def current_name(name: str) -> str:
@@ -205,7 +224,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def distinct_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def distinct_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict fit for safetensors: contiguous, on the CPU, no storage shared between names."""
     seen: set[int] = set()
     distinct = {}

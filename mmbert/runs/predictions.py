@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mmbert.core.errors import InputError
 from mmbert.core.distributed import is_rank_zero
+from mmbert.core.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
