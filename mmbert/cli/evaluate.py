@@ -77,7 +77,7 @@ def answer(words: list[str]) -> None:
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
     with told(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
-        done = evaluate(model, cfg.data, cfg.trainer, out, splits, drop, cfg.store, cfg.robustness)
+        done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
 

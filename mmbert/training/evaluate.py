@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -45,7 +46,7 @@ def evaluate(
     model: MultimodalModel,
     data_cfg: DictConfig,
     trainer_cfg: DictConfig,
-    folder: RunFolder,
+    folder: Path,
     splits: Sequence[str],
     drop: Sequence[str] = (),
     store_cfg: DictConfig | None = None,
@@ -87,9 +88,10 @@ def evaluate(
     analyses = asked_for(robustness_cfg, model, data)
     if store_cfg is not None:
         encode_once(data, model, store_cfg, trainer_cfg)
-    done = measure(model, data, trainer_cfg, folder, analyses)
+    output = RunFolder(folder)
+    done = measure(model, data, trainer_cfg, output, analyses)
     done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}
-    write(done, data, folder)
+    write(done, data, output)
     return done
 
 

@@ -13,6 +13,7 @@ import pytest
 from omegaconf import OmegaConf, open_dict
 
 from mmbert.runs import job
+from mmbert.runs.folder import RunFolder
 
 STUDY = """\
 # @package _global_
@@ -95,7 +96,7 @@ def test_after_a_kill_in_job_four_of_six_exactly_three_more_run(study, here, tra
         for folder in (study / JOBS[3], here / "alone")
     ]
     assert numbers[0] == numbers[1]
-    assert job.read_hash(here / "alone") == job.read_hash(study / JOBS[3])
+    assert job.read_job_hash(RunFolder(here / "alone")) == job.read_job_hash(RunFolder(study / JOBS[3]))
 
     again = train("-m", "study.resume=true", base=words)
     assert again.code == 0 and "6 of 6 jobs are done" in again.err
@@ -146,7 +147,7 @@ def test_two_jobs_never_share_a_folder(here, train, tiny_words):
     assert train("-m", "seed=0", "optimizer.lr=0.001,0.002", base=words).code == 0
     folders = sorted(path.parent for path in (here / "sweep").glob("*/metrics.json"))
     assert [folder.name.rpartition("-")[0] for folder in folders] == ["seed0", "seed0"]
-    assert all(folder.name.endswith(job.read_hash(folder)[:8]) for folder in folders)
+    assert all(folder.name.endswith(job.read_job_hash(RunFolder(folder))[:8]) for folder in folders)
 
 
 def test_the_hash_is_of_what_changes_numbers(compose_tiny):
@@ -165,8 +166,10 @@ def test_the_hash_is_of_what_changes_numbers(compose_tiny):
 
 def test_job_json_tells_the_command_without_what_belongs_to_the_sweep(tmp_path, compose_tiny):
     words = ["fusion=mean", "study.resume=true", "tasks.x.classes=[a, b]"]
-    job.write_job(tmp_path, compose_tiny(), words, ["--config-dir", "my conf"])
+    job.write_job(RunFolder(tmp_path), compose_tiny(), words, ["--config-dir", "my conf"])
     told = json.loads((tmp_path / "job.json").read_text())
     assert shlex.split(told["command"]) == ["mmbert-train", "--config-dir", "my conf", words[0], words[2]]
     assert told["overrides"] == [words[0], words[2]] and len(told["hash"]) == 16
-    assert job.read_hash(tmp_path) == told["hash"] and job.read_hash(Path("nowhere")) is None
+    assert (
+        job.read_job_hash(RunFolder(tmp_path)) == told["hash"] and job.read_job_hash(RunFolder(Path("nowhere"))) is None
+    )

@@ -1,5 +1,6 @@
 """What stands in the table at the end, in which order, and what replaces a moving bar where nobody can see one."""
 
+from mmbert.runs.folder import RunFolder
 from mmbert.training.callbacks import console
 
 
@@ -19,7 +20,9 @@ def test_the_table_goes_task_by_task_with_losses_last():
 
 def test_the_table_shows_every_split_and_where_things_are(tmp_path, capsys):
     (tmp_path / "metrics.json").write_text("{}")
-    console.print_results({"test/answer/accuracy": 0.5, "other/answer/accuracy": 0.25}, ["test", "other"], tmp_path)
+    console.print_results(
+        {"test/answer/accuracy": 0.5, "other/answer/accuracy": 0.25}, ["test", "other"], RunFolder(tmp_path)
+    )
     shown = capsys.readouterr().out
     assert "0.5000" in shown and "0.2500" in shown and "metrics.json" in shown
     assert "predictions" not in shown  # nothing is named that was not written

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
 from mmbert.training.plots import figure as figures
 from mmbert.training.plots import roc as curves
@@ -94,7 +95,7 @@ def test_learning_curves_put_training_and_validation_in_one_panel(tmp_path):
     (tmp_path / "history.csv").write_text(
         "step,train/loss,val/loss,val/answer/accuracy,test/x\n0,2.0,,,\n9,1.0,1.5,0.4,1\n"
     )
-    drawn = plots.write_learning_curves(tmp_path, tmp_path / "plots")
+    drawn = plots.write_learning_curves(RunFolder(tmp_path))
     decision_heads = {axes.get_title(loc="left"): axes for axes in drawn["learning_curves"].axes}
     assert list(decision_heads) == ["loss", "answer/accuracy"]
     lines = {line.get_label(): line.get_xydata().tolist() for line in decision_heads["loss"].get_lines()}
@@ -103,7 +104,7 @@ def test_learning_curves_put_training_and_validation_in_one_panel(tmp_path):
 
 
 def test_no_history_no_picture(tmp_path):
-    assert plots.write_learning_curves(tmp_path, tmp_path / "plots") == {}
+    assert plots.write_learning_curves(RunFolder(tmp_path)) == {}
 
 
 def test_each_task_gets_the_pictures_of_its_kind(tmp_path):
