@@ -1,10 +1,15 @@
-"""What tests in several folders share: a tiny copy of the demo set, and runs on it."""
+"""What tests in several folders share: a tiny copy of the demo set and runs on it, and pages of docs/ to be run."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
+import shlex
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,3 +177,100 @@ def wandb_artifact(run_dir, name):
     records = [record.artifact for record in wandb_records(run_dir) if record.HasField("artifact")]
     (found,) = [artifact for artifact in records if name in artifact.name]
     return {entry.path: Path(entry.local_path) for entry in found.manifest.contents}
+
+
+class DocPage:
+    """A page of docs/ whose indented blocks are files to write, changes to make in them, and commands to run.
+
+    Args:
+        name: of the page.
+        folder: where its files and commands belong.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        text = (Path(__file__).parents[1] / "docs" / name).read_text(encoding="utf-8")
+        found = re.findall(r"(?m)(?:^(?: {4}.*)?\n)+", text)
+        self.blocks = [re.sub(r"(?m)^ {4}", "", block).strip("\n") for block in found if block.strip()]
+        self.failures = [line for block in self.blocks if block.startswith("FAIL") for line in block.splitlines()]
+        self.folder = folder
+        self.ran: list[str] = []
+
+    def commands(self, program: str) -> list[str]:
+        """The commands that begin with this program."""
+        return [block for block in self.blocks if block.split()[0] == program]
+
+    def write(self, block: str) -> bool:
+        """Writes the file that a block shows or changes it; whether the block is of this sort."""
+        if match := re.match(r"# (\S+\.(?:py|yaml))\n", block):
+            (self.folder / match[1]).parent.mkdir(exist_ok=True)
+            (self.folder / match[1]).write_text(block + "\n", encoding="utf-8")
+            return True
+        if match := re.match(r"# in (\S+), instead of\n(.*\n)# write\n(.*)$", block, re.DOTALL):
+            text = (self.folder / match[1]).read_text(encoding="utf-8")
+            assert text.count(match[2].strip()) == 1
+            (self.folder / match[1]).write_text(text.replace(match[2].strip(), match[3].strip()), encoding="utf-8")
+            return True
+        return False
+
+    def write_until_mending(self) -> None:
+        """Writes the files as the page first shows them."""
+        for block in self.blocks[: self._mending()]:
+            self.write(block)
+
+    def write_after_mending(self) -> None:
+        """Makes the page's changes and writes the files that come after them."""
+        for block in self.blocks[self._mending() :]:
+            self.write(block)
+
+    def _mending(self) -> int:
+        return next(number for number, block in enumerate(self.blocks) if re.match(r"# in \S+, instead of\n", block))
+
+    def run(self, command: str) -> subprocess.CompletedProcess:
+        """Runs one command of the page."""
+        program, *words = shlex.split(command.replace("\\\n", " "))
+        assert program == "python" or program.startswith("mmbert-"), command
+        self.ran.append(program)
+        start = [sys.executable]
+        if program != "python":
+            start += ["-m", f"mmbert.cli.{program.removeprefix('mmbert-').replace('-', '_')}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [*start, *words], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900
+        )
+
+    def load(self, module: str):
+        """A module that the page has written, read anew."""
+        spec = importlib.util.spec_from_file_location(module, self.folder / f"{module}.py")
+        found = importlib.util.module_from_spec(spec)
+        sys.modules[module] = found
+        spec.loader.exec_module(found)
+        return found
+
+    def check_train_commands(self) -> None:
+        """Holds the words of the page's training commands against the configuration, without training."""
+        import hydra
+
+        from mmbert.cli.app import flags_first
+        from mmbert.cli.options.check import check_words
+        from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+
+        add_standing_folder()
+        with hydra.initialize_config_module(PACKAGE, version_base="1.3"):
+            for command in self.commands("mmbert-train"):
+                _, *words = shlex.split(command.replace("\\\n", " "))
+                plain = [word for word in flags_first(words) if not word.startswith("-")]
+                check_words(plain, "train", sweep="-m" in words)
+
+
+@pytest.fixture
+def doc_page(monkeypatch):
+    """``doc_page("your_own_fusion.md", folder)``: a page whose modules are forgotten after the test."""
+    before = set(sys.modules)
+
+    def read(name: str, folder: Path) -> DocPage:
+        monkeypatch.syspath_prepend(folder)
+        return DocPage(name, folder)
+
+    yield read
+    for name in [name for name in set(sys.modules) - before if name.startswith(("my_", "their_"))]:
+        del sys.modules[name]

@@ -7,36 +7,39 @@ mmbert-check-fusion my_fusion
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_plain
-from mmbert.core.errors import ConfigError, InputError, nearest
+from mmbert.cli.contract_check import PartKind, check_parser, class_of_kind, print_report, target_and_options
+from mmbert.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from mmbert.testing.costs import Cost
     from mmbert.testing.report import Report
 
-#: What the checks themselves give.
-PASSED = ("dims", "out_dim")
+FUSION = PartKind(
+    "strategy",
+    ("fusion",),
+    base="mmbert.fusion.base.Fusion",
+    filled_in=("dims", "out_dim"),
+    hint="A module that takes a list of vectors: mmbert-check-fusion adapter --set module._target_={target}",
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="mmbert-check-fusion",
-        description="Holds a fusion strategy to the contract, law by law, with a counter-example where one is broken. "
-        "Then: how loud each modality is and how much gradient reaches it, and what the strategy costs beside the "
-        "built-in ones. Exit code 1 if a law is broken, 2 if it cannot be checked.",
+    made = check_parser(
+        "fusion",
+        "Holds a fusion strategy to the contract, law by law, with a counter-example where one is broken. Then: the "
+        "scale of the result with each modality alone, the gradient that reaches each, and what the strategy costs "
+        "beside the built-in ones.",
+        "module.Class, or the name of a file such as concat or fusion/my_fusion.yaml's",
     )
-    made.add_argument("fusion", help="module.Class, or the name of a file such as concat or fusion/my_fusion.yaml's")
-    made.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the class")
     made.add_argument("--dims", metavar="text=6,image=5", help="widths by modality; default: 3, 1, 2 and 5 modalities")
-    made.add_argument("--only", action="append", metavar="LAW", help="this law alone; may be given several times")
     made.add_argument("--no-tracing", action="store_true", help="leave out torch.compile and torch.export")
     made.add_argument("--no-costs", action="store_true", help="leave out costs, scales and gradients")
     made.add_argument("--beside", metavar="NAMES", help="built-in strategies to compare costs with; default: all")
-    made.add_argument("--traceback", action="store_true", help="show where an error comes from")
     return made
 
 
@@ -52,70 +55,14 @@ def answer(words: list[str]) -> None:
         ConfigError: there is no such strategy, or an option is misspelt.
     """
     args = parser().parse_args(words)
-    target, options = chosen(args.fusion, args.set)
+    target, options = target_and_options(args.fusion, args.set, FUSION)
     dims = parse_dims(args.dims) if args.dims else None
     beside = chosen_names(args.beside)
 
-    report = contract(target, options, dims, args.only, not args.no_tracing)
-    print(report, flush=True)
-    if report.broken != ["can be built"] and not args.no_costs:
-        measured(target, options, dims, beside)
-    if not report.passed:
-        raise SystemExit(1)
-
-
-def chosen(word: str, given: list[str]) -> tuple[str, dict[str, Any]]:
-    """The class that is to be checked and its options, from its path or from the name of a file.
-
-    Raises:
-        ConfigError: there is none, or an option is not one of its own.
-    """
-    from mmbert.cli.options.catalogue import entries
-    from mmbert.cli.options.signatures import signature_of
-
-    files = {entry.name: entry for entry in entries("fusion")}
-    if "." not in word and word not in files:
-        raise ConfigError(f"There is no strategy '{word}': write module.Class, or a name. {nearest(word, files)}")
-    options: dict[str, Any] = {}
-    target = word
-    if word in files:
-        target = files[word].target or ""
-        options = {key: value for key, value in files[word].options.items() if key not in PASSED}
-    signature = signature_of(target)
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {text}: an option and its value are wanted, such as --set hidden=64.")
-        if signature is not None and not signature.open and name.partition(".")[0] not in signature.names:
-            raise ConfigError(
-                f"--set {text}: {target} takes no {name}. "
-                f"{nearest(name, [known for known in signature.names if known not in PASSED])}"
-            )
-        put(options, name, value)
-    lacking = [n for n in signature.required if n not in {*options, *PASSED}] if signature is not None else []
-    if lacking and signature is not None and signature.is_class:
-        raise ConfigError(f"{target} needs {lacking[0]}, which has no default: --set {lacking[0]}=VALUE")
-    return target, options
-
-
-def put(options: dict[str, Any], name: str, value: str) -> None:
-    """Sets an option; ``module.rank`` is the entry ``rank`` of the option ``module``.
-
-    Raises:
-        ConfigError: the value is no YAML, or the option has no entries.
-    """
-    import yaml
-
-    *path, last = name.split(".")
-    try:
-        read = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {name}={value}: the value cannot be read.") from error
-    for part in path:
-        options = options.setdefault(part, {})
-        if not isinstance(options, dict):
-            raise ConfigError(f"--set {name}={value}: {part} has no entries.")
-    options[last] = read
+    report = report_on(target, options, dims, args.only, not args.no_tracing)
+    with print_report(report):
+        if report.broken != ["can be built"] and not args.no_costs:
+            measured(target, options, dims, beside)
 
 
 def parse_dims(text: str) -> dict[str, int]:
@@ -149,33 +96,19 @@ def chosen_names(text: str | None) -> list[str]:
     return names
 
 
-def contract(
+def report_on(
     target: str, options: dict[str, Any], dims: dict[str, int] | None, only: list[str] | None, tracing: bool
 ) -> Report:
     """The report of all laws; compiling and exporting are tried with two modalities, for they take long."""
-    from mmbert.core.init_args import find_class
-    from mmbert.fusion.base import Fusion
     from mmbert.testing.fusion_contract import TRACING, check_fusion
 
-    kind: Any = find_class(target)
-    if isinstance(kind, type) and not issubclass(kind, Fusion):
-        hint = " A module that takes a list of vectors: mmbert-check-fusion adapter --set module._target_=" + target
-        raise InputError(f"{target} is no Fusion: derive it from mmbert.fusion.base.Fusion.{hint}")
-    own = named(kind, target)
+    own = class_of_kind(target, FUSION)
     report = check_fusion(own, dims, raise_on_failure=False, only=only, **options)
     traced = [law for law in TRACING if only is None]
     if tracing and traced and report.broken != ["can be built"]:
         few = dims or {"text": 4, "image": 3}
         report.verdicts += check_fusion(own, few, raise_on_failure=False, only=traced, **options).verdicts[1:]
     return report
-
-
-def named(kind: Any, target: str) -> Callable[..., Any]:
-    """The class itself; a function under the name that was typed."""
-    if not hasattr(kind, "__qualname__"):
-        raise InputError(f"{target} is no class and no function.")
-    found: Callable[..., Any] = kind
-    return found
 
 
 def measured(target: str, options: dict[str, Any], dims: dict[str, int] | None, beside: list[str]) -> None:
@@ -205,7 +138,7 @@ def cost_of_named(name: str) -> Cost | None:
     from mmbert.core.init_args import find_class
     from mmbert.testing.costs import cost_of
 
-    target, options = chosen(name, [])
+    target, options = target_and_options(name, [], FUSION)
     kind: Any = find_class(target)
     try:
         return cost_of(kind, steps=3, **options)

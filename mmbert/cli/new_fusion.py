@@ -7,12 +7,9 @@ mmbert-train -m experiment=compare_my_fusion
 
 from __future__ import annotations
 
-import argparse
-import keyword
 import re
-from pathlib import Path
 
-from mmbert.cli.app import run_plain
+from mmbert.cli.scaffold import check_name, names, new_parser, run_new
 from mmbert.core.errors import ConfigError
 
 MODULE = '''\
@@ -98,13 +95,11 @@ hydra:
 
 def main() -> None:
     """Entry point of the console script."""
-    parser = argparse.ArgumentParser(
-        prog="mmbert-new-fusion",
-        description="Writes NAME.py (the class), fusion/NAME.yaml (its options), test_NAME.py (the laws, for pytest) "
-        "and experiments/compare_NAME.yaml (a study against the baselines) into the folder you stand in. Nothing that "
-        "exists is overwritten.",
+    parser = new_parser(
+        "fusion",
+        "Writes NAME.py (the class), fusion/NAME.yaml (its options), test_NAME.py (the laws, for pytest) "
+        "and experiments/compare_NAME.yaml (a study against the baselines) into the folder you stand in.",
     )
-    parser.add_argument("name", help="such as my_fusion: small letters, digits and _")
     parser.add_argument(
         "--metric", default="test/answer/accuracy", help="what decides the study (default: %(default)s)"
     )
@@ -112,16 +107,11 @@ def main() -> None:
         "--baselines", default="concat,mean", help="the first is the one to beat (default: %(default)s)"
     )
     parser.add_argument("--seeds", type=int, default=5, help="seeds of each (default: %(default)s)")
-    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
-
-    def job(words: list[str]) -> None:
-        args = parser.parse_args(words)
-        files = contents(args.name, args.metric, args.baselines, args.seeds)
-        for path in write(files, Path.cwd()):
-            print(f"  {path}")
-        print(f"\nmmbert-check-fusion {args.name}\nmmbert-train fusion={args.name}")
-
-    run_plain(job, "mmbert-new-fusion")
+    run_new(
+        parser,
+        lambda args: contents(args.name, args.metric, args.baselines, args.seeds),
+        "mmbert-check-fusion {name}\nmmbert-train fusion={name}",
+    )
 
 
 def contents(
@@ -132,7 +122,7 @@ def contents(
     Raises:
         ConfigError: the name cannot be used, or an option means nothing.
     """
-    check_name(name)
+    check_name(name, "strategy", ["fusion"])
     if not re.fullmatch(r"test\w*/\w+/\w+", metric):
         raise ConfigError(f"--metric {metric}: a metric of the test split is wanted, such as test/answer/accuracy.")
     if seeds < 1:
@@ -143,9 +133,7 @@ def contents(
     if not compared:
         raise ConfigError("--baselines needs a name at least: the first is what the others are compared with.")
     given = {
-        "name": name,
-        "kind": "".join(part.capitalize() for part in name.split("_")),
-        "title": name.replace("_", " ").strip().capitalize(),
+        **names(name),
         "metric": metric,
         "baselines": ",".join(compared),
         "baseline": compared[0],
@@ -158,39 +146,6 @@ def contents(
         f"test_{name}.py": TEST.format(**given),
         f"experiments/compare_{name}.yaml": STUDY.format(**given),
     }
-
-
-def check_name(name: str) -> None:
-    """A strategy's name must be a module's, and nobody else's.
-
-    Raises:
-        ConfigError: says what is wrong with it.
-    """
-    from mmbert.cli.options.catalogue import entries
-    from mmbert.cli.options.source import importable, module_file
-
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise ConfigError(f"'{name}' cannot name a strategy: use small letters, digits and _, such as my_fusion.")
-    if name in {entry.name for entry in entries("fusion") if not entry.own}:
-        raise ConfigError(f"The package has a strategy '{name}', which would be taken instead. Try my_{name}.")
-    here = module_file(name)
-    if importable(name) and (here is None or here.parent != Path.cwd()):
-        raise ConfigError(f"There is a Python module '{name}' already, which yours would hide. Try my_{name}.")
-
-
-def write(files: dict[str, str], folder: Path) -> list[Path]:
-    """Writes all of them or none.
-
-    Raises:
-        ConfigError: one exists already.
-    """
-    for name in files:
-        if (folder / name).exists():
-            raise ConfigError(f"{name} exists already, and nothing was written. Choose another name, or remove it.")
-    for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    return [Path(name) for name in files]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.features import as_sequence
@@ -100,5 +101,6 @@ class FeatureEncoder(Encoder):
 
     def encode(self, inputs: Inputs) -> Encoded:
         """features (B, L, width), mask (B, L) -> tokens (B, L, D), mask (B, L)."""
-        tokens = self.dropout(self.project(self.norm(inputs["features"])))
+        features = blank(inputs["features"], inputs["mask"])  # what padding holds reaches no gradient
+        tokens = self.dropout(self.project(self.norm(features)))
         return Encoded.from_tokens(tokens, inputs["mask"])

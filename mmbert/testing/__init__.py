@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmbert.testing.costs import cost_of
+    from mmbert.testing.encoder_contract import check_encoder
     from mmbert.testing.fusion_contract import check_fusion
     from mmbert.testing.gradient_flow import flow_of
     from mmbert.testing.inputs import encoded, random_inputs
-    from mmbert.testing.pytest_suite import fusion_tests
+    from mmbert.testing.pytest_suite import encoder_tests, fusion_tests
     from mmbert.testing.report import ContractError, Report, Verdict
 
+#: The module of each name.
 WHERE = {
+    "check_encoder": "encoder_contract",
     "check_fusion": "fusion_contract",
     "cost_of": "costs",
     "flow_of": "gradient_flow",
@@ -26,15 +29,18 @@ WHERE = {
     "ContractError": "report",
     "Report": "report",
     "Verdict": "report",
+    "encoder_tests": "pytest_suite",
     "fusion_tests": "pytest_suite",
 }
 __all__ = [
     "ContractError",
     "Report",
     "Verdict",
+    "check_encoder",
     "check_fusion",
     "cost_of",
     "encoded",
+    "encoder_tests",
     "flow_of",
     "fusion_tests",
     "random_inputs",

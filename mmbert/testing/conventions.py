@@ -8,8 +8,9 @@ from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.testing.gradients import refuse_unlearned
 from mmbert.testing.inputs import random_inputs
-from mmbert.testing.masking import TOLERANCE, Maker, batch_of, check_finite, objective
-from mmbert.testing.report import ContractViolation, difference, tensors_of
+from mmbert.testing.masking import Maker, batch_of, objective
+from mmbert.testing.report import ContractViolation
+from mmbert.testing.tensors import TOLERANCE, check_finite, difference, fused_tensors
 
 
 def can_be_built(make: Maker) -> None:
@@ -47,7 +48,7 @@ def shapes_are_right(make: Maker) -> None:
             f"diagnostics {list(fused.diagnostics)} come unasked", "fill them only when diagnostics=True"
         )
     asked = fusion(inputs, diagnostics=True)
-    seen = difference(tensors_of(fused), tensors_of(asked), TOLERANCE)
+    seen = difference(fused_tensors(fused), fused_tensors(asked), TOLERANCE)
     if seen:
         raise ContractViolation(
             f"when diagnostics are asked for, {seen}", "asking for diagnostics must not change the result"
@@ -59,9 +60,9 @@ def evaluation_is_deterministic(make: Maker) -> None:
     fusion = make(0).eval()
     inputs = batch_of(fusion)
     torch.manual_seed(1)
-    first = tensors_of(fusion(inputs))
+    first = fused_tensors(fusion(inputs))
     torch.manual_seed(2)
-    seen = difference(first, tensors_of(fusion(inputs)))
+    seen = difference(first, fused_tensors(fusion(inputs)))
     if seen:
         raise ContractViolation(
             f"the second time, {seen}", "dropout or noise in evaluation mode: F.dropout needs training=self.training"
@@ -103,7 +104,7 @@ def number_formats_are_kept(make: Maker) -> None:
     for dtype in (torch.bfloat16, torch.float64):
         fusion = make(0).eval().to(dtype)
         try:
-            outputs = tensors_of(fusion(cast(batch_of(fusion), [dtype])))
+            outputs = fused_tensors(fusion(cast(batch_of(fusion), [dtype])))
         except Exception as error:
             raise ContractViolation(f"in {dtype} it raises {type(error).__name__}: {error}", cause) from error
         check_finite(outputs, "a constant outside the format's range, such as -1e9 in float16")
@@ -122,7 +123,7 @@ def number_formats_are_kept(make: Maker) -> None:
         raise ContractViolation(
             seen, "two formats meet where torch does not convert: x[mask] = …, scatter_, a @= …"
         ) from error
-    check_finite(tensors_of(fused), cause)
+    check_finite(fused_tensors(fused), cause)
 
 
 def cast(inputs: dict[str, Encoded], dtypes: list[torch.dtype]) -> dict[str, Encoded]:
@@ -151,7 +152,7 @@ def key_order_means_nothing(make: Maker) -> None:
     """The order of the modalities is that of ``dims``, whatever order the inputs come in."""
     fusion = make(0).eval()
     inputs = batch_of(fusion)
-    seen = difference(tensors_of(fusion(inputs)), tensors_of(fusion(dict(reversed(inputs.items())))))
+    seen = difference(fused_tensors(fusion(inputs)), fused_tensors(fusion(dict(reversed(inputs.items())))))
     if seen:
         raise ContractViolation(
             f"with the keys in another order, {seen}", "walk through self.dims, not through the inputs given"
@@ -169,7 +170,7 @@ def state_is_complete(make: Maker) -> None:
     first.eval()
     second.load_state_dict(first.state_dict())
     inputs = batch_of(first)
-    seen = difference(tensors_of(first(inputs)), tensors_of(second(inputs)))
+    seen = difference(fused_tensors(first(inputs)), fused_tensors(second(inputs)))
     if seen:
         raise ContractViolation(
             f"after saving and loading, {seen}",

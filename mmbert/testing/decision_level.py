@@ -15,7 +15,8 @@ from mmbert.core.types import UNLABELLED, Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import DecisionOutput, Truth
 from mmbert.testing.masking import Maker, batch_of, some_missing
-from mmbert.testing.report import ContractViolation, difference
+from mmbert.testing.report import ContractViolation
+from mmbert.testing.tensors import difference
 
 Kind = Literal["classification", "multilabel", "regression"]
 #: Laws that speak of a strategy's own output alone.

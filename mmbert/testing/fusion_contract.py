@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
 
-from mmbert.core.errors import InputError, nearest
 from mmbert.fusion.base import Fusion
 from mmbert.testing import conventions, gradients, masking, tracing
 from mmbert.testing.decision_level import decisions_are_sound, with_decisions
 from mmbert.testing.inputs import DIMS
-from mmbert.testing.report import ContractError, ContractViolation, Report, Verdict
+from mmbert.testing.laws import BUILT, Law, check_laws, chosen_laws
+from mmbert.testing.masking import Maker
+from mmbert.testing.report import Report
 
-BUILT = "can be built"
-LAWS: dict[str, Callable[[masking.Maker], None]] = {
+LAWS: dict[str, Law[Maker]] = {
     BUILT: conventions.can_be_built,
     "shapes": conventions.shapes_are_right,
     "decisions are sound": decisions_are_sound,
@@ -34,7 +34,7 @@ LAWS: dict[str, Callable[[masking.Maker], None]] = {
     "state is complete": conventions.state_is_complete,
     "tokens can be dropped": conventions.tokens_can_be_dropped,
 }
-TRACING: dict[str, Callable[[masking.Maker], None]] = {"compiles": tracing.compiles, "exports": tracing.exports}
+TRACING: dict[str, Law[Maker]] = {"compiles": tracing.compiles, "exports": tracing.exports}
 
 
 def check_fusion(
@@ -74,52 +74,18 @@ def check_fusion(
         fusion = type(fusion)
     every = list(DIMS.items())
     settings = [dict(dims)] if dims is not None else [dict(every[:count]) for count in (3, 1, 2, 5)]
-    report = Report(getattr(fusion, "__qualname__", repr(fusion)))
-    for law, check in chosen_laws(only, tracing).items():
-        report.verdicts.append(first_broken(law, check, fusion, settings, out_dim or 8, options))
-        if law == BUILT and not report.passed:
-            break
-    if raise_on_failure and not report.passed:
-        raise ContractError(str(report))
-    return report
+    build, width = fusion, out_dim or 8
 
+    def cases(law: str) -> Iterator[tuple[str, Maker]]:
+        for some in settings:
 
-def chosen_laws(only: Collection[str] | None, tracing: bool) -> dict[str, Callable[[masking.Maker], None]]:
-    """All laws, or those named and the building that comes before them; tracing only if asked for or named."""
-    if only is None:
-        return {**LAWS, **(TRACING if tracing else {})}
-    every = {**LAWS, **TRACING}
-    for law in only:
-        if law not in every:
-            raise InputError(f"There is no law '{law}'. {nearest(law, every)}")
-    return {law: check for law, check in every.items() if law == BUILT or law in only}
-
-
-def first_broken(
-    law: str,
-    check: Callable[[masking.Maker], None],
-    fusion: Callable[..., Fusion],
-    settings: list[dict[str, int]],
-    out_dim: int,
-    options: Mapping[str, Any],
-) -> Verdict:
-    """The law's verdict over all sets of modalities; the first that breaks it is told."""
-    for dims in settings:
-
-        def make(seed: int, dims: dict[str, int] = dims) -> Fusion:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                return fusion(dims=dict(dims), out_dim=out_dim, **options)
-
-        where = f"with {list(dims)}"
-        try:
-            for joining, maker in with_decisions(law, make).items():
-                where = f"with {list(dims)}{joining}"
+            def make(seed: int, some: dict[str, int] = some) -> Fusion:
                 with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(0)
-                    check(maker)
-        except ContractViolation as broken:
-            return Verdict(law, False, f"{where}: {broken.seen}", broken.cause)
-        except Exception as error:
-            return Verdict(law, False, f"{where}: {type(error).__name__}: {error}", "the fusion itself fails")
-    return Verdict(law, True)
+                    torch.manual_seed(seed)
+                    return build(dims=dict(some), out_dim=width, **options)
+
+            for joining, maker in with_decisions(law, make).items():
+                yield f"with {list(some)}{joining}", maker
+
+    laws = chosen_laws(LAWS, only, TRACING, tracing)
+    return check_laws(getattr(fusion, "__qualname__", repr(fusion)), laws, cases, raise_on_failure)

@@ -1,25 +1,32 @@
-"""Tensors that PyTorch does not know of: not trained, not saved, not moved to another device."""
+"""Tensors that are no parameters or buffers: not trained, not saved, not moved to another device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
-#: what every nn.Module keeps for itself, parameters, buffers, modules and hooks
-OWN = frozenset(vars(nn.Module())) | {"init_args"}
-DEPTH = 6
+#: Attributes that every nn.Module has: parameters, buffers, modules, hooks; and the arguments it was built with.
+MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) | {"init_args"}
+#: Containers inside containers are followed this far.
+MAX_NESTING = 6
 
 
-def hidden_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Tensors in attributes, containers, closures and unregistered modules, and where they are."""
+def hidden_tensors(module: nn.Module, skip: Collection[str] = ()) -> Iterator[tuple[str, Tensor]]:
+    """Tensors in attributes, containers, closures and unregistered modules, and the path to each.
+
+    Args:
+        module: whose submodules are searched too.
+        skip: names of attributes of the module itself that are not searched.
+    """
     seen = {id(tensor) for tensor in [*module.parameters(), *module.buffers()]}  # what is registered is not hidden
+    seen |= {id(getattr(module, name)) for name in skip}
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():
-            if name not in OWN:
+            if name not in MODULE_ATTRIBUTES:
                 yield from tensors_in(f"{prefix}.{name}".lstrip("."), value, seen)
         for kind in type(part).__mro__:
             if not kind.__module__.startswith("torch."):
@@ -28,25 +35,35 @@ def hidden_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
                         yield from tensors_in(f"{kind.__name__}.{name}", value, seen)
 
 
-def tensors_in(path: str, value: Any, seen: set[int], depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Tensors in whatever Python can hold them in; each object is looked at once."""
-    if id(value) in seen or depth > DEPTH:
+def tensors_in(path: str, value: Any, seen: set[int] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """Tensors in whatever Python can hold them in, and the path to each; an object is looked at once.
+
+    Args:
+        path: to ``value``.
+        value: where to look.
+        seen: ids of objects that are passed over; those that are looked at are added.
+    """
+    yield from _tensors_in(path, value, set() if seen is None else seen, 0)
+
+
+def _tensors_in(path: str, value: Any, seen: set[int], depth: int) -> Iterator[tuple[str, Tensor]]:
+    if id(value) in seen or depth > MAX_NESTING:
         return
     if isinstance(value, Tensor):
         seen.add(id(value))
         yield path, value
     elif isinstance(value, nn.Module):
         for name, tensor in [*value.named_parameters(), *value.named_buffers()]:
-            yield from tensors_in(f"{path}.{name}", tensor, seen, depth + 1)
+            yield from _tensors_in(f"{path}.{name}", tensor, seen, depth + 1)
     else:
-        for step, part in parts_of(value):
+        for step, part in contents_of(value):
             # only containers are remembered: small ints and strings are shared, and numbers hold no tensors
             seen.add(id(value))
-            yield from tensors_in(path + step, part, seen, depth + 1)
+            yield from _tensors_in(path + step, part, seen, depth + 1)
 
 
-def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a container, a function or a plain object holds, and how one reaches it."""
+def contents_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """The objects in a container, a function or a plain object, and how each is reached."""
     if isinstance(value, dict):
         yield from ((f"[{key!r}]", part) for key, part in value.items())
     elif isinstance(value, (list, tuple, set, frozenset)):

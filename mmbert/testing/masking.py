@@ -1,4 +1,4 @@
-"""Padding, absence and other samples of the batch change nothing; each law raises ``ContractViolation`` if they do."""
+"""Laws of fusions: padding, absent modalities and the other samples of a batch change nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
 from mmbert.testing.inputs import leaves, pad, pick, random_inputs, sample_words, soil
-from mmbert.testing.report import ContractViolation, diagnostics_of, difference, tensors_of
+from mmbert.testing.report import ContractViolation
+from mmbert.testing.tensors import TOLERANCE, check_finite, diagnostic_tensors, difference, fused_tensors, weighted_sum
 
 #: builds the fusion anew, with the random state set from the number given
 Maker = Callable[[int], Fusion]
 JUNK = (1e6, math.nan, math.inf, -math.inf)
-TOLERANCE = 1e-5
 
 
 def some_missing(modalities: int) -> Tensor:
@@ -36,11 +36,7 @@ def batch_of(fusion: Fusion, seed: int = 0, missing: bool = True) -> dict[str, E
 
 def objective(fused: Fused) -> Tensor:
     """A scalar to which every number of the output contributes differently."""
-    total = torch.zeros(())
-    for tensor in tensors_of(fused).values():
-        weights = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(7))
-        total = total + (tensor.float() * weights).sum()
-    return total
+    return weighted_sum(fused_tensors(fused))
 
 
 def gradients(fusion: Fusion, inputs: dict[str, Encoded]) -> dict[str, Tensor]:
@@ -63,8 +59,8 @@ def gradients(fusion: Fusion, inputs: dict[str, Encoded]) -> dict[str, Tensor]:
 def outputs_of(fusion: Fusion, inputs: dict[str, Encoded]) -> dict[str, Tensor]:
     """Every number of the output, and the diagnostics when asked for."""
     torch.manual_seed(0)
-    found = tensors_of(fusion(inputs))
-    return found | diagnostics_of(fusion(inputs, diagnostics=True))
+    found = fused_tensors(fusion(inputs))
+    return found | diagnostic_tensors(fusion(inputs, diagnostics=True))
 
 
 def unmoved_by_junk(make: Maker, clean: dict[str, Encoded], cause: str) -> None:
@@ -107,13 +103,6 @@ def check_silent_gradients(inputs: dict[str, Encoded], slopes: dict[str, Tensor]
             raise ContractViolation(f"the vector of {name} has a gradient in a sample that lacks it", cause)
 
 
-def check_finite(named: dict[str, Tensor], cause: str) -> None:
-    """Refuses NaN and infinity."""
-    for name, tensor in named.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ContractViolation(f"{name} is not finite: {tensor[~torch.isfinite(tensor)][0].item()}", cause)
-
-
 def padding_does_not_speak(make: Maker) -> None:
     """What stands in padding, and how much of it there is, changes nothing; nor does where it stands."""
     cause = "a mean, maximum or softmax over the whole length: use masked_mean, masked_max, masked_softmax"
@@ -122,8 +111,8 @@ def padding_does_not_speak(make: Maker) -> None:
     unmoved_by_junk(make, random_inputs(make(0).dims, 4, scattered=True), holes)
     fusion = make(0).eval()
     inputs = batch_of(fusion, missing=False)
-    before = tensors_of(fusion(inputs))
-    after = tensors_of(fusion(pad(inputs, 3)))
+    before = fused_tensors(fusion(inputs))
+    after = fused_tensors(fusion(pad(inputs, 3)))
     cut = {k: v[:, : before[k].shape[1]] if k.startswith("tokens") and k in before else v for k, v in after.items()}
     seen = difference(before, cut, TOLERANCE)
     if seen:
@@ -138,7 +127,7 @@ def absence_does_not_speak(make: Maker) -> None:
     if len(fusion.dims) == 1:
         return
     inputs = batch_of(fusion)
-    before = tensors_of(fusion(inputs))
+    before = fused_tensors(fusion(inputs))
     for name, x in inputs.items():  # absent in all samples of these rows: then its length means nothing either
         rows = [i for i, here in enumerate(x.present.tolist()) if not here]
         some = pick(inputs, rows)
@@ -154,10 +143,10 @@ def samples_do_not_speak(make: Maker) -> None:
     cause = "statistics over the batch (batch norm, a mean over dimension 0), or a sum that mixes samples"
     fusion = make(0).eval()
     inputs = batch_of(fusion)
-    together = tensors_of(fusion(inputs))
+    together = fused_tensors(fusion(inputs))
     size = len(together["pooled"])
     for rows in ([size - 1, *range(size - 1)], *([i] for i in range(size)), [0, 0, 0]):
-        some = tensors_of(fusion(pick(inputs, rows)))
+        some = fused_tensors(fusion(pick(inputs, rows)))
         for place, row in enumerate(rows):
             kept = {k: v[row] for k, v in together.items() if v.ndim > 1}
             seen = difference(kept, {k: v[place] for k, v in some.items() if v.ndim > 1}, TOLERANCE)

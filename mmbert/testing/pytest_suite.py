@@ -1,12 +1,14 @@
-"""The laws as pytest tests, one a law: a test file of three lines."""
+"""The laws as pytest tests, one for each law: a test file of three lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
-from mmbert.testing.fusion_contract import LAWS, TRACING, check_fusion
+from mmbert.testing import encoder_contract, fusion_contract
+from mmbert.testing.report import Report
 
 
 def fusion_tests(
@@ -32,14 +34,51 @@ def fusion_tests(
         tracing: torch.compile and torch.export too, with two modalities; some seconds more.
         **options: further arguments of the fusion.
     """
+    traced = fusion_contract.TRACING
+
+    def check(law: str) -> Report:
+        few = {"text": 4, "image": 3} if law in traced and dims is None else dims
+        return fusion_contract.check_fusion(fusion, few, out_dim, raise_on_failure=False, only=[law], **options)
+
+    return law_tests(fusion, [*fusion_contract.LAWS, *(traced if tracing else ())], check)
+
+
+def encoder_tests(
+    encoder: type[Encoder] | Callable[..., Encoder], samples: Sequence[Any] | None = None, **options: Any
+) -> type:
+    """A class of tests as ``fusion_tests`` gives it, for an encoder.
+
+        from mmbert.testing import encoder_tests
+        from my_encoder import MyEncoder
+        TestMyEncoder = encoder_tests(MyEncoder, hidden=64)
+
+    Args:
+        encoder: the class, or a function with its arguments.
+        samples: see ``check_encoder``.
+        **options: arguments of the encoder.
+    """
+
+    def check(law: str) -> Report:
+        return encoder_contract.check_encoder(encoder, samples, raise_on_failure=False, only=[law], **options)
+
+    return law_tests(encoder, list(encoder_contract.LAWS), check)
+
+
+def law_tests(module: Any, laws: Collection[str], check: Callable[[str], Report]) -> type:
+    """A class with one test for each law.
+
+    Args:
+        module: the class or function under test, for the tests' name.
+        laws: their names.
+        check: name of a law -> the report on it.
+    """
     import pytest
 
-    @pytest.mark.parametrize("law", [*LAWS, *(TRACING if tracing else ())])
+    @pytest.mark.parametrize("law", list(laws))
     def test_it_keeps_the_law(self: object, law: str) -> None:
-        few = {"text": 4, "image": 3} if law in TRACING and dims is None else dims
-        report = check_fusion(fusion, few, out_dim, raise_on_failure=False, only=[law], **options)
+        report = check(law)
         if not report.passed:
             pytest.fail(str(report), pytrace=False)
 
-    name = getattr(fusion, "__name__", "Fusion")
+    name = getattr(module, "__name__", type(module).__name__)
     return type(f"Test{name}", (), {"test_it_keeps_the_law": test_it_keeps_the_law, "__doc__": f"The laws, of {name}."})

@@ -9,8 +9,9 @@ from torch.export import Dim
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
 from mmbert.testing.inputs import pad, random_inputs
-from mmbert.testing.masking import TOLERANCE, Maker, batch_of
-from mmbert.testing.report import ContractViolation, difference
+from mmbert.testing.masking import Maker, batch_of
+from mmbert.testing.report import ContractViolation
+from mmbert.testing.tensors import TOLERANCE, difference
 
 UNTRACEABLE = "Python control flow that depends on a tensor's values: if x.any(), int(x), a loop over samples"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmbert.cli import check_fusion, new_fusion
+from mmbert.cli import check_fusion, new_fusion, scaffold
 from mmbert.cli import list as listing
 from mmbert.cli.app import run_plain
 from mmbert.cli.options.catalogue import entries, first_work, groups
@@ -25,7 +25,7 @@ def here(here, monkeypatch):
 
 @pytest.fixture
 def generated(here):
-    new_fusion.write(new_fusion.contents("my_fusion", seeds=2), here)
+    scaffold.write(new_fusion.contents("my_fusion", seeds=2), here)
     return here
 
 

@@ -68,6 +68,18 @@ class AudioModality(MediaModality):
         except (OSError, TypeError, RuntimeError):  # whoever reads it will say what is wrong with it
             return 0.0
 
+    def made_up(
+        self, processor: Processor, random: np.random.Generator
+    ) -> tuple[list[tuple[np.ndarray, int]], list[tuple[np.ndarray, int]]]:
+        """See ``Modality``: noise at 16 kHz; then silence, a single sample, other rates, and a minute."""
+
+        def noise(length: int, rate_hz: int = 16000) -> tuple[np.ndarray, int]:
+            return 0.1 * random.standard_normal(length, np.float32), rate_hz
+
+        ordinary = [noise(6000), noise(90), noise(16000), noise(9001)]
+        silence = (np.zeros(8000, np.float32), 16000)
+        return ordinary, [silence, noise(1), noise(4000, 8000), noise(44100, 44100), noise(60 * 16000)]
+
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: seconds and hertz."""
         samples, rate = self.read(cell, folder)

@@ -132,6 +132,19 @@ class Modality:
         """
         return None
 
+    def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[Any], list[Any]]:
+        """Raw values on which ``mmbert.testing.check_encoder`` tries an encoder.
+
+        Args:
+            processor: of the encoder.
+            random: for their content.
+
+        Returns:
+            Ordinary values of different sizes, at least two; and values that real tables hold and that are easily
+            forgotten, such as an empty text. None of either = whoever checks an encoder passes samples.
+        """
+        return [], []
+
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """Reads a cell as training would and measures it, for ``mmbert-check-data``.
 

@@ -12,6 +12,7 @@ import numpy as np
 from mmbert.core.errors import DataError, nearest
 from mmbert.data.modalities.base import CellFacts, Modality, content_digest
 from mmbert.data.modalities.errors import REMEDY, unusable_file
+from mmbert.data.modalities.processor import Processor
 
 ENDINGS = (".npy", ".npz", ".safetensors")
 
@@ -34,6 +35,12 @@ class FeaturesModality(Modality):
     def vector_width(self, cell: Any, folder: str | Path, options: Mapping[str, Any]) -> int:
         """See ``Modality``."""
         return int(as_sequence(self.read(cell, folder), options.get("key")).shape[1])
+
+    def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """See ``Modality``: normal vectors; then zeros, and a very long sequence."""
+        width = int(getattr(processor, "width", 1))
+        ordinary = [random.standard_normal((length, width), np.float32) for length in (4, 1, 7, 3)]
+        return ordinary, [np.zeros((2, width), np.float32), random.standard_normal((3000, width), np.float32)]
 
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: the length L, and the width D."""

@@ -53,6 +53,15 @@ class ImageModality(MediaModality):
         except DataError as error:
             raise DataError(f"The picture given cannot be used: {error}.") from error
 
+    def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[Image], list[Image]]:
+        """See ``Modality``: noise in several shapes; then one pixel, a line, one colour."""
+
+        def noise(height: int, width: int, colours: int = 256) -> Image:
+            return pil.fromarray(random.integers(0, colours, (height, width, 3), np.uint8))
+
+        ordinary = [noise(40, 56), noise(3, 5), noise(90, 20), noise(64, 64)]
+        return ordinary, [noise(1, 1), noise(1, 200), noise(200, 1), noise(30, 30, 1)]
+
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: width and height in pixels, and a perceptual hash."""
         image = self.read(cell, folder)

@@ -47,6 +47,11 @@ class TextModality(Modality):
         """See ``Modality``: characters."""
         return len(str(cell))
 
+    def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[str], list[str]]:
+        """See ``Modality``: short and long; then nothing, white space, one character, and far more than models take."""
+        long = "a much longer text, of many more words than the others in this batch have"
+        return ["what do you get", "a", long, "日本語 🙂"], ["", " \n\t", "🙂", "a\x00b", "many words " * 3000]
+
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: characters and words; texts that differ in case or white space alone are the same."""
         text = str(cell)
