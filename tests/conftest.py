@@ -35,10 +35,10 @@ def own_home(tmp_path_factory):
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """manifest.csv of a tiny talking_digits: 48 train, 16 val, 17 test and 12 test_missing rows."""
-    from mmbert.data.digits.build import Options, build
+    from mmbert.data.digits.build import TalkingDigitsOptions, build_talking_digits
 
-    options = Options(train=48, val=16, test=17, test_missing=12, train_voices=3, test_voices=2)
-    return build(tmp_path_factory.mktemp("digits") / "set", options)
+    options = TalkingDigitsOptions(train=48, val=16, test=17, test_missing=12, train_voices=3, test_voices=2)
+    return build_talking_digits(tmp_path_factory.mktemp("digits") / "set", options)
 
 
 @pytest.fixture(scope="session")

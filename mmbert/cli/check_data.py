@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmbert.data.datamodule import MultimodalData
     from mmbert.data.labels import TargetEncoder
     from mmbert.data.modalities.base import CellFacts
-    from mmbert.data.quality.check import Reads
+    from mmbert.data.quality.check import EncoderInput
     from mmbert.data.quality.report import DataReport
 
 USAGE = """\
@@ -112,7 +112,7 @@ def composed(words: list[str]) -> DictConfig:
 
 def prepared(
     cfg: DictConfig,
-) -> tuple[MultimodalData, dict[str, Reads], dict[str, TargetEncoder], list[Any]]:
+) -> tuple[MultimodalData, dict[str, EncoderInput], dict[str, TargetEncoder], list[Any]]:
     """The data, what the encoders read, and the tasks, without any encoder's weights.
 
     The last is what kept a task from learning its labels: findings like the others.
@@ -120,7 +120,7 @@ def prepared(
     from hydra.utils import get_class
 
     from mmbert.data.modalities.registry import modality_of
-    from mmbert.data.quality.check import Reads
+    from mmbert.data.quality.check import EncoderInput
     from mmbert.data.quality.report import Finding
     from mmbert.training.build import all_tasks, class_column, fit_labels, make, widths
 
@@ -128,7 +128,7 @@ def prepared(
     if not parts:
         raise ConfigError("Every encoder is 'none', so there is nothing to check.")
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
-    encoders = {name: Reads(modality_of(get_class(part._target_)), part) for name, part in parts.items()}
+    encoders = {name: EncoderInput(modality_of(get_class(part._target_)), part) for name, part in parts.items()}
     tasks: dict[str, TargetEncoder] = {}
     faults: list[Any] = []
     for name, part in all_tasks(cfg, data).items():
@@ -153,7 +153,7 @@ def progress(facts: Iterable[CellFacts], count: int, name: str) -> Iterator[Cell
 def write(
     report: DataReport,
     data: MultimodalData,
-    encoders: dict[str, Reads],
+    encoders: dict[str, EncoderInput],
     tasks: dict[str, TargetEncoder],
     pages: dict[str, Path],
 ) -> None:
@@ -166,9 +166,9 @@ def write(
     if "--json" in pages:
         texts["--json"] = json.dumps(report.as_json(), ensure_ascii=False, indent=2) + "\n"
     if "--html" in pages:
-        from mmbert.data.quality.page import page
+        from mmbert.data.quality.page import data_page
 
-        texts["--html"] = page(report, data, {name: reads.modality for name, reads in encoders.items()}, tasks)
+        texts["--html"] = data_page(report, data, {name: reads.modality for name, reads in encoders.items()}, tasks)
     for flag, text in texts.items():
         try:
             pages[flag].write_text(text, encoding="utf-8")

@@ -27,12 +27,10 @@ from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.processor import Aligned, Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Missing, present_cells, taken_fingerprint
-from mmbert.data.splits.splits import Drawing, checked_splits, default_splits, few_shot, split_rows
+from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.tables.fingerprint import splits_fingerprint
 from mmbert.data.tables.row_checks import check_files, check_labels, check_rows, rows_without_modality, unusable_rows
 from mmbert.data.tables.table import Table
-
-SPLIT = "split"
 
 
 class MultimodalData(pl.LightningDataModule):
@@ -117,7 +115,8 @@ class MultimodalData(pl.LightningDataModule):
         self.tasks: dict[str, TargetEncoder] = {}
         self.sources: dict[str, Source] = {}
         drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
-        self.rows = split_rows(self.table, self.columns.get(SPLIT, SPLIT), self.splits, drawing, label, only)
+        column = self.columns.get(SPLIT_COLUMN, SPLIT_COLUMN)
+        self.rows = split_rows(self.table, column, self.splits, drawing, label, only)
         self.missing.check_splits([*known_splits, *self.rows])
         if only:
             self.splits = {name: self.splits.get(name, name) for name in self.rows}

@@ -17,15 +17,14 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.tables.fingerprint import LENGTH
+from mmbert.data.splits.splits import SPLIT_COLUMN
+from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
 from mmbert.data.tables.formats import row_name
 from mmbert.data.tables.table import Table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-#: The column that says which of the set's own splits a row is of.
-SPLIT = "split"
 #: Rows that are hashed at a time.
 PIECE = 100
 
@@ -68,8 +67,8 @@ class HuggingFaceTable(Table):
 
     def __init__(self, path: str | Path, name: str | None = None, revision: str | None = None) -> None:
         self.path = Path(path)
-        splits = loaded(path, name, revision)
-        self._parts = {split: arrow_files(part, path) for split, part in splits.items()}
+        splits = load_splits(path, name, revision)
+        self._parts = {split: dataset_arrow_files(part, path) for split, part in splits.items()}
         self._classes = class_names(next(iter(splits.values())))
         self._map()
 
@@ -79,9 +78,9 @@ class HuggingFaceTable(Table):
             parts = [pa.ipc.open_stream(pa.memory_map(name)).read_all() for name in files]
             table = pa.concat_tables(parts).replace_schema_metadata()
             self._sizes[split] = len(table)
-            if SPLIT in table.column_names:
-                table = table.drop_columns(SPLIT)
-            tables.append(table.append_column(SPLIT, pa.repeat(pa.scalar(split), len(table))))
+            if SPLIT_COLUMN in table.column_names:
+                table = table.drop_columns(SPLIT_COLUMN)
+            tables.append(table.append_column(SPLIT_COLUMN, pa.repeat(pa.scalar(split), len(table))))
         whole = pa.concat_tables(tables, promote_options="default")
         self._columns = {name: self._named(name, whole.column(name)) for name in whole.column_names}
         self.column_names = list(self._columns)
@@ -112,7 +111,7 @@ class HuggingFaceTable(Table):
                     digest.update(media_key(piece))
                 else:
                     digest.update(pa.RecordBatch.from_arrays([piece], ["cells"]).serialize())
-        return digest.hexdigest()[:LENGTH]
+        return digest.hexdigest()[:FINGERPRINT_LENGTH]
 
     def where(self, row: int) -> str:
         """How messages name a row, given from 0: ``user/name, split 'train', row 17``."""
@@ -123,7 +122,7 @@ class HuggingFaceTable(Table):
         raise IndexError(row)
 
 
-def loaded(path: str | Path, name: str | None, revision: str | None) -> dict[str, Dataset]:
+def load_splits(path: str | Path, name: str | None, revision: str | None) -> dict[str, Dataset]:
     """The splits of a data set by name.
 
     Raises:
@@ -143,7 +142,7 @@ def loaded(path: str | Path, name: str | None, revision: str | None) -> dict[str
     except MmbertError:
         raise
     except Exception as error:  # the library raises whatever builders and the network make it meet
-        raise DataError(f"data.path={path}: {told(error)} {remedy(folder)}") from error
+        raise DataError(f"data.path={path}: {first_sentence(error)} {remedy(folder)}") from error
     if isinstance(found, datasets.Dataset):
         found = {str(found.split or "train"): found}
     assert isinstance(found, Mapping)
@@ -153,7 +152,7 @@ def loaded(path: str | Path, name: str | None, revision: str | None) -> dict[str
     return splits
 
 
-def told(error: Exception) -> str:
+def first_sentence(error: Exception) -> str:
     """The first line of what the library says, as a sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".:") + "."
@@ -169,7 +168,7 @@ def remedy(folder: Path) -> str:
     )
 
 
-def arrow_files(part: Dataset, path: str | Path) -> list[str]:
+def dataset_arrow_files(part: Dataset, path: str | Path) -> list[str]:
     """The files of a split, with its rows in its own order.
 
     Raises:

@@ -34,9 +34,9 @@ from mmbert.core.ranges import OneOf, Range
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.synthetic_information import Information
 
-VERSION = 1
+SYNTHETIC_VERSION = 1
 TABLE = "samples.parquet"
-CARD = "card.json"
+SYNTHETIC_CARD = "card.json"
 EMBEDDINGS = ("linear", "nonlinear")
 
 
@@ -83,7 +83,7 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """Ten hexadecimal digits that change with any option."""
-        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"version": SYNTHETIC_VERSION, **asdict(self)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
@@ -124,10 +124,11 @@ class SyntheticModalities(MultimodalData):
         information = Information.of(setting, modalities, **(bits or {}))
         more: dict[str, Any] = {"sizes": dict(sizes)} if sizes else {}
         recipe = Recipe(information, dim=dim, length=length, noise=noise, embedding=embedding, seed=build_seed, **more)
-        super().__init__(build(home(folder) / f"synthetic-v{VERSION}-{recipe.fingerprint()}", recipe), **loading)
+        name = f"synthetic-v{SYNTHETIC_VERSION}-{recipe.fingerprint()}"
+        super().__init__(build_synthetic(home(folder) / name, recipe), **loading)
 
 
-def build(folder: Path, recipe: Recipe) -> Path:
+def build_synthetic(folder: Path, recipe: Recipe) -> Path:
     """The table in ``folder``, built unless it is already there; returns its path.
 
     It is built beside the folder and renamed when it is whole.
@@ -145,7 +146,9 @@ def build(folder: Path, recipe: Recipe) -> Path:
             scratch.chmod(0o755)
             books = codebooks(recipe)
             pq.write_table(pa.table(columns(recipe, books)), scratch / TABLE)
-            (scratch / CARD).write_text(json.dumps(card(recipe, books), indent=2) + "\n", encoding="utf-8")
+            (scratch / SYNTHETIC_CARD).write_text(
+                json.dumps(synthetic_card(recipe, books), indent=2) + "\n", encoding="utf-8"
+            )
             try:
                 scratch.rename(folder)
             except OSError:  # another process was quicker: what it has built is the same
@@ -194,8 +197,8 @@ def rows_of(recipe: Recipe, books: np.ndarray, number: int, split: str) -> dict[
     for m, name in enumerate(information.names):
         tokens = books[m][seen[:, m], None] + noise[:, m]  # (rows, L, D)
         cells[name] = [list(sequence) for sequence in tokens.astype(np.float32)]
-    cells["label"] = words(np.concatenate(list(bits.values()), axis=1))
-    return cells | {kind: words(values) for kind, values in bits.items()}
+    cells["label"] = state_names(np.concatenate(list(bits.values()), axis=1))
+    return cells | {kind: state_names(values) for kind, values in bits.items()}
 
 
 def unpack(codes: np.ndarray, k: int) -> np.ndarray:
@@ -208,19 +211,19 @@ def pack(bits: np.ndarray) -> np.ndarray:
     return bits @ (1 << np.arange(bits.shape[-1] - 1, -1, -1))
 
 
-def words(bits: np.ndarray) -> list[str]:
+def state_names(bits: np.ndarray) -> list[str]:
     """bits (N, k) -> ``y01``, ...: a class for every state, with a letter in front, for a class is no number."""
     return ["y" + "".join(map(str, row)) for row in bits.tolist()]
 
 
-def card(recipe: Recipe, books: np.ndarray) -> dict[str, Any]:
+def synthetic_card(recipe: Recipe, books: np.ndarray) -> dict[str, Any]:
     """What is in the folder: the decomposition in bits, what the noise takes of it at most, and the options."""
     wrong = [misread_at_most(recipe, book) for book in books]
     names = recipe.information.names
     k = recipe.information.seen_bits
     return {
         "name": "synthetic",
-        "version": VERSION,
+        "version": SYNTHETIC_VERSION,
         "fingerprint": recipe.fingerprint(),
         "information": recipe.information.facts(),
         "noise": {

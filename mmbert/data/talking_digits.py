@@ -13,8 +13,8 @@ from typing import Any
 
 from mmbert.core.home import home
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.digits.build import build
-from mmbert.data.digits.options import VERSION, Options
+from mmbert.data.digits.build import build_talking_digits
+from mmbert.data.digits.options import TALKING_DIGITS_VERSION, TalkingDigitsOptions
 from mmbert.data.digits.pictures import PictureDifficulty
 from mmbert.data.digits.speech import SoundDifficulty
 
@@ -45,7 +45,7 @@ class TalkingDigits(MultimodalData):
         unseen_share: float = 0.25,
         **loading: Any,
     ) -> None:
-        options = Options(
+        options = TalkingDigitsOptions(
             seed=build_seed,
             repeat_share=repeat_share,
             unseen_share=unseen_share,
@@ -53,12 +53,12 @@ class TalkingDigits(MultimodalData):
             sound=SoundDifficulty(**(sound or {})),
             **(sizes or {}),
         )
-        super().__init__(build(home(folder) / folder_name(options), options), **loading)
+        super().__init__(build_talking_digits(home(folder) / folder_name(options), options), **loading)
 
 
-def folder_name(options: Options) -> str:
+def folder_name(options: TalkingDigitsOptions) -> str:
     """A name that changes with every option: what was built otherwise is never taken for this."""
-    return f"talking_digits-v{VERSION}-{options.fingerprint()}"
+    return f"talking_digits-v{TALKING_DIGITS_VERSION}-{options.fingerprint()}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,8 +67,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="where to keep it (default: $MMBERT_HOME or ~/.cache/mmbert)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    options = Options(seed=args.seed)
-    print(build(home(args.folder) / folder_name(options), options))
+    options = TalkingDigitsOptions(seed=args.seed)
+    print(build_talking_digits(home(args.folder) / folder_name(options), options))
 
 
 if __name__ == "__main__":

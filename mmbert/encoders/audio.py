@@ -25,7 +25,6 @@ from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
 from mmbert.encoders.processors.audio import AudioProcessor
@@ -52,7 +51,7 @@ class SpeechEncoder(LayeredEncoder):
         WeightsError: the weights cannot be had.
     """
 
-    kind: ClassVar[Kind] = "audio"
+    kind: ClassVar[str] = "audio"
     network: Any
     processor: AudioProcessor
     checkpointed: bool = False

@@ -15,8 +15,8 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, encoded, insert
-from mmbert.data.modalities.processor import Kind, Processor
+from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, insert_rows, stored_batch
+from mmbert.data.modalities.processor import Processor
 
 #: Attributes by the names they had before, and by those they have now.
 RENAMED = {
@@ -29,8 +29,9 @@ RENAMED = {
 class Encoder(SavesInitArgs, nn.Module):
     """A network and the preprocessing that belongs to it.
 
-    A subclass sets ``kind``, ``out_dim`` and ``processor``, and implements ``encode``; if its construction reads
-    files (a tokenizer, a config), it also implements ``save_assets`` and ``rebuild_args``.
+    A subclass sets ``kind`` (or ``modality``, for a kind of input of its own), ``out_dim`` and ``processor``, and
+    implements ``encode``; if its construction reads files (a tokenizer, a config), it also implements ``save_assets``
+    and ``rebuild_args``.
 
     Args:
         frozen: keep the network in evaluation mode, without gradients.
@@ -46,7 +47,7 @@ class Encoder(SavesInitArgs, nn.Module):
         | {"trainable_last_n", "gradient_checkpointing", "frozen_features"}
     )
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[str]
     out_dim: int
     processor: Processor
 
@@ -124,13 +125,13 @@ class Encoder(SavesInitArgs, nn.Module):
 
     def _completed(self, inputs: Inputs) -> Encoded:
         """Tokens from the store; those of rows that it lacks are computed."""
-        stored = encoded(inputs)
+        stored = stored_batch(inputs)
         if FRESH not in inputs:
             return stored
         fresh = self({name.removeprefix(PART): tensor for name, tensor in inputs.items() if name.startswith(PART)})
         if TOKENS not in inputs:  # only the vectors are read
             fresh = Encoded(fresh.pooled.unsqueeze(1), fresh.present.unsqueeze(1), fresh.pooled)
-        return insert(stored, inputs[FRESH], fresh)
+        return insert_rows(stored, inputs[FRESH], fresh)
 
     def _encode_present(self, inputs: Inputs, injection: LayerInjection | None = None) -> Encoded:
         """The network runs over the samples that have the modality, and over one blank where none has."""

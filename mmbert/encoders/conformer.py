@@ -19,7 +19,6 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, frames_of
 from mmbert.encoders.spec_augment import SpecAugment
@@ -48,7 +47,7 @@ class ConformerEncoder(Encoder):
         ConfigError: widths, heads or kernel do not fit.
     """
 
-    kind: ClassVar[Kind] = "audio"
+    kind: ClassVar[str] = "audio"
     network: Any
     processor: LogMelProcessor
 

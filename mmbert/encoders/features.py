@@ -12,7 +12,6 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.features import as_sequence
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
 
 
@@ -25,7 +24,7 @@ class FeatureProcessor:
         key: the array's name in .npz and .safetensors files; None = the only one.
     """
 
-    kind: Kind = "features"
+    kind: str = "features"
 
     def __init__(self, width: int, max_tokens: int, key: str | None = None) -> None:
         self.width = width
@@ -75,7 +74,7 @@ class FeatureEncoder(Encoder):
         ConfigError: the width is not known.
     """
 
-    kind: ClassVar[Kind] = "features"
+    kind: ClassVar[str] = "features"
     processor: FeatureProcessor
 
     def __init__(

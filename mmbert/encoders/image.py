@@ -12,7 +12,6 @@ from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, Range
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.finetuning import LayeredEncoder
 from mmbert.encoders.pretrained.timm import small_network
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, hub, load_weights, read_weights, wheel_folder
@@ -42,7 +41,7 @@ class ImageEncoder(LayeredEncoder):
         WeightsError: the weights cannot be had.
     """
 
-    kind: ClassVar[Kind] = "image"
+    kind: ClassVar[str] = "image"
     network: Any
     processor: ImageProcessor
 

@@ -11,7 +11,6 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Many, Range
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, frames_of
 from mmbert.encoders.spec_augment import SpecAugment
@@ -38,7 +37,7 @@ class MelspecCNN(Encoder):
         spec_augment: options of ``SpecAugment``; None = frames stay as they are.
     """
 
-    kind: ClassVar[Kind] = "audio"
+    kind: ClassVar[str] = "audio"
     processor: LogMelProcessor
 
     def __init__(

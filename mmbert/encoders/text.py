@@ -14,7 +14,6 @@ from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import masked_mean
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.transformers import (
     check_length,
@@ -53,7 +52,7 @@ class TextEncoder(LayeredEncoder):
         WeightsError: the model cannot be had.
     """
 
-    kind: ClassVar[Kind] = "text"
+    kind: ClassVar[str] = "text"
     network: Any
     processor: TextProcessor
 

@@ -16,7 +16,7 @@ from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.huggingface import HuggingFaceData, HuggingFaceTable
 from mmbert.data.modalities.registry import modality_named
-from mmbert.data.quality.check import Reads, check_data
+from mmbert.data.quality.check import EncoderInput, check_data
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_a_folder_of_pictures_with_metadata(tmp_path):
     assert {name: len(rows) for name, rows in data.rows.items()} == {"train": 4, "val": 4}
     picture = modality_named("image").read(data.table.cell(2, "image"), data.path.parent)
     assert picture.getpixel((0, 0)) == (120, 10, 20)
-    report = check_data(data, {kind: Reads(modality_named(kind)) for kind in ("image", "text")}, {})
+    report = check_data(data, {kind: EncoderInput(modality_named(kind)) for kind in ("image", "text")}, {})
     assert [finding.what for finding in report.findings] == [
         "image: rows of 'val' whose content is in 'train' too, byte for byte",
         "text: rows of 'val' whose text is in 'train' too",

@@ -12,7 +12,15 @@ from scipy.stats import norm
 
 from mmbert.core.errors import ConfigError
 from mmbert.data.modalities.registry import modality_named
-from mmbert.data.synthetic import CARD, Recipe, SyntheticModalities, build, codebooks, lost_at_most, misread_at_most
+from mmbert.data.synthetic import (
+    SYNTHETIC_CARD,
+    Recipe,
+    SyntheticModalities,
+    build_synthetic,
+    codebooks,
+    lost_at_most,
+    misread_at_most,
+)
 from mmbert.data.synthetic_information import SETTINGS, Information
 
 CASES = [
@@ -140,7 +148,7 @@ def small(**options):
 @pytest.mark.parametrize("embedding", ["linear", "nonlinear"])
 def test_every_row_can_be_read_back_to_its_label(tmp_path, embedding):
     recipe = small(embedding=embedding, noise=0.05)
-    rows = pq.read_table(build(tmp_path / "set", recipe)).to_pylist()
+    rows = pq.read_table(build_synthetic(tmp_path / "set", recipe)).to_pylist()
     assert [row["split"] for row in rows] == ["train"] * 40 + ["val"] * 10 + ["test"] * 20
     books = codebooks(recipe)
     for row in rows:
@@ -172,8 +180,8 @@ def test_nonlinear_code_words_do_not_add_up_but_are_as_long():
 
 def test_the_card_says_what_noise_can_cost(tmp_path):
     recipe = small(setting="synergy", noise=0.8, length=1, sizes={"train": 4000, "val": 1, "test": 1})
-    table = build(tmp_path / "set", recipe)
-    card = json.loads((table.parent / CARD).read_text())
+    table = build_synthetic(tmp_path / "set", recipe)
+    card = json.loads((table.parent / SYNTHETIC_CARD).read_text())
     # one bit, words 2 apart: the error is Q(1 / 0.8) = 0.10565
     assert card["noise"]["misread_at_most"]["a"] == pytest.approx(norm.sf(1 / 0.8), abs=1e-12)
     error = norm.sf(1 / 0.8)
@@ -198,8 +206,8 @@ def test_bounds_of_the_noise_are_0_without_noise_and_never_above_what_is_there()
 
 
 def test_the_same_options_give_the_same_bytes_and_others_do_not(tmp_path):
-    bytes_of = [build(tmp_path / str(n), small()).read_bytes() for n in range(2)]
-    assert bytes_of[0] == bytes_of[1] != build(tmp_path / "other", small(seed=1)).read_bytes()
+    bytes_of = [build_synthetic(tmp_path / str(n), small()).read_bytes() for n in range(2)]
+    assert bytes_of[0] == bytes_of[1] != build_synthetic(tmp_path / "other", small(seed=1)).read_bytes()
     changes = [{"seed": 1}, {"noise": 0.1}, {"length": 2}, {"dim": 7}, {"embedding": "nonlinear"}, {"modalities": 3}]
     assert len({small(**change).fingerprint() for change in [{}, *changes]}) == 7
 

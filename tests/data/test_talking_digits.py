@@ -19,14 +19,14 @@ from mmbert.core.home import home
 from mmbert.data import talking_digits
 from mmbert.data.digits import build as builder
 from mmbert.data.digits import sentences, speech
-from mmbert.data.digits.build import LACKS, build
-from mmbert.data.digits.options import Options
+from mmbert.data.digits.build import LACKS, build_talking_digits
+from mmbert.data.digits.options import TalkingDigitsOptions
 from mmbert.data.digits.pictures import PictureDifficulty
 from mmbert.data.digits.speech import SoundDifficulty
 from mmbert.data.talking_digits import TalkingDigits, folder_name
 
 SIZES = {"train": 48, "val": 16, "test": 17, "test_missing": 12}
-TINY = Options(**SIZES, train_voices=3, test_voices=2)  # what the fixture ``digits`` is built with
+TINY = TalkingDigitsOptions(**SIZES, train_voices=3, test_voices=2)  # what the fixture ``digits`` is built with
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_labels_follow_from_the_two_numbers(rows):
         assert ("odd" in names) == bool(answer & 1)
         assert ("negative" in names) == (answer < 0)
         assert ("above_nine" in names) == (answer > 9)
-        assert row["statement"].removesuffix(" apart").endswith(sentences.in_words(answer))
+        assert row["statement"].removesuffix(" apart").endswith(sentences.number_in_words(answer))
 
 
 def test_the_sentence_is_one_of_its_wording_and_its_marks_fit(rows):
@@ -85,7 +85,7 @@ def test_the_sentence_is_one_of_its_wording_and_its_marks_fit(rows):
         assert "".join(marks["words"]) == row["text"].replace(" ", "")
         if row["repeated"]:
             said = row["text"][int(row["span_start"]) : int(row["span_end"])]
-            assert said == sentences.in_words(int(row[row["repeated"]]))
+            assert said == sentences.number_in_words(int(row[row["repeated"]]))
         else:
             assert row["span_start"] == row["span_end"] == ""
             assert "B-NUM" not in marks["tags"]
@@ -170,7 +170,7 @@ def test_the_same_options_give_the_same_bytes(digits, tmp_path, monkeypatch):
     """In another folder, by one process where the first set was made by all cores."""
     if hasattr(os, "sched_getaffinity"):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    again = build(tmp_path / "again", TINY)
+    again = build_talking_digits(tmp_path / "again", TINY)
     assert files_of(again.parent) == files_of(digits.parent)
 
 
@@ -179,9 +179,10 @@ def test_scripts_without_a_guard_and_without_a_file_can_build(tmp_path):
     script = (
         "print('running')\n"
         "from pathlib import Path\n"
-        "from mmbert.data.digits.build import build\n"
-        "from mmbert.data.digits.options import Options\n"
-        f"print(build(Path({str(tmp_path / 'set')!r}), Options(1, 2, 1, 1, 6, train_voices=1, test_voices=1)))\n"
+        "from mmbert.data.digits.build import build_talking_digits\n"
+        "from mmbert.data.digits.options import TalkingDigitsOptions\n"
+        f"folder = Path({str(tmp_path / 'set')!r})\n"
+        "print(build_talking_digits(folder, TalkingDigitsOptions(1, 2, 1, 1, 6, train_voices=1, test_voices=1)))\n"
         "import sys; print(sys.modules['__main__'].__file__)\n"
     )
     ran = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=120)
@@ -201,7 +202,7 @@ def test_a_build_that_dies_leaves_nothing_that_looks_whole(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(builder, "write_all", dies)
         with pytest.raises(KeyboardInterrupt):
-            build(folder, TINY)
+            build_talking_digits(folder, TINY)
     assert list(tmp_path.iterdir()) == []
     # killed without a word, its scratch folder stays; it is never taken for the set
     left = tmp_path / ".set-abc"
@@ -210,9 +211,9 @@ def test_a_build_that_dies_leaves_nothing_that_looks_whole(tmp_path, monkeypatch
     called = []
     with monkeypatch.context() as patch:
         patch.setattr(builder, "write_all", lambda scratch, options: called.append((scratch / "manifest.csv").touch()))
-        assert build(folder, TINY) == folder / "manifest.csv"
+        assert build_talking_digits(folder, TINY) == folder / "manifest.csv"
         assert len(called) == 1
-        assert build(folder, TINY) == folder / "manifest.csv"
+        assert build_talking_digits(folder, TINY) == folder / "manifest.csv"
         assert len(called) == 1  # a whole one is not built again
 
 
@@ -224,7 +225,7 @@ def test_two_at_once_agree_on_the_quicker_one(tmp_path, monkeypatch):
         (folder / "manifest.csv").write_text("the other's")
 
     monkeypatch.setattr(builder, "write_all", slower)
-    assert build(folder, TINY).read_text() == "the other's"
+    assert build_talking_digits(folder, TINY).read_text() == "the other's"
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -234,10 +235,10 @@ def test_what_is_in_the_way_is_named(tmp_path):
     with pytest.raises(
         DataError, match=r"photos is there but has no manifest.csv. Delete it, or name .* data.folder=DIR"
     ):
-        build(tmp_path / "photos", TINY)
+        build_talking_digits(tmp_path / "photos", TINY)
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot be written to .*file/set \(.+\).*about 200 MB.*MMBERT_HOME"):
-        build(tmp_path / "file" / "set", TINY)
+        build_talking_digits(tmp_path / "file" / "set", TINY)
 
 
 @pytest.mark.parametrize(
@@ -252,11 +253,11 @@ def test_what_is_in_the_way_is_named(tmp_path):
 )
 def test_options_out_of_range_are_refused_by_name(changed, message):
     with pytest.raises(ConfigError, match=message):
-        Options(**changed)
+        TalkingDigitsOptions(**changed)
 
 
 def test_every_option_has_a_folder_of_its_own():
-    base = Options()
+    base = TalkingDigitsOptions()
     names = {folder_name(base)}
     for changed in (
         {"seed": 1},
@@ -266,9 +267,9 @@ def test_every_option_has_a_folder_of_its_own():
         {"picture": PictureDifficulty(noise=0.2)},
         {"sound": SoundDifficulty(snr_low_db=-9.0)},
     ):
-        names.add(folder_name(Options(**changed)))
+        names.add(folder_name(TalkingDigitsOptions(**changed)))
     assert len(names) == 7
-    assert folder_name(Options()) == folder_name(base)
+    assert folder_name(TalkingDigitsOptions()) == folder_name(base)
     assert all(name.startswith("talking_digits-v1-") for name in names)
 
 
@@ -291,7 +292,7 @@ def test_the_datamodule_builds_it_on_first_use_and_reads_it(tmp_path, monkeypatc
 
     monkeypatch.setattr(talking_digits, "build", instead)
     data = TalkingDigits(tmp_path, 4, {"train": 48}, {"noise": 0.2}, {"snr_low_db": -1.0}, batch_size=7)
-    expected = Options(4, 48, picture=PictureDifficulty(noise=0.2), sound=SoundDifficulty(snr_low_db=-1.0))
+    expected = TalkingDigitsOptions(4, 48, picture=PictureDifficulty(noise=0.2), sound=SoundDifficulty(snr_low_db=-1.0))
     assert seen == [(tmp_path / folder_name(expected), expected)]
     assert data.path == digits
     assert data.batch_size == 7
@@ -303,7 +304,7 @@ def test_its_yaml_is_its_defaults():
 
     with initialize_config_module("mmbert.conf", version_base="1.3"):
         config = compose("train", overrides=["data=talking_digits"]).data
-    options = Options()
+    options = TalkingDigitsOptions()
     assert config.build_seed == options.seed
     assert dict(config.sizes) == options.sizes
     assert dict(config.picture) == vars(options.picture)
@@ -314,4 +315,4 @@ def test_its_yaml_is_its_defaults():
 def test_the_command_says_where_it_is(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(talking_digits, "build", lambda folder, options: folder / f"seed {options.seed}")
     talking_digits.main(["--folder", str(tmp_path), "--seed", "3"])
-    assert capsys.readouterr().out.strip() == str(tmp_path / folder_name(Options(3)) / "seed 3")
+    assert capsys.readouterr().out.strip() == str(tmp_path / folder_name(TalkingDigitsOptions(3)) / "seed 3")

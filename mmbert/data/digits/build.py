@@ -23,10 +23,10 @@ import numpy as np
 
 from mmbert.core.errors import DataError
 from mmbert.data.digits import pictures, sentences, speech
-from mmbert.data.digits.options import VERSION, Options
+from mmbert.data.digits.options import TALKING_DIGITS_VERSION, TalkingDigitsOptions
 
 MANIFEST = "manifest.csv"
-CARD = "card.json"
+DIGITS_CARD = "card.json"
 LACKS = (("text",), ("image",), ("audio",), ("text", "image"), ("text", "audio"), ("image", "audio"))
 SHARES = {"train": 6, "val": 1, "test": 1, "test_missing": 1}  # of the scans
 CHUNK = 250
@@ -34,7 +34,7 @@ BANK = "bank.npz"
 MAKERS = ("numpy", "scipy", "scikit-learn", "pillow", "soundfile", "espeakng-loader")  # the same give the same bytes
 
 
-def build(folder: Path, options: Options) -> Path:
+def build_talking_digits(folder: Path, options: TalkingDigitsOptions) -> Path:
     """The demo set in ``folder``, built unless it is already there; returns its manifest.
 
     It is built beside the folder and renamed when it is whole, so a manifest that exists is complete.
@@ -70,7 +70,7 @@ def build(folder: Path, options: Options) -> Path:
     return manifest
 
 
-def write_all(folder: Path, options: Options) -> None:
+def write_all(folder: Path, options: TalkingDigitsOptions) -> None:
     """Pictures, sounds, the CSV and a card that says what this is."""
     for name in ("images", "audio"):
         (folder / name).mkdir()
@@ -78,7 +78,7 @@ def write_all(folder: Path, options: Options) -> None:
     known = speech.voices(options.train_voices, False, options.seed)
     fresh = speech.voices(options.test_voices, True, options.seed)
     total = len(known) + len(fresh) + sum(len(task[1]) for task in tasks)
-    with processes() as pool, Progress(total) as progress:
+    with spawned_processes() as pool, BuildProgress(total) as progress:
         said = list(progress.count(pool.map(speech.speak_all, [*known, *fresh], chunksize=4)))
         np.savez(folder / BANK, **{f"{i}-{n}": w for i, words in enumerate(said) for n, w in enumerate(words)})
         made = [pool.submit(write_rows, folder, options, split, indexes) for split, indexes in tasks]
@@ -91,11 +91,11 @@ def write_all(folder: Path, options: Options) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    (folder / CARD).write_text(json.dumps(card(options), indent=2) + "\n", encoding="utf-8")
+    (folder / DIGITS_CARD).write_text(json.dumps(dataset_card(options), indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
-def processes() -> Iterator[ProcessPoolExecutor]:
+def spawned_processes() -> Iterator[ProcessPoolExecutor]:
     """A process for each core, at most 4: fresh interpreters and no forks, for the parent may hold torch's threads.
 
     A fresh interpreter would first run the parent's main script again, which fails in scripts without the guard
@@ -113,7 +113,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         main.update(hidden)
 
 
-def chunks(options: Options) -> list[tuple[str, range]]:
+def chunks(options: TalkingDigitsOptions) -> list[tuple[str, range]]:
     """(split, indexes within it), a few hundred rows each."""
     return [
         (split, range(start, min(start + CHUNK, size)))
@@ -122,7 +122,7 @@ def chunks(options: Options) -> list[tuple[str, range]]:
     ]
 
 
-def write_rows(folder: Path, options: Options, split: str, indexes: range) -> list[dict[str, Any]]:
+def write_rows(folder: Path, options: TalkingDigitsOptions, split: str, indexes: range) -> list[dict[str, Any]]:
     """Writes the files of some rows of a split and returns the rows. Runs in a process of its own."""
     scans, spoken, voices = material(folder, options)
     known, fresh = options.train_voices, options.test_voices
@@ -136,7 +136,7 @@ def write_rows(folder: Path, options: Options, split: str, indexes: range) -> li
 
 
 @functools.lru_cache(maxsize=1)
-def material(folder: Path, options: Options) -> tuple[dict[str, Any], dict[str, np.ndarray], list[str]]:
+def material(folder: Path, options: TalkingDigitsOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], list[str]]:
     """Scans by split, utterances by ``VOICE-NUMBER``, and the voices' names; read once in a process."""
     with np.load(folder / BANK) as file:
         spoken = {key: file[key] for key in file.files}
@@ -147,7 +147,7 @@ def material(folder: Path, options: Options) -> tuple[dict[str, Any], dict[str, 
 
 def write_row(
     folder: Path,
-    options: Options,
+    options: TalkingDigitsOptions,
     split: str,
     index: int,
     rng: np.random.Generator,
@@ -163,8 +163,8 @@ def write_row(
     seen, heard = (int(n) for n in rng.integers(len(sentences.NUMBERS), size=2))
     operation = str(rng.choice(sentences.OPERATIONS))
     unseen_share = options.unseen_share if split.startswith("test") else 0.0
-    sentence = sentences.compose(operation, seen, heard, rng, options.repeat_share, unseen_share)
-    picture = pictures.draw(seen, scans, rng, options.picture)
+    sentence = sentences.write_sentence(operation, seen, heard, rng, options.repeat_share, unseen_share)
+    picture = pictures.draw_number(seen, scans, rng, options.picture)
     babble = [spoken[f"{who}-{n}"] for n in range(len(sentences.NUMBERS))]
     sound, snr = speech.hear(spoken[f"{who}-{heard}"], babble, rng, options.sound)
     lacks = LACKS[index % len(LACKS)] if split == "test_missing" else ()
@@ -193,7 +193,7 @@ def write_row(
         "tags": sentence.tags if has_text else "",
         "span_start": sentence.start if has_span else "",
         "span_end": sentence.end if has_span else "",
-        "statement": sentences.state(operation, seen, heard),
+        "statement": sentences.statement(operation, seen, heard),
         "wording": sentence.wording if has_text else "",
         "repeated": sentence.repeated if has_text else "",
         "voice": voice if has_audio else "",
@@ -201,11 +201,11 @@ def write_row(
     }
 
 
-def card(options: Options) -> dict[str, Any]:
+def dataset_card(options: TalkingDigitsOptions) -> dict[str, Any]:
     """What is in the folder, from where, under which terms."""
     return {
         "name": "talking_digits",
-        "version": VERSION,
+        "version": TALKING_DIGITS_VERSION,
         "fingerprint": options.fingerprint(),
         "options": asdict(options),
         "made_with": {name: importlib.metadata.version(name) for name in MAKERS},
@@ -220,14 +220,14 @@ def card(options: Options) -> dict[str, Any]:
     }
 
 
-class Progress:
+class BuildProgress:
     """A bar on a terminal, two plain lines elsewhere."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.shown: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> BuildProgress:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar

@@ -11,11 +11,11 @@ from mmbert.core.errors import ConfigError
 from mmbert.data.digits.pictures import PictureDifficulty
 from mmbert.data.digits.speech import SoundDifficulty
 
-VERSION = 1
+TALKING_DIGITS_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Options:
+class TalkingDigitsOptions:
     """Everything that decides what is built.
 
     Attributes:
@@ -73,7 +73,9 @@ class Options:
 
     def fingerprint(self) -> str:
         """Ten hexadecimal digits that change with any option and with the recipe, which is this folder's code."""
-        digest = hashlib.sha256(json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True).encode())
+        digest = hashlib.sha256(
+            json.dumps({"version": TALKING_DIGITS_VERSION, **asdict(self)}, sort_keys=True).encode()
+        )
         for source in sorted(Path(__file__).parent.glob("*.py")):
             digest.update(source.read_bytes())
         return digest.hexdigest()[:10]

@@ -60,7 +60,7 @@ def scans_by_split(shares: dict[str, int], seed: int) -> dict[str, dict[int, np.
     return dealt
 
 
-def draw(
+def draw_number(
     number: int, scans: dict[int, np.ndarray], rng: np.random.Generator, difficulty: PictureDifficulty
 ) -> Image.Image:
     """A number of one or two digits as a grey picture of 40 by 56 pixels."""

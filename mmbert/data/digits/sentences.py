@@ -142,7 +142,7 @@ class Sentence:
     tags: str
 
 
-def compose(
+def write_sentence(
     operation: str, seen: int, heard: int, rng: np.random.Generator, repeat_share: float, unseen_share: float
 ) -> Sentence:
     """A sentence that asks for ``operation``.
@@ -175,17 +175,17 @@ def compose(
         assert found is not None
         start, end = found.span(1)
     return Sentence(
-        text, f"{operation}/{index + 100 * unseen}", repeated, start, end, tag(template, phrases, text, start)
+        text, f"{operation}/{index + 100 * unseen}", repeated, start, end, bio_tags(template, phrases, text, start)
     )
 
 
-def tag(template: str, phrases: dict[str, str], text: str, start: int) -> str:
+def bio_tags(template: str, phrases: dict[str, str], text: str, start: int) -> str:
     """BIO tags: what the wording itself says (but for small words) names the operation; the number in words is one."""
-    own = {word.lower() for word in words_of(re.sub(r"{[sh]}", " ", template))} - SMALL_WORDS
-    named = {word.lower() for phrase in phrases.values() for word in words_of(phrase)}
+    own = {word.lower() for word in split_words(re.sub(r"{[sh]}", " ", template))} - SMALL_WORDS
+    named = {word.lower() for phrase in phrases.values() for word in split_words(phrase)}
     words: list[str] = []
     tags: list[str] = []
-    for found in re.finditer(WORD, text):
+    for found in re.finditer(WORD_PATTERN, text):
         words.append(found.group())
         low = found.group().lower()
         if found.start() == start:
@@ -197,7 +197,7 @@ def tag(template: str, phrases: dict[str, str], text: str, start: int) -> str:
     return json.dumps({"words": words, "tags": tags})
 
 
-WORD = r"\w+|[^\w\s]"
+WORD_PATTERN = r"\w+|[^\w\s]"
 SMALL_WORDS = frozenset(
     ("a", "and", "are", "at", "by", "do", "does", "from", "give", "how", "i", "if", "in", "is", "it", "me", "much")
     + (
@@ -221,9 +221,9 @@ SMALL_WORDS = frozenset(
 )
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Words and punctuation marks, as the tags count them."""
-    return re.findall(WORD, text)
+    return re.findall(WORD_PATTERN, text)
 
 
 def answer_to(operation: str, seen: int, heard: int) -> int:
@@ -238,9 +238,9 @@ def answer_to(operation: str, seen: int, heard: int) -> int:
     }[operation]
 
 
-def state(operation: str, seen: int, heard: int) -> str:
+def statement(operation: str, seen: int, heard: int) -> str:
     """The answer as a sentence: "seven plus five makes twelve"."""
-    s, h, a = NUMBERS[seen], NUMBERS[heard], in_words(answer_to(operation, seen, heard))
+    s, h, a = NUMBERS[seen], NUMBERS[heard], number_in_words(answer_to(operation, seen, heard))
     return {
         "add": f"{s} plus {h} makes {a}",
         "subtract": f"{s} minus {h} makes {a}",
@@ -251,10 +251,10 @@ def state(operation: str, seen: int, heard: int) -> str:
     }[operation]
 
 
-def in_words(number: int) -> str:
+def number_in_words(number: int) -> str:
     """-24 to 24 in English."""
     if number < 0:
-        return f"minus {in_words(-number)}"
+        return f"minus {number_in_words(-number)}"
     if number <= 12:
         return NUMBERS[number]
     if number < 20:

@@ -75,13 +75,13 @@ def as_float(array: np.ndarray) -> Tensor:
     return tensor.view(torch.bfloat16).float() if array.dtype == BFLOAT16 else tensor.float()
 
 
-def encoded(inputs: Inputs) -> Encoded:
+def stored_batch(inputs: Inputs) -> Encoded:
     """What was stored of a batch; where tokens were not read, each sample's vector is its only token."""
     pooled = inputs[POOLED]
     return Encoded(inputs.get(TOKENS, pooled.unsqueeze(1)), inputs["mask"], pooled)
 
 
-def insert(stored: Encoded, rows: Tensor, fresh: Encoded) -> Encoded:
+def insert_rows(stored: Encoded, rows: Tensor, fresh: Encoded) -> Encoded:
     """A batch (B, L, D) in which some rows (n,) are replaced by others (n, L', D)."""
     size, length = len(stored.mask), max(stored.mask.shape[1], fresh.mask.shape[1])
     tokens = stored.tokens.new_zeros(size, length, stored.tokens.shape[2])

@@ -43,13 +43,13 @@ class SeededSampler(Sampler[Any]):
         self.skip = samples
 
     def __len__(self) -> int:
-        return len(self.data_source) // processes()[1]
+        return len(self.data_source) // rank_and_world_size()[1]
 
     def __iter__(self) -> Iterator[Any]:
         # both numbers hashed together: seed 0's second epoch must not be seed 1's first
         entropy = np.random.SeedSequence([abs(self.seed), self.epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
-        rank, world = processes()
+        rank, world = rank_and_world_size()
         order = self.share(generator, rank, world)
         begin, self.skip = self.skip, 0
         epoch = self.epoch
@@ -76,15 +76,15 @@ class EvaluationSampler(Sampler[int]):
         self.data_source = data_source
 
     def __len__(self) -> int:
-        return -(-len(self.data_source) // processes()[1])
+        return -(-len(self.data_source) // rank_and_world_size()[1])
 
     def __iter__(self) -> Iterator[int]:
-        rank, world = processes()
+        rank, world = rank_and_world_size()
         own = list(range(rank, len(self.data_source), world))
         return iter([*own, *[-1] * (len(self) - len(own))])
 
 
-def processes() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """This process's rank, and how many there are."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()

@@ -23,7 +23,7 @@ from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.modalities.processor import Processor
 
 #: Characters of a cell that an example shows.
-EXAMPLE_CHARACTERS = 80
+EXAMPLE_CELL_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Modality:
             DataError: the cell cannot be used.
         """
         self.read(cell, folder)
-        return f"<small>{escape(str(cell)[:EXAMPLE_CHARACTERS])}</small>"
+        return f"<small>{escape(str(cell)[:EXAMPLE_CELL_CHARACTERS])}</small>"
 
 
 def bytes_and_name(cell: Any) -> tuple[bytes | None, str | None]:

@@ -8,9 +8,6 @@ import numpy as np
 
 from mmbert.core.types import Inputs, Tensors
 
-#: Name of a kind of input: ``text``, ``image``, ``audio``, ``features``, or that of another file of this folder.
-Kind = str
-
 
 class Processor(Protocol):
     """Turns raw values of one modality into the tensors its encoder reads. Picklable, deterministic, free of weights.

@@ -15,7 +15,7 @@ from mmbert.data.modalities.base import CellFacts, Modality, content_digest
 from mmbert.data.modalities.processor import Processor
 
 #: Characters of an example.
-EXAMPLE_CHARACTERS = 400
+EXAMPLE_TEXT_CHARACTERS = 400
 
 
 class TextModality(Modality):
@@ -68,7 +68,7 @@ class TextModality(Modality):
     def example_html(self, cell: Any, folder: Path) -> str:
         """See ``Modality``: its beginning."""
         text = str(cell)
-        return escape(text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]}…")
+        return escape(text if len(text) <= EXAMPLE_TEXT_CHARACTERS else f"{text[:EXAMPLE_TEXT_CHARACTERS]}…")
 
 
 MODALITY = TextModality()

@@ -22,11 +22,11 @@ from mmbert.data.tables.row_checks import rows_without_modality
 #: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
 Track = Callable[[Iterable[CellFacts], int, str], Iterable[CellFacts]]
 #: Rows by split.
-Rows = dict[str, list[int]]
+RowsBySplit = dict[str, list[int]]
 
 
 @dataclass(frozen=True)
-class Reads:
+class EncoderInput:
     """What an encoder reads.
 
     Attributes:
@@ -41,7 +41,7 @@ class Reads:
 
 def check_data(
     data: MultimodalData,
-    encoders: Mapping[str, Reads],
+    encoders: Mapping[str, EncoderInput],
     tasks: Mapping[str, TargetEncoder],
     track: Track = lambda things, count, what: things,
 ) -> DataReport:
@@ -100,17 +100,17 @@ class Check:
         lost = rows_without_modality(self.data.table, everything, columns)
         self.find("error", f"every modality is missing ({', '.join(columns.values())} are empty)", lost)
 
-    def cells(self, name: str, reads: Reads, track: Track) -> None:
+    def cells(self, name: str, reads: EncoderInput, track: Track) -> None:
         """Reads every cell, each different one once: sizes, faults, and which are the same in several splits."""
         column, table = self.data.column_of(name), self.data.table
-        holders: list[Rows] = self._holders(column)
+        holders: list[RowsBySplit] = self._holders(column)
         firsts = [next(iter(rows.values()))[0] for rows in holders]
         cells = (table.cell(row, column) for row in firsts)
         facts = list(track(all_facts(cells, self.data.path.parent, reads.modality, reads.options), len(firsts), name))
         by_fault: dict[str, list[int]] = defaultdict(list)
         for fact, rows, first in zip(facts, holders, firsts, strict=True):
             if fact.fault:
-                by_fault[reason(fact.fault, self.data.path.parent, table.cell(first, column))] += all_of(rows)
+                by_fault[fault_alone(fact.fault, self.data.path.parent, table.cell(first, column))] += all_rows(rows)
         for fault, unreadable in by_fault.items():
             self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
         good = [(fact, rows) for fact, rows in zip(facts, holders, strict=True) if not fact.fault]
@@ -124,9 +124,9 @@ class Check:
         self._widths(name, reads.options.get("width"), good)
         self._duplicates(name, reads.modality, good)
 
-    def _holders(self, column: str) -> list[Rows]:
+    def _holders(self, column: str) -> list[RowsBySplit]:
         """The rows that hold each different file name of a column; a cell that is no word stands for itself."""
-        holders: dict[Any, Rows] = {}
+        holders: dict[Any, RowsBySplit] = {}
         gone = self.data.table.empty(column)
         words = self.data.table.is_text(column)
         for split, rows in self.data.rows.items():
@@ -136,21 +136,21 @@ class Check:
                 holders.setdefault(key, {}).setdefault(split, []).append(row)
         return list(holders.values())
 
-    def _widths(self, name: str, width: int | None, facts: Sequence[tuple[CellFacts, Rows]]) -> None:
+    def _widths(self, name: str, width: int | None, facts: Sequence[tuple[CellFacts, RowsBySplit]]) -> None:
         """Features of another width than the encoder's, or than those of the first row."""
         by_width: dict[int, list[int]] = defaultdict(list)
         for fact, rows in facts:
             if fact.width is not None:
-                by_width[fact.width] += all_of(rows)
+                by_width[fact.width] += all_rows(rows)
         wanted = width or next(iter(by_width), None)
         for found, rows_of in by_width.items():
             if found != wanted:
                 self.find("error", f"{name}: vectors of {found} numbers where {wanted} are needed", rows_of)
 
-    def _duplicates(self, name: str, modality: Modality, facts: Sequence[tuple[CellFacts, Rows]]) -> None:
+    def _duplicates(self, name: str, modality: Modality, facts: Sequence[tuple[CellFacts, RowsBySplit]]) -> None:
         """Equal contents, and pictures that look alike though their bytes differ."""
-        by_bytes: dict[bytes, Rows] = defaultdict(lambda: defaultdict(list))
-        by_look: dict[int, Rows] = defaultdict(lambda: defaultdict(list))
+        by_bytes: dict[bytes, RowsBySplit] = defaultdict(lambda: defaultdict(list))
+        by_look: dict[int, RowsBySplit] = defaultdict(lambda: defaultdict(list))
         contents: dict[int, set[bytes]] = defaultdict(set)
         for fact, rows in facts:
             for split, numbers in rows.items():
@@ -161,7 +161,7 @@ class Check:
         self._shared(by_bytes.values(), f"{name}: rows of '{{1}}' {modality.duplicates}")
         looks = list(by_look)
         alike = [by_look[look] for look in looks if len(contents[look]) > 1]
-        alike += [merged(by_look[looks[i]], by_look[looks[j]]) for i, j in near_pairs(looks)]
+        alike += [merged_rows(by_look[looks[i]], by_look[looks[j]]) for i, j in near_pairs(looks)]
         self._shared(alike, f"{name}: rows of '{{1}}' that look nearly the same as a {modality.noun} in '{{0}}'")
 
     def labels(self, name: str) -> None:
@@ -202,7 +202,7 @@ class Check:
                 count = sum(facts.labels[task][name] for name in unseen)
                 self.findings.append(Finding("warning", what, [], count))
 
-    def _shared(self, groups: Iterable[Rows], what: str) -> None:
+    def _shared(self, groups: Iterable[RowsBySplit], what: str) -> None:
         """Groups of rows that are the same, by split: a warning for each pair of splits that shares some."""
         pairs: dict[tuple[str, str], list[int]] = defaultdict(list)
         names = list(self.splits)
@@ -220,17 +220,17 @@ class Check:
             self.splits[split].spreads.setdefault(name, {})[quantity] = spread
 
 
-def all_of(rows: Rows) -> list[int]:
+def all_rows(rows: RowsBySplit) -> list[int]:
     """The rows of all splits."""
     return [row for numbers in rows.values() for row in numbers]
 
 
-def merged(first: Rows, second: Rows) -> Rows:
+def merged_rows(first: RowsBySplit, second: RowsBySplit) -> RowsBySplit:
     """Rows by split of two groups."""
     return {split: [*first.get(split, ()), *second.get(split, ())] for split in {*first, *second}}
 
 
-def reason(fault: str, folder: Path, cell: Any) -> str:
+def fault_alone(fault: str, folder: Path, cell: Any) -> str:
     """A file's fault without its name and the advice, so that equal faults of several files are one finding."""
     if isinstance(cell, str):
         path = str(folder / cell)

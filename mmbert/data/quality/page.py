@@ -18,7 +18,7 @@ from mmbert.data.quality.report import DataReport, Finding, Spread
 
 #: Samples of each split that are shown.
 EXAMPLES = 6
-BINS = 30
+HISTOGRAM_BINS = 30
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --soft: #66727f; --line: #d9dee3; --back: #fff; --bar: #1f6feb }
@@ -46,7 +46,7 @@ figcaption { color: var(--soft) } svg { width: 100%; height: auto }
 """
 
 
-def page(
+def data_page(
     report: DataReport,
     data: MultimodalData,
     inputs: Mapping[str, Modality],
@@ -62,13 +62,13 @@ def page(
     """
     body = [
         f"<h1>{escape(str(data.path))}</h1>",
-        *findings(report.findings),
+        *findings_list(report.findings),
         "<h2>Splits</h2>",
-        splits(report),
-        *classes(report),
+        split_sizes_table(report),
+        *class_share_tables(report),
         "<h2>Lengths and sizes</h2>",
         f'<div class="plots">{"".join(histograms(report))}</div>',
-        *examples(data, inputs, tasks),
+        *example_cards(data, inputs, tasks),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -79,7 +79,7 @@ def page(
     )
 
 
-def findings(found: Sequence[Finding]) -> Iterator[str]:
+def findings_list(found: Sequence[Finding]) -> Iterator[str]:
     """Errors and warnings, with the rows that they are true of."""
     yield "<h2>Findings</h2>"
     if not found:
@@ -94,14 +94,14 @@ def findings(found: Sequence[Finding]) -> Iterator[str]:
     yield f'<ul class="findings">{"".join(items)}</ul>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells are HTML; heads are words."""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def splits(report: DataReport) -> str:
+def split_sizes_table(report: DataReport) -> str:
     """Rows, missing modalities and missing labels."""
     encoders = list(dict.fromkeys(name for facts in report.splits.values() for name in facts.missing))
     tasks = list(dict.fromkeys(name for facts in report.splits.values() for name in facts.unlabelled))
@@ -114,23 +114,26 @@ def splits(report: DataReport) -> str:
         ]
         for split, facts in report.splits.items()
     ]
-    return table(["split", "rows", *(f"no {name}" for name in encoders), *(f"no {name} label" for name in tasks)], rows)
+    return html_table(
+        ["split", "rows", *(f"no {name}" for name in encoders), *(f"no {name} label" for name in tasks)], rows
+    )
 
 
-def classes(report: DataReport) -> Iterator[str]:
+def class_share_tables(report: DataReport) -> Iterator[str]:
     """Each task's classes by split, with bars for the shares."""
     for task in dict.fromkeys(name for facts in report.splits.values() for name in facts.labels):
         counts = {split: facts.labels.get(task, {}) for split, facts in report.splits.items()}
         largest = {split: max([*of.values(), 1]) for split, of in counts.items()}
         names = list(next(iter(counts.values())))
         rows = [
-            [escape(name), *(bar(of.get(name, 0), largest[split]) for split, of in counts.items())] for name in names
+            [escape(name), *(count_bar(of.get(name, 0), largest[split]) for split, of in counts.items())]
+            for name in names
         ]
         yield f"<h2>Classes of {escape(task)}</h2>"
-        yield table(["class", *counts], rows)
+        yield html_table(["class", *counts], rows)
 
 
-def bar(count: int, largest: int) -> str:
+def count_bar(count: int, largest: int) -> str:
     """A number and a bar as long as its share of the largest."""
     return f'{count:,}<span class="track"><span class="bar" style="width:{4 * count / largest:.2f}rem"></span></span>'
 
@@ -155,7 +158,7 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
 
     figure = Figure(figsize=(3.8, 2.3), layout="tight")
     axes = figure.add_subplot()
-    edges = np.histogram_bin_edges(np.concatenate([spread.values for spread in spreads.values()]), BINS)
+    edges = np.histogram_bin_edges(np.concatenate([spread.values for spread in spreads.values()]), HISTOGRAM_BINS)
     for split, spread in spreads.items():
         counts, _ = np.histogram(spread.values, edges)
         axes.stairs(counts / counts.sum(), edges, label=split, linewidth=1.4)
@@ -172,21 +175,25 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
     return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
 
 
-def examples(data: MultimodalData, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]) -> Iterator[str]:
+def example_cards(
+    data: MultimodalData, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]
+) -> Iterator[str]:
     """Some samples of each split, evenly spaced."""
     for split, rows in data.rows.items():
         if len(rows):
             picked = rows[np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).round().astype(int))]
-            cards = "".join(card(data, int(row), inputs, tasks) for row in picked)
+            cards = "".join(example_card(data, int(row), inputs, tasks) for row in picked)
             yield f'<h2>Examples of {escape(split)}</h2>\n<div class="cards">{cards}</div>'
 
 
-def card(data: MultimodalData, row: int, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]) -> str:
+def example_card(
+    data: MultimodalData, row: int, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]
+) -> str:
     """One sample: its modalities and its labels."""
     parts = [f"<small>{escape(data.table.where(row).removeprefix(f'{data.path}, '))}</small>"]
     for name, modality in inputs.items():
         cell = data.table.cell(row, data.column_of(name))
-        shown = f"<small>no {escape(name)}</small>" if cell is None else example(cell, modality, data.path.parent)
+        shown = f"<small>no {escape(name)}</small>" if cell is None else example_html(cell, modality, data.path.parent)
         parts.append(f"<div>{shown}</div>")
     for name, column in ((name, column) for name, task in tasks.items() for column in task.columns):
         said = data.table.cell(row, column) if data.table.has_column(column) else None
@@ -194,7 +201,7 @@ def card(data: MultimodalData, row: int, inputs: Mapping[str, Modality], tasks: 
     return f'<div class="card">{"".join(parts)}</div>'
 
 
-def example(cell: Any, modality: Modality, folder: Path) -> str:
+def example_html(cell: Any, modality: Modality, folder: Path) -> str:
     """One cell as HTML, or why it cannot be shown."""
     try:
         return modality.example_html(cell, folder)

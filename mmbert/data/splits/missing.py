@@ -38,7 +38,7 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.ranges import Many, Range, String
 from mmbert.data.modalities.base import Modality
 from mmbert.data.splits.draws import generator
-from mmbert.data.tables.fingerprint import LENGTH
+from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
 from mmbert.data.tables.table import Table
 
 Mechanism = Literal["random", "label", "value", "exclusive"]
@@ -288,4 +288,4 @@ def taken_fingerprint(taken: Mapping[str, np.ndarray]) -> str:
     for name in sorted(taken):
         digest.update(f"{name}:{len(taken[name])}:".encode())
         digest.update(np.packbits(taken[name]).tobytes())
-    return digest.hexdigest()[:LENGTH]
+    return digest.hexdigest()[:FINGERPRINT_LENGTH]

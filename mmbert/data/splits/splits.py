@@ -18,6 +18,8 @@ from mmbert.core.ranges import Range
 from mmbert.data.splits.draws import choose, fold_numbers, generator
 from mmbert.data.tables.table import Table
 
+#: The column that names each row's split, unless ``data.columns.split`` names another.
+SPLIT_COLUMN = "split"
 #: The share of the other folds' rows that is val, where nobody says another.
 VAL_BESIDE_FOLDS = 0.1
 #: Values of the split column that a message names at most.
@@ -122,7 +124,7 @@ def split_rows(
         if name not in rows:
             raise ConfigError(
                 f"There is no split '{name}': no column names its rows and none are drawn. "
-                f"Draw some, data.split.{name}=0.1{without(name)}."
+                f"Draw some, data.split.{name}=0.1{drop_hint(name)}."
             )
     return {name: rows[name] for name in only or values}
 
@@ -139,7 +141,7 @@ def named_rows(table: Table, column: str, values: Mapping[str, str], drawing: Dr
     for name, value in values.items():
         if drawn.get(name) is None:
             if not len(rows[name]):
-                raise DataError(absent(table, column, name, value))
+                raise DataError(no_rows_message(table, column, name, value))
         elif len(rows[name]):
             option = "data.folds" if name == "test" and drawing.folds is not None else f"data.split.{name}"
             raise ConfigError(
@@ -151,13 +153,13 @@ def named_rows(table: Table, column: str, values: Mapping[str, str], drawing: Dr
     return rows
 
 
-def absent(table: Table, column: str, name: str, value: str) -> str:
+def no_rows_message(table: Table, column: str, name: str, value: str) -> str:
     """What to say of a split that the column does not name."""
     found = [cell for _, cell in islice(table.distinct(column), MANY)]
     draw = f", or draw it from train: data.split.{name}=0.1" if name in ("val", "test") else ""
     return (
         f"{table.path} has no row whose '{column}' is '{value}' (data.splits.{name}). "
-        f"{nearest(value, found)} Name another with data.splits.{name}=VALUE{draw}{without(name)}."
+        f"{nearest(value, found)} Name another with data.splits.{name}=VALUE{draw}{drop_hint(name)}."
     )
 
 
@@ -176,12 +178,12 @@ def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:
         if twin is not None:
             raise ConfigError(
                 f"data.splits.{name} and data.splits.{twin} are both '{value}': the same rows would be used twice. "
-                f"Name another value{without(twin)}."
+                f"Name another value{drop_hint(twin)}."
             )
     return given
 
 
-def without(split: str) -> str:
+def drop_hint(split: str) -> str:
     """How to do without a split, where that is possible."""
     return "" if split in ("train", "val") else f", or do without it: data.splits.{split}=null"
 
@@ -224,10 +226,10 @@ def draw_splits(table: Table, rows: np.ndarray, drawing: Drawing, label: str | N
         given[left[choose(strata[left], rest, share, generator(drawing.seed, VAL_DRAW))]] = "val"
     names = ["train", *(["val"] if val is not None else []), *(["test"] if "test" in given else [])]
     if drawing.test is not None and "test" not in names:
-        raise ConfigError(few_rows("test", drawing.test, len(rows), drawing.group))
+        raise ConfigError(too_few_rows_message("test", drawing.test, len(rows), drawing.group))
     for name in names:
         if name not in given:
-            raise ConfigError(few_rows(name, val if name == "val" else None, len(rows), drawing.group))
+            raise ConfigError(too_few_rows_message(name, val if name == "val" else None, len(rows), drawing.group))
     return {name: np.sort(rows[given == name]) for name in names}
 
 
@@ -242,7 +244,7 @@ def strata_of(table: Table, rows: np.ndarray, stratify: str | None, label: str |
     return np.zeros(len(rows), np.int64) if stratify is None else table.codes(stratify, rows)
 
 
-def few_rows(name: str, share: float | None, count: int, group: str | None) -> str:
+def too_few_rows_message(name: str, share: float | None, count: int, group: str | None) -> str:
     """What to say of a split without rows."""
     asked = f"data.split.{name}={share:g}" if share is not None else "what is left of the rows"
     whole = f" in whole groups of '{group}'" if group else ""

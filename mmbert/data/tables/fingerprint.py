@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 #: Hexadecimal digits of a fingerprint.
-LENGTH = 16
+FINGERPRINT_LENGTH = 16
 
 
 def file_fingerprint(path: Path) -> str:
     """Of a file's bytes: equal files, equal fingerprints, wherever they lie and whenever they were written."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def splits_fingerprint(rows: Mapping[str, np.ndarray]) -> str:
@@ -25,4 +25,4 @@ def splits_fingerprint(rows: Mapping[str, np.ndarray]) -> str:
         numbers = np.ascontiguousarray(np.sort(rows[name]), "<i8")
         digest.update(f"{name}:{len(numbers)}:".encode())
         digest.update(numbers.tobytes())
-    return digest.hexdigest()[:LENGTH]
+    return digest.hexdigest()[:FINGERPRINT_LENGTH]

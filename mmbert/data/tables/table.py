@@ -111,7 +111,7 @@ class Table:
         if self.is_media(column):
             gone = pc.or_kleene(gone, pc.and_(*(pc.is_null(pc.struct_field(values, name)) for name in MEDIA)))
         if self.is_text(column):
-            gone = pc.or_kleene(gone, blank(values))
+            gone = pc.or_kleene(gone, is_blank(values))
         return np.asarray(gone.to_numpy(), bool)
 
     def is_text(self, column: str) -> bool:
@@ -175,7 +175,7 @@ class Table:
         values = pc.fill_null(pc.cast(self._plain_values(column, rows), pa.string()), "")
         encoded = values.combine_chunks().dictionary_encode()
         codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        empty = pc.indices_nonzero(blank(encoded.dictionary)).to_numpy()
+        empty = pc.indices_nonzero(is_blank(encoded.dictionary)).to_numpy()
         codes[np.isin(codes, empty)] = -1
         return codes
 
@@ -205,7 +205,7 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def blank(texts: Any) -> Any:
+def is_blank(texts: Any) -> Any:
     """``is_empty`` for an Arrow array of texts; each is looked at up to its first letter, and none is copied."""
     return pc.or_kleene(pc.equal(texts, ""), pc.utf8_is_space(texts))
 

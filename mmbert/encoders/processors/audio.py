@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Inputs
-from mmbert.data.modalities.processor import Kind
 
 #: A resampling filter bank larger than this (both rates divided by their common divisor, multiplied) is not built.
 MAX_KERNEL = 4_000_000
@@ -28,7 +27,7 @@ class AudioProcessor:
             the encoder needs for its first token.
     """
 
-    kind: Kind = "audio"
+    kind: str = "audio"
     packed: ClassVar[tuple[str, str, int]] = ("float32", "int8", 0)
 
     def __init__(self, sample_rate_hz: int, max_seconds: float, min_samples: int) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Inputs
-from mmbert.data.modalities.processor import Kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +32,7 @@ class ImageProcessor:
             proportion, the rest in the mean colour.
     """
 
-    kind: Kind = "image"
+    kind: str = "image"
     #: Colours of 0 to 255, and the height and width that they make.
     packed: ClassVar[tuple[str, str, int]] = ("uint8", "int32", 2)
 

@@ -13,7 +13,6 @@ import torch
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Inputs, Tensors
-from mmbert.data.modalities.processor import Kind
 from mmbert.encoders.processors.long_texts import beginning
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class TextProcessor:
         max_tokens: longer texts are cut, special tokens included.
     """
 
-    kind: Kind = "text"
+    kind: str = "text"
     #: Token ids, followed by token type ids where the model has them.
     packed: ClassVar[tuple[str, str, int]] = ("int32", "int8", 0)
 

@@ -25,7 +25,7 @@ TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
-class Sample:
+class HardSample:
     """One sample.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sample:
     parts: list[tuple[str, str, str]]
 
 
-def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: int) -> list[Sample]:
+def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: int) -> list[HardSample]:
     """The samples with the lowest mean score over all runs of all groups; of equal ones the first in the table.
 
     Args:
@@ -69,7 +69,7 @@ def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: 
     first = next(run for runs in groups.values() for run in runs)
     parts = inputs(first, [int(row) for row in chosen.index])
     return [
-        Sample(
+        HardSample(
             int(row) + 1,
             str(truth.get(row)),
             float(score),

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.loading.samplers import SeededSampler, processes
+from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.runs.folder import RunFolder
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
@@ -123,7 +123,7 @@ class LastCheckpoint(Checkpoint):
         Raises:
             ConfigError: the checkpoint is of a run with another number of processes.
         """
-        rank, world = processes()
+        rank, world = rank_and_world_size()
         parts = checkpoint[STATE]
         if len(parts) != world:
             raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
@@ -160,7 +160,7 @@ class LastCheckpoint(Checkpoint):
 
 def asked_to_end() -> SIGTERMException:
     """What ends this process: exit code 143 of the first one, by which schedulers know; the others just go."""
-    return SIGTERMException(143 if processes()[0] == 0 else 0)
+    return SIGTERMException(143 if rank_and_world_size()[0] == 0 else 0)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -219,7 +219,7 @@ def check_same_run(run: RunFolder, now: dict[str, Any]) -> None:
 
 def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
     """Every process's state, by rank; every process must call it."""
-    world = processes()[1]
+    world = rank_and_world_size()[1]
     if world == 1:
         return [state]
     parts: list[Any] = [None] * world

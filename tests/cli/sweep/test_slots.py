@@ -64,10 +64,12 @@ def error(here, job):
 
 def build_a_small_set(folder):
     from mmbert.cli.app import start_processes_as_usual
-    from mmbert.data.digits.build import Options, build
+    from mmbert.data.digits.build import TalkingDigitsOptions, build_talking_digits
 
     start_processes_as_usual()
-    return build(folder, Options(train=4, val=2, test=2, test_missing=2, train_voices=1, test_voices=1))
+    return build_talking_digits(
+        folder, TalkingDigitsOptions(train=4, val=2, test=2, test_missing=2, train_voices=1, test_voices=1)
+    )
 
 
 def test_a_job_in_a_slot_can_start_processes_of_its_own(tmp_path):

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from mmbert.data.digits.build import SHARES
-from mmbert.data.digits.pictures import HEIGHT, WIDTH, PictureDifficulty, draw, scans_by_split
+from mmbert.data.digits.pictures import HEIGHT, WIDTH, PictureDifficulty, draw_number, scans_by_split
 
 CLEAN = PictureDifficulty(noise=0, blur=0, occlusion=0, rotation=0, contrast=1)
 
@@ -17,7 +17,7 @@ def scans():
 
 
 def pixels(number, scans, seed, difficulty=CLEAN):
-    return np.asarray(draw(number, scans, np.random.default_rng(seed), difficulty), float) / 255
+    return np.asarray(draw_number(number, scans, np.random.default_rng(seed), difficulty), float) / 255
 
 
 def test_every_scan_is_in_exactly_one_split_under_its_own_digit(scans):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmbert.data.digits import sentences
-from mmbert.data.digits.sentences import OPERATIONS, WORDINGS, compose
+from mmbert.data.digits.sentences import OPERATIONS, WORDINGS, write_sentence
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 NUMBER = st.integers(0, 12)
@@ -18,7 +18,7 @@ NUMBER = st.integers(0, 12)
 
 def many(operation, unseen_share=0.0, repeat_share=0.2, count=300, seen=7, heard=5):
     rng = np.random.default_rng(0)
-    return [compose(operation, seen, heard, rng, repeat_share, unseen_share) for _ in range(count)]
+    return [write_sentence(operation, seen, heard, rng, repeat_share, unseen_share) for _ in range(count)]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -73,7 +73,7 @@ def test_the_share_of_sentences_that_repeat_a_number_is_the_declared_one(share):
     unseen=st.sampled_from([0.0, 1.0]),
 )
 def test_marks_point_at_the_right_words(operation, seen, heard, seed, repeat, unseen):
-    sentence = compose(operation, seen, heard, np.random.default_rng(seed), repeat, unseen)
+    sentence = write_sentence(operation, seen, heard, np.random.default_rng(seed), repeat, unseen)
     assert not re.search(r"\s[,.?]|,,|,[.?]|  |[{}]", sentence.text), sentence.text
     marks = json.loads(sentence.tags)
     words, tags = marks["words"], marks["tags"]
@@ -100,7 +100,7 @@ def test_tags_by_hand():
     phrases = {"s": "the written number, four,", "h": "the spoken number"}
     template = "How far apart are {s} and {h}?"
     text = template.format(**phrases)
-    marks = json.loads(sentences.tag(template, phrases, text, text.index("four")))
+    marks = json.loads(sentences.bio_tags(template, phrases, text, text.index("four")))
     assert " ".join(marks["words"]) == "How far apart are the written number , four , and the spoken number ?"
     assert " ".join(marks["tags"]) == "O B-OP I-OP O O O O O B-NUM O O O O O O"
 
@@ -124,16 +124,16 @@ def test_answers_and_statements_say_the_same_as_counting(seen, heard):
     }
     for operation, (answer, opening) in expected.items():
         assert sentences.answer_to(operation, seen, heard) == answer
-        statement = sentences.state(operation, seen, heard)
+        statement = sentences.statement(operation, seen, heard)
         assert statement.startswith(opening)
-        assert statement.removeprefix(opening).removesuffix(" apart") == sentences.in_words(answer)
+        assert statement.removeprefix(opening).removesuffix(" apart") == sentences.number_in_words(answer)
 
 
 def test_numbers_in_words():
-    assert [sentences.in_words(n) for n in (-12, -1, 0, 12, 13, 19, 20, 21, 24)] == [
+    assert [sentences.number_in_words(n) for n in (-12, -1, 0, 12, 13, 19, 20, 21, 24)] == [
         "minus twelve", "minus one", "zero", "twelve", "thirteen", "nineteen", "twenty", "twenty-one", "twenty-four",
     ]  # fmt: skip
-    assert len({sentences.in_words(n) for n in range(-12, 25)}) == 37
+    assert len({sentences.number_in_words(n) for n in range(-12, 25)}) == 37
 
 
 def test_properties_from_tables_written_by_hand():

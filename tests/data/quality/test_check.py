@@ -13,8 +13,8 @@ from PIL import Image
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.perceptual_hash import NEAR, distance, near_pairs, perceptual_hash
 from mmbert.data.modalities.registry import modality_named
-from mmbert.data.quality.check import Reads, check_data
-from mmbert.data.quality.page import page
+from mmbert.data.quality.check import EncoderInput, check_data
+from mmbert.data.quality.page import data_page
 from mmbert.data.quality.report import Spread
 from mmbert.data.quality.shared import shared_cells
 from mmbert.tasks.classification import Classification
@@ -91,8 +91,8 @@ def rows_of_three(**changes):
     return list(rows.values())
 
 
-TEXT_ALONE = {"text": Reads(modality_named("text"))}
-READS = {kind: Reads(modality_named(kind)) for kind in ("text", "image", "audio")}
+TEXT_ALONE = {"text": EncoderInput(modality_named("text"))}
+READS = {kind: EncoderInput(modality_named(kind)) for kind in ("text", "image", "audio")}
 TASKS = {"answer": Classification(1, "label", ["yes", "no"])}
 
 
@@ -169,7 +169,7 @@ class TestFindings:
         rows = rows_of_three(
             **{split: {"pose": f"{n}.npy"} for split, n in zip(("train", "val", "test"), "abc", strict=True)}
         )
-        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, TASKS)
+        report = check_data(make(rows), {"pose": EncoderInput(modality_named("features"))}, TASKS)
         whats = [what for _, what in found(report)]
         assert any("not finite" in what for what in whats)
         assert "pose: vectors of 7 numbers where 4 are needed" in whats and len(whats) == 2
@@ -179,7 +179,7 @@ class TestFindings:
         rows = rows_of_three(
             **{split: {"pose": [n, 2.0]} for split, n in zip(("train", "val", "test"), (1.0, 5.0, 1.0), strict=True)}
         )
-        report = check_data(make(rows), {"pose": Reads(modality_named("features"))}, TASKS)
+        report = check_data(make(rows), {"pose": EncoderInput(modality_named("features"))}, TASKS)
         assert found(report) == [("warning", "pose: rows of 'test' whose content is in 'train' too, byte for byte")]
 
     def test_as_json_can_be_written(self, make):
@@ -191,7 +191,9 @@ def test_the_page_escapes_what_the_table_holds(make, tmp_path):
     rows = rows_of_three(test={"text": "<script>alert(1)</script>", "label": "<b>"})
     data = make(rows)
     (tmp_path / "b.png").write_bytes(b"broken")
-    html = page(check_data(data, READS, TASKS), data, {name: reads.modality for name, reads in READS.items()}, TASKS)
+    html = data_page(
+        check_data(data, READS, TASKS), data, {name: reads.modality for name, reads in READS.items()}, TASKS
+    )
     assert "<script" not in html and "&lt;script&gt;" in html and "&lt;b&gt;" in html
     assert (
         html.count("<audio") == 3 and html.count("<img") == 2 and "http://" not in html.replace("http://www.w3.org", "")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mmbert.core.errors import DataError
 from mmbert.data.tables import formats
-from mmbert.data.tables.table import Table, blank, is_empty
+from mmbert.data.tables.table import Table, is_blank, is_empty
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CELL = st.one_of(
@@ -193,7 +193,7 @@ def test_a_cell_of_white_space_alone_is_empty_however_it_is_asked_for(ending, tm
 
 def test_arrow_and_python_mean_the_same_by_white_space():
     characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
-    assert blank(pa.array(characters)).to_pylist() == [is_empty(character) for character in characters]
+    assert is_blank(pa.array(characters)).to_pylist() == [is_empty(character) for character in characters]
 
 
 # asking

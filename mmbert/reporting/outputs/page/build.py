@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.runs.folder import RunFolder
 from mmbert.reporting.statistics.curves import learning_curve, mean_ranks
-from mmbert.reporting.statistics.hardest import Sample, hardest
+from mmbert.reporting.statistics.hardest import HardSample, hardest
 from mmbert.reporting.statistics.classification import Judged, judged
 from mmbert.reporting.outputs.markdown import command_of, contribution_note, in_words
 from mmbert.reporting.outputs.page import figures
@@ -234,7 +234,7 @@ def samples(report: Report, members: Mapping[str, pd.DataFrame]) -> str:
     )
 
 
-def card(sample: Sample) -> str:
+def card(sample: HardSample) -> str:
     """One sample with what it is made of."""
     parts = []
     for name, how, value in sample.parts:
