@@ -1,1 +1,1 @@
-"""Tables and files on disk become checked samples, and samples become batches."""
+"""The data layer: tables and files on disk -> checked samples -> batches of tensors."""

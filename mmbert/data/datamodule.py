@@ -336,12 +336,12 @@ class MultimodalData(pl.LightningDataModule):
     def _order(self, dataset: SampleDataset) -> SeededSampler:
         """The order of the training samples."""
         if not self.bucket_by_length:
-            return SeededSampler(dataset, self.seed, tell_epoch=True)
+            return SeededSampler(dataset, self.seed, with_epoch=True)
         columns = {name: self.column_of(name) for name in self.processors if name not in self.drop}
         inputs = {name: modality_of(processor) for name, processor in self.processors.items()}
         most = {name: getattr(processor, "max_seconds", None) for name, processor in self.processors.items()}
         lengths = sample_lengths(self.table, dataset.rows, columns, inputs, most, self.taken)
-        return BucketedOrder(dataset, self.seed, lengths, self.batch_size, tell_epoch=True)
+        return BucketedOrder(dataset, self.seed, lengths, self.batch_size, with_epoch=True)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the train split."""

@@ -86,7 +86,7 @@ class HuggingFaceTable(Table):
         self.column_names = list(self._columns)
 
     def _named(self, column: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Classes by their names; -1 is the library's way to say that there is no label."""
+        """Class numbers -> class names; -1, which means unlabelled in the library, -> an empty cell."""
         names = self._classes.get(column)
         if names is None:
             return values
@@ -102,7 +102,7 @@ class HuggingFaceTable(Table):
         return {"path": self.path, "_parts": self._parts, "_classes": self._classes}
 
     def fingerprint(self) -> str:
-        """Sixteen letters that change with the content; of files that the set only names, the names count."""
+        """Sixteen hexadecimal digits that change with the content; for files that are only named, with the names."""
         digest = hashlib.sha256()
         for name, values in sorted(self._columns.items()):
             digest.update(f"{name}:{len(values)}:".encode())
@@ -153,7 +153,7 @@ def load_splits(path: str | Path, name: str | None, revision: str | None) -> dic
 
 
 def first_sentence(error: Exception) -> str:
-    """The first line of what the library says, as a sentence."""
+    """The first line of an error message, as a sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".:") + "."
 

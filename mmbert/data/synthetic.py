@@ -1,4 +1,4 @@
-"""Synthetic modalities of which it is known what each tells of the label: sequences of vectors, one column a modality.
+"""Synthetic data set: sequences of vectors whose mutual information with the label is known for each modality.
 
 The latent bits and the label are those of ``mmbert.data.synthetic_information``. What a modality sees of them becomes
 a code word, and each of its L tokens is that word with noise of its own:
@@ -8,7 +8,7 @@ a code word, and each of its L tokens is that word with noise of its own:
     linear       e(s) = W s,                      W (D, k) with orthonormal columns
     nonlinear    e(s) = √k W tanh(2 V s + c) / |tanh(2 V s + c)|,    W (D, D) orthogonal, V (D, k) and c (D,) normal
 
-W, V and c are drawn once for each modality. With noise the modality tells a little less than its bits: the card says
+W, V and c are drawn once for each modality. With noise a modality carries a little less than its bits: the card gives
 how often the nearest code word is the wrong one, and what that can cost at most.
 """
 

@@ -1,4 +1,4 @@
-"""How much each modality knows of a label, by construction: redundant, unique and synergistic bits.
+"""Information of synthetic modalities about their label, by construction: redundant, unique and synergistic bits.
 
 All latent bits are fair and independent. The label is made of three kinds of bits, and each counts as many bits of
 information as there are of it:
@@ -6,7 +6,7 @@ information as there are of it:
     redundant     every modality sees the bit itself
     unique        one modality sees the bit, and no other sees anything of it
     synergistic   each of the M modalities sees one of M private bits, and the label has their parity (XOR):
-                  M modalities tell it, M - 1 tell nothing of it
+                  M modalities determine it, M - 1 are independent of it
 
 For two modalities A and B and a label Y this is the partial information decomposition of Williams & Beer 2010,
 "Nonnegative Decomposition of Multivariate Information", arXiv:1004.2515:
@@ -105,7 +105,7 @@ class Information:
 
     @property
     def latent_bits(self) -> int:
-        """Fair and independent bits behind a sample."""
+        """Fair and independent bits from which a sample is made."""
         return self.redundant + (self.unique + self.synergistic) * self.modalities
 
     def parts(self, latent: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""talking_digits, the demo set: a handwritten number, a spoken one, and a sentence that says what to do with them.
+"""talking_digits, the demo set: a handwritten number, a spoken one, and a sentence that asks to compute with both.
 
 Real scans (scikit-learn's digits), synthetic voices (espeak-ng) and English templates; built on first use, offline, in
 under a minute. It is an ordinary manifest: see ``manifest.csv`` and ``card.json`` in its folder.
@@ -27,8 +27,8 @@ class TalkingDigits(MultimodalData):
             options has a folder of its own in it.
         build_seed: of what is built, whatever the run's own seed.
         sizes: rows by split: train, val, test, test_missing.
-        picture: how pictures are spoiled, options of ``PictureDifficulty``.
-        sound: how sounds are spoiled, options of ``SoundDifficulty``.
+        picture: how images are degraded, options of ``PictureDifficulty``.
+        sound: how sounds are degraded, options of ``SoundDifficulty``.
         repeat_share: of sentences that say one of the numbers in words.
         unseen_share: of test sentences and test sounds in wordings and voices that occur in no other split.
         **loading: options of ``MultimodalData``.
@@ -57,12 +57,12 @@ class TalkingDigits(MultimodalData):
 
 
 def folder_name(options: TalkingDigitsOptions) -> str:
-    """A name that changes with every option: what was built otherwise is never taken for this."""
+    """A folder name that changes with every option, so that sets with other options are never mixed up."""
     return f"talking_digits-v{TALKING_DIGITS_VERSION}-{options.fingerprint()}"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """``python -m mmbert.data.talking_digits --folder DIR``: builds the set and says where its manifest is."""
+    """``python -m mmbert.data.talking_digits --folder DIR``: builds the set and prints the path of its manifest."""
     parser = argparse.ArgumentParser(description="Builds the demo set talking_digits.")
     parser.add_argument("--folder", type=Path, help="where to keep it (default: $MMBERT_HOME or ~/.cache/mmbert)")
     parser.add_argument("--seed", type=int, default=0)

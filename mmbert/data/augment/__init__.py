@@ -1,1 +1,1 @@
-"""Random changes to training samples: pictures, sounds, texts, and whole modalities that are left out."""
+"""Data augmentation of training samples, and corruptions of test samples for robustness studies."""

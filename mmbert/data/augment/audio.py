@@ -1,4 +1,4 @@
-"""Random changes to training sounds: shifts in time, noise, gain."""
+"""Data augmentation for audio: shifts in time, white noise, gain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Augmentation``: the random changes to training samples. Every draw depends on seed, epoch and row alone.
+"""``Augmentation``: data augmentation of training samples. Every random draw depends on seed, epoch and row alone.
 
 So the same run gives the same samples with any number of loader workers, and a resumed run goes on with the samples
 that the interrupted one would have seen.

@@ -1,4 +1,4 @@
-"""``InputAugmentation``: the random changes to training inputs of one kind, the options of ``augment.KIND``."""
+"""``InputAugmentation``, base class: data augmentation for one kind of input, with the options of ``augment.KIND``."""
 
 from __future__ import annotations
 

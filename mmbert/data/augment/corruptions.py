@@ -1,15 +1,15 @@
 """Corruptions of test inputs in steps, for measuring robustness: noise, blur, silence, typos, missing words.
 
 ``level`` runs from 0, as it is, to 1. What a sample becomes follows from the seed, its row and the encoder's name, and
-the draws are the same at every level: more of the same noise, further words beside those that were hit before. So a
-curve over levels is smooth in what it varies, and every model meets the same samples.
+the draws are the same at every level: more of the same noise, further words in addition to those that were hit before.
+So a curve over levels is smooth in what it varies, and every model is given the same samples.
 
     image   gaussian  normal noise on every pixel and colour, its deviation level · ``noise_std`` of full scale, clipped
             blur      Gaussian blur with a radius of level · ``blur_share`` of the shorter side
     audio   white     white noise, level · 10^(``noise_db`` / 20) times as strong as the sound itself: the ratio of
                       sound to noise falls to -``noise_db`` decibels
             dropout   pieces of 10 ms become silence, each with chance ``level``
-    text    typos     each word of four letters and more is misspelt with chance ``level``: two inner letters change
+    text    typos     each word of four letters or more is misspelt with chance ``level``: two inner letters change
                       places, the inner letters are shuffled, a letter is its neighbour on the keyboard, comes twice,
                       or is left out (an inner one), one of the five
             words     each word is left out with chance ``level``, but never all of them
@@ -39,7 +39,7 @@ AudioCorruption = Literal["white", "dropout"]
 TextCorruption = Literal["typos", "words"]
 #: Seconds of sound that fall silent together.
 PIECE_SECONDS = 0.01
-#: Shorter words are spelt right.
+#: Words with fewer letters are never misspelt.
 LEAST_LETTERS = 4
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
@@ -122,7 +122,7 @@ def degraded_text(text: str, level: float, random: np.random.Generator, options:
 
 
 def fewer_words(text: str, level: float, random: np.random.Generator) -> str:
-    """Each word left out with a chance; the last one to go stays."""
+    """Leaves each word out with probability ``level``; one word always stays."""
     words = text.split()
     numbers = random.random(len(words))
     kept = [word for word, number in zip(words, numbers, strict=True) if number >= level]
@@ -130,7 +130,7 @@ def fewer_words(text: str, level: float, random: np.random.Generator) -> str:
 
 
 def misspelt(text: str, level: float, random: np.random.Generator) -> str:
-    """Each long word misspelt with a chance, in one of five ways; spaces become single ones."""
+    """Misspells each long word with probability ``level``, in one of five ways; white space becomes one space."""
     words = text.split()
     numbers, seeds = random.random(len(words)), random.integers(2**63, size=len(words))
     for place, word in enumerate(words):
@@ -140,7 +140,7 @@ def misspelt(text: str, level: float, random: np.random.Generator) -> str:
 
 
 def typo(word: str, random: np.random.Generator) -> str:
-    """One of five mistakes in a word of four letters and more; its first and last signs move in none of them."""
+    """One of five spelling mistakes in a word of four characters or more; its first and last stay in place."""
     kind, place = (
         int(random.integers(5)),
         int(random.integers(1, len(word) - 2)),

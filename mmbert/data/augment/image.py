@@ -1,4 +1,4 @@
-"""Random changes to training images, by the transforms of timm and torchvision."""
+"""Data augmentation for images, by the transforms of timm and torchvision."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageAugmentation(InputAugmentation):
             Szegedy et al. 2015, arXiv:1409.4842); None = the encoder's own fit.
         crop_ratio: width over height of that part.
         flip: chance of a mirror image.
-        rand_augment: timm's words for RandAugment (Cubuk et al. 2020, arXiv:1909.13719), such as ``rand-m7-n2``.
+        rand_augment: timm's notation for RandAugment (Cubuk et al. 2020, arXiv:1909.13719), such as ``rand-m7-n2``.
         erasing: chance that a rectangle becomes noise (Zhong et al. 2020, arXiv:1708.04896).
 
     Raises:

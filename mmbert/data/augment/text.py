@@ -1,4 +1,4 @@
-"""Random changes to training texts: tokens become the tokenizer's mask token."""
+"""Data augmentation for text: random tokens become the tokenizer's mask token."""
 
 from __future__ import annotations
 

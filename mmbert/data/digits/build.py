@@ -1,4 +1,4 @@
-"""Builds talking_digits: a folder with a CSV, pictures and sounds, the same for the same options."""
+"""Builds the demo set talking_digits: a folder with a CSV, images and sounds; equal options give equal files."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def build_talking_digits(folder: Path, options: TalkingDigitsOptions) -> Path:
 
 
 def write_all(folder: Path, options: TalkingDigitsOptions) -> None:
-    """Pictures, sounds, the CSV and a card that says what this is."""
+    """Writes images, sounds, the CSV, and a card that describes the data set."""
     for name in ("images", "audio"):
         (folder / name).mkdir()
     tasks = chunks(options)

@@ -1,4 +1,4 @@
-"""Everything that decides what is built of talking_digits, checked before anything is built."""
+"""Options of the demo set talking_digits, checked before anything is built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TALKING_DIGITS_VERSION = 1
 
 @dataclass(frozen=True)
 class TalkingDigitsOptions:
-    """Everything that decides what is built.
+    """Everything that the demo set depends on.
 
     Attributes:
         seed: of all draws.
@@ -28,8 +28,8 @@ class TalkingDigitsOptions:
         test_voices: further voices, of the test splits alone.
         repeat_share: of sentences that say one of the numbers in words.
         unseen_share: of test sentences in wordings, and of test sounds in voices, that occur in no other split.
-        picture: how pictures are spoiled.
-        sound: how sounds are spoiled.
+        picture: how images are degraded.
+        sound: how sounds are degraded.
 
     Raises:
         ConfigError: a value outside its range, by its name in the config.

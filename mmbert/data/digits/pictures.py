@@ -1,4 +1,4 @@
-"""Pictures of numbers from real handwritten digits, spoiled in measured ways.
+"""Images of numbers for talking_digits, made of real handwritten digits and degraded by known amounts.
 
 The scans are scikit-learn's copy of the UCI optical recognition of handwritten digits (1,797 scans of 8 by 8 pixels).
 """
@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 40, 56
 
 @dataclass(frozen=True)
 class PictureDifficulty:
-    """How pictures are spoiled; each draws its own values up to these.
+    """How images are degraded; each image draws its own values up to these.
 
     Attributes:
         noise: deviation of the pixel noise, as a share of full scale, at most.

@@ -1,4 +1,4 @@
-"""What the sentences of talking_digits say: an operation on the number seen and the number heard, in many wordings.
+"""Sentences for talking_digits: each asks for an operation on the number seen and the number heard.
 
 In a wording ``{s}`` stands for a phrase that names the number seen and ``{h}`` for one that names the number heard.
 Which of the two is taken from which can be told only from the words. Wordings and phrases in the lists ``UNSEEN_…``
@@ -180,7 +180,7 @@ def write_sentence(
 
 
 def bio_tags(template: str, phrases: dict[str, str], text: str, start: int) -> str:
-    """BIO tags: what the wording itself says (but for small words) names the operation; the number in words is one."""
+    """BIO tags as JSON: OP for the wording's own words, small words excepted; NUM for the number in words."""
     own = {word.lower() for word in split_words(re.sub(r"{[sh]}", " ", template))} - SMALL_WORDS
     named = {word.lower() for phrase in phrases.values() for word in split_words(phrase)}
     words: list[str] = []
@@ -222,7 +222,7 @@ SMALL_WORDS = frozenset(
 
 
 def split_words(text: str) -> list[str]:
-    """Words and punctuation marks, as the tags count them."""
+    """Words and punctuation marks; each has one tag."""
     return re.findall(WORD_PATTERN, text)
 
 

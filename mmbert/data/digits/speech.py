@@ -1,7 +1,7 @@
-"""Spoken numbers from the espeak-ng library, and the noise they are heard through.
+"""Sounds for talking_digits: numbers spoken by the library espeak-ng, with noise and reverberation.
 
 espeak-ng keeps state between utterances that no call resets (the same word said twice gives different samples), so
-the library is loaded anew for each utterance: what is said then depends on its own parameters only.
+the library is loaded anew for each utterance: its samples then depend on its own parameters only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNSEEN_SPEAKERS = ("m6", "m7", "f4", "f5", "Andrea", "Lee")
 
 @dataclass(frozen=True)
 class Voice:
-    """Who speaks, and how.
+    """A voice of espeak-ng and its parameters.
 
     Attributes:
         name: accent and speaker, such as ``en-us+f3``.
@@ -46,7 +46,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class SoundDifficulty:
-    """How sounds are spoiled; each draws its own values.
+    """How sounds are degraded; each sound draws its own values.
 
     Attributes:
         snr_low_db: lowest ratio of speech to noise.
@@ -74,7 +74,7 @@ def say(text: str, voice: Voice) -> np.ndarray:
     """The utterance, (T,) float32 at 16 kHz, its loudest sample 1, silence at both ends removed.
 
     Raises:
-        DataError: the voice does not exist, or nothing was said.
+        DataError: the voice does not exist, or the library returned no samples.
     """
     samples = trim(np.frombuffer(synthesise(text, voice), np.int16).astype(np.float32))
     if not len(samples):

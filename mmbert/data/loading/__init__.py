@@ -1,1 +1,1 @@
-"""Rows of a table become samples, samples become batches."""
+"""Dataset, samplers and collation: rows of a table -> samples -> batches."""

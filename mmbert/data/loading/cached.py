@@ -1,4 +1,4 @@
-"""Samples that were encoded before: what is kept of one, and a batch of them as an encoder reads it."""
+"""Stored encoder outputs: what the store keeps of one sample, and a batch of such samples as an encoder's input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StoredTokens:
     """What is kept of one encoded sample; views of a file, not to be written to.
 
     Attributes:
-        tokens: (L, D); None where nobody reads them, and the vector stands for the only token.
+        tokens: (L, D); None where they are not read; the vector then serves as the only token.
         pooled: (D,).
     """
 
@@ -76,7 +76,7 @@ def as_float(array: np.ndarray) -> Tensor:
 
 
 def stored_batch(inputs: Inputs) -> Encoded:
-    """What was stored of a batch; where tokens were not read, each sample's vector is its only token."""
+    """Inputs with stored outputs -> ``Encoded``; where tokens were not read, each sample's vector is its only token."""
     pooled = inputs[POOLED]
     return Encoded(inputs.get(TOKENS, pooled.unsqueeze(1)), inputs["mask"], pooled)
 

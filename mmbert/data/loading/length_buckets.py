@@ -1,4 +1,4 @@
-"""Batches of samples of like length: little of them is padding, and their order is as random as can be.
+"""Length buckets: batches of samples of similar length, with little padding and in random order.
 
 An epoch is shuffled as ever, cut into pools of many batches, and sorted by length, a little blurred, within each pool;
 the batches are then shuffled. So a sample meets others in every epoch, but of its own length.
@@ -35,13 +35,13 @@ class BucketedOrder(SeededSampler):
         seed: of all epochs.
         lengths: (samples,) of any unit.
         batch_size: of each process.
-        tell_epoch: see ``SeededSampler``.
+        with_epoch: see ``SeededSampler``.
     """
 
     def __init__(
-        self, data_source: Sized, seed: int, lengths: np.ndarray, batch_size: int, tell_epoch: bool = False
+        self, data_source: Sized, seed: int, lengths: np.ndarray, batch_size: int, with_epoch: bool = False
     ) -> None:
-        super().__init__(data_source, seed, tell_epoch)
+        super().__init__(data_source, seed, with_epoch)
         self.lengths = lengths
         self.batch_size = batch_size
 
@@ -74,7 +74,7 @@ def sample_lengths(
         columns: by encoder name.
         inputs: what each encoder reads; those without a ``length_unit`` add nothing.
         most: seconds beyond which an encoder cuts; None = never.
-        taken: (table's rows,) bool by encoder name, cells that are taken for missing.
+        taken: (table's rows,) bool by encoder name, cells that count as missing.
 
     Returns:
         (n,) float; a modality that is missing, or cannot be read, adds nothing.

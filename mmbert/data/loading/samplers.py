@@ -1,4 +1,4 @@
-"""Batches in an order that depends on the seed and the epoch alone, whatever was drawn or read before."""
+"""Samplers whose order depends on the seed and the epoch alone, and the ``DataLoader`` that uses them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.types import Batch
-from mmbert.data.loading.shared_memory import Parcelling, SharedMemoryBatch
+from mmbert.data.loading.shared_memory import SharedMemoryCollate, SharedMemoryBatch
 
 
 class SeededSampler(Sampler[Any]):
     """All samples once an epoch, shuffled anew for each; of several processes, each its own share of them.
 
-    A run that is resumed in epoch 7 sees epoch 7's order, because Lightning tells samplers the epoch; without anybody
-    to tell, each pass is the next epoch. The shares are equal, because every process must step as often as the others:
-    what is left over, fewer samples than processes and others in each epoch, is left out of it.
+    A run that is resumed in epoch 7 has epoch 7's order, because Lightning sets the epoch of samplers; where it is not
+    set, each pass is the next epoch. The shares are equal, because every process must step as often as the others: the
+    remainder, fewer samples than processes and others in each epoch, is left out.
 
     Args:
         data_source: the samples.
         seed: of all epochs.
-        tell_epoch: give ``(epoch, index)`` instead of an index, for samples that change from epoch to epoch.
+        with_epoch: give ``(epoch, index)`` instead of an index, for samples that change from epoch to epoch.
     """
 
-    def __init__(self, data_source: Sized, seed: int, tell_epoch: bool = False) -> None:
+    def __init__(self, data_source: Sized, seed: int, with_epoch: bool = False) -> None:
         self.data_source = data_source
         self.seed = seed
-        self.tell_epoch = tell_epoch
+        self.with_epoch = with_epoch
         self.epoch = 0
         self.skip = 0
 
@@ -39,7 +39,7 @@ class SeededSampler(Sampler[Any]):
         self.epoch = epoch
 
     def skip_once(self, samples: int) -> None:
-        """The next pass begins behind so many of this process's samples: they were seen before the interruption."""
+        """The next pass starts after so many of this process's samples: they were seen before the interruption."""
         self.skip = samples
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class SeededSampler(Sampler[Any]):
         epoch = self.epoch
         self.epoch += 1
         places = map(int, order[begin:])  # one Python object at a time: a list of them takes many times the room
-        return ((epoch, place) for place in places) if self.tell_epoch else places
+        return ((epoch, place) for place in places) if self.with_epoch else places
 
     def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
         """This process's places in the order of one epoch."""
@@ -63,10 +63,11 @@ class SeededSampler(Sampler[Any]):
 
 
 class EvaluationSampler(Sampler[int]):
-    """All samples in their order; of several processes, each every so-manyth one.
+    """All samples in their order; of W processes, each every W-th one.
 
     Shares are made equally long, for collectives would wait for a missing batch. What fills them up is a sample with a
-    negative index, ``-1 - index``: the data set gives it no labels and no row, so that it counts nowhere.
+    negative index, ``-1 - index``: the data set gives it no labels and the row -1, so that no loss
+    and no metric includes it.
 
     Args:
         data_source: the samples.
@@ -94,12 +95,12 @@ def rank_and_world_size() -> tuple[int, int]:
 class LazyLoader(DataLoader[Batch]):
     """A ``DataLoader`` whose workers begin when the first batch is asked for, and send each batch in one piece.
 
-    torch's own begins with ``iter()``, which Lightning calls in a resumed run before it tells the epoch to the sampler:
+    torch's own begins with ``iter()``, which Lightning calls in a resumed run before it sets the sampler's epoch:
     the first batches would come in the order of epoch 0.
     """
 
     def __init__(self, dataset: Any, *, collate_fn: Callable[..., Any], **options: Any) -> None:
-        collate = collate_fn if isinstance(collate_fn, Parcelling) else Parcelling(collate_fn)
+        collate = collate_fn if isinstance(collate_fn, SharedMemoryCollate) else SharedMemoryCollate(collate_fn)
         super().__init__(dataset, collate_fn=collate, **options)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]

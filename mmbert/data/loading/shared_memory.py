@@ -1,4 +1,4 @@
-"""A batch on its way from a worker to the main process: one piece of shared memory instead of a dozen.
+"""Sends a batch from a loader's worker to the main process in one piece of shared memory instead of a dozen.
 
 torch sends each tensor in a piece of its own, with a file descriptor that the receiver fetches over a socket. Of a
 batch of small tensors that takes longer than making it.
@@ -21,7 +21,7 @@ ALIGNED = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lies in a parcel.
+    """Where a tensor lies in the shared memory.
 
     Attributes:
         dtype, shape, strides: its own; strides in numbers.
@@ -45,11 +45,11 @@ class SharedMemoryBatch:
 
     Attributes:
         memory: (bytes,) uint8 of all tensors.
-        letter: the batch, with a ``Place`` for each of its tensors.
+        skeleton: the batch, with a ``Place`` for each of its tensors.
     """
 
     memory: Tensor
-    letter: Batch
+    skeleton: Batch
 
     @staticmethod
     def of(batch: Batch) -> SharedMemoryBatch:
@@ -65,29 +65,29 @@ class SharedMemoryBatch:
             tensors.append((place, tensor))
             return place
 
-        letter = batch.mapped(placed)
+        skeleton = batch.mapped(placed)
         # as torch's own default_collate: what is made in shared memory need not be copied there
         storage = torch.UntypedStorage._new_shared(tensors[-1][0].end)
         memory = torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
         for place, tensor in tensors:
             place.view(memory).copy_(tensor)
-        return SharedMemoryBatch(memory, letter)
+        return SharedMemoryBatch(memory, skeleton)
 
     def batch(self) -> Batch:
         """The batch again; its inputs are views of one piece of memory."""
-        batch = self.letter.mapped(lambda place: place.view(self.memory))
+        batch = self.skeleton.mapped(lambda place: place.view(self.memory))
         # they are small, and who keeps them must not keep the inputs with them
         batch.targets = map_leaves(batch.targets, torch.clone)
         batch.rows = batch.rows.clone()
         return batch
 
     def pin_memory(self) -> SharedMemoryBatch:
-        """The same parcel in page-locked memory (torch's DataLoader calls this)."""
+        """The same in page-locked memory (torch's DataLoader calls this)."""
         return replace(self, memory=self.memory.pin_memory())
 
 
-class Parcelling:
-    """What collates, and packs the batch where it has a way to go. Picklable, if what it wraps is.
+class SharedMemoryCollate:
+    """Collates, and in a worker process packs the batch into shared memory. Picklable, if what it wraps is.
 
     Args:
         collate: samples -> batch.
@@ -97,6 +97,6 @@ class Parcelling:
         self.collate = collate
 
     def __call__(self, samples: list[object]) -> Batch | SharedMemoryBatch:
-        """In a worker a parcel, else the batch."""
+        """In a worker a ``SharedMemoryBatch``, else the batch itself."""
         batch = self.collate(samples)
         return batch if get_worker_info() is None else SharedMemoryBatch.of(batch)

@@ -1,1 +1,1 @@
-"""Kinds of input: how a cell is read, checked and shown; one file a kind."""
+"""Kinds of input (text, image, audio, features): one ``Modality`` object in one file each."""

@@ -58,7 +58,7 @@ class Modality:
         libraries: those whose versions decide what encoders of this kind compute; part of the store's fingerprint.
         python_example: Python source of a value, as the model card shows it.
         augmentation: the options of ``augment.KIND``, and what they do; None = there are none.
-        duplicates: how ``mmbert-check-data`` words that rows share an input with the split ``{0}``.
+        duplicates: wording of the finding that rows share an input with the split ``{0}``.
     """
 
     kind: ClassVar[str]
@@ -100,7 +100,7 @@ class Modality:
         return bytes_and_name(cell)[1] if self.names_files else None
 
     def content(self, cell: Any, folder: str | Path) -> bytes | str | None:
-        """What makes two cells the same to the store: bytes, or the path of a file; None = it cannot be said."""
+        """The content that the store hashes to recognise an input: bytes, or the path of a file; None = unknown."""
         content, name = bytes_and_name(cell)
         if content is not None:
             return content

@@ -29,7 +29,7 @@ class FeaturesModality(Modality):
         return read_arrays(os.path.join(folder, cell)) if isinstance(cell, str) else cell
 
     def content(self, cell: Any, folder: str | Path) -> bytes | str | None:
-        """See ``Modality``; lists of numbers are not told apart."""
+        """See ``Modality``; of lists of numbers it is unknown."""
         return os.path.join(folder, cell) if isinstance(cell, str) else None
 
     def vector_width(self, cell: Any, folder: str | Path, options: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from mmbert.data.modalities.errors import REMEDY, unusable_file
 
 
 class MediaModality(Modality):
-    """A subclass says how a file is decoded; finding the file and naming it in messages is done here."""
+    """A subclass implements ``decode``; finding the file and naming it in messages is done here."""
 
     def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Any:
         """A file, or its bytes -> the raw value that ``Processor.prepare`` takes; errors as they come."""
@@ -55,7 +55,7 @@ class MediaModality(Modality):
             raise DataError(f"{named}: {why}. {REMEDY}") from error
 
     def file_name(self, cell: Any) -> str | None:
-        """See ``Modality``; a cell that is neither bytes nor a name is taken for a name, which no file has."""
+        """See ``Modality``; any other cell counts as the name of a file, which does not exist."""
         return bytes_and_name(cell)[1] if isinstance(cell, dict) else str(cell)
 
     def stored_digest(self, cell: Any, folder: Path) -> bytes:

@@ -14,7 +14,7 @@ SIDE, BLOCK = 32, 8
 BITS = BLOCK * BLOCK
 #: Pictures whose hashes differ in so many of their 64 bits, or fewer, count as the same picture.
 NEAR = 4
-#: Grey pictures that vary less than this (standard deviation, of 255) have no pattern that a hash could tell.
+#: Grey pictures that vary less than this (standard deviation, of 255) have no pattern that a hash could capture.
 FLAT = 2.0
 
 

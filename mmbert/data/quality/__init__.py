@@ -1,1 +1,1 @@
-"""What a table holds and what is wrong with it, before anybody trains on it."""
+"""Checks of a table before training: facts by split, findings, and a page that shows them."""

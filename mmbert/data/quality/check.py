@@ -1,4 +1,4 @@
-"""Looks at every row and every file of a table that a run would use."""
+"""``check_data``: reads every row and every file that a run would use, and reports facts and findings."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_data(
 
 
 class Check:
-    """A check under way.
+    """Collects facts and findings.
 
     Args:
         data: what is checked.
@@ -82,7 +82,7 @@ class Check:
         self.findings: list[Finding] = []
 
     def find(self, severity: Severity, what: str, rows: Iterable[int], column: str | None = None) -> None:
-        """Notes a finding, if there are rows that it is true of; with ``column``, what each has there is said too."""
+        """Notes a finding, if there are rows that it is true of; with ``column``, their cells are named too."""
         numbers = sorted(set(map(int, rows)))
         if numbers:
             named = [self.data.table.where(row).removeprefix(f"{self.data.path}, ") for row in numbers[:NAMED]]
@@ -125,7 +125,7 @@ class Check:
         self._duplicates(name, reads.modality, good)
 
     def _holders(self, column: str) -> list[RowsBySplit]:
-        """The rows that hold each different file name of a column; a cell that is no word stands for itself."""
+        """The rows that hold each different file name of a column; cells that are not text count as different."""
         holders: dict[Any, RowsBySplit] = {}
         gone = self.data.table.empty(column)
         words = self.data.table.is_text(column)

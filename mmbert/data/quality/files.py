@@ -1,4 +1,4 @@
-"""One pass over the cells of a table: can they be read, how large are they, which are the same."""
+"""Reads every cell of a column once and measures it: faults, sizes, digests."""
 
 from __future__ import annotations
 

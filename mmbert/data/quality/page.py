@@ -1,4 +1,4 @@
-"""The check of a table as one HTML file: nothing is loaded from elsewhere, pictures and sounds lie inside."""
+"""The report of a check as one self-contained HTML file, with example images and sounds inside."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def findings_list(found: Sequence[Finding]) -> Iterator[str]:
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML; heads are words."""
+    """A table; ``rows`` are HTML already, ``head`` is plain text."""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
@@ -196,8 +196,8 @@ def example_card(
         shown = f"<small>no {escape(name)}</small>" if cell is None else example_html(cell, modality, data.path.parent)
         parts.append(f"<div>{shown}</div>")
     for name, column in ((name, column) for name, task in tasks.items() for column in task.columns):
-        said = data.table.cell(row, column) if data.table.has_column(column) else None
-        parts.append(f"<div><b>{escape(name)}</b> {'–' if said is None else escape(str(said))}</div>")
+        label = data.table.cell(row, column) if data.table.has_column(column) else None
+        parts.append(f"<div><b>{escape(name)}</b> {'–' if label is None else escape(str(label))}</div>")
     return f'<div class="card">{"".join(parts)}</div>'
 
 

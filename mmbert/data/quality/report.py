@@ -1,4 +1,4 @@
-"""What a check of the data found: facts by split, and findings."""
+"""``DataReport``: the result of a check of the data, facts by split and findings."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that somebody should look at.
+    """A problem in the data, or something that may mislead.
 
     Attributes:
         severity: ``error``: training would stop at it; ``warning``: numbers may mislead.

@@ -1,4 +1,4 @@
-"""The cheap part of the check, which every run does by itself: cells that several splits share."""
+"""Texts and file names that train shares with other splits: the cheap check that every run makes by itself."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which rows belong to which split, and which lose modalities on purpose."""
+"""Splits into train, val and test, and modalities that are removed on purpose."""

@@ -1,4 +1,4 @@
-"""Choosing rows by chance: shares, folds, so many of each class; with strata, and in whole groups."""
+"""Random choice of rows: shares and folds, stratified, and in whole groups."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def choose(strata: np.ndarray, groups: np.ndarray | None, share: float, random: 
 def apportion(quotas: np.ndarray, total: int, random: np.random.Generator) -> np.ndarray:
     """Whole numbers that add up to ``total``, nearest to the quotas: the largest remainders are rounded up.
 
-    Equal remainders, of many classes with one row each say, are told apart by chance.
+    Equal remainders, of many classes with one row each say, are ordered at random.
     """
     whole = np.floor(quotas).astype(np.int64)
     shuffled = random.permutation(len(quotas))

@@ -1,8 +1,8 @@
-"""Modalities that are taken away on purpose, by a declared mechanism, for studies of missing modalities.
+"""Missing modalities: cells that are removed on purpose, by a declared mechanism, for studies of missing data.
 
 Which cells a sample loses follows from the seed, its row number and its content alone: not from the order, the batch,
 the epoch or the number of workers. ``rate`` is the share of samples that become *incomplete*, of those that can: a
-sample has to have two modalities of which one may go, and never loses all. The mechanisms, in the words of Rubin 1976,
+sample has to have two modalities of which one may go, and never loses all. The mechanisms, in the terms of Rubin 1976,
 "Inference and missing data", Biometrika 63:581:
 
     random     missing completely at random: each incomplete sample loses any proper part of its modalities, all parts

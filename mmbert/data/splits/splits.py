@@ -1,4 +1,4 @@
-"""Which rows are train, val and test: what a column says, what a seed draws, or folds.
+"""Splits: which rows are train, val and test, by a column of the table, by a seeded draw, or by folds.
 
 Sizes are exact: of n rows, ``val=0.1`` takes ``round(0.1 n)``. Drawn by groups they come as near to that as whole
 groups allow. The same seed and the same table give the same rows, on every machine and for every seed of the training.
@@ -20,7 +20,7 @@ from mmbert.data.tables.table import Table
 
 #: The column that names each row's split, unless ``data.columns.split`` names another.
 SPLIT_COLUMN = "split"
-#: The share of the other folds' rows that is val, where nobody says another.
+#: The share of the other folds' rows that is val, where no option gives another.
 VAL_BESIDE_FOLDS = 0.1
 #: Values of the split column that a message names at most.
 MANY = 20
@@ -32,7 +32,7 @@ TEST_DRAW, VAL_DRAW, FOLD_DRAW, FEW_DRAW = range(4)
 
 @dataclass(frozen=True)
 class Drawing:
-    """How rows are drawn where no column says what they are.
+    """Options ``data.split``, ``data.folds`` and ``data.fold``: how splits are drawn where no column names them.
 
     Attributes:
         val: share of the rows that is val; None = none is drawn.
@@ -130,7 +130,7 @@ def split_rows(
 
 
 def named_rows(table: Table, column: str, values: Mapping[str, str], drawing: Drawing) -> dict[str, np.ndarray]:
-    """What the split column says; splits that are drawn must not be in it."""
+    """The rows that the split column names; splits that are drawn must not be in it."""
     table.require(
         column,
         "It says which rows are train, val and test; name another with data.columns.split=COLUMN, or draw the splits: "
@@ -154,7 +154,7 @@ def named_rows(table: Table, column: str, values: Mapping[str, str], drawing: Dr
 
 
 def no_rows_message(table: Table, column: str, name: str, value: str) -> str:
-    """What to say of a split that the column does not name."""
+    """The error message for a split that the column does not name."""
     found = [cell for _, cell in islice(table.distinct(column), MANY)]
     draw = f", or draw it from train: data.split.{name}=0.1" if name in ("val", "test") else ""
     return (
@@ -245,7 +245,7 @@ def strata_of(table: Table, rows: np.ndarray, stratify: str | None, label: str |
 
 
 def too_few_rows_message(name: str, share: float | None, count: int, group: str | None) -> str:
-    """What to say of a split without rows."""
+    """The error message for a split without rows."""
     asked = f"data.split.{name}={share:g}" if share is not None else "what is left of the rows"
     whole = f" in whole groups of '{group}'" if group else ""
     return f"The split '{name}' has no row: {asked} of {count} rows{whole}. Choose other shares, or add rows."

@@ -1,1 +1,1 @@
-"""Tables on disk: formats, cells, fingerprints."""
+"""Tables on disk: formats, cells, checks of rows, fingerprints."""

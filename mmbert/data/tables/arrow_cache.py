@@ -18,7 +18,7 @@ import pyarrow as pa
 from mmbert.core.errors import DataError
 from mmbert.data.tables.formats import FORMATS, reading
 
-#: Files up to this size are told apart by their content; larger ones by path, size and time of change.
+#: Files up to this size are recognised by their content; larger ones by path, size and time of change.
 HASHED_BYTES = 256 * 2**20
 #: Part of the cache's key: to be raised when the same file is read differently.
 READER_VERSION = 1
@@ -102,7 +102,7 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def bars_in_terminals() -> Iterator[None]:
-    """The library's progress bars only where somebody sees them."""
+    """Switches the library's progress bars off where there is no terminal."""
     hide = not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
     if hide:
         datasets.disable_progress_bars()

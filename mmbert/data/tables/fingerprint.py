@@ -1,4 +1,4 @@
-"""Short names of what a run was trained and measured on, so that two runs' numbers can be known to be comparable."""
+"""Fingerprints (hashes) of a table and of its splits, by which runs on the same data are recognised."""
 
 from __future__ import annotations
 

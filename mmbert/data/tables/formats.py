@@ -1,7 +1,7 @@
 """How CSV, TSV, JSONL and Parquet files are read: exactly, in batches, and with line numbers for messages.
 
 CSV and TSV are read as text and nothing else: a cell that says ``NA``, ``null`` or ``007`` is just that. Every row must
-have as many cells as the header, so that a stray comma is told and never shifts cells into other columns. JSONL and
+have as many cells as the header, so that a stray comma is an error and never shifts cells into other columns. JSONL and
 Parquet keep their types.
 """
 
@@ -136,8 +136,10 @@ class JsonLines:
                 if "\\ud" in text.lower():  # an escape may spell half of a surrogate pair, which no text can hold
                     json.dumps(item, ensure_ascii=False).encode()
             except ValueError as error:
-                said = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
-                raise DataError(f"{path}, line {number} is no JSON: {said}. Write one {{...}} a line.") from error
+                reason = (
+                    f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+                )
+                raise DataError(f"{path}, line {number} is no JSON: {reason}. Write one {{...}} a line.") from error
             if not isinstance(item, dict):
                 raise DataError(
                     f"{path}, line {number} is no JSON object: write one {{...}} a line, its keys the columns."
@@ -246,7 +248,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What goes wrong in a file, told as the file's fault."""
+    """Turns errors while a file is read into a ``DataError`` that names it."""
     try:
         yield
     except UnicodeDecodeError as error:

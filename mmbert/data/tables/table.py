@@ -1,4 +1,4 @@
-"""A table of samples: CSV, TSV, JSONL or Parquet, memory-mapped, with rows that can be named in a message.
+"""``Table``: samples in a CSV, TSV, JSONL or Parquet file, memory-mapped, with rows that messages can name.
 
 ``formats.py`` says how files are read. Null, NaN, the empty string and one of white space alone are empty cells; any
 other text is text.
@@ -35,10 +35,10 @@ class Table:
     """Columns of cells, on disk. Memory holds the cells that are asked for; pickling keeps the file's name alone.
 
     Args:
-        path: the file; its ending says the format.
+        path: the file; its ending gives the format.
 
     Raises:
-        DataError: there is no such file, or it cannot be read as its ending says.
+        DataError: there is no such file, or it cannot be read in the format of its ending.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -64,7 +64,7 @@ class Table:
         return len(next(iter(self._columns.values())))
 
     def fingerprint(self) -> str:
-        """Sixteen letters that change with the file's content."""
+        """Sixteen hexadecimal digits that change with the file's content."""
         return file_fingerprint(self.path)
 
     def has_column(self, name: str) -> bool:
@@ -115,7 +115,7 @@ class Table:
         return np.asarray(gone.to_numpy(), bool)
 
     def is_text(self, column: str) -> bool:
-        """Whether the cells of a column are words."""
+        """Whether the cells of a column are text."""
         kind = self._values(column).type
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
@@ -214,7 +214,7 @@ def arrow_files(path: Path) -> list[str]:
     """The file's copy in the cache of the ``datasets`` library, as Arrow streams that can be memory-mapped.
 
     Raises:
-        DataError: there is no such file, or it cannot be read as its ending says.
+        DataError: there is no such file, or it cannot be read in the format of its ending.
     """
     endings = ", ".join(FORMATS)
     with reading(path):
