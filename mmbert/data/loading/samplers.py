@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.types import Batch
-from mmbert.data.loading.shared_memory import SharedMemoryCollate, SharedMemoryBatch
+from mmbert.data.loading.shared_memory import SharedMemoryBatch, SharedMemoryCollate
 
 
 class SeededSampler(Sampler[Any]):
