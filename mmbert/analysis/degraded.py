@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmbert.core.types import Batch, Inputs, map_leaves
 from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.loading.collate import Collate, collated
+from mmbert.data.loading.collate import Collate, collate_modality
 from mmbert.data.loading.dataset import Sample, SampleDataset
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader
 from mmbert.data.modalities.registry import modality_of
@@ -92,7 +92,7 @@ class DegradedCollate(Collate):
         levels = range(len(samples[0][1]))
         degraded = [
             {
-                name: collated([damaged[level][name] for _, damaged in samples], self.processors[name])
+                name: collate_modality([damaged[level][name] for _, damaged in samples], self.processors[name])
                 for name in samples[0][1][level]
             }
             for level in levels

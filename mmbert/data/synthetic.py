@@ -182,11 +182,11 @@ def codebooks(recipe: Recipe) -> np.ndarray:
 
 def columns(recipe: Recipe, books: np.ndarray) -> dict[str, Any]:
     """The table's columns; the rows of a split do not depend on the sizes of the others."""
-    parts = [rows_of(recipe, books, number, split) for number, split in enumerate(recipe.sizes)]
+    parts = [split_columns(recipe, books, number, split) for number, split in enumerate(recipe.sizes)]
     return {name: [cell for part in parts for cell in part[name]] for name in parts[0]}
 
 
-def rows_of(recipe: Recipe, books: np.ndarray, number: int, split: str) -> dict[str, list[Any]]:
+def split_columns(recipe: Recipe, books: np.ndarray, number: int, split: str) -> dict[str, list[Any]]:
     """The columns of one split."""
     information, rows = recipe.information, recipe.sizes[split]
     rng = np.random.default_rng([recipe.seed, 1, number])

@@ -17,7 +17,7 @@ from torchmetrics.functional import auroc
 import fusion_harness
 from fusion_harness import options_of
 from mmbert.core.types import Encoded
-from mmbert.data.synthetic import Recipe, codebooks, rows_of
+from mmbert.data.synthetic import Recipe, codebooks, split_columns
 from mmbert.data.synthetic_information import Information
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.model import MultimodalModel
@@ -66,7 +66,7 @@ def samples():
     books = codebooks(recipe)
 
     def tensors(number, split):
-        rows = rows_of(recipe, books, number, split)
+        rows = split_columns(recipe, books, number, split)
         tokens = {name: torch.tensor(np.array(rows[name])) for name in DIMS}
         present = torch.ones(ROWS[split], recipe.length, dtype=torch.bool)
         encoded = {name: Encoded.from_tokens(sequence, present) for name, sequence in tokens.items()}

@@ -40,7 +40,7 @@ class Collate:
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """B samples -> a batch of B."""
         inputs = {
-            name: collated([sample.prepared[name] for sample in samples], processor)
+            name: collate_modality([sample.prepared[name] for sample in samples], processor)
             for name, processor in self.processors.items()
         }
         targets = {
@@ -68,7 +68,7 @@ class Collate:
         return inputs, targets
 
 
-def collated(values: list[Any], processor: Processor) -> Inputs:
+def collate_modality(values: list[Any], processor: Processor) -> Inputs:
     """A batch of one modality, of values that were prepared now or encoded before."""
     stored = any(isinstance(value, StoredTokens) for value in values)
     return collate_stored(values, processor) if stored else processor.collate(values)
