@@ -23,7 +23,9 @@ WHOLE_PROGRAM = {
     "tests_mirror_the_package",
     "wheel",
     "your_own_data",
+    "your_own_encoder",
     "your_own_fusion",
+    "your_own_task",
 }
 #: Parts of the package that do not keep the rule yet.
 YET_TO_COME = ("analysis", "cli", "core", "data", "encoders", "model", "reporting", "runs", "store", "tasks", "testing")

@@ -24,6 +24,7 @@ class PartKind:
         groups: configuration groups that hold its files.
         base: path of the base class.
         filled_in: arguments that the check gives by itself.
+        learns_options: whether arguments without a default may be learnt by the check itself.
         hint: what to do if a class does not derive from the base; ``{target}`` is its path.
     """
 
@@ -31,6 +32,7 @@ class PartKind:
     groups: tuple[str, ...]
     base: str
     filled_in: tuple[str, ...] = ()
+    learns_options: bool = False
     hint: str = ""
 
 
@@ -79,7 +81,7 @@ def target_and_options(word: str, given: list[str], part: PartKind) -> tuple[str
             raise ConfigError(f"--set {text}: {target} takes no {name}. {nearest(name, known)}")
         set_option(options, name, value)
     lacking = [n for n in signature.required if n not in {*options, *part.filled_in}] if signature is not None else []
-    if lacking and signature is not None and signature.is_class:
+    if lacking and not part.learns_options and signature is not None and signature.is_class:
         raise ConfigError(f"{target} needs {lacking[0]}, which has no default: --set {lacking[0]}=VALUE")
     return target, options
 

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from mmbert.testing.fusion_contract import check_fusion
     from mmbert.testing.gradient_flow import flow_of
     from mmbert.testing.inputs import encoded, random_inputs
-    from mmbert.testing.pytest_suite import encoder_tests, fusion_tests
+    from mmbert.testing.pytest_suite import encoder_tests, fusion_tests, task_tests
     from mmbert.testing.report import ContractError, Report, Verdict
+    from mmbert.testing.task_contract import check_task
 
 #: The module of each name.
 WHERE = {
     "check_encoder": "encoder_contract",
     "check_fusion": "fusion_contract",
+    "check_task": "task_contract",
     "cost_of": "costs",
     "flow_of": "gradient_flow",
     "encoded": "inputs",
@@ -31,6 +33,7 @@ WHERE = {
     "Verdict": "report",
     "encoder_tests": "pytest_suite",
     "fusion_tests": "pytest_suite",
+    "task_tests": "pytest_suite",
 }
 __all__ = [
     "ContractError",
@@ -38,12 +41,14 @@ __all__ = [
     "Verdict",
     "check_encoder",
     "check_fusion",
+    "check_task",
     "cost_of",
     "encoded",
     "encoder_tests",
     "flow_of",
     "fusion_tests",
     "random_inputs",
+    "task_tests",
 ]
 
 

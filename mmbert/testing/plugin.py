@@ -1,8 +1,8 @@
 """The pytest plugin, which pytest loads by itself wherever mmbert is installed; torch does not come with it.
 
-The fixtures ``check_fusion`` and ``check_encoder`` check a contract inside a test of one's own; a contract that is
-broken is shown as its report, without a traceback through the kit. Whole files of tests are made by
-``mmbert.testing.fusion_tests`` and ``encoder_tests``.
+The fixtures ``check_fusion``, ``check_encoder``, ``check_task`` check a contract inside a test of one's own; a broken
+one is shown as its report, without a traceback through the kit. Whole files of tests are made by
+``mmbert.testing.fusion_tests``, ``encoder_tests`` and ``task_tests``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ def check_encoder_fixture() -> Callable[..., Any]:
     from mmbert.testing.encoder_contract import check_encoder
 
     return check_encoder
+
+
+@pytest.fixture(name="check_task")
+def check_task_fixture() -> Callable[..., Any]:
+    """``mmbert.testing.check_task``, imported by the first test that asks for it."""
+    from mmbert.testing.task_contract import check_task
+
+    return check_task
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
-from mmbert.testing import encoder_contract, fusion_contract
+from mmbert.tasks.base import Task
+from mmbert.testing import encoder_contract, fusion_contract, task_contract
 from mmbert.testing.report import Report
 
 
@@ -62,6 +63,33 @@ def encoder_tests(
         return encoder_contract.check_encoder(encoder, samples, raise_on_failure=False, only=[law], **options)
 
     return law_tests(encoder, list(encoder_contract.LAWS), check)
+
+
+def task_tests(
+    task: type[Task] | Callable[..., Task],
+    cells: Sequence[Any] | None = None,
+    texts: Sequence[str] | None = None,
+    wrong: Any = None,
+    **options: Any,
+) -> type:
+    """A class of tests as ``fusion_tests`` gives it, for a task.
+
+        from mmbert.testing import task_tests
+        from my_task import MyTask
+        TestMyTask = task_tests(MyTask, cells=["low", "high", "low", "middle"])
+
+    Args:
+        task: the class, or a function with its arguments.
+        cells: see ``check_task``.
+        texts: the same.
+        wrong: the same.
+        **options: arguments of the task; those that ``fit_labels`` gives need not be there.
+    """
+
+    def check(law: str) -> Report:
+        return task_contract.check_task(task, cells, texts, wrong=wrong, raise_on_failure=False, only=[law], **options)
+
+    return law_tests(task, list(task_contract.LAWS), check)
 
 
 def law_tests(module: Any, laws: Collection[str], check: Callable[[str], Report]) -> type:

@@ -1,0 +1,197 @@
+"""Label cells, texts and fused inputs for trying out a task, and batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmbert.core.errors import InputError
+from mmbert.core.types import Encoded, Fused, Loss, State, Tensors, rows_of
+from mmbert.fusion.mean import MeanFusion
+from mmbert.tasks.base import Task
+
+#: Widths of the modalities, and of the fused vector.
+TASK_DIMS = {"text": 6, "image": 5, "audio": 4}
+IN_DIM = 16
+#: Cells by a task's ``kind``: label cells, and a cell that is no label.
+CELLS: dict[str, list[Any]] = {
+    "classification": ["b", "a", "c", "a", "b", "c", "a", "b"],
+    "multilabel": ["red|round", "", "blue", "blue|red", "round", "red", "blue|round", "red"],
+    "regression": [3.5, -1.25, 0.0, 12.0, 3.5, 7.0, -4.0, 2.5],
+}
+#: One text for each of the cells above; words of one and of two tokens.
+TEXTS = [
+    "to be or not",
+    "be",
+    "that is the question here",
+    "aye there",
+    "rub",
+    "to die to sleep",
+    "perchance",
+    "no more",
+]
+#: Word pieces of the made-up tokenizer have at most so many letters.
+PIECE = 4
+
+
+@dataclass(frozen=True)
+class TaskCase:
+    """A task class with its options, and what it is tried on.
+
+    Attributes:
+        build: options -> the task, built anew.
+        cells: one mapping a sample, cells by column; None where a label is missing does not occur here.
+        texts: one a sample, for tasks whose labels are aligned to words.
+        dims: width by modality.
+        wrong: a cell that is no label, for every column; None = none is known.
+    """
+
+    build: Callable[..., Task]
+    cells: Sequence[Mapping[str, Any]]
+    texts: Sequence[str]
+    dims: Mapping[str, int]
+    wrong: Any = None
+
+    def make(self, seed: int = 0, **options: Any) -> Task:
+        """The task, built with the random state of ``seed`` and further options."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.build(**options)
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return len(self.cells)
+
+    def state(self, task: Task, present: Tensor | None = None, seed: int = 0) -> State:
+        """Random encoded modalities, as long as the samples' texts where a task is aligned to one, and their fusion.
+
+        Args:
+            task: which modalities it is aligned to.
+            present: (B, M) bool, which sample has which modality; None = all of them.
+            seed: of the values.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        encoded = {}
+        for number, (name, dim) in enumerate(self.dims.items()):
+            lengths = torch.tensor([len(pieces(text)) for text in self.texts])
+            if name not in task.aligned_to:
+                lengths = torch.randint(2, 7, (self.size,), generator=generator)
+            mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+            tokens = torch.randn(*mask.shape, dim, generator=generator)
+            if present is not None:
+                mask = mask & present[:, number : number + 1]
+            encoded[name] = Encoded.from_tokens(torch.where(mask.unsqueeze(-1), tokens, 0.0), mask)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            fused = MeanFusion(dict(self.dims), task.in_dim).eval()(encoded)
+        return State(fused, encoded)
+
+    def prepared(self, task: Task, row: int) -> dict[str, Any]:
+        """What ``Task.encode`` is given of a sample's text, by modality it is aligned to."""
+        return dict.fromkeys(task.aligned_to, alignment(self.texts[row]))
+
+    def encode(self, task: Task, row: int) -> Any:
+        """One sample's label."""
+        return task.encode(self.cells[row], self.prepared(task, row))
+
+    def targets(self, task: Task, rows: Iterable[int | None]) -> Tensors:
+        """Labels of a batch; None = a sample without any."""
+        return task.collate([None if row is None else self.encode(task, row) for row in rows])
+
+    def all_targets(self, task: Task) -> Tensors:
+        """Labels of all samples."""
+        return self.targets(task, range(self.size))
+
+
+def cells_of(task: type[Task] | Callable[..., Task], given: Sequence[Any] | None, column: str) -> list[dict[str, Any]]:
+    """The label cells that a task is tried on, by column.
+
+    Raises:
+        InputError: there are none, or too few.
+    """
+    kind = getattr(task, "kind", "other")
+    if given is None and kind not in CELLS:
+        return [{} for _ in TEXTS]
+    cells = CELLS[kind] if given is None else given
+    if len(cells) < 4:
+        raise InputError(f"{len(cells)} cells are too few to try a task on: give 4 or more.")
+    return [dict(cell) if isinstance(cell, Mapping) else {column: cell} for cell in cells]
+
+
+def texts_of(given: Sequence[str] | None, size: int) -> list[str]:
+    """One text a sample.
+
+    Raises:
+        InputError: there are fewer or more than samples.
+    """
+    if given is None:
+        return [TEXTS[row % len(TEXTS)] for row in range(size)]
+    if len(given) != size:
+        raise InputError(f"There are {len(given)} texts for {size} cells: give one for each.")
+    return list(given)
+
+
+def pieces(text: str) -> list[tuple[int, int, int]]:
+    """A made-up tokenizer: a special token at each end, and words cut into pieces; (word, begin, end) of each."""
+    found, place = [(-1, 0, 0)], 0
+    for word, letters in enumerate(text.split()):
+        place = text.index(letters, place)
+        for begin in range(0, len(letters), PIECE):
+            found.append((word, place + begin, place + min(begin + PIECE, len(letters))))
+        place += len(letters)
+    return [*found, (-1, 0, 0)]
+
+
+def alignment(text: str) -> dict[str, Tensor]:
+    """``input_ids`` (L,), ``word_ids`` (L,) and ``offsets`` (L, 2) of a text."""
+    table = torch.tensor(pieces(text))
+    return {"input_ids": torch.arange(len(table)) + 5, "word_ids": table[:, 0], "offsets": table[:, 1:]}
+
+
+def state_rows(state: State, rows: Sequence[int]) -> State:
+    """Some of the samples, in the order given."""
+    index = torch.tensor(list(rows))
+    fused = state.fused
+    trees = {name: rows_of(getattr(fused, name), index) for name in ("tokens", "masks", "views", "view_masks")}
+    return State(replace(fused, pooled=fused.pooled[index], **trees), rows_of(state.encoded, index))
+
+
+def padded_state(state: State, extra: int, junk: float) -> State:
+    """The same samples with ``extra`` more places of padding in every sequence, and ``junk`` in all padding."""
+
+    def longer(tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        size, _, width = tokens.shape
+        mask = torch.cat([mask, mask.new_zeros(size, extra)], 1)
+        tokens = torch.cat([tokens, tokens.new_zeros(size, extra, width)], 1)
+        return tokens.masked_fill(~mask.unsqueeze(-1), junk), mask
+
+    fused = {name: longer(tokens, state.fused.masks[name]) for name, tokens in state.fused.tokens.items()}
+    encoded = {name: longer(x.tokens, x.mask) for name, x in state.encoded.items()}
+    return State(
+        Fused(
+            state.fused.pooled,
+            {name: tokens for name, (tokens, _) in fused.items()},
+            {name: mask for name, (_, mask) in fused.items()},
+        ),
+        {name: Encoded(*parts, state.encoded[name].pooled) for name, parts in encoded.items()},
+    )
+
+
+def loss_tensors(loss: Loss) -> dict[str, Tensor]:
+    """Its sum and its count, by name."""
+    return {"loss.total": loss.total, "loss.count": torch.as_tensor(loss.count).float()}
+
+
+def float_tensors(tensors: Tensors) -> Tensors:
+    """Those that are floats."""
+    return {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def labelled_task(case: TaskCase) -> bool:
+    """Whether the task's loss is a sum over labels; a loss over pairs within the batch is not."""
+    return bool(case.make().columns)
