@@ -25,6 +25,7 @@ WHOLE_PROGRAM = {
     "your_own_data",
     "your_own_encoder",
     "your_own_fusion",
+    "your_own_modality",
     "your_own_task",
 }
 #: Parts of the package that do not keep the rule yet.
