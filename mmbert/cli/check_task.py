@@ -13,7 +13,9 @@ from mmbert.cli.app import run_plain
 from mmbert.cli.contract_check import PartKind, check_parser, class_of_kind, print_report, target_and_options
 from mmbert.core.errors import ConfigError
 
-TASK = PartKind("task", ("task",), base="mmbert.tasks.base.Task", filled_in=("in_dim", "dims", "column"), learns_options=True)
+TASK = PartKind(
+    "task", ("task",), base="mmbert.tasks.base.Task", filled_in=("in_dim", "dims", "column"), learns_options=True
+)
 
 
 def parser() -> argparse.ArgumentParser:
