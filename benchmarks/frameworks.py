@@ -28,7 +28,8 @@ from throughput import CLIP, by_hand, with_mmbert
 
 from mmbert.core.types import Batch
 from mmbert.runs.environment import environment
-from mmbert.training.build import build, make
+from mmbert.training.build import build
+from mmbert.training.instantiate import make
 from mmbert.training.module import FusionModule
 
 

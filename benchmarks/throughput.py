@@ -25,7 +25,8 @@ from omegaconf import DictConfig, open_dict
 
 from mmbert.core.types import Batch, State
 from mmbert.runs.environment import environment
-from mmbert.training.build import build, make
+from mmbert.training.build import build
+from mmbert.training.instantiate import make
 from mmbert.training.module import FusionModule
 
 CLIP = 1.0

@@ -25,7 +25,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger
 
 from mmbert.runs.environment import environment
-from mmbert.training.build import build, make
+from mmbert.training.build import build
+from mmbert.training.instantiate import make
 from mmbert.training.module import FusionModule
 
 NETWORKS = ("text", "image", "audio", "fusion", "tasks", "backward", "clipping and optimiser")

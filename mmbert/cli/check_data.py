@@ -122,7 +122,8 @@ def prepared(
     from mmbert.data.modalities.registry import modality_of
     from mmbert.data.quality.check import EncoderInput
     from mmbert.data.quality.report import Finding
-    from mmbert.training.build import all_tasks, class_column, fit_labels, make, widths
+    from mmbert.training.instantiate import make
+    from mmbert.training.task_configs import all_tasks, class_column, fit_labels, widths
 
     parts = {str(name): part for name, part in cfg.encoders.items() if part}
     if not parts:

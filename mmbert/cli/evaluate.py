@@ -72,11 +72,11 @@ def answer(words: list[str]) -> None:
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
     from mmbert.training.callbacks.console import print_results
     from mmbert.training.evaluate import evaluate
-    from mmbert.training.resources.out_of_memory import told
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
     drop = listed(own.get("drop", ""))
-    with told(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
+    with explain_out_of_memory(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
         done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")

@@ -87,12 +87,14 @@ def answer_table(folder: Path, given: dict[str, str], trust: bool) -> None:
 
     from mmbert.model import MultimodalModel
     from mmbert.training.predict import predict_table
-    from mmbert.training.resources.out_of_memory import told
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
     table, out = Path(given["table"]), Path(given["out"])
     size = 32 if batch_size is None else batch_size
-    with told(out.parent, f"batch_size={max(1, size // 4)}, num_workers=0", "Answers so far are in the .partial file."):
+    with explain_out_of_memory(
+        out.parent, f"batch_size={max(1, size // 4)}, num_workers=0", "Answers so far are in the .partial file."
+    ):
         done = predict_table(
             model,
             table,

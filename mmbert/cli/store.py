@@ -101,9 +101,9 @@ def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str,
     if not cfg.store.enabled:
         raise ConfigError("store.enabled=false leaves nothing to do.")
 
-    from mmbert.training.use_store import encode_standalone
+    from mmbert.training.use_store import fill_store
 
-    return encode_standalone(cfg, everything)
+    return fill_store(cfg, everything)
 
 
 def show(words: list[str]) -> None:

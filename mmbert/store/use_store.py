@@ -109,6 +109,7 @@ def use_store(
     progress_bar: ProgressBar | None = None,
     notify: Callable[[str], None] = lambda line: None,
     record: bool = True,
+    reads_tokens: bool | None = None,
 ) -> dict[str, StoreUsage]:
     """Adds what the store lacks of a run's samples, and sets the data's ``sources`` to read it.
 
@@ -120,6 +121,7 @@ def use_store(
         progress_bar: makes a progress bar; None = no bar.
         notify: called with a line of text when this process has to wait for others.
         record: write this use into the record of uses, which one process of several does.
+        reads_tokens: whether the data give token sequences; None = if the model reads them.
 
     Returns:
         What was found and computed, by encoder name; empty if the store is not enabled.
@@ -134,7 +136,7 @@ def use_store(
         # tokens of an encoder with layer injection depend on the other modalities, so only its inputs are stored
         injected = name == model.fusion.injects_into
         fill = StoreFill(data, name, encoder, options, device, progress_bar, notify, injected)
-        uses[name] = fill.run(model.reads_tokens)
+        uses[name] = fill.run(model.reads_tokens if reads_tokens is None else reads_tokens)
         if record and uses[name].what is not None:
             record_use(options.folder, str(data.path.resolve()), name, uses[name])
     return uses

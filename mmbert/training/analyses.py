@@ -1,6 +1,6 @@
-"""What a run measures beside its metrics when it has been trained: an object of the config, of a layer above this one.
+"""The protocol of an analysis: what a run measures on its trained model beside its metrics.
 
-Training knows no more of it than this: it is asked before training whether it can be done, and afterwards it does it.
+The object comes from the config and belongs to a layer above training: it is checked before training and runs after.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
-from mmbert.training.build import make
+from mmbert.training.instantiate import make
 
 
 class Analysis(Protocol):
@@ -39,8 +39,8 @@ class Analysis(Protocol):
         ...
 
 
-def asked_for(part: DictConfig | None, model: MultimodalModel, data: MultimodalData) -> list[Analysis]:
-    """What a config node asks for, checked; nothing where there is no node, or it asks for nothing.
+def configured_analyses(part: DictConfig | None, model: MultimodalModel, data: MultimodalData) -> list[Analysis]:
+    """The analysis of a config node, checked against model and data; none if there is no node or it is not active.
 
     Raises:
         ConfigError: it cannot be measured.

@@ -16,15 +16,16 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
-from mmbert.training.analyses import Analysis, asked_for
+from mmbert.training.analyses import Analysis, configured_analyses
 from mmbert.training.balance.fixed import FixedBalance
-from mmbert.training.build import class_column_of, make
 from mmbert.training.callbacks import console
 from mmbert.training.callbacks.skipped_rows import SkippedRows, write_skipped
+from mmbert.training.instantiate import make
 from mmbert.training.module import FusionModule
 from mmbert.training.plots import run_plots as plots
 from mmbert.training.resources.devices import check_devices
-from mmbert.training.use_store import encode_once
+from mmbert.training.task_configs import class_column_of
+from mmbert.training.use_store import read_from_store
 
 
 @dataclass
@@ -85,9 +86,9 @@ def evaluate(
         {name: encoder.processor for name, encoder in model.named_encoders().items()},
         {name: task.without_weights() for name, task in tasks.items()},
     )
-    analyses = asked_for(robustness_cfg, model, data)
+    analyses = configured_analyses(robustness_cfg, model, data)
     if store_cfg is not None:
-        encode_once(data, model, store_cfg, trainer_cfg)
+        read_from_store(data, model, store_cfg, trainer_cfg)
     output = RunFolder(folder)
     done = measure(model, data, trainer_cfg, output, analyses)
     done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}

@@ -1,19 +1,18 @@
-"""One run from start to finish: fit, choose the checkpoint on validation, measure every split once, write it down."""
+"""One run from start to finish: each line of ``train_and_measure`` is a step, in a file of its own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import nn
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import TrainingError
@@ -23,23 +22,24 @@ from mmbert.data.quality.shared import shared_cells
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import write_job
 from mmbert.runs.peak_memory import PeakMemory
-from mmbert.training.analyses import Analysis, asked_for
-from mmbert.training.build import Parts, build, make
+from mmbert.training.analyses import configured_analyses
+from mmbert.training.build import Parts, build
 from mmbert.training.callbacks import console
-from mmbert.training.callbacks.checkpoint import LastCheckpoint, WholeCheckpoints, begun_with, check_same_run
-from mmbert.training.callbacks.diagnostics import EpochDiagnostics
+from mmbert.training.callbacks.checkpoint import begun_with, check_same_run
 from mmbert.training.callbacks.pruning import Pruned, Pruning, Trial
-from mmbert.training.callbacks.skipped_rows import SkippedRows, write_skipped
-from mmbert.training.callbacks.step_times import StepTimes
+from mmbert.training.callbacks.skipped_rows import write_skipped
+from mmbert.training.fit import fit, measure_splits, restore_best
+from mmbert.training.instantiate import resolved
 from mmbert.training.loggers.group import RunLoggers, start_loggers
-from mmbert.training.modality_shares import summary
-from mmbert.training.module import FusionModule
-from mmbert.training.monitor import Monitor
 from mmbert.training.resources.cost import cost_facts
 from mmbert.training.resources.devices import check_devices
-from mmbert.training.resources.out_of_memory import less_memory, told
+from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory
 from mmbert.training.results import Results, write_results
-from mmbert.training.use_store import encode_once
+from mmbert.training.trainer import make_training
+from mmbert.training.use_store import read_from_store
+
+#: The trial of a search that a run is (None in processes that do not report), and the direction of the search.
+Search = tuple[Trial | None, str]
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     resume: bool = False,
     words: Sequence[str] | None = None,
     flags: Sequence[str] = (),
-    search: tuple[Trial | None, str] | None = None,
+    search: Search | None = None,
 ) -> float:
     """Trains what the config describes and leaves everything in ``run_dir``.
 
@@ -58,35 +58,36 @@ def run(
         resume: go on from the last checkpoint in ``run_dir``, if there is one.
         words: the options that the run was started with, None where there was no command line.
         flags: what else stood there.
-        search: the trial that this run is of a search, and the direction in which that believes the metric improves.
+        search: the trial of a search that this run is, and the direction in which the search takes the metric to
+            improve.
 
     Returns:
-        The monitored validation metric of the chosen checkpoint, for sweepers; the last one, if a search cut it short.
+        The monitored validation metric of the chosen checkpoint, for sweepers; the last one, if a search ended the run
+        early.
 
     Raises:
         MmbertError: an option, a file or a row is at fault, or the machine is full. Why a run failed is also left in
-            its ``error.json``.
+            its folder.
     """
-    started = time.monotonic()
+    watch = Stopwatch()
     console.quiet()
     folder = RunFolder(run_dir)
     if not resume and is_rank_zero():
         folder.refuse_taken()
-    then = f"What was computed is kept: mmbert-train resume={run_dir} goes on from it."
+    afterwards = f"What was computed is kept: mmbert-train resume={folder} goes on from it."
     try:
-        with told(run_dir, less_memory(cfg), then), PeakMemory() as memory:
+        with explain_out_of_memory(folder.path, less_memory(cfg), afterwards), PeakMemory() as memory:
             folder.write_start(cfg)
             if not (resume and words is None and folder.job.exists()):
                 write_job(folder, cfg, words, flags)
-            last = folder.last_checkpoint if resume and folder.resumable else None
             check_devices(cfg.trainer)
-            results = train_and_measure(cfg, folder, memory, started, last, search)
+            results = train_and_measure(cfg, folder, memory, watch, resume and folder.resumable, search)
     except Pruned as pruned:
         folder.write_pruned(pruned.facts)
-        console.tell(f"{pruned}: {run_dir}")
+        console.print_line(f"{pruned}: {folder}")
         return float(pruned.facts["value"])
     except SIGTERMException as error:
-        ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={run_dir}")
+        ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={folder}")
         folder.write_error(ended)
         raise SystemExit(143 if error.code is None else error.code) from None
     except BaseException as error:
@@ -100,45 +101,98 @@ def train_and_measure(
     cfg: DictConfig,
     folder: RunFolder,
     memory: PeakMemory,
-    started: float,
-    last: Path | None = None,
-    search: tuple[Trial | None, str] | None = None,
+    watch: Stopwatch,
+    resume: bool = False,
+    search: Search | None = None,
 ) -> Results:
-    """Builds, trains, measures and writes; the trackers are told how it ended, whatever happens."""
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    # deterministic algorithms stay; filling memory that nobody reads before it is written only costs time
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    config = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(config, dict)
-    plain_config = {str(key): value for key, value in config.items()}
-    loggers = start_loggers(config["logger"], folder, plain_config)
-    failure: BaseException | None = None
-    try:
-        began = time.monotonic()
+    """Builds, trains, measures and writes.
+
+    Args:
+        cfg: the run's config.
+        folder: that everything goes to.
+        memory: measures the run's peak.
+        watch: was started with the run.
+        resume: go on from the folder's last checkpoint.
+        search: see ``run``.
+    """
+    seed_everything(cfg)
+    config: dict[str, Any] = resolved(cfg)
+    with run_loggers(config, folder) as loggers:
+        watch.lap()
         parts = build(cfg)
-        built = time.monotonic()
-        console.announce(parts.model, folder, parts.taken)
-        console.warn_of(shared_cells(parts.data))
-        analyses = asked_for(cfg.get("robustness"), parts.model, parts.data)
-        uses = encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
-        encoded = time.monotonic()
+        build_seconds = watch.lap()
+        announce(parts, folder)
+        analyses = configured_analyses(cfg.get("robustness"), parts.model, parts.data)
+        stored = read_from_store(parts.data, parts.model, cfg.store, cfg.trainer)
+        store_seconds = watch.lap()
         costs = cost_facts(parts.model, parts.data)
-        watch = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
-        results = fit_and_test(cfg, parts, loggers, folder, last, watch, analyses)
+        fingerprint = begun_with(cfg, parts.data)
+        if resume:
+            check_same_run(folder, fingerprint)
+        pruning = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
+        training = make_training(cfg, parts, folder, loggers, fingerprint, pruning)
+        watch.lap()
+        fit(training, parts.data, folder.last_checkpoint if resume else None)
+        results = Results(parts.data.test_splits, restore_best(training, parts.monitor, folder))
         results.facts |= {
-            "build_seconds": round(built - began, 2),
-            "store_seconds": round(encoded - built, 2),
-            "store": {name: asdict(use) for name, use in uses.items()},
-            "inputs": inputs_of(parts.data),
+            "fit_seconds": watch.lap(),
+            "steps": training.trainer.global_step,
+            "epochs": training.trainer.current_epoch,
+            "step_milliseconds": training.step_times.median(),
+        }
+        measure_splits(training, parts.data, results)
+        for analysis in analyses:
+            results.facts |= analysis.measure(parts.model, parts.data, training.trainer, folder)
+        skipped = {**parts.data.skipped, **training.skipped.gather()}
+        results.facts |= {
+            "build_seconds": build_seconds,
+            "store_seconds": store_seconds,
+            "store": {name: asdict(usage) for name, usage in stored.items()},
+            "inputs": described_inputs(parts.data),
             **costs,
             "seed": cfg.seed,
             **parts.data.facts(),
-            "wall_seconds": round(time.monotonic() - started, 2),
+            "skipped_rows": len(skipped),
+            "wall_seconds": watch.total(),
             "peak_memory_mib": memory.peak_mib(),
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
-        write_results(results, parts, loggers, folder, plain_config)
-        write_skipped(folder.skipped, parts.data.table, parts.data.skipped)
+        write_results(results, parts, loggers, folder, config)
+        write_skipped(folder.skipped, parts.data.table, skipped)
+    return results
+
+
+class Stopwatch:
+    """Seconds, rounded to hundredths: of each lap, and since it was made."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+
+    def lap(self) -> float:
+        """Since the last lap."""
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        return round(seconds, 2)
+
+    def total(self) -> float:
+        """Since the stopwatch was made."""
+        return round(time.monotonic() - self._started, 2)
+
+
+def seed_everything(cfg: DictConfig) -> None:
+    """Seeds Python, NumPy and torch, data loaders' workers included."""
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    # deterministic algorithms stay; filling memory that nobody reads before it is written only costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def run_loggers(config: Mapping[str, Any], folder: RunFolder) -> Iterator[RunLoggers]:
+    """The run's loggers, closed however the run ends: as failed unless it finished or a search ended it early."""
+    loggers = start_loggers(config["logger"], folder, config)
+    failure: BaseException | None = None
+    try:
+        yield loggers
     except Pruned as pruned:
         loggers.show_summary({"pruned": True, **pruned.facts})
         raise
@@ -147,10 +201,15 @@ def train_and_measure(
         raise
     finally:
         loggers.close(failure)
-    return results
 
 
-def inputs_of(data: MultimodalData) -> dict[str, Any]:
+def announce(parts: Parts, folder: RunFolder) -> None:
+    """Prints what is about to be trained, and warns of cells that several splits share."""
+    console.announce(parts.model, folder, parts.initial_weights)
+    console.warn_of(shared_cells(parts.data))
+
+
+def described_inputs(data: MultimodalData) -> dict[str, Any]:
     """Where a reader of the run finds its samples: the table, and each encoder's column, kind and manner of showing."""
     encoders = {
         name: {
@@ -161,121 +220,3 @@ def inputs_of(data: MultimodalData) -> dict[str, Any]:
         for name, processor in data.processors.items()
     }
     return {"table": str(data.path.resolve()), "encoders": encoders}
-
-
-def fit_and_test(
-    cfg: DictConfig,
-    parts: Parts,
-    loggers: RunLoggers,
-    folder: RunFolder,
-    last: Path | None = None,
-    watch: Sequence[Callback] = (),
-    analyses: Sequence[Analysis] = (),
-) -> Results:
-    """Trains, goes back to the best checkpoint, and measures validation and every test split once with it.
-
-    With ``last``, a checkpoint, training goes on from there; ``watch`` are further callbacks; ``analyses`` is what else
-    is measured with the same weights.
-    """
-    optimizer, schedule = make(cfg.optimizer), make(cfg.scheduler)
-
-    def optimize(model: nn.Module, balance: nn.Module, steps: int) -> dict[str, Any]:
-        made: dict[str, Any] = optimizer.build(model, balance, steps, schedule)
-        return made
-
-    module = FusionModule(parts.model, parts.balance, optimize, optimizer.penalty, parts.modality_balance)
-    if cfg.compile:
-        module.model.compile()
-    skipped = SkippedRows()
-    origin = begun_with(cfg, parts.data)
-    if last is not None:
-        check_same_run(folder, origin)
-    times, epochs = StepTimes(), EpochDiagnostics()
-    watch = [*([parts.modality_balance] if parts.modality_balance else []), *watch]
-    callbacks = [times, skipped, epochs, *watch, *make_callbacks(cfg, parts.monitor, folder, origin)]
-    plugins = [*(make_plugins(cfg)), WholeCheckpoints()]
-    trainer: pl.Trainer = make(
-        cfg.trainer,
-        logger=loggers.loggers,
-        callbacks=callbacks,
-        default_root_dir=str(folder.path),
-        enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
-        plugins=plugins,
-    )
-    began = time.monotonic()
-    train, val = parts.data.train_dataloader(), parts.data.val_dataloader()
-    trainer.fit(module, train, val, ckpt_path=last, weights_only=True if last else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    checkpoint = restore_best(trainer, module, parts.monitor, folder)
-    results = Results(parts.data.test_splits, checkpoint)
-    results.facts = {"fit_seconds": round(time.monotonic() - began, 2), "steps": trainer.global_step}
-    results.facts["epochs"] = trainer.current_epoch
-    results.facts["step_milliseconds"] = times.median()
-    for split in ["val", *parts.data.test_splits]:
-        table = module.begin_test(split)
-        measured = trainer.test(module, dataloaders=parts.data.loader(split), verbose=False)[0]
-        results.metrics |= {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
-        results.predictions[split] = table.gather()
-        shares = module.shares[split]
-        if values := shares.values():
-            results.shares[split] = values
-            results.diagnostics[split] = summary(shares.modalities, values)
-    if epochs.by_epoch:
-        results.diagnostics["val_by_epoch"] = epochs.by_epoch
-    for analysis in analyses:
-        results.facts |= analysis.measure(parts.model, parts.data, trainer, folder)
-    parts.data.skipped |= skipped.gather()
-    return results
-
-
-def make_callbacks(cfg: DictConfig, monitor: Monitor, folder: RunFolder, origin: dict[str, Any]) -> list[Callback]:
-    """The configured callbacks, told what is monitored and where checkpoints go, and a progress display.
-
-    ``origin`` is what a resumed run must agree with.
-    """
-    callbacks: list[Callback] = []
-    for part in cfg.callbacks.values():
-        if not part:
-            continue
-        told: dict[str, Any] = {}
-        if "monitor" in part and part.monitor is None:
-            told = {"monitor": monitor.name, "mode": monitor.mode}
-        if part._target_.endswith("ModelCheckpoint"):
-            told["dirpath"] = str(folder.checkpoints)
-        callbacks.append(make(part, **told))
-    if cfg.trainer.enable_progress_bar:
-        callbacks.append(console.progress_display())
-    if cfg.trainer.enable_checkpointing is not False:
-        # behind all whose state it keeps
-        callbacks.append(LastCheckpoint(folder, cfg.checkpoint.every_minutes, origin))
-    return callbacks
-
-
-def make_plugins(cfg: DictConfig) -> list[Any]:
-    """The configured plugins of the trainer, as a list."""
-    plugins = cfg.trainer.plugins
-    if plugins is None:
-        return []
-    made = make(OmegaConf.create({"_target_": "builtins.dict", "all": plugins}))["all"]
-    return list(made) if isinstance(made, list) else [made]
-
-
-def restore_best(trainer: pl.Trainer, module: FusionModule, monitor: Monitor, folder: RunFolder) -> dict[str, Any]:
-    """Loads the best checkpoint's weights into the module; says which weights the numbers come from.
-
-    Without a checkpoint the last weights stay, and the monitored value is the last validation's.
-    """
-    told = {"monitor": monitor.name, "mode": monitor.mode}
-    saver = trainer.checkpoint_callback
-    if not (isinstance(saver, ModelCheckpoint) and saver.best_model_path):
-        value = trainer.callback_metrics.get(monitor.name)
-        last = {"path": None, "epoch": trainer.current_epoch, "step": trainer.global_step}
-        return {**last, **told, "value": None if value is None else float(value)}
-    state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
-    module.on_load_checkpoint(state)
-    module.load_state_dict(state["state_dict"])
-    path = str(Path(saver.best_model_path).relative_to(folder.path.absolute()))
-    value = saver.best_model_score
-    where = {"path": path, "epoch": state["epoch"], "step": state["global_step"]}
-    return {**where, **told, "value": None if value is None else float(value)}

@@ -1,4 +1,4 @@
-"""The store in a run: what was reused and what was computed is said in one line."""
+"""A run's use of the store: what is reused, what is computed first, and the line that reports it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
+from omegaconf import DictConfig
 from rich.progress import Progress
 
 from mmbert.core.distributed import is_rank_zero
@@ -17,61 +15,75 @@ from mmbert.model import MultimodalModel
 from mmbert.store.fill import ProgressCallback
 from mmbert.store.use_store import StoreOptions, StoreUsage, use_store
 from mmbert.training.build import build
-from mmbert.training.callbacks.console import on_terminal, quiet
+from mmbert.training.callbacks.console import on_terminal, print_line, quiet
+from mmbert.training.instantiate import resolved
 from mmbert.training.resources.devices import encoding_device
 
 
-def encode_once(
-    data: MultimodalData, model: MultimodalModel, store_cfg: DictConfig, trainer_cfg: DictConfig
+def read_from_store(
+    data: MultimodalData,
+    model: MultimodalModel,
+    store_cfg: DictConfig,
+    trainer_cfg: DictConfig,
+    reads_tokens: bool | None = None,
 ) -> dict[str, StoreUsage]:
-    """Lets a run's data read from the store, as the config's parts ``store`` and ``trainer`` say.
+    """Computes what the store lacks of a run's samples, and lets the data read from the store.
+
+    Args:
+        data: bound to the model.
+        model: whose frozen encoders are stored.
+        store_cfg: the config's ``store``.
+        trainer_cfg: the config's ``trainer``, which says where encoders run.
+        reads_tokens: whether the data give token sequences; None = if the model reads them.
 
     Returns:
-        What was taken from it, by encoder name.
+        What was reused and computed, by encoder name; empty if the store is not enabled.
     """
-    options = StoreOptions(**OmegaConf.to_container(store_cfg, resolve=True))  # type: ignore[arg-type]
-    uses = use_store(data, model, options, encoding_device(trainer_cfg), bar, told, record=is_rank_zero())
-    if any(use.what is not None for use in uses.values()):
-        told(f"store     {' · '.join(in_words(name, use) for name, use in uses.items())}")
-    return uses
+    options = StoreOptions(**resolved(store_cfg))
+    device = encoding_device(trainer_cfg)
+    usage = use_store(
+        data, model, options, device, progress_bar, print_line, record=is_rank_zero(), reads_tokens=reads_tokens
+    )
+    if any(one.what is not None for one in usage.values()):
+        print_line(f"store     {' · '.join(usage_text(name, one) for name, one in usage.items())}")
+    return usage
 
 
-def encode_standalone(cfg: DictConfig, everything: bool = False) -> tuple[MultimodalData, dict[str, StoreUsage]]:
-    """What a run would compute before it trains; its data, which read the store, and what was taken from it.
+def fill_store(cfg: DictConfig, all_tokens: bool = False) -> tuple[MultimodalData, dict[str, StoreUsage]]:
+    """Computes what a run would store before it trains.
 
     Args:
         cfg: of the run.
-        everything: tokens are read, even if the run's fusion would not.
+        all_tokens: the data give token sequences, even if the run's fusion reads none.
+
+    Returns:
+        The run's data, which read from the store, and what was reused and computed, by encoder name.
     """
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     parts = build(cfg)
-    if everything:
-        parts.model.fusion.reads_tokens = True  # type: ignore[misc]
-    return parts.data, encode_once(parts.data, parts.model, cfg.store, cfg.trainer)
+    return parts.data, read_from_store(parts.data, parts.model, cfg.store, cfg.trainer, all_tokens or None)
 
 
-def in_words(name: str, use: StoreUsage) -> str:
+def usage_text(name: str, usage: StoreUsage) -> str:
     """``image 5,968 reused``."""
-    if use.what is None:
-        return f"{name} not stored: {use.reason}"
-    parts = [f"{use.reused:,} reused"] if use.reused else []
-    parts += [f"{use.computed:,} {'encoded' if use.what == 'tokens' else 'prepared'} in {use.seconds:.1f} s"] * bool(
-        use.computed
-    )
-    parts += [f"{use.left_out:,} left out ({use.reason})"] * bool(use.left_out)
+    if usage.what is None:
+        return f"{name} not stored: {usage.reason}"
+    parts = []
+    if usage.reused:
+        parts.append(f"{usage.reused:,} reused")
+    if usage.computed:
+        parts.append(
+            f"{usage.computed:,} {'encoded' if usage.what == 'tokens' else 'prepared'} in {usage.seconds:.1f} s"
+        )
+    if usage.left_out:
+        parts.append(f"{usage.left_out:,} left out ({usage.reason})")
     return f"{name} {', '.join(parts) or 'nothing to keep'}"
 
 
-@rank_zero_only
-def told(line: str) -> None:
-    """A line to the terminal."""
-    Console(highlight=False).print(f"  {line}", soft_wrap=True)
-
-
 @contextmanager
-def bar(what: str, count: int) -> Iterator[ProgressCallback]:
-    """A bar on a terminal, nothing elsewhere."""
+def progress_bar(what: str, count: int) -> Iterator[ProgressCallback]:
+    """A progress bar on a terminal, nothing elsewhere."""
     if not on_terminal() or not is_rank_zero():
         yield lambda done: None
         return

@@ -137,12 +137,12 @@ def test_damaged_texts_are_what_a_table_of_damaged_texts_gives(evaluate, measure
 @pytest.fixture(scope="module")
 def parts(compose_tiny, tmp_path_factory):
     """Model and data that read a store; the text encoder is frozen, so that its tokens are stored."""
-    from mmbert.training.use_store import encode_once
+    from mmbert.training.use_store import read_from_store
 
     folder = tmp_path_factory.mktemp("store")
     cfg = compose_tiny("+data.splits.test_missing=test_missing", f"store.dir={folder}", "encoders.text.frozen=true")
     made = build(cfg)
-    encode_once(made.data, made.model, cfg.store, cfg.trainer)
+    read_from_store(made.data, made.model, cfg.store, cfg.trainer)
     return made, folder
 
 

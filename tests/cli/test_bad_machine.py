@@ -121,7 +121,7 @@ def test_what_the_failed_run_held_is_free_for_the_next():
     import weakref
 
     from mmbert.core.errors import TrainingError
-    from mmbert.training.resources.out_of_memory import told
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory
 
     seen = []
 
@@ -130,7 +130,7 @@ def test_what_the_failed_run_held_is_free_for_the_next():
         seen.append(weakref.ref(activations))
         torch.empty(2**52)
 
-    with pytest.raises(TrainingError) as caught, told(os.curdir, "less"):
+    with pytest.raises(TrainingError) as caught, explain_out_of_memory(os.curdir, "less"):
         run()
     assert seen[0]() is None  # though the error, with its traceback, is still there
     assert caught.value.__cause__.__traceback__ is not None

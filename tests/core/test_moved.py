@@ -65,7 +65,7 @@ def test_the_table_names_only_what_has_gone() -> None:
 
 
 def test_a_class_is_found_and_built_by_its_earlier_path() -> None:
-    from mmbert.training.build import make
+    from mmbert.training.instantiate import make
     from mmbert.training.modality_balance.ogm_ge import OGMGE
 
     path = "mmbert.training.balance_modalities.ogm_ge.OGMGE"

@@ -29,8 +29,8 @@ def test_every_encoder_of_the_run_is_taken_over(compose_tiny, finished_run):
     for name in ("text", "image", "audio"):
         assert same(weights_of(parts, name), finished_run, name)
         assert not same(weights_of(fresh, name), finished_run, name)
-    assert parts.taken == dict.fromkeys(("text", "image", "audio"), str(finished_run))
-    assert fresh.taken == {}
+    assert parts.initial_weights == dict.fromkeys(("text", "image", "audio"), str(finished_run))
+    assert fresh.initial_weights == {}
 
 
 def test_one_may_be_named_and_the_others_stay(compose_tiny, finished_run):
@@ -43,7 +43,7 @@ def test_one_may_be_named_and_the_others_stay(compose_tiny, finished_run):
 def test_an_encoder_that_the_run_lacks_stays_as_it_is(compose_tiny, finished_run):
     words = ("image@encoders.scan=tiny", "data.columns.scan=image", f"encoders_from={finished_run}")
     parts = build(compose_tiny(*(f"+{word}" if "columns" in word or "@" in word else word for word in words)))
-    assert set(parts.taken) == {"text", "image", "audio"}
+    assert set(parts.initial_weights) == {"text", "image", "audio"}
 
 
 def test_what_was_taken_over_is_announced_and_stands_in_the_card(compose_tiny, finished_run, tmp_path, capsys):

@@ -82,12 +82,12 @@ def progress_display() -> Callback:
 
 
 @rank_zero_only
-def announce(model: MultimodalModel, run: RunFolder, taken: Mapping[str, str] | None = None) -> None:
-    """Says in a few lines what is about to be trained; ``taken``: where encoders have their first weights from."""
+def announce(model: MultimodalModel, run: RunFolder, initial_weights: Mapping[str, str] | None = None) -> None:
+    """Prints what is about to be trained; ``initial_weights``: where encoders have their first weights from."""
     console = Console(highlight=False)
     for name, encoder in model.encoders.items():
         state = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
-        origin = f", from {taken[name]}" if taken and name in taken else ""
+        origin = f", from {initial_weights[name]}" if initial_weights and name in initial_weights else ""
         size = f"{count_parameters(encoder):,} parameters, {state}{origin}"
         console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {size}", soft_wrap=True)
     console.print(f"  {'fusion':<9} {type(model.fusion).__name__}, {count_parameters(model.fusion):,} parameters")
@@ -96,8 +96,8 @@ def announce(model: MultimodalModel, run: RunFolder, taken: Mapping[str, str] | 
 
 
 @rank_zero_only
-def tell(line: str) -> None:
-    """A line of its own."""
+def print_line(line: str) -> None:
+    """Prints one line."""
     Console(highlight=False).print(f"  {escape(line)}", soft_wrap=True)
 
 

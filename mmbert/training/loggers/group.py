@@ -20,7 +20,7 @@ from mmbert.core.init_args import find_class
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.modality_weights import curves_over_epochs
 from mmbert.runs.naming import fusion_name, group_name, modalities_label, modality_names
-from mmbert.training.build import make
+from mmbert.training.instantiate import make
 from mmbert.training.loggers.base import LoggedRun, RunLogger
 from mmbert.training.loggers.csv import HistoryLogger
 

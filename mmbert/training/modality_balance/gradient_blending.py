@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
@@ -42,11 +42,8 @@ from mmbert.core.types import Batch
 from mmbert.model import ModelOutput
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.history import read_epochs
-from mmbert.training.modality_balance.base import ModalityBalance
+from mmbert.training.modality_balance.base import ModalityBalance, TrainedModule
 from mmbert.training.modality_balance.unimodal import ALONE, decode_unimodal, need_several
-
-if TYPE_CHECKING:
-    from mmbert.training.module import FusionModule
 
 JOINT = "joint"
 SMALLEST = 1e-8
@@ -117,7 +114,7 @@ class GradientBlending(ModalityBalance):
         else:
             self.weights = dict.fromkeys(names, 1 / len(names))
 
-    def trained_loss(self, module: FusionModule, batch: Batch, output: ModelOutput, joint: Tensor) -> Tensor:
+    def trained_loss(self, module: TrainedModule, batch: Batch, output: ModelOutput, joint: Tensor) -> Tensor:
         """() Σ_k w_k L_k of a batch."""
         total = self.weights[JOINT] * joint
         for name, weight in self.weights.items():
@@ -129,7 +126,7 @@ class GradientBlending(ModalityBalance):
                 total = total + weight * module.balance(losses, counts)[0]
         return total
 
-    def validated(self, module: FusionModule, batch: Batch, output: ModelOutput) -> None:
+    def validated(self, module: TrainedModule, batch: Batch, output: ModelOutput) -> None:
         """Adds up the losses of each modality alone."""
         for name in self.weights:
             if name != JOINT:
@@ -182,7 +179,7 @@ class GradientBlending(ModalityBalance):
 
 
 def losses_alone(
-    module: FusionModule, split: str, batch: Batch, output: ModelOutput, name: str
+    module: TrainedModule, split: str, batch: Batch, output: ModelOutput, name: str
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Each task's mean loss with one modality alone, and over how much; both go into the split's means."""
     found = decode_unimodal(module.model, batch, output.encoded, name)

@@ -27,7 +27,7 @@ to the modality alone, those below its name (``project.text.…``); where there 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -41,7 +41,7 @@ from mmbert.core.ranges import Range
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.tasks.base import Task
-from mmbert.training.modality_balance.base import ModalityBalance
+from mmbert.training.modality_balance.base import ModalityBalance, TrainedModule
 from mmbert.training.modality_balance.unimodal import (
     ALONE,
     decode_unimodal,
@@ -49,9 +49,6 @@ from mmbert.training.modality_balance.unimodal import (
     summed_over_processes,
     without_dropout,
 )
-
-if TYPE_CHECKING:
-    from mmbert.training.module import FusionModule
 
 
 class OGMGE(ModalityBalance):
@@ -110,7 +107,7 @@ class OGMGE(ModalityBalance):
                 )
         self.owned = owned_parameters(model)
 
-    def trained_loss(self, module: FusionModule, batch: Batch, output: ModelOutput, joint: Tensor) -> Tensor:
+    def trained_loss(self, module: TrainedModule, batch: Batch, output: ModelOutput, joint: Tensor) -> Tensor:
         """Measures how well each modality does alone; the loss stays as it is."""
         names = list(self.owned)
         exact = torch.float32 if module.device.type == "mps" else torch.float64

@@ -1,4 +1,4 @@
-"""When a machine runs out of memory, of disk or of rights: told with what helps, instead of a library's traceback."""
+"""Errors of a machine that is out of memory, disk space or permissions, as messages with a remedy."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
-def told(folder: Path, less_memory: str, afterwards: str = "") -> Iterator[None]:
-    """Within it, what the machine refuses becomes a ``TrainingError``.
+def explain_out_of_memory(folder: Path, less_memory: str, afterwards: str = "") -> Iterator[None]:
+    """A context in which what the machine refuses becomes a ``TrainingError`` with a remedy.
 
     Args:
         folder: where results are written.

@@ -1,0 +1,68 @@
+"""Training, the choice of the best checkpoint, and the measurement of every split with its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from mmbert.data.datamodule import MultimodalData
+from mmbert.runs.folder import RunFolder
+from mmbert.training.modality_shares import summary
+from mmbert.training.monitor import Monitor
+from mmbert.training.results import Results
+from mmbert.training.trainer import Training
+
+
+def fit(training: Training, data: MultimodalData, checkpoint: Path | None) -> None:
+    """Trains, from a checkpoint if there is one.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it.
+    """
+    train, val = data.train_dataloader(), data.val_dataloader()
+    trainer = training.trainer
+    trainer.fit(training.module, train, val, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dict[str, Any]:
+    """Loads the best checkpoint's weights into the module; without a checkpoint the last weights stay.
+
+    Returns:
+        Which weights they are: ``path`` in the run's folder (None without a checkpoint), ``epoch``, ``step``,
+        ``monitor``, ``mode``, and the monitored ``value``.
+    """
+    trainer, module = training.trainer, training.module
+    chosen_by = {"monitor": monitor.name, "mode": monitor.mode}
+    saver = trainer.checkpoint_callback
+    if not (isinstance(saver, ModelCheckpoint) and saver.best_model_path):
+        value = trainer.callback_metrics.get(monitor.name)
+        last = {"path": None, "epoch": trainer.current_epoch, "step": trainer.global_step}
+        return {**last, **chosen_by, "value": None if value is None else float(value)}
+    state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
+    module.on_load_checkpoint(state)
+    module.load_state_dict(state["state_dict"])
+    path = str(Path(saver.best_model_path).relative_to(folder.path.absolute()))
+    value = saver.best_model_score
+    best = {"path": path, "epoch": state["epoch"], "step": state["global_step"]}
+    return {**best, **chosen_by, "value": None if value is None else float(value)}
+
+
+def measure_splits(training: Training, data: MultimodalData, results: Results) -> None:
+    """Measures validation and every test split once, with the weights that are loaded, and adds it to the results."""
+    module = training.module
+    for split in ["val", *data.test_splits]:
+        table = module.begin_test(split)
+        measured = training.trainer.test(module, dataloaders=data.loader(split), verbose=False)[0]
+        results.metrics |= {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
+        results.predictions[split] = table.gather()
+        shares = module.shares[split]
+        if values := shares.values():
+            results.shares[split] = values
+            results.diagnostics[split] = summary(shares.modalities, values)
+    if training.epochs.by_epoch:
+        results.diagnostics["val_by_epoch"] = training.epochs.by_epoch

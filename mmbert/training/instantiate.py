@@ -1,0 +1,42 @@
+"""A config node -> the object that it describes. The only file that calls Hydra's ``instantiate``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from mmbert.core.errors import ConfigError
+from mmbert.core.moved import current_path
+
+
+def make(part: DictConfig, **extra: Any) -> Any:
+    """Builds the object of a node's ``_target_`` with the node's options as plain Python values.
+
+    Args:
+        part: the node.
+        extra: further arguments, which take precedence over those of the node.
+
+    Raises:
+        ConfigError: the target does not exist or refuses its options.
+    """
+    target = part.get("_target_")
+    if target is not None and current_path(target) != target:
+        part = OmegaConf.merge(part, {"_target_": current_path(target)})
+    try:
+        # extra does not pass through OmegaConf, which would read a class called "${x}" as an interpolation
+        return instantiate(part, _convert_="all", _partial_=True)(**extra)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"{part.get('_target_')} cannot be found or built: {cause}") from error
+    except TypeError as error:
+        if f"{error}".startswith(f"{str(part.get('_target_')).rpartition('.')[2]}.__init__()"):
+            raise ConfigError(f"{part.get('_target_')} cannot be built: {error}") from error
+        raise
+
+
+def resolved(part: Any) -> Any:
+    """A config node as plain dictionaries and lists, interpolations resolved; anything else as it is."""
+    return OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part

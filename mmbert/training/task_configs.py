@@ -1,0 +1,108 @@
+"""Which tasks a config describes: their classes, their label columns, and what they learn from the labels."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.init_args import find_class
+from mmbert.data.datamodule import MultimodalData
+from mmbert.tasks.base import Task
+from mmbert.tasks.infer_kind import infer_kind
+
+DEFAULT_LABEL = "label"
+
+
+def class_column(cfg: DictConfig) -> str | None:
+    """The column that splits are stratified by, from the config of a run's tasks; see ``first_classes``."""
+    configured = [part for part in cfg.tasks.values() if part]
+    if not configured:
+        return DEFAULT_LABEL
+    named = [part for part in configured if part.get("column") and not OmegaConf.is_missing(part, "column")]
+    return first_classes([(task_class(part).kind, part.column) for part in named])
+
+
+def class_column_of(tasks: Mapping[str, Task]) -> str | None:
+    """The same of built tasks, so that a saved model finds the splits that it was trained on."""
+    return first_classes([(task.kind, column) for task in tasks.values() for column in task.columns])
+
+
+def first_classes(tasks: Sequence[tuple[str, str]]) -> str | None:
+    """Of tasks, each its kind and a column: the first classification's column, or the one called ``label``."""
+    found = next((column for kind, column in tasks if kind == "classification"), None)
+    return found or next((column for _, column in tasks if column == DEFAULT_LABEL), None)
+
+
+def task_class(part: DictConfig) -> type[Task]:
+    """The class that a task's config names.
+
+    Raises:
+        ConfigError: there is none, or it is no task.
+    """
+    try:
+        found = find_class(part.get("_target_") or "")
+    except Exception as error:  # whatever the module raises as it is imported
+        raise ConfigError(f"{part.get('_target_')} cannot be found: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise ConfigError(f"{part._target_} is no task: it must be a subclass of mmbert.tasks.base.Task.")
+    return found
+
+
+def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
+    """The configured tasks; without any, one task on the column called ``label``.
+
+    Raises:
+        ConfigError: there is neither a task nor such a column.
+    """
+    configured = {name: part for name, part in cfg.tasks.items() if part}
+    if configured:
+        for name, part in configured.items():
+            if OmegaConf.is_missing(part, "column"):
+                raise ConfigError(
+                    f"The task '{name}' has no column. Say where its labels are: tasks.{name}.column=COLUMN. "
+                    f"Columns: {', '.join(data.column_names)}."
+                )
+        return configured
+    if not data.has_column(DEFAULT_LABEL):
+        raise ConfigError(
+            f"No task is configured and {data.path} has no column '{DEFAULT_LABEL}'. Add one, for example: "
+            f"+task@tasks.mine=classification tasks.mine.column=COLUMN. Columns: {', '.join(data.column_names)}."
+        )
+    kind = infer_kind(data.cells(DEFAULT_LABEL))
+    text = resources.files("mmbert.conf").joinpath(f"task/{kind}.yaml").read_text(encoding="utf-8")
+    part = OmegaConf.create(text)
+    assert isinstance(part, DictConfig)
+    part.column = DEFAULT_LABEL
+    return {DEFAULT_LABEL: part}
+
+
+def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
+    """What a task learns from the train split's labels, less what the config fixes.
+
+    Raises:
+        ConfigError: the column does not exist, or the target is no task.
+        DataError: the labels are none for this task.
+    """
+    kind, column = task_class(task_cfg), task_cfg.get("column")
+    if column is None:
+        return {}
+    if not data.has_column(column):
+        raise ConfigError(f"{data.path} has no column '{column}'. {nearest(column, data.column_names)}")
+    accepted = inspect.signature(kind.fit_labels).parameters
+    options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
+    try:
+        learned = kind.fit_labels(data.cells(column), column, **options)
+    except DataError as error:
+        raise DataError(f"{data.path}: {error}") from error
+    return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
+
+
+def widths(part: DictConfig, out_dim: int, dims: Mapping[str, int]) -> dict[str, Any]:
+    """What a task is given of the fusion: ``in_dim``, and ``dims`` if it asks for the modalities' widths too."""
+    asks = "dims" in inspect.signature(task_class(part).__init__).parameters
+    return {"in_dim": out_dim} | ({"dims": dict(dims)} if asks else {})
