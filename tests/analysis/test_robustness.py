@@ -17,6 +17,7 @@ from mmbert.cli import evaluate as command
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded
 from mmbert.data.augment.corruptions import Degradation, degraded_text
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Missing
 from mmbert.model import MultimodalModel
 from mmbert.training.build import build
@@ -252,8 +253,8 @@ def test_every_condition_keeps_what_the_mechanism_left(parts):
     found = Robustness(missing={"rates": [0.9]}).conditions(model, data, "test_missing")
     rows = data.rows["test_missing"]
     columns = {name: data.column_of(name) for name in NAMES}
-    kinds = {name: data.processors[name].kind for name in NAMES}
+    inputs = {name: modality_of(data.processors[name]) for name in NAMES}
     for kind, condition in found[1:]:
         missing = Missing(0.9, condition.facts["mechanism"])
-        taken = missing.draw(data.table, rows, columns, kinds, "answer")
+        taken = missing.draw(data.table, rows, columns, inputs, "answer")
         assert kind == "missing" and np.array_equal(~condition.kept[rows], taken)

@@ -128,7 +128,7 @@ def test_rows_with_nothing_left_are_counted(evaluate, finished_run, digits):
     [
         (["split=tset"], "There is no split 'tset'. Did you mean 'test'?"),
         (["drop=[sound]"], "the model has no such modality. Choices: text, image, audio"),
-        (["drop=text,image,audio"], "leaves nothing to judge by"),
+        (["drop=text,image,audio"], "leaves nothing to predict from"),
         (["data.pth=x.csv"], "Did you mean 'data.path'?"),
         (["data=manifset"], "data has no choice 'manifset'"),
         (["data=manifest"], "data.path has no value"),
