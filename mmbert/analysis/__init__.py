@@ -1,1 +1,1 @@
-"""What is measured on a trained model beside its metrics."""
+"""Analyses of a trained model beyond its metrics: robustness to missing and damaged modalities."""

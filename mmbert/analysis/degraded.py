@@ -1,4 +1,4 @@
-"""A split's samples as they are, and beside each what it becomes at every level of damage."""
+"""Data loader whose samples come with damaged versions of themselves, one for each level of damage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmbert.data.loading.dataset import Sample, SampleDataset
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader
 from mmbert.data.modalities.registry import modality_of
 
-#: A sample, and by level what encoders read of it then.
+#: A sample, and for each level the prepared damaged inputs by encoder name.
 Degraded = tuple[Sample, list[dict[str, Any]]]
 
 
@@ -25,26 +25,26 @@ class DegradedBatch(Batch):
     """A batch, and the same samples damaged.
 
     Attributes:
-        degraded: for each level the tensors by encoder name; encoders that are spared are not among them.
+        degraded: for each level the tensors by encoder name, only of encoders whose inputs are damaged.
     """
 
     degraded: list[dict[str, Inputs]] = field(default_factory=list)
 
     def mapped(self, move: Callable[[Any], Any]) -> DegradedBatch:
-        """As for other batches, the damaged tensors too."""
+        """As ``Batch.mapped``, for the damaged tensors too."""
         plain = super().mapped(move)
         degraded = [map_leaves(level, move) for level in self.degraded]
         return DegradedBatch(plain.inputs, plain.targets, plain.rows, plain.skipped, degraded)
 
 
 class DegradedSamples(Dataset[Degraded]):
-    """Reads each raw value once and damages it at every level; stored encodings are of no use for that.
+    """Reads each raw value once and damages it at every level; damaged inputs are never read from the store.
 
     Args:
         clean: the split.
-        degradation: what happens.
-        levels: how much, each above 0 and at most 1.
-        names: the encoders whose input is damaged.
+        degradation: the kinds of damage.
+        levels: above 0 and at most 1 each.
+        names: the encoders whose inputs are damaged.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DegradedSamples(Dataset[Degraded]):
         return len(self.clean)
 
     def __getitem__(self, index: int) -> Degraded:
-        """The sample at a place; a copy that fills up a batch is left as it is.
+        """The sample at a place and its damaged versions; a padding sample is not damaged.
 
         Raises:
             MmbertError: a file or a cell cannot be used; the message names it.
@@ -70,7 +70,7 @@ class DegradedSamples(Dataset[Degraded]):
         return sample, degraded
 
     def _values(self, name: str, sample: Sample) -> list[Any]:
-        """What an encoder reads of a sample at each level."""
+        """An encoder's prepared input of a sample at each level."""
         if sample.row < 0 or sample.prepared[name] is None:
             return [sample.prepared[name]] * len(self.levels)
         processor, row = self.clean.processors[name], sample.row
@@ -84,7 +84,7 @@ class DegradedSamples(Dataset[Degraded]):
 
 
 class DegradedCollate(Collate):
-    """As ``Collate``, for samples with their damaged likenesses."""
+    """As ``Collate``, for samples with damaged versions."""
 
     def __call__(self, samples: Sequence[Any]) -> DegradedBatch:
         """B of them -> a batch of B."""
@@ -103,7 +103,15 @@ class DegradedCollate(Collate):
 def degraded_loader(
     data: MultimodalData, split: str, degradation: Degradation, levels: Sequence[float], names: Sequence[str]
 ) -> DataLoader[Batch]:
-    """Batches of a split, in its order, as ``data.loader`` gives them, with their damaged likenesses."""
+    """Batches of a split in its order, as from ``data.loader``, with the damaged versions.
+
+    Args:
+        data: bound to the model.
+        split: its name.
+        degradation: the kinds of damage.
+        levels: above 0 and at most 1 each.
+        names: the encoders whose inputs are damaged.
+    """
     clean = data.dataset(split)
     return LazyLoader(
         DegradedSamples(clean, degradation, levels, names),  # type: ignore[arg-type]

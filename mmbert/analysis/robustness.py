@@ -1,9 +1,9 @@
-"""What is left of a trained model when modalities are missing or damaged at test: ``robustness.json``.
+"""Measures a trained model with missing and damaged modalities at test, and writes ``robustness.json``.
 
     subsets   every non-empty subset of the modalities, the others taken away from all samples
     missing   samples lose modalities at growing rates, by each mechanism of ``mmbert.data.splits.missing``
     noise     inputs are damaged in steps, one modality at a time and all of them together, as in MultiBench (Liang et
-              al. 2021, arXiv:2107.07502); what happens to them is in ``mmbert.data.augment.corruptions``
+              al. 2021, arXiv:2107.07502), by the corruptions of ``mmbert.data.augment.corruptions``
 
 All of it is measured with the weights that the run chose on validation, in one pass over a split.
 """
@@ -37,12 +37,12 @@ LEVELS = Many(Range(above=0, at_most=1))
 
 
 @dataclass(frozen=True)
-class Losses:
+class MissingOptions:
     """The config node ``robustness.missing``.
 
     Attributes:
         rates: shares of the samples that become incomplete; none = this is not measured.
-        mechanisms: by which each rate is reached.
+        mechanisms: how modalities are removed; each one at each rate.
         column: see ``Missing``.
         strength: see ``Missing``.
         seed: of the draws.
@@ -61,12 +61,12 @@ class Losses:
 
 
 class Robustness:
-    """The config group ``robustness``: what a run measures when it has been trained.
+    """The config group ``robustness``: what a run measures after training.
 
     Args:
         splits: which are measured; None = the first test split.
-        subsets: every subset of the modalities.
-        missing: options of ``Losses``.
+        subsets: measure every subset of the modalities.
+        missing: options of ``MissingOptions``.
         noise: ``levels`` (above 0, at most 1; none = this is not measured), ``modalities`` (None = all), ``together``
             (all of these damaged at once too), and the options of ``Degradation``.
 
@@ -91,35 +91,35 @@ class Robustness:
         self.noisy: Sequence[str] | None = options.pop("modalities", None)
         self.together = bool(options.pop("together", True))
         self.degradation = Degradation(**options)
-        self.losses = Losses(**(missing or {}))
+        self.missing = MissingOptions(**(missing or {}))
         for level in self.levels:
             if not 0 < level <= 1:
                 raise ConfigError(
                     f"robustness.noise.levels has {level}: steps above 0, at most 1, are wanted; 0 is always there."
                 )
-        with own_words():
-            list(self.losses.all())
+        with named_as_robustness():
+            list(self.missing.all())
 
     @property
     def active(self) -> bool:
         """Whether anything is measured."""
-        return bool(self.subsets or self.losses.rates or self.levels)
+        return bool(self.subsets or self.missing.rates or self.levels)
 
     def check(self, model: MultimodalModel, data: MultimodalData) -> None:
-        """Refuses, before anything is trained, what could not be measured afterwards.
+        """Refuses, before training, options that could not be measured after it.
 
         Args:
-            model: whose encoders count.
-            data: connected to it.
+            model: with the encoders.
+            data: bound to it.
 
         Raises:
-            ConfigError: no such split or modality, or nothing can be lost.
+            ConfigError: there is no such split or modality, or nothing can be removed.
         """
         for split in self.splits or ():
             if split == "train" or split not in data.rows:
                 known = [name for name in data.rows if name != "train"]
                 raise ConfigError(f"robustness.splits names '{split}'. {nearest(split, known)}")
-        names = modalities(model, data)
+        names = used_modalities(model, data)
         for name in self.noisy or ():
             if name not in names:
                 raise ConfigError(f"robustness.noise.modalities names '{name}'. {nearest(name, names)}")
@@ -127,64 +127,64 @@ class Robustness:
             self.conditions(model, data, split)
 
     def measured(self, data: MultimodalData) -> list[str]:
-        """The splits."""
+        """The names of the splits that are measured."""
         return list(self.splits) if self.splits else list(data.test_splits[:1] or list(data.rows)[:1])
 
     def measure(
         self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, run: RunFolder
     ) -> dict[str, Any]:
-        """Measures and leaves ``robustness.json``; every process of a distributed run must call it.
+        """Measures and writes ``robustness.json``; every process of a distributed run must call it.
 
         Args:
-            model: with the weights that are judged.
-            data: connected to it.
-            trainer: that runs it.
-            run: the folder that takes the numbers.
+            model: with the weights that are evaluated.
+            data: bound to it.
+            trainer: runs the evaluation.
+            run: the folder that ``robustness.json`` is written to.
 
         Returns:
-            Facts for ``metrics.json``.
+            Entries for ``metrics.json``: the seconds it took.
         """
         began = time.monotonic()
-        told = {split: self.split(model, data, trainer, split) for split in self.measured(data)}
+        results = {split: self.split(model, data, trainer, split) for split in self.measured(data)}
         seconds = round(time.monotonic() - began, 2)
-        head = {"modalities": modalities(model, data), "options": self.options(), "finished": timestamp()}
-        run.write_robustness({**head, "splits": told})
+        head = {"modalities": used_modalities(model, data), "options": self.options(), "finished": timestamp()}
+        run.write_robustness({**head, "splits": results})
         return {"robustness_seconds": seconds}
 
     def options(self) -> dict[str, Any]:
-        """What it was measured with."""
+        """The options as they are written to ``robustness.json``."""
         noise = {"levels": self.levels, "modalities": self.noisy, "together": self.together}
         return {
             "subsets": self.subsets,
-            "missing": asdict(self.losses),
+            "missing": asdict(self.missing),
             "noise": {**noise, **asdict(self.degradation)},
         }
 
     def split(self, model: MultimodalModel, data: MultimodalData, trainer: pl.Trainer, split: str) -> dict[str, Any]:
-        """One split under every condition, by kind; ``clean`` is the split as it is."""
+        """The results of one split under every condition, by kind; ``clean`` is the unchanged split."""
         kinds, conditions = zip(*self.conditions(model, data, split), strict=True)
         module = ConditionsModule(model, conditions)
         loader = data.loader(split)
         if self.levels:
             loader = degraded_loader(data, split, self.degradation, self.levels, self.damaged(model, data))
         trainer.test(module, dataloaders=loader, verbose=False)
-        told: dict[str, Any] = {kind: [] for kind in dict.fromkeys(kinds)}
-        for kind, one in zip(kinds, module.told, strict=True):
-            told[kind].append(one)
-        return {**told, "clean": told["clean"][0]}
+        results: dict[str, Any] = {kind: [] for kind in dict.fromkeys(kinds)}
+        for kind, one in zip(kinds, module.results, strict=True):
+            results[kind].append(one)
+        return {**results, "clean": results["clean"][0]}
 
     def conditions(self, model: MultimodalModel, data: MultimodalData, split: str) -> list[tuple[str, Condition]]:
-        """Everything that is measured of a split: its kind, and what it is."""
+        """All conditions under which a split is measured, each with its kind: clean, subsets, missing or noise."""
         names = list(model.fusion.dims)
         there = np.array([name not in data.drop for name in names])
         found = [("clean", Condition({}, there))]
         if self.subsets:
-            for subset in subsets(modalities(model, data)):
+            for subset in nonempty_subsets(used_modalities(model, data)):
                 kept = np.array([name in subset for name in names])
                 found.append(("subsets", Condition({"modalities": list(subset)}, kept)))
-        if self.losses.rates:
-            with own_words():
-                found += [("missing", one) for one in lossy(self.losses, model, data, split)]
+        if self.missing.rates:
+            with named_as_robustness():
+                found += [("missing", one) for one in missing_conditions(self.missing, model, data, split)]
         damaged = self.damaged(model, data)
         groups = [[name] for name in damaged] + ([damaged] if self.together and len(damaged) > 1 else [])
         for group, (number, level) in itertools.product(groups, enumerate(self.levels)):
@@ -194,24 +194,26 @@ class Robustness:
 
     def damaged(self, model: MultimodalModel, data: MultimodalData) -> list[str]:
         """The modalities whose inputs are damaged, in the model's order."""
-        return [name for name in modalities(model, data) if self.noisy is None or name in self.noisy]
+        return [name for name in used_modalities(model, data) if self.noisy is None or name in self.noisy]
 
 
-def modalities(model: MultimodalModel, data: MultimodalData) -> list[str]:
-    """Those of the model that the data do not drop everywhere."""
+def used_modalities(model: MultimodalModel, data: MultimodalData) -> list[str]:
+    """The model's modalities without those that the data drop from every sample."""
     return [name for name in model.fusion.dims if name not in data.drop]
 
 
-def subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """All 2^M - 1 that are not empty, small ones first."""
+def nonempty_subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """All 2^M - 1 non-empty subsets, small ones first."""
     for size in range(1, len(names) + 1):
         yield from itertools.combinations(names, size)
 
 
-def lossy(losses: Losses, model: MultimodalModel, data: MultimodalData, split: str) -> Iterator[Condition]:
-    """Each mechanism at each rate, on top of what the data lack already."""
+def missing_conditions(
+    options: MissingOptions, model: MultimodalModel, data: MultimodalData, split: str
+) -> Iterator[Condition]:
+    """A condition for each mechanism at each rate, in addition to what the data lack already."""
     names = list(model.fusion.dims)
-    used = modalities(model, data)
+    used = used_modalities(model, data)
     places = [names.index(name) for name in used]
     columns = {name: data.column_of(name) for name in used}
     inputs = {name: modality_of(data.processors[name]) for name in used}
@@ -220,7 +222,7 @@ def lossy(losses: Losses, model: MultimodalModel, data: MultimodalData, split: s
     for place, name in enumerate(used):
         if name in data.taken:
             there[:, place] &= ~data.taken[name][rows]
-    for missing in losses.all():
+    for missing in options.all():
         taken = missing.draw(data.table, rows, columns, inputs, data.class_column(), there)
         kept = np.tile([name in used for name in names], (len(data.table), 1))
         kept[rows[:, None], places] &= ~taken
@@ -229,10 +231,10 @@ def lossy(losses: Losses, model: MultimodalModel, data: MultimodalData, split: s
 
 
 @contextmanager
-def own_words() -> Iterator[None]:
-    """What ``Missing`` says of its options, said of ours."""
+def named_as_robustness() -> Iterator[None]:
+    """Errors of ``Missing`` name the options ``data.missing.*``; here they name ``robustness.missing.*``."""
     try:
         yield
     except ConfigError as error:
-        said = str(error).replace("data.missing.rate", "robustness.missing.rates")
-        raise ConfigError(said.replace("data.missing.", "robustness.missing.")) from error
+        message = str(error).replace("data.missing.rate", "robustness.missing.rates")
+        raise ConfigError(message.replace("data.missing.", "robustness.missing.")) from error

@@ -1,4 +1,4 @@
-"""Encoders, fusion and tasks as one plain ``nn.Module``; saving, loading and the hub."""
+"""``MultimodalModel``, which holds encoders, fusion and tasks as one ``nn.Module``; saving, loading and the hub."""
 
 from mmbert.model.model import ModelOutput, MultimodalModel
 

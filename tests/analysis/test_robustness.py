@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mmbert.analysis.conditions import Condition, ConditionsModule, remaining
+from mmbert.analysis.conditions import Condition, ConditionsModule, remaining_samples
 from mmbert.analysis.degraded import DegradedSamples, degraded_loader
 from mmbert.analysis.robustness import Robustness
 from mmbert.cli import evaluate as command
@@ -189,11 +189,11 @@ def test_what_remains_by_hand():
         return Encoded(torch.arange(6.0).view(3, 2, 1), mask, torch.arange(3.0).view(3, 1))
 
     encoded = {"a": part([True, True, False]), "b": part([True, False, True])}
-    rows, left = remaining(encoded, torch.tensor([[True, True], [False, True], [True, True]]))
+    rows, left = remaining_samples(encoded, torch.tensor([[True, True], [False, True], [True, True]]))
     assert rows.tolist() == [0, 2]  # row 1 has a alone, which is taken
     assert left["a"].present.tolist() == [True, False] and left["b"].present.tolist() == [True, True]
     assert left["b"].pooled.flatten().tolist() == [0, 2]
-    rows, left = remaining(encoded, torch.tensor([[False, True], [True, True], [True, True]]))
+    rows, left = remaining_samples(encoded, torch.tensor([[False, True], [True, True], [True, True]]))
     assert rows.tolist() == [0, 1, 2] and left["a"].present.tolist() == [False, True, False]
 
 
