@@ -78,7 +78,7 @@ class Robustness:
         self,
         splits: Annotated[Sequence[str] | None, Many(String("a name"))] = None,
         subsets: bool = False,
-        missing: Annotated[Mapping[str, Any] | None, OptionsOf(Losses)] = None,
+        missing: Annotated[Mapping[str, Any] | None, OptionsOf(MissingOptions)] = None,
         noise: Annotated[
             Mapping[str, Any] | None,
             OptionsOf(Degradation, levels=LEVELS, modalities=Many(String("a name")), together=Switch()),
