@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub: fetched by ``user/name``, uploaded as the folder that ``save_pretrained`` writes."""
+"""Downloads models from the Hugging Face hub by ``user/name``, and uploads what ``save_pretrained`` writes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from mmbert.core.errors import InputError
 
 #: What is downloaded of a repository: the files of a model.
-FILES = ["config.json", "model.safetensors", "README.md", "encoders/**"]
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+MODEL_FILES = ["config.json", "model.safetensors", "README.md", "encoders/**"]
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_name(name: str | Path) -> bool:
-    """Whether a text that is no folder here can be the name of a repository, ``user/name``."""
-    return NAME.fullmatch(str(name)) is not None and not Path(name).exists()
+    """Whether a text is the name of no local file or folder and can be that of a repository, ``user/name``."""
+    return HUB_NAME.fullmatch(str(name)) is not None and not Path(name).exists()
 
 
 def fetch(name: str, revision: str | None = None, token: str | None = None) -> Path:
-    """Downloads a model, or takes it from the hub's cache; its folder.
+    """Downloads a model, or finds it in the hub's cache; returns its folder.
 
     Args:
         name: ``user/name``.
@@ -33,7 +33,7 @@ def fetch(name: str, revision: str | None = None, token: str | None = None) -> P
     from huggingface_hub import snapshot_download
 
     with hub_errors(f"There is no folder {name}, and the model '{name}' cannot be had from the Hugging Face hub"):
-        return Path(str(snapshot_download(name, revision=revision, token=token, allow_patterns=FILES)))
+        return Path(str(snapshot_download(name, revision=revision, token=token, allow_patterns=MODEL_FILES)))
 
 
 def push(
@@ -43,14 +43,14 @@ def push(
     private: bool | None = None,
     commit_message: str = "Upload a model of mmbert",
 ) -> str:
-    """Uploads a saved model as a commit; its address.
+    """Uploads a saved model as a commit; returns the repository's address.
 
     Args:
         folder: of the saved model; all of it is uploaded.
         name: ``user/name``; made if it does not exist.
         token: one that may write; None = that of ``hf auth login`` or HF_TOKEN.
         private: whether a repository that is made now is private; None = the account's default.
-        commit_message: of the commit.
+        commit_message: its title.
 
     Raises:
         InputError: it may not be written, or the hub cannot be reached.

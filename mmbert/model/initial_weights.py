@@ -1,4 +1,4 @@
-"""Encoders that begin with the weights another run has given them: ``encoders_from``."""
+"""Loads encoders' initial weights from the saved models of other runs: the option ``encoders_from``."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from mmbert.model.saving import encoder_weights, part_config, read_config
 def load_initial_weights(
     encoders: Mapping[str, Encoder], source: str | Mapping[str, str] | None, locate: Callable[[str], Path] = Path
 ) -> dict[str, str]:
-    """Gives encoders the weights that encoders of the same name have in saved models.
+    """Loads the weights of saved models' encoders into encoders of the same name.
 
     Args:
         encoders: by name, as their config builds them.
-        source: a saved model, as ``locate`` knows it: every encoder that the model has too is loaded from it; or
-            ``{encoder: saved model}``, each of which must have the encoder. None or an empty one = nothing happens.
-        locate: what stands for a saved model in ``source`` -> its folder.
+        source: a saved model in a form that ``locate`` takes: every encoder that the model has under the same name is
+            loaded from it; or ``{encoder: saved model}``, each of which must have the encoder. None or empty = nothing
+            is loaded.
+        locate: an entry of ``source`` -> the folder of the saved model.
 
     Returns:
-        The saved model by encoder, of those that were loaded.
+        The saved models by encoder, of those that were loaded.
 
     Raises:
-        ConfigError: there is no such encoder, or it is another kind of network.
+        ConfigError: there is no such encoder, or its class or options differ.
         InputError: there is no saved model, or it has none of these encoders.
     """
     if not source:
         return {}
     wanted = source if isinstance(source, Mapping) else dict.fromkeys(encoders, source)
-    taken = {}
+    loaded = {}
     for name, place in wanted.items():
         if name not in encoders:
             raise ConfigError(f"encoders_from.{name}: there is no such encoder. {nearest(name, encoders)}")
@@ -43,16 +44,16 @@ def load_initial_weights(
             if isinstance(source, Mapping):
                 raise ConfigError(f"encoders_from.{name}={place}: its encoders are {', '.join(config)}.")
             continue
-        check_alike(name, encoders[name], config[name], place)
+        check_same_encoder(name, encoders[name], config[name], place)
         encoders[name].load_state_dict(encoder_weights(folder, name))
-        taken[name] = str(place)
-    if not taken:
+        loaded[name] = str(place)
+    if not loaded:
         raise InputError(f"encoders_from={source} has none of the encoders {', '.join(encoders)}.")
-    return taken
+    return loaded
 
 
-def check_alike(name: str, encoder: Encoder, saved: Mapping[str, Any], place: str) -> None:
-    """Refuses an encoder whose class or options give other numbers with the same weights.
+def check_same_encoder(name: str, encoder: Encoder, saved: Mapping[str, Any], place: str) -> None:
+    """Refuses an encoder that would compute something else with the same weights.
 
     Raises:
         ConfigError: names the first difference.
@@ -67,5 +68,5 @@ def check_alike(name: str, encoder: Encoder, saved: Mapping[str, Any], place: st
         if here.get(option) != there.get(option):
             raise ConfigError(
                 f"encoders_from: encoders.{name}.{option} is {here.get(option)} here, but {there.get(option)} in "
-                f"{place}. Say encoders.{name}.{option}={there.get(option)}, or leave encoders_from out."
+                f"{place}. Set encoders.{name}.{option}={there.get(option)}, or leave encoders_from out."
             )

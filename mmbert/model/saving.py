@@ -1,4 +1,4 @@
-"""A model as a folder: JSON, safetensors and the encoders' own assets. No pickle, nothing that runs code."""
+"""Saves a model as a folder of JSON, safetensors and the encoders' assets, and loads it. No pickle, no code in it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from mmbert.encoders.pretrained import frozen_file
 from mmbert.fusion.base import Fusion
 from mmbert.tasks.base import Task
 
-FORMAT = 2
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-CARD = "README.md"
-#: In ``config.json``, by encoder: the fingerprint of weights that lie in a file of their own.
-FROZEN = "frozen_weights"
+MODEL_FORMAT = 2
+MODEL_CONFIG = "config.json"
+MODEL_WEIGHTS = "model.safetensors"
+MODEL_CARD = "README.md"
+#: In ``config.json``, by encoder: the fingerprint of weights that are in a file of their own.
+FROZEN_WEIGHTS = "frozen_weights"
 
 
 @dataclass(frozen=True)
 class ModelParts:
-    """What a model's folder holds.
+    """The content of a saved model's folder.
 
     Attributes:
         encoders: by name.
@@ -51,7 +51,7 @@ class ModelParts:
 
 
 def save_parts(parts: ModelParts, folder: Path) -> Path:
-    """Writes a model beside ``folder`` and renames it into place, so that a kill leaves no half of one.
+    """Writes a model next to ``folder`` and renames it into place, so that a kill never leaves an incomplete one.
 
     Raises:
         InputError: a part was built with arguments that JSON cannot hold.
@@ -66,13 +66,13 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
             assets = scratch / "encoders" / name
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
-            if encoder.constant and (frozen := take_out(state, name)):
-                config["encoders"][name][FROZEN] = frozen_file.write_frozen_weights(frozen, assets, folder)
-        with usual_permissions(scratch / WEIGHTS):
-            save_file(state, scratch / WEIGHTS)
-        (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if encoder.constant and (frozen := pop_encoder_state(state, name)):
+                config["encoders"][name][FROZEN_WEIGHTS] = frozen_file.write_frozen_weights(frozen, assets, folder)
+        with usual_permissions(scratch / MODEL_WEIGHTS):
+            save_file(state, scratch / MODEL_WEIGHTS)
+        (scratch / MODEL_CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if parts.card is not None:
-            (scratch / CARD).write_text(parts.card, encoding="utf-8")
+            (scratch / MODEL_CARD).write_text(parts.card, encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -82,9 +82,9 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
 
 
 def describe(parts: ModelParts) -> dict[str, Any]:
-    """What ``config.json`` holds: the class and the arguments of every part."""
+    """The content of ``config.json``: the class and the arguments of every part."""
     return {
-        "format": FORMAT,
+        "format": MODEL_FORMAT,
         "mmbert_version": mmbert.__version__,
         "encoders": {name: part_config(part) for name, part in parts.encoders.items()},
         "fusion": part_config(parts.fusion),
@@ -93,10 +93,10 @@ def describe(parts: ModelParts) -> dict[str, Any]:
 
 
 def part_config(part: SavesInitArgs) -> dict[str, Any]:
-    """Class and arguments of one part, as JSON.
+    """Class path and constructor arguments of one part, as JSON values.
 
     Raises:
-        InputError: an argument is no plain value.
+        InputError: JSON cannot hold an argument.
     """
     try:
         return {"class": class_path(part), "args": json.loads(json.dumps(part.init_args))}
@@ -110,13 +110,18 @@ def part_config(part: SavesInitArgs) -> dict[str, Any]:
 def load_parts(folder: Path, trust_custom_code: bool = False) -> ModelParts:
     """The parts of a saved model, still without their weights, and the weights.
 
+    Args:
+        folder: of the saved model.
+        trust_custom_code: allow classes from outside the package, whose import runs their code.
+
     Raises:
-        InputError: there is none, a class is not what it should be, or lies outside the package and nobody trusts it.
+        InputError: there is no saved model, a class is of the wrong kind, or one is from outside the package without
+            ``trust_custom_code``.
     """
     config = read_config(folder)
     parts = [*config["encoders"].values(), config["fusion"], *config["tasks"].values()]
     foreign = {part["class"] for part in parts if not part["class"].startswith("mmbert.")}
-    # an adapter builds what its arguments name: that is code from outside too, whatever else the package holds
+    # an adapter builds the class that its arguments name: there only fusion strategies of the package are allowed
     foreign |= {path for part in parts for path in targets_in(part["args"]) if not path.startswith("mmbert.fusion.")}
     if foreign and not trust_custom_code:
         named = ", ".join(sorted(foreign))
@@ -130,47 +135,47 @@ def load_parts(folder: Path, trust_custom_code: bool = False) -> ModelParts:
         encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
     fusion = class_of(config["fusion"], Fusion, folder)(**config["fusion"]["args"])
     tasks = {name: class_of(part, Task, folder)(**part["args"]) for name, part in config["tasks"].items()}
-    state = {current_name(name): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    state = {current_name(name): tensor for name, tensor in load_file(folder / MODEL_WEIGHTS).items()}
     for name in encoders:
-        state |= {place_of(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
+        state |= {state_prefix(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
     return ModelParts(encoders, fusion, tasks, state, read_card(folder))
 
 
 def current_name(name: str) -> str:
-    """The name that a tensor of a saved model has now; ``decision_heads`` were once called ``panels``."""
+    """The present name of a saved tensor; ``decision_heads`` were called ``panels`` in earlier versions."""
     return "decision_heads." + name.removeprefix("panels.") if name.startswith("panels.") else name
 
 
-def place_of(encoder: str) -> str:
-    """How the names of an encoder's tensors begin in a model's state."""
+def state_prefix(encoder: str) -> str:
+    """The prefix of an encoder's tensors in a model's state dict."""
     return f"encoders.{encoder}."
 
 
-def take_out(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
-    """Takes an encoder's tensors out of a model's state; returns them as its own."""
-    names = [name for name in state if name.startswith(place_of(encoder))]
-    return {name.removeprefix(place_of(encoder)): state.pop(name) for name in names}
+def pop_encoder_state(state: dict[str, Tensor], encoder: str) -> dict[str, Tensor]:
+    """Removes an encoder's tensors from a model's state dict, in place; returns them as the encoder's state dict."""
+    names = [name for name in state if name.startswith(state_prefix(encoder))]
+    return {name.removeprefix(state_prefix(encoder)): state.pop(name) for name in names}
 
 
 def frozen_weights(config: dict[str, Any], folder: Path, encoder: str) -> dict[str, Tensor]:
-    """An encoder's tensors from a file of their own; none of one that learnt, or was saved by an older version.
+    """A frozen encoder's tensors from their own file; empty for an encoder that has none.
 
     Raises:
         InputError: the file is missing or damaged.
     """
-    fingerprint = config["encoders"][encoder].get(FROZEN)
+    fingerprint = config["encoders"][encoder].get(FROZEN_WEIGHTS)
     return {} if fingerprint is None else frozen_file.read_frozen_weights(folder / "encoders" / encoder, fingerprint)
 
 
 def encoder_weights(folder: Path, encoder: str) -> dict[str, Tensor]:
-    """The tensors of one encoder of a saved model, as its own.
+    """The state dict of one encoder of a saved model.
 
     Raises:
         InputError: their file is missing or damaged.
     """
-    with safe_open(folder / WEIGHTS, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(place_of(encoder))]  # noqa: SIM118
-        state = {name.removeprefix(place_of(encoder)): file.get_tensor(name) for name in names}
+    with safe_open(folder / MODEL_WEIGHTS, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(state_prefix(encoder))]  # noqa: SIM118
+        state = {name.removeprefix(state_prefix(encoder)): file.get_tensor(name) for name in names}
     return state | frozen_weights(read_config(folder), folder, encoder)
 
 
@@ -178,11 +183,11 @@ def class_of(part: dict[str, Any], base: type[Any], folder: Path) -> type[Any]:
     """The class that a part of ``config.json`` names.
 
     Raises:
-        InputError: it is no class of this kind: a folder must not have anything else called.
+        InputError: it is no subclass of ``base``, so a folder cannot have anything else called.
     """
     found = find_class(part["class"])
     if not isinstance(found, type) or not issubclass(found, base):
-        raise InputError(f"{folder / CONFIG} names '{part['class']}', which is no {base.__name__}.")
+        raise InputError(f"{folder / MODEL_CONFIG} names '{part['class']}', which is no {base.__name__}.")
     return found
 
 
@@ -200,7 +205,7 @@ def targets_in(value: Any) -> Iterator[str]:
 
 def read_card(folder: Path) -> str | None:
     """The model card of a saved model, None if it has none."""
-    path = folder / CARD
+    path = folder / MODEL_CARD
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
@@ -210,13 +215,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or a newer version of mmbert wrote it.
     """
-    for name in (CONFIG, WEIGHTS):
+    for name in (MODEL_CONFIG, MODEL_WEIGHTS):
         if not (folder / name).is_file():
             found = next(folder.glob(f"*/{name}"), None)
             inside = "" if found is None else f" Its folder {found.parent.name}/ does: use that."
             raise InputError(f"{folder} holds no saved model: {name} is missing.{inside}")
-    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    if config.get("format", 0) > FORMAT:
+    config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+    if config.get("format", 0) > MODEL_FORMAT:
         raise InputError(
             f"{folder} was saved by mmbert {config.get('mmbert_version')} in a newer format than this version "
             f"({mmbert.__version__}) reads: update mmbert."
