@@ -19,7 +19,7 @@ from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, insert_rows,
 from mmbert.data.modalities.processor import Processor
 
 #: Attributes by the names they had before, and by those they have now.
-RENAMED = {
+ENCODER_RENAMES = {
     "ASIDE": "NOT_IN_FINGERPRINT",
     "reachable_layers": "injectable_layers",
     "encode_reached": "encode_injected",
@@ -53,7 +53,7 @@ class Encoder(SavesInitArgs, nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        refuse_renamed(cls, RENAMED)
+        refuse_renamed(cls, ENCODER_RENAMES)
 
     def __init__(self, frozen: bool = False, lr_scale: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()

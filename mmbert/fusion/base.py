@@ -20,7 +20,7 @@ from mmbert.core.types import Encoded, Fused, OutputSpec
 from mmbert.fusion.decision_level import Decision
 
 #: Attributes by the names they had before, and by those they have now.
-RENAMED = {"reads_blanks": "zeros_mean_absent", "reaches_into": "injects_into", "reach": "injection"}
+FUSION_RENAMES = {"reads_blanks": "zeros_mean_absent", "reaches_into": "injects_into", "reach": "injection"}
 
 
 class Fusion(SavesInitArgs, nn.Module):
@@ -57,7 +57,7 @@ class Fusion(SavesInitArgs, nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        refuse_renamed(cls, RENAMED)
+        refuse_renamed(cls, FUSION_RENAMES)
 
     def __init__(self, dims: dict[str, int], out_dim: Annotated[int, Range(1)]) -> None:
         super().__init__()

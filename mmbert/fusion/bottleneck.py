@@ -120,7 +120,7 @@ class BottleneckFusion(Fusion):
                 if weights is not None:
                     seen[f"attention/{number}/{m}"] = weights
             if first and not last:
-                streams = exchanged(streams, first, present)
+                streams = average_bottlenecks(streams, first, present)
             first = 0 if summary_only else first
         normed = {m: self.norms[m](x[:, first:]) for m, x in streams.items()}
         summaries = torch.stack([x[:, 0] for x in normed.values()], 1)  # (B, M, H)
@@ -133,7 +133,7 @@ class BottleneckFusion(Fusion):
         return Fused(pooled, {m: blank(x[:, 1:], own[m]) for m, x in normed.items()}, own, diagnostics=seen)
 
 
-def exchanged(streams: dict[str, Tensor], count: int, present: Tensor) -> dict[str, Tensor]:
+def average_bottlenecks(streams: dict[str, Tensor], count: int, present: Tensor) -> dict[str, Tensor]:
     """The first ``count`` places of each stream (B, N_m, H) become their mean over the modalities present (B, M)."""
     updates = torch.stack([x[:, :count] for x in streams.values()], 1)  # (B, M, K, H)
     shared = masked_mean(updates.flatten(2), present).unflatten(1, (count, -1))  # (B, K, H)

@@ -20,7 +20,7 @@ from mmbert.core.types import UNLABELLED, OutputSpec
 
 @dataclass(frozen=True)
 class DecisionOutput:
-    """What the heads of one task give for a batch, and what the decision makes of it.
+    """The outputs of one task's heads for a batch, and the output that the decision makes of them.
 
     Attributes:
         outputs: (B, V, C), one a view; meaningless where a sample lacks the view.
@@ -58,7 +58,7 @@ class Decision(nn.Module):
     Args:
         spec: what the outputs are.
         views: V names, in the order of the outputs.
-        view_weight: factor on the views' own losses in training; 0 = the joined output alone is trained.
+        view_weight: factor on the views' own losses in training; 0 = only the joined output is trained.
 
     Attributes:
         replaces_loss: whether ``losses`` is all that is trained, and not the task's loss on the joined output too.
@@ -95,17 +95,17 @@ class Decision(nn.Module):
         return {name: self.view_weight * loss for name, loss in view_losses(output, truth, self.views).items()}
 
     def training_state(self) -> dict[str, Tensor]:
-        """What ``losses`` remembers from batch to batch: kept in checkpoints, not in a saved model."""
+        """State that ``losses`` keeps between batches: saved in checkpoints, not in a saved model."""
         return {}
 
     def load_training_state(self, state: dict[str, Tensor]) -> None:
-        """Goes on from such a state."""
+        """Restores what ``training_state`` returned."""
 
 
 def view_losses(output: DecisionOutput, truth: Truth, views: Sequence[str]) -> dict[str, Tensor]:
-    """The task's loss on each view alone, ``view/NAME``: 1/N Σ over the labelled samples that have it, N all labelled.
+    """The task's loss on each view by itself, ``view/NAME``: 1/N Σ over labelled samples that have it, N all labelled.
 
-    So their sum is the mean over labelled samples of what each one's views lose.
+    Their sum is the mean over labelled samples of the sum of the losses of their views.
     """
     found = {}
     total = truth.labelled.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Late mean: each task judges every modality by a head of its own; the judgements are averaged over those present.
+"""Late mean: each task has a head for every modality, and the heads' outputs are averaged over those present.
 
     p_m  = softmax(z_m), or the sigmoid of each property,  z_m = head_m(W_m LN(v_m) + b_m)
     p    = 1/|P| Σ_{m ∈ P} p_m          average=probabilities
@@ -28,13 +28,13 @@ from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
 
 class LateMeanFusion(Fusion):
-    """Mean of the modalities' judgements.
+    """Decision-level fusion by the mean of the heads' outputs.
 
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of what each head reads.
         average: ``probabilities`` or ``logits``.
-        view_weight: factor on the sum of the views' own losses; 0 = the joined output's loss alone.
+        view_weight: factor on the sum of the views' own losses; 0 = only the joined output's loss.
         normalize: layer norm on each modality's vector first.
         dropout: on each modality's vector.
 

@@ -1,4 +1,4 @@
-"""Late product: the modalities are experts, and what they say is multiplied.
+"""Late product: each task has a head for every modality, and the heads' predicted distributions are multiplied.
 
     p(c) ∝ Π_{m ∈ P} p_m(c)          classes:     z = Σ_{m ∈ P} log softmax(z_m)
                                      properties:  z = Σ_{m ∈ P} z_m, as yes and no are multiplied each
@@ -10,7 +10,7 @@ as a rule of late fusion, Kittler et al. 1998, "On Combining Classifiers", IEEE 
 divides by the prior of the class to the power |P| - 1, which here heads have to learn. Numbers are an extension: an
 expert is a Gaussian around y_m, all of one width, and their product lies around the mean. Experts and encoders are
 trained together, by the loss of the joined output plus ``view_weight`` times the sum of the views' own losses. Missing
-modalities: an absent expert leaves the product alone, so a sample with fewer modalities gets a flatter answer.
+modalities: an absent expert's factor is 1, so a sample with fewer modalities gets a flatter distribution.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LateProductFusion(Fusion):
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of what each head reads.
-        view_weight: factor on the sum of the views' own losses; 0 = the joined output's loss alone.
+        view_weight: factor on the sum of the views' own losses; 0 = only the joined output's loss.
         normalize: layer norm on each modality's vector first.
         dropout: on each modality's vector.
     """

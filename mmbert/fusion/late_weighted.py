@@ -1,4 +1,4 @@
-"""Late weighted: the modalities' judgements averaged with learned weights, one for each modality and task.
+"""Late weighted: the heads' outputs averaged with learned weights, one for each modality and task.
 
     w_m  = exp(a_m) / Σ_{j ∈ P} exp(a_j),   a learned, 0 at first;   P = the modalities that the sample has
     p    = Σ_{m ∈ P} w_m p_m                average=probabilities;  p_m = softmax(z_m), or the sigmoid of each property
@@ -27,7 +27,7 @@ from mmbert.fusion.late_mean import LateMeanFusion, MeanDecision
 
 
 class LateWeightedFusion(LateMeanFusion):
-    """Mean of the modalities' judgements with learned weights; the arguments are those of ``LateMeanFusion``."""
+    """Decision-level fusion by a weighted mean of the heads' outputs; the arguments are those of ``LateMeanFusion``."""
 
     def decision(self, spec: OutputSpec) -> WeightedDecision:
         """Weights of the task's own, for outputs of any kind."""

@@ -1,4 +1,4 @@
-"""QMF: late fusion in which a modality weighs as much as its head is confident, and confidence is taught to be earned.
+"""QMF: late fusion weighted by each head's confidence, with a ranking loss that ties confidence to past losses.
 
     w_m  = log Σ_c exp(z_m,c) / T                         the negative energy of head m's logits; T = 10
     z    = Σ_{m ∈ P} stop(w_m) z_m                        P = the modalities that the sample has; stop = no gradient
@@ -6,17 +6,17 @@
     R_m  = mean over pairs (i, j) of max(0, t (w_m,i - w_m,j) - |κ_m,i - κ_m,j|),    t = sign(κ_m,i - κ_m,j)
 
 κ_m,i is what head m has lost on sample i in all its steps so far, scaled to [0, 1] over the train samples: a sample
-that was hard shall not be judged with more confidence than an easy one. Pairs are neighbours in the batch, the last
+that was hard shall not be predicted with more confidence than an easy one. Pairs are neighbours in the batch, the last
 with the first.
 
 Paper: Zhang et al. 2023, "Provable Dynamic Fusion for Low-Quality Multimodal Data", arXiv:2306.02050, as its authors'
 code computes it (T, the stopped gradient, the sum of weighted logits, the pairs, and the sign of the margin: in the
 ranking loss that it goes back to, Moon et al. 2020, "Confidence-Aware Learning for Deep Neural Networks",
 arXiv:2007.01458, the margin is added). Differs from it: any number of modalities; the scale of κ is that of the samples
-judged so far, where the code counts those still to come as 0 in the first epoch; in distributed training all processes
+seen so far, where the code counts those still to come as 0 in the first epoch; in distributed training all processes
 share κ. Properties are an extension: w_m = Σ_c log(1 + exp(z_m,c)) / T, the joint energy of Wang et al. 2021, "Can
 Multi-Label Classification Networks Know What They Don't Know?", arXiv:2109.14162. Numbers have no energy and are
-refused. Missing modalities: an absent one leaves the sum, its head is taught nothing, and pairs are made of the samples
+refused. Missing modalities: an absent one leaves the sum, its head gets no gradient, and pairs are made of the samples
 that have it. Diagnostics: ``share/TASK`` (B, M), the weights w.
 """
 
@@ -94,7 +94,7 @@ class QMFFusion(Fusion):
 
 
 class QMFDecision(Decision):
-    """The weights of one task, and the history they are taught by.
+    """The confidence weights of one task, and the history of losses that they are trained with.
 
     Args:
         spec: what the outputs are.
@@ -112,7 +112,7 @@ class QMFDecision(Decision):
         super().__init__(spec, views, view_weight)
         self.temperature = temperature
         self.rank_weight = rank_weight
-        #: (rows of the table, V) what each head has lost on each row so far; NaN = not judged yet
+        #: (rows of the table, V) what each head has lost on each row so far; NaN = not seen yet
         self.history: Tensor
         self.register_buffer("history", torch.zeros(0, len(views)), persistent=False)
 

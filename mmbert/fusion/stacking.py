@@ -1,4 +1,4 @@
-"""Stacking: a small network reads what the modalities' heads say, and gives the answer.
+"""Stacking: a small network reads the outputs of the modalities' heads and predicts the output of the task.
 
     s_m  = softmax(z_m), or the sigmoid of each property, or (y_m - mean) / std of a number;  zeros if m is absent
     z    = U GELU(W [s_1; …; s_M; r] + b) + c,        r_m = 1 if the sample has m, else 0;  hidden_dim=0: U [s; r] + c
@@ -7,7 +7,7 @@
 Papers: Wolpert 1992, "Stacked Generalization", Neural Networks 5(2); Ting & Witten 1999, "Issues in Stacked
 Generalization", arXiv:1105.5466, by whom the network reads probabilities rather than classes. Differs from both: the
 network is not trained on held-out predictions of finished models, but together with heads and encoders, by the loss of
-its own answer plus ``view_weight`` times the sum of the heads' losses; and it is told which modalities are missing.
+its own output plus ``view_weight`` times the sum of the heads' losses; and missing modalities are a part of its input.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from mmbert.fusion.layers.unimodal_heads import UnimodalViews
 
 
 class StackingFusion(Fusion):
-    """A network over the modalities' judgements.
+    """Decision-level fusion by a small network over the heads' outputs.
 
     Args:
         dims: width D_m of each modality, by name.
         out_dim: width H of what each head reads.
         hidden_dim: width of the network's hidden layer; 0 = one linear layer.
-        view_weight: factor on the sum of the views' own losses; 0 = the joined output's loss alone.
+        view_weight: factor on the sum of the views' own losses; 0 = only the joined output's loss.
         normalize: layer norm on each modality's vector first.
         dropout: on each modality's vector.
 
@@ -93,10 +93,10 @@ class StackingDecision(Decision):
     def forward(self, outputs: Tensor, present: Tensor) -> Tensor:
         """outputs (B, V, C), present (B, V) -> (B, C)."""
         if self.spec.kind == "regression":
-            said = (outputs - self.spec.centre) / self.spec.scale
+            normalised = (outputs - self.spec.centre) / self.spec.scale
         else:
-            said = outputs.softmax(-1) if self.spec.kind == "classification" else outputs.sigmoid()
-        read = torch.cat([blank(said, present).flatten(1), present.to(said.dtype)], 1)  # (B, V · C + V)
+            normalised = outputs.softmax(-1) if self.spec.kind == "classification" else outputs.sigmoid()
+        read = torch.cat([blank(normalised, present).flatten(1), present.to(normalised.dtype)], 1)  # (B, V · C + V)
         answer: Tensor = self.network(read)
         if self.spec.kind != "regression":
             return answer

@@ -4,15 +4,13 @@ import pytest
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.renamed import refuse_renamed
-from mmbert.encoders.base import RENAMED as ENCODER_NAMES
-from mmbert.encoders.base import Encoder
-from mmbert.fusion.base import RENAMED as FUSION_NAMES
-from mmbert.fusion.base import Fusion
+from mmbert.encoders.base import ENCODER_RENAMES, Encoder
+from mmbert.fusion.base import FUSION_RENAMES, Fusion
 
 
 @pytest.mark.parametrize(
     ("base", "old", "new"),
-    [(Fusion, *names) for names in FUSION_NAMES.items()] + [(Encoder, *names) for names in ENCODER_NAMES.items()],
+    [(Fusion, *names) for names in FUSION_RENAMES.items()] + [(Encoder, *names) for names in ENCODER_RENAMES.items()],
 )
 def test_a_subclass_with_an_old_name_is_refused_where_it_is_defined(base, old, new):
     with pytest.raises(ConfigError) as raised:
