@@ -66,6 +66,7 @@ def compose_tiny(digits):
             "audio=tiny",
             "logger=csv",
             "trainer=cpu",
+            "plots=false",  # they cost more than everything else of so small a run
             "trainer.max_epochs=2",
             "data.num_workers=0",
             "data.batch_size=16",

@@ -17,7 +17,7 @@ TINY = [
     *("text=tiny", "image=none", "audio=none"),
     *("fusion=mean", "fusion.out_dim=8"),
     *("trainer=cpu", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"),
-    "logger=none",
+    *("logger=none", "plots=false"),
     "hydra.run.dir=out",
 ]
 

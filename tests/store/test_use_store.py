@@ -335,9 +335,9 @@ def test_a_kill_while_filling_leaves_a_store_that_goes_on(make, tmp_path):
 
 
 def test_runs_from_one_store_are_the_same_and_near_one_without(compose_tiny, tmp_path, what_is_left):
-    words = [*FROZEN, "fusion.dropout=0", f"store.dir={tmp_path / 'store'}"]
+    words = [*FROZEN, "fusion.dropout=0", "trainer.max_epochs=1", f"store.dir={tmp_path / 'store'}"]
     ends = {}
-    for name, own in (("fills", []), ("reads", ["data.num_workers=2"]), ("without", ["store.enabled=false"])):
+    for name, own in (("fills", []), ("reads", ["data.num_workers=1"]), ("without", ["store.enabled=false"])):
         (tmp_path / name).mkdir()
         run(compose_tiny(*words, *own), tmp_path / name)
         ends[name] = what_is_left(tmp_path / name)

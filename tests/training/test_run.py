@@ -26,8 +26,6 @@ def test_a_run_leaves_everything(finished_run):
         "predictions/val.parquet",
         "predictions/test.parquet",
         "predictions/test_missing.parquet",
-        "plots/learning_curves.png",
-        "plots/test_answer_confusion.png",
         "model/config.json",
         "model/model.safetensors",
         "checkpoints/best.ckpt",
@@ -181,7 +179,8 @@ def test_frozen_weights_stay_and_others_move(compose_tiny, tmp_path):
     assert moved == {"image", "audio"}
 
 
-def test_without_plots_there_are_none(compose_tiny, tmp_path):
-    run(compose_tiny("trainer.max_epochs=1", "logger=none", "plots=false"), tmp_path)
-    assert not (tmp_path / "plots").exists()
-    assert (tmp_path / "model").is_dir()
+def test_plots_are_drawn_unless_they_are_refused(finished_run, compose_tiny, tmp_path):
+    assert not (finished_run / "plots").exists() and not OmegaConf.load(finished_run / "config.yaml").plots
+    others = [f"~tasks.{task}" for task in compose_tiny().tasks if task != "answer"]
+    run(compose_tiny("trainer.max_epochs=1", "plots=true", *others), tmp_path)
+    assert {"learning_curves.png", "test_answer_confusion.png"} <= {path.name for path in (tmp_path / "plots").iterdir()}

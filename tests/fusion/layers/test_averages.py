@@ -24,7 +24,7 @@ def test_weights_are_even_over_what_is_present():
     assert_close(even(present, torch.float32).exp(), expected)
 
 
-@pytest.mark.parametrize(("kind", "probabilities"), [("numbers", True), ("numbers", False), ("classes", False)])
+@pytest.mark.parametrize(("kind", "probabilities"), [("regression", True), ("regression", False), ("classification", False)])
 def test_numbers_and_logits_are_averaged_as_they_are(kind, probabilities):
     outputs = torch.tensor([[[4.0, 0.0], [8.0, 2.0], [NAN, NAN]]])
     assert_close(weighted(outputs, LOGS, kind, probabilities), torch.tensor([[7.0, 1.5]]))
@@ -32,13 +32,13 @@ def test_numbers_and_logits_are_averaged_as_they_are(kind, probabilities):
 
 def test_probabilities_of_classes_are_averaged():
     outputs = torch.tensor([[[0.8, 0.2], [0.4, 0.6], [0.5, 0.5]]]).log() + 3.0  # a softmax does not see the 3
-    assert_close(weighted(outputs, LOGS, "classes", True).exp(), torch.tensor([[0.5, 0.5]]))  # 0.8/4 + 0.4·3/4
+    assert_close(weighted(outputs, LOGS, "classification", True).exp(), torch.tensor([[0.5, 0.5]]))  # 0.8/4 + 0.4·3/4
 
 
-def test_probabilities_of_properties_are_averaged_one_by_one():
+def test_probabilities_of_labels_are_averaged_one_by_one():
     outputs = torch.tensor([[logits(0.8, 0.1), logits(0.4, 0.5), logits(0.9, 0.9)]])
     # 0.8/4 + 0.4·3/4 = 0.5 and 0.1/4 + 0.5·3/4 = 0.4
-    assert_close(weighted(outputs, LOGS, "properties", True).sigmoid(), torch.tensor([[0.5, 0.4]]))
+    assert_close(weighted(outputs, LOGS, "multilabel", True).sigmoid(), torch.tensor([[0.5, 0.4]]))
 
 
 def test_another_word_is_refused_with_the_nearest():
