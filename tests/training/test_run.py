@@ -183,4 +183,5 @@ def test_plots_are_drawn_unless_they_are_refused(finished_run, compose_tiny, tmp
     assert not (finished_run / "plots").exists() and not OmegaConf.load(finished_run / "config.yaml").plots
     others = [f"~tasks.{task}" for task in compose_tiny().tasks if task != "answer"]
     run(compose_tiny("trainer.max_epochs=1", "plots=true", *others), tmp_path)
-    assert {"learning_curves.png", "test_answer_confusion.png"} <= {path.name for path in (tmp_path / "plots").iterdir()}
+    drawn = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert {"learning_curves.png", "test_answer_confusion.png"} <= drawn

@@ -24,7 +24,9 @@ def test_weights_are_even_over_what_is_present():
     assert_close(even(present, torch.float32).exp(), expected)
 
 
-@pytest.mark.parametrize(("kind", "probabilities"), [("regression", True), ("regression", False), ("classification", False)])
+@pytest.mark.parametrize(
+    ("kind", "probabilities"), [("regression", True), ("regression", False), ("classification", False)]
+)
 def test_numbers_and_logits_are_averaged_as_they_are(kind, probabilities):
     outputs = torch.tensor([[[4.0, 0.0], [8.0, 2.0], [NAN, NAN]]])
     assert_close(weighted(outputs, LOGS, kind, probabilities), torch.tensor([[7.0, 1.5]]))
