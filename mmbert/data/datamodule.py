@@ -1,35 +1,31 @@
-"""A table's splits as loaders of batches."""
+"""``MultimodalData``: the Lightning data module, from a table and its splits to loaders of batches."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pyarrow as pa
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from mmbert.core.errors import ConfigError, DataError, InputError, nearest
+from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.ranges import OptionsOf, Range
 from mmbert.core.types import Batch
 from mmbert.data.augment.augmentation import Augmentation
-from mmbert.data.labels import TargetEncoder
+from mmbert.data.labels import TargetEncoder, check_needs
 from mmbert.data.loading.cached import Source
-from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
-from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
-from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
-from mmbert.data.modalities.base import Modality
-from mmbert.data.modalities.processor import Aligned, Processor
+from mmbert.data.loading.loaders import check_loader_options, default_workers, make_loader
+from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
-from mmbert.data.splits.missing import Missing, present_cells, taken_fingerprint
+from mmbert.data.splits.missing import Missing
+from mmbert.data.splits.removed_cells import removal_facts, remove_cells
 from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, checked_splits, default_splits, few_shot, split_rows
 from mmbert.data.tables.fingerprint import splits_fingerprint
-from mmbert.data.tables.row_checks import check_files, check_labels, check_rows, rows_without_modality, unusable_rows
+from mmbert.data.tables.row_checks import check_table, rows_without_modality, unusable_rows, without_rows
 from mmbert.data.tables.table import Table
 
 
@@ -55,7 +51,7 @@ class MultimodalData(pl.LightningDataModule):
         check_files: look before training whether every file of the table exists.
         on_error: ``raise``: a row that cannot be used is an error; ``skip``: it is left out, and listed in ``skipped``.
             Labels that cannot be read are errors always.
-        drop: encoders whose modality is taken for missing everywhere; rows that have no other are left out.
+        drop: encoders whose modality counts as missing everywhere; rows that have no other are left out.
         only: the splits that are wanted, for judging a trained model; the others need no rows. ``["all"]``: every row
             is in one split of this name, whatever the split column says.
         seed: of the order in which training samples come.
@@ -92,7 +88,7 @@ class MultimodalData(pl.LightningDataModule):
         missing: Annotated[Mapping[str, Any] | None, OptionsOf(Missing)] = None,
     ) -> None:
         super().__init__()
-        check_options(batch_size, eval_batch_size, num_workers, per_class)
+        check_loader_options(batch_size, eval_batch_size, num_workers, per_class)
         self.columns = dict(columns or {})
         self.splits = checked_splits(splits or default_splits())
         known_splits = list(self.splits)
@@ -153,17 +149,7 @@ class MultimodalData(pl.LightningDataModule):
             "splits_fingerprint": splits_fingerprint(self.rows),
             **sizes,
             "skipped_rows": len(self.skipped),
-            **self._missing_facts(),
-        }
-
-    def _missing_facts(self) -> dict[str, Any]:
-        """What was taken away on purpose: how, what it came to in each split, and a fingerprint of which cells."""
-        if not self.missing.rate:
-            return {}
-        told = {"mechanism": self.missing.mechanism, "rate": self.missing.rate, "seed": self.missing.seed}
-        return {
-            "missing": {**told, "realised": self.realised},
-            "missing_fingerprint": taken_fingerprint(self.taken),
+            **removal_facts(self.missing, self.taken, self.realised),
         }
 
     def has_column(self, name: str) -> bool:
@@ -178,25 +164,6 @@ class MultimodalData(pl.LightningDataModule):
             DataError: there is no such column.
         """
         return self.table.column(column, self._rows_of(split))
-
-    def vector_width(self, encoder: str, modality: Modality, options: Mapping[str, Any]) -> int | None:
-        """How many numbers the first vector in an encoder's column has; None for kinds of input that have no width.
-
-        Args:
-            encoder: its name.
-            modality: what it reads.
-            options: its config.
-
-        Raises:
-            DataError: the column is empty or its first cell cannot be used.
-        """
-        column = self.column_of(encoder)
-        for row, cell in self.table.distinct(column):
-            try:
-                return modality.vector_width(cell, self.table.path.parent, options)
-            except DataError as error:
-                raise DataError(f"{self.table.where(row)}, column '{column}': {error}") from error
-        raise DataError(f"{self.path}: the column '{column}' is empty, so the width of its vectors is unknown.")
 
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
@@ -232,32 +199,18 @@ class MultimodalData(pl.LightningDataModule):
             self.augment.check(processors)
         columns = {name: self.column_of(name) for name in processors if name not in self.drop}
         inputs = {name: modality_of(processor) for name, processor in processors.items()}
-        self._take_away(inputs)
+        present = {name: self.column_of(name) for name in inputs if self.has_column(self.column_of(name))}
+        self.missing.check_modalities(list(inputs))
+        self.taken, self.realised = remove_cells(
+            self.missing, self.table, self.rows, present, inputs, self.class_column()
+        )
         if self.drop:
             reason = f"nothing is left of it without {' and '.join(self.drop)}"
             lost = rows_without_modality(self.table, self._all(), columns, self.taken)
             self._leave_out({int(row): reason for row in lost})
         if self.skip:
             self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
-        check_rows(self.table, self._all(), columns)
-        check_labels(self.table, self._all(), self.tasks)
-        if self.check_files:
-            check_files(self.table, self._all(), columns, inputs)
-        pa.default_memory_pool().release_unused()  # what the checks held of the columns
-
-    def _take_away(self, inputs: Mapping[str, Modality]) -> None:
-        """Draws what samples lose on purpose; modalities that are dropped everywhere count as they were before."""
-        self.missing.check_modalities(list(inputs))
-        self.taken, self.realised = {}, {}
-        known = {name: self.column_of(name) for name in inputs if self.has_column(self.column_of(name))}
-        for split, rows in self.rows.items():
-            if not self.missing.touches(split):
-                continue
-            there = present_cells(self.table, rows, known)
-            taken = self.missing.draw(self.table, rows, known, inputs, self.class_column(), there)
-            self.realised[split] = self.missing.realised(taken, there, list(known))
-            for name, lost in zip(known, taken.T, strict=True):
-                self.taken.setdefault(name, np.zeros(len(self.table), bool))[rows[lost]] = True
+        check_table(self.table, self._all(), columns, inputs, self.tasks, self.check_files)
 
     def class_column(self) -> str | None:
         """The column of classes that is meant where no option names one: of the first task that has classes."""
@@ -270,12 +223,7 @@ class MultimodalData(pl.LightningDataModule):
     def _leave_out(self, faults: Mapping[int, str]) -> None:
         """Takes rows out of their splits and remembers why."""
         self.skipped |= faults
-        for split, rows in self.rows.items():
-            kept = rows[~np.isin(rows, np.fromiter(faults, np.int64, len(faults)))]
-            if len(rows) and not len(kept):
-                first = int(rows[0])
-                raise DataError(f"No row of '{split}' can be used. {self.table.where(first)}: {faults[first]}.")
-            self.rows[split] = kept
+        self.rows = without_rows(self.table, self.rows, faults)
 
     def dataset(self, split: str) -> SampleDataset:
         """The samples of a split.
@@ -320,28 +268,16 @@ class MultimodalData(pl.LightningDataModule):
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
-        train = split == "train"
-        dataset = self.dataset(split)
-        return LazyLoader(
-            dataset,  # type: ignore[arg-type]
-            batch_size=self.batch_size if train else self.eval_batch_size,
-            sampler=self._order(dataset) if train else EvaluationSampler(dataset),
-            generator=torch.Generator().manual_seed(self.seed),  # of the workers' own random numbers
-            num_workers=self.num_workers,
-            collate_fn=Collate(self.processors, dataset.augment, self.tasks, dataset.changing),
-            pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0 and split in ("train", "val"),
+        return make_loader(
+            self.dataset(split),
+            self.batch_size if split == "train" else self.eval_batch_size,
+            self.num_workers,
+            self.pin_memory,
+            self.seed,
+            shuffle=split == "train",
+            by_length=self.bucket_by_length,
+            keep_workers=split in ("train", "val"),
         )
-
-    def _order(self, dataset: SampleDataset) -> SeededSampler:
-        """The order of the training samples."""
-        if not self.bucket_by_length:
-            return SeededSampler(dataset, self.seed, with_epoch=True)
-        columns = {name: self.column_of(name) for name in self.processors if name not in self.drop}
-        inputs = {name: modality_of(processor) for name, processor in self.processors.items()}
-        most = {name: getattr(processor, "max_seconds", None) for name, processor in self.processors.items()}
-        lengths = sample_lengths(self.table, dataset.rows, columns, inputs, most, self.taken)
-        return BucketedOrder(dataset, self.seed, lengths, self.batch_size, with_epoch=True)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the train split."""
@@ -359,45 +295,3 @@ class MultimodalData(pl.LightningDataModule):
         if split not in self.rows:
             raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
         return self.rows[split]
-
-
-def check_needs(processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder]) -> None:
-    """Refuses tasks that need what no encoder's preprocessing gives.
-
-    Raises:
-        ConfigError: names the task and the modality.
-    """
-    for name, task in tasks.items():
-        for modality in (*task.aligned_to, *task.changes_inputs):
-            if modality not in processors:
-                raise ConfigError(f"tasks.{name} reads '{modality}', no encoder. {nearest(modality, processors)}")
-        for modality in task.aligned_to:
-            if not isinstance(processors[modality], Aligned):
-                raise ConfigError(
-                    f"tasks.{name} needs to know which token of '{modality}' is which word, but "
-                    f"{type(processors[modality]).__name__} has no method alignment."
-                )
-
-
-def check_options(
-    batch_size: int, eval_batch_size: int | None, num_workers: int | None, per_class: int | None = None
-) -> None:
-    """Refuses numbers that make no loader.
-
-    Raises:
-        ConfigError: names the option.
-    """
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("eval_batch_size", eval_batch_size, 1),
-        ("num_workers", num_workers, 0),
-        ("per_class", per_class, 1),
-    ):
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise ConfigError(f"data.{name}={value}: it must be a whole number, {least} or more.")
-
-
-def default_workers() -> int:
-    """One process fewer than the cores this job may use, at most 4."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(4, cores - 1))

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from mmbert.core.errors import DataError
+from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.types import Inputs, Tensors
+from mmbert.data.modalities.processor import Aligned, Processor
 
 #: The largest target that is finite in float32.
 LARGEST = torch.finfo(torch.float32).max
@@ -39,6 +40,24 @@ class TargetEncoder(Protocol):
     def change_inputs(self, inputs: Mapping[str, Inputs], draws: Sequence[int]) -> tuple[dict[str, Inputs], Tensors]:
         """Changed inputs of the modalities ``changes_inputs``, and targets that follow from the change."""
         ...
+
+
+def check_needs(processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder]) -> None:
+    """Refuses tasks that need what no encoder's preprocessing gives.
+
+    Raises:
+        ConfigError: names the task and the modality.
+    """
+    for name, task in tasks.items():
+        for modality in (*task.aligned_to, *task.changes_inputs):
+            if modality not in processors:
+                raise ConfigError(f"tasks.{name} reads '{modality}', no encoder. {nearest(modality, processors)}")
+        for modality in task.aligned_to:
+            if not isinstance(processors[modality], Aligned):
+                raise ConfigError(
+                    f"tasks.{name} needs to know which token of '{modality}' is which word, but "
+                    f"{type(processors[modality]).__name__} has no method alignment."
+                )
 
 
 def class_name(cell: Any) -> str:

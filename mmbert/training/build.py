@@ -14,6 +14,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.tables.vector_width import first_vector_width
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
 from mmbert.model import MultimodalModel
@@ -131,5 +132,6 @@ def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str
     """The width of an encoder of ready vectors, where the config leaves it to the table."""
     if "width" not in part or part.width is not None:
         return {}
-    width = data.vector_width(name, modality_of(find_class(part._target_)), part)
+    modality = modality_of(find_class(part._target_))
+    width = first_vector_width(data.table, data.column_of(name), modality, part)
     return {} if width is None else {"width": width}

@@ -14,8 +14,9 @@ from torch import nn, tensor
 
 from mmbert.core.errors import ConfigError, DataError, InputError
 from mmbert.core.types import UNLABELLED
-from mmbert.data.datamodule import MultimodalData, default_workers
+from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading import samplers as loading
+from mmbert.data.loading.loaders import default_workers
 from mmbert.data.loading.samplers import SeededSampler
 from mmbert.tasks.classification import Classification
 
@@ -179,7 +180,7 @@ def test_a_run_that_is_resumed_sees_the_order_of_the_run_that_was_not_interrupte
 def test_several_processes_share_the_samples_out(path, world, monkeypatch):
     def shares(split):
         for rank in range(world):
-            monkeypatch.setattr(loading, "processes", lambda rank=rank: (rank, world))
+            monkeypatch.setattr(loading, "rank_and_world_size", lambda rank=rank: (rank, world))
             yield orders(make(path, seed=5).loader(split))[0]
 
     trained = list(shares("train"))
@@ -191,7 +192,7 @@ def test_several_processes_share_the_samples_out(path, world, monkeypatch):
 
 
 def test_what_fills_a_share_up_counts_nowhere(path, monkeypatch):
-    monkeypatch.setattr(loading, "processes", lambda: (1, 2))
+    monkeypatch.setattr(loading, "rank_and_world_size", lambda: (1, 2))
     (*_, last) = make(path).loader("val")  # 7 rows: the second process has one too few
     assert last.rows.tolist()[-1] == -1
     assert last.targets["letter"]["label"].tolist()[-1] == UNLABELLED

@@ -22,6 +22,7 @@ from mmbert.data.synthetic import (
     misread_at_most,
 )
 from mmbert.data.synthetic_information import SETTINGS, Information
+from mmbert.data.tables.vector_width import first_vector_width
 
 CASES = [
     *(Information(**bits) for bits in SETTINGS.values()),
@@ -216,7 +217,7 @@ def test_the_data_module_gives_sequences_of_any_number_of_modalities(tmp_path):
     sizes = {"train": 20, "val": 5, "test": 5}
     data = SyntheticModalities(tmp_path, setting="synergy", modalities=3, sizes=sizes, dim=5, length=2)
     assert data.test_splits == ["test"]
-    assert [data.vector_width(name, modality_named("features"), {}) for name in "abc"] == [5, 5, 5]
+    assert [first_vector_width(data.table, name, modality_named("features"), {}) for name in "abc"] == [5, 5, 5]
     assert set(data.cells("label")) == {"y0", "y1"} and not data.has_column("redundant")
 
 

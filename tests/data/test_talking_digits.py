@@ -290,7 +290,7 @@ def test_the_datamodule_builds_it_on_first_use_and_reads_it(tmp_path, monkeypatc
         seen.append((folder, options))
         return digits
 
-    monkeypatch.setattr(talking_digits, "build", instead)
+    monkeypatch.setattr(talking_digits, "build_talking_digits", instead)
     data = TalkingDigits(tmp_path, 4, {"train": 48}, {"noise": 0.2}, {"snr_low_db": -1.0}, batch_size=7)
     expected = TalkingDigitsOptions(4, 48, picture=PictureDifficulty(noise=0.2), sound=SoundDifficulty(snr_low_db=-1.0))
     assert seen == [(tmp_path / folder_name(expected), expected)]
@@ -313,6 +313,6 @@ def test_its_yaml_is_its_defaults():
 
 
 def test_the_command_says_where_it_is(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(talking_digits, "build", lambda folder, options: folder / f"seed {options.seed}")
+    monkeypatch.setattr(talking_digits, "build_talking_digits", lambda folder, options: folder / f"seed {options.seed}")
     talking_digits.main(["--folder", str(tmp_path), "--seed", "3"])
     assert capsys.readouterr().out.strip() == str(tmp_path / folder_name(TalkingDigitsOptions(3)) / "seed 3")

@@ -11,6 +11,7 @@ from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.features import as_sequence, read_arrays
 from mmbert.data.modalities.registry import modality_named
+from mmbert.data.tables.vector_width import first_vector_width
 from mmbert.encoders.features import FeatureEncoder
 
 VALUES = np.arange(12, dtype=np.float64).reshape(4, 3)
@@ -116,9 +117,9 @@ def test_a_run_on_features_alone(table, tmp_path, compose_tiny):
 
 
 def test_the_width_comes_from_the_table(table):
-    data = MultimodalData(table)
+    data = MultimodalData(table).table
     features = modality_named("features")
-    assert [data.vector_width(name, features, {}) for name in ("face", "hand")] == [5, 5]
+    assert [first_vector_width(data, name, features, {}) for name in ("face", "hand")] == [5, 5]
     np.save(table.parent / "0.npy", np.zeros((2, 2, 2)))
     with pytest.raises(DataError, match=r"row 1 \(line 1\), column 'face': its shape is"):
-        MultimodalData(table).vector_width("face", features, {})
+        first_vector_width(MultimodalData(table).table, "face", features, {})

@@ -26,7 +26,6 @@ takes away from the samples that a smaller one takes away from, and from others.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.ranges import Many, Range, String
 from mmbert.data.modalities.base import Modality
 from mmbert.data.splits.draws import generator
-from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
 from mmbert.data.tables.table import Table
 
 Mechanism = Literal["random", "label", "value", "exclusive"]
@@ -280,12 +278,3 @@ def cell_sizes(table: Table, column: str, rows: np.ndarray, modality: Modality) 
     folder = table.path.parent
     cells = table.column(column, rows)
     return np.array([0 if cell is None else modality.size(cell, folder) for cell in cells], float)
-
-
-def taken_fingerprint(taken: Mapping[str, np.ndarray]) -> str:
-    """Of which rows (table's,) bool lost which modality, in the order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(taken):
-        digest.update(f"{name}:{len(taken[name])}:".encode())
-        digest.update(np.packbits(taken[name]).tobytes())
-    return digest.hexdigest()[:FINGERPRINT_LENGTH]

@@ -7,12 +7,48 @@ import stat
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import pyarrow as pa
 
 from mmbert.core.errors import DataError
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.errors import NOT_ALLOWED
 from mmbert.data.tables.table import Rows, Table
+
+
+def check_table(
+    table: Table,
+    rows: Rows,
+    columns: Mapping[str, str],
+    inputs: Mapping[str, Modality],
+    tasks: Mapping[str, TargetEncoder],
+    files: bool,
+) -> None:
+    """``check_rows``, ``check_labels`` and, with ``files``, ``check_files``.
+
+    Raises:
+        DataError: names the first row that cannot be used.
+    """
+    check_rows(table, rows, columns)
+    check_labels(table, rows, tasks)
+    if files:
+        check_files(table, rows, columns, inputs)
+    pa.default_memory_pool().release_unused()  # what the checks held of the columns
+
+
+def without_rows(table: Table, rows: Mapping[str, np.ndarray], faults: Mapping[int, str]) -> dict[str, np.ndarray]:
+    """The rows (n,) int64 of every split without those that have a fault.
+
+    Raises:
+        DataError: a split has no row left; names the fault of its first.
+    """
+    found = {}
+    for split, numbers in rows.items():
+        found[split] = numbers[~np.isin(numbers, np.fromiter(faults, np.int64, len(faults)))]
+        if len(numbers) and not len(found[split]):
+            first = int(numbers[0])
+            raise DataError(f"No row of '{split}' can be used. {table.where(first)}: {faults[first]}.")
+    return found
 
 
 def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ def ranks(monkeypatch, count, size, batch, seed=3, epoch=0):
     lengths = np.random.default_rng(seed).lognormal(0, 1, count)
     orders = []
     for rank in range(size):
-        monkeypatch.setattr(loading, "processes", lambda rank=rank: (rank, size))
+        monkeypatch.setattr(loading, "rank_and_world_size", lambda rank=rank: (rank, size))
         order = BucketedOrder(range(count), seed, lengths, batch)
         order.set_epoch(epoch)
         orders.append(list(order))

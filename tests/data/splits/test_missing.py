@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_named
-from mmbert.data.splits.missing import Missing, rank_scores, taken_fingerprint, tilted
+from mmbert.data.splits.missing import Missing, rank_scores, tilted
+from mmbert.data.splits.removed_cells import taken_fingerprint
 from mmbert.data.tables.table import Table
 from mmbert.training.build import build
 

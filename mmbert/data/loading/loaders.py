@@ -1,0 +1,85 @@
+"""Data loaders: a dataset of samples -> batches, and the checks of the options that loaders have."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch.utils.data import DataLoader
+
+from mmbert.core.errors import ConfigError
+from mmbert.core.types import Batch
+from mmbert.data.loading.collate import Collate
+from mmbert.data.loading.dataset import SampleDataset
+from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
+from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
+from mmbert.data.modalities.registry import modality_of
+
+
+def make_loader(
+    dataset: SampleDataset,
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool,
+    seed: int,
+    shuffle: bool,
+    by_length: bool = False,
+    keep_workers: bool = False,
+) -> DataLoader[Batch]:
+    """Batches of a dataset.
+
+    Args:
+        dataset: the samples of one split.
+        batch_size: samples a batch, in each process.
+        num_workers: processes that read and prepare samples; 0 = this one.
+        pin_memory: page-locked batches.
+        seed: of the order and of the workers' random numbers.
+        shuffle: in an order that depends on the seed and the epoch alone; else in the dataset's own order.
+        by_length: with ``shuffle``, samples of similar length come together.
+        keep_workers: keep the workers from one epoch to the next.
+    """
+    return LazyLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        sampler=training_order(dataset, seed, batch_size, by_length) if shuffle else EvaluationSampler(dataset),
+        generator=torch.Generator().manual_seed(seed),  # of the workers' own random numbers
+        num_workers=num_workers,
+        collate_fn=Collate(dataset.processors, dataset.augment, dataset.tasks, dataset.changing),
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0 and keep_workers,
+    )
+
+
+def training_order(dataset: SampleDataset, seed: int, batch_size: int, by_length: bool) -> SeededSampler:
+    """The order of the training samples; arguments as those of ``make_loader``."""
+    if not by_length:
+        return SeededSampler(dataset, seed, with_epoch=True)
+    columns = {name: column for name, column in dataset.columns.items() if name not in dataset.drop}
+    inputs = {name: modality_of(processor) for name, processor in dataset.processors.items()}
+    most = {name: getattr(processor, "max_seconds", None) for name, processor in dataset.processors.items()}
+    lengths = sample_lengths(dataset.table, dataset.rows, columns, inputs, most, dataset.taken)
+    return BucketedOrder(dataset, seed, lengths, batch_size, with_epoch=True)
+
+
+def check_loader_options(
+    batch_size: int, eval_batch_size: int | None, num_workers: int | None, per_class: int | None = None
+) -> None:
+    """Refuses numbers that make no loader.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("eval_batch_size", eval_batch_size, 1),
+        ("num_workers", num_workers, 0),
+        ("per_class", per_class, 1),
+    ):
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ConfigError(f"data.{name}={value}: it must be a whole number, {least} or more.")
+
+
+def default_workers() -> int:
+    """One process fewer than the cores this job may use, at most 4."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(4, cores - 1))
