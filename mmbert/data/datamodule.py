@@ -212,6 +212,12 @@ class MultimodalData(pl.LightningDataModule):
             self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
         check_table(self.table, self._all(), columns, inputs, self.tasks, self.check_files)
 
+    def has_labels(self, split: str, task: TargetEncoder) -> bool:
+        """Whether some cell that a task reads is filled in a split; so it is for tasks that need no label."""
+        rows = self._rows_of(split)
+        columns = [column for column in task.columns if self.has_column(column)]
+        return not task.columns or any(not self.table.empty(column)[rows].all() for column in columns)
+
     def class_column(self) -> str | None:
         """The column of classes that is meant where no option names one: of the first task that has classes."""
         found = [task.columns[0] for task in self.tasks.values() if task.kind == "classification" and task.columns]

@@ -74,7 +74,8 @@ def build(cfg: DictConfig) -> Parts:
         {name: encoder.processor for name, encoder in encoders.items()},
         {name: task.without_weights() for name, task in tasks.items()},
     )
-    balance, monitor = make(cfg.balance, tasks=tasks), choose_monitor(cfg.monitor, tasks)
+    balance = make(cfg.balance, tasks=tasks)
+    monitor = choose_monitor(cfg.monitor, tasks, [n for n, task in tasks.items() if not data.has_labels("val", task)])
     return Parts(data, model, balance, monitor, initial_weights, make_modality_balance(cfg, data))
 
 

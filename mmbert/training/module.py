@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch, Loss, Tensors
+from mmbert.data.loading.samplers import LazyLoader
 from mmbert.data.modalities.registry import modality_of
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.runs.predictions import PredictionTable
 from mmbert.tasks.base import Task
 from mmbert.training.epoch_means import EpochMeans
 from mmbert.training.frozen_checkpoint import put_back, take_out
+from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_shares import ModalityShares
 
@@ -90,6 +92,9 @@ class FusionModule(pl.LightningModule):
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
         self.fingerprints: dict[str, str] = {}
+        self.window: WindowWeights | None = None
+        # batches are counted before they move to the device: these stay on the CPU
+        self.counting = {name: task.without_weights() for name, task in self.tasks.items()}
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -102,26 +107,56 @@ class FusionModule(pl.LightningModule):
         return output
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Scalar loss of one batch: the tasks' balanced, plus auxiliary losses and the penalty."""
+        """Scalar loss of one batch: the tasks' balanced, plus auxiliary losses and the penalty (``LossWeights``)."""
+        window = self.weights
+        window.next_batch()
         output = self(batch)
         losses, counts = self._losses("train", batch, output)
         losses = self._with_decisions(losses, counts, batch, output)
-        total, weights = self.balance(losses, counts)
+        weighed = {name: loss * window.weight(name) for name, loss in losses.items()}
+        counts = {name: window.count(name, count) for name, count in counts.items()}
+        total, logs = self.balance(weighed, counts, window.share)
         if self.modality_balance is not None:
             total = self.modality_balance.trained_loss(self, batch, output, total)
         for value in output.fused.auxiliary_losses.values():
-            total = total + value
-        for key, value in weights.items():
+            total = total + value * window.weight(SAMPLES)
+        for key, value in logs.items():
             self.means["train"].add(key, value, len(batch))
         self._note_padding(batch)
-        self.log("train/loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
-        loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
-        if connector.should_update_logs and not loop._should_accumulate():
-            self._write({"train/loss": total.detach()})
+        if any(counts.values()):
+            self._show_loss(window.loss_so_far(total.detach()), len(batch))
         if self.penalty is not None:
-            total = total + self.penalty(self.model)
+            total = total + window.share * self.penalty(self.model)
         self._refuse_nan(total, losses, batch)
         return total
+
+    def _show_loss(self, loss: Tensor, size: int) -> None:
+        """Shows the loss of a step of the optimiser, and hands it to the loggers once the step is whole."""
+        self.log("train/loss", loss, prog_bar=True, logger=False, batch_size=size)
+        loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
+        if connector.should_update_logs and not loop._should_accumulate():
+            self._write({"train/loss": loss})
+
+    def on_train_start(self) -> None:
+        """Lets the loader show the batches of each step of the optimiser before they come."""
+        if isinstance(loader := self.trainer.train_dataloader, LazyLoader):
+            loader.look_ahead = self.window = WindowWeights(self.trainer, self._counts)
+
+    def on_train_end(self) -> None:
+        """The loader may be used for other things."""
+        if isinstance(loader := self.trainer.train_dataloader, LazyLoader):
+            loader.look_ahead = self.window = None
+
+    @property
+    def weights(self) -> LossWeights:
+        """Of the current batch's losses."""
+        return LossWeights() if self.window is None else self.window.current
+
+    def _counts(self, batch: Batch) -> dict[str, float]:
+        """How much of a batch, on the CPU, each loss stands for."""
+        counts = {name: float(task.count(batch.targets[name])) for name, task in self.counting.items()}
+        more = {} if self.modality_balance is None else self.modality_balance.counts(self.counting, batch)
+        return {SAMPLES: float((batch.rows >= 0).sum()), **counts, **more}
 
     def _with_decisions(
         self, losses: Mapping[str, Tensor], counts: Mapping[str, float], batch: Batch, output: ModelOutput
@@ -248,17 +283,22 @@ class FusionModule(pl.LightningModule):
         stage, means = self._stage(split), self.means[split].compute()
         if split == "val" and self.modality_balance is not None and not self.trainer.sanity_checking:
             self.modality_balance.validation_ended(means)
+        values = {**stage.compute(), **means, **self._total(means)}
+        self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
+        stage.reset()
+
+    def _total(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``loss`` of an evaluated split; nothing where no sample is labelled for any task."""
         losses = {name: means[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in means}
-        counts = {name: int(name in losses) for name in self.tasks}
-        total, _ = self.balance(
-            {name: losses.get(name, torch.zeros((), device=self.device)) for name in counts}, counts
-        )
+        if not losses:
+            return {}
+        counts = {name: float(name in losses) for name in self.tasks}
+        nothing = torch.zeros((), device=self.device)
+        total, _ = self.balance({name: losses.get(name, nothing) for name in counts}, counts)
         for name, value in means.items():
             if name.startswith(AUXILIARY):
                 total = total + value
-        values = {**stage.compute(), **means, "loss": total.detach()}
-        self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
-        stage.reset()
+        return {"loss": total.detach()}
 
     def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Each task's mean loss and how much is labelled for it; both go into the split's means."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mmbert.core.errors import ConfigError, nearest
@@ -22,11 +22,16 @@ class Monitor:
     mode: str
 
 
-def choose_monitor(wanted: str | None, tasks: Mapping[str, Task]) -> Monitor:
+def choose_monitor(wanted: str | None, tasks: Mapping[str, Task], unlabelled: Collection[str] = ()) -> Monitor:
     """The metric asked for, or the main metric of the first task on the validation split.
 
+    Args:
+        wanted: its name; None = the default.
+        tasks: by name.
+        unlabelled: tasks for which no sample of the validation split is labelled, so that nothing is measured of them.
+
     Raises:
-        ConfigError: the metric is not one of the validation split's.
+        ConfigError: the metric is not one of the validation split's, or cannot be measured there.
     """
     if wanted is None:
         name, task = next(iter(tasks.items()))
@@ -39,6 +44,15 @@ def choose_monitor(wanted: str | None, tasks: Mapping[str, Task]) -> Monitor:
     modes = directions(tasks)
     if wanted not in modes:
         raise ConfigError(f"monitor={wanted} is not measured. {nearest(wanted, modes)}")
+    measured = [name for name in tasks if name not in unlabelled]
+    task = wanted.split("/")[1]
+    if task in unlabelled or not measured:
+        others = [f"monitor=val/{name}/{tasks[name].main_metric}" for name in measured]
+        raise ConfigError(
+            f"{wanted} shall choose the checkpoint, but no sample of the validation split is labelled for "
+            f"{'any task' if not measured else f'the task {task}'}. Label some"
+            f"{f', or choose another metric: {others[0]}' if others else ''}."
+        )
     return Monitor(wanted, modes[wanted])
 
 

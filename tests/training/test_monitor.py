@@ -52,3 +52,12 @@ def test_a_test_metric_is_answered_with_its_validation_twin(tasks):
 def test_a_misspelt_metric_is_answered_with_the_nearest(tasks):
     with pytest.raises(ConfigError, match="val/mood/acuracy is not measured. Did you mean 'val/mood/accuracy'"):
         choose_monitor("val/mood/acuracy", tasks)
+
+
+def test_what_nobody_is_labelled_for_chooses_nothing(tasks):
+    with pytest.raises(ConfigError, match="val/price/mae shall .* labelled for the task price.*monitor=val/mood/acc"):
+        choose_monitor(None, tasks, ["price"])
+    assert choose_monitor("val/mood/f1", tasks, ["price"]).name == "val/mood/f1"
+    assert choose_monitor("val/loss", tasks, ["price"]).name == "val/loss"
+    with pytest.raises(ConfigError, match="val/loss shall choose the checkpoint, but no sample .* for any task. Label"):
+        choose_monitor("val/loss", tasks, ["price", "mood"])

@@ -81,6 +81,14 @@ def stored_batch(inputs: Inputs) -> Encoded:
     return Encoded(inputs.get(TOKENS, pooled.unsqueeze(1)), inputs["mask"], pooled)
 
 
+def present(inputs: Inputs) -> Tensor:
+    """(B,) bool: which samples of a batch have the modality that these inputs are of."""
+    found = inputs["mask"].any(1)
+    if FRESH in inputs:  # rows that are not stored have a mask of their own
+        found = found.index_put((inputs[FRESH],), inputs[f"{PART}mask"].any(1))
+    return found
+
+
 def insert_rows(stored: Encoded, rows: Tensor, fresh: Encoded) -> Encoded:
     """A batch (B, L, D) in which some rows (n,) are replaced by others (n, L', D)."""
     size, length = len(stored.mask), max(stored.mask.shape[1], fresh.mask.shape[1])

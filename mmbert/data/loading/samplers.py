@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sized
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence, Sized
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -92,12 +93,29 @@ def rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
+class LookAhead(Protocol):
+    """Sees batches before they are trained on, as many at a time as make one step of the optimiser."""
+
+    def size(self) -> int:
+        """How many batches the next step takes."""
+        ...
+
+    def see(self, batches: Sequence[Batch]) -> None:
+        """Those batches, on the CPU, before the first of them is given out."""
+        ...
+
+
 class LazyLoader(DataLoader[Batch]):
     """A ``DataLoader`` whose workers begin when the first batch is asked for, and send each batch in one piece.
 
     torch's own begins with ``iter()``, which Lightning calls in a resumed run before it sets the sampler's epoch:
     the first batches would come in the order of epoch 0.
+
+    Attributes:
+        look_ahead: is shown the batches of each step of the optimiser before they come; None = nobody.
     """
+
+    look_ahead: LookAhead | None = None
 
     def __init__(self, dataset: Any, *, collate_fn: Callable[..., Any], **options: Any) -> None:
         collate = collate_fn if isinstance(collate_fn, SharedMemoryCollate) else SharedMemoryCollate(collate_fn)
@@ -106,8 +124,14 @@ class LazyLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         batches: Any = super().__iter__()
         try:
-            for sent in batches:
-                yield sent.batch() if isinstance(sent, SharedMemoryBatch) else sent
+            unpacked = (sent.batch() if isinstance(sent, SharedMemoryBatch) else sent for sent in batches)
+            if self.look_ahead is None:
+                yield from unpacked
+                return
+            while step := list(islice(unpacked, max(1, self.look_ahead.size()))):
+                self.look_ahead.see(step)
+                while step:
+                    yield step.pop(0)
         except Exception as error:
             if self.num_workers:
                 # A worker's error holds torch's frames, and they the workers, in a cycle: left to the garbage

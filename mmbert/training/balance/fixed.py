@@ -25,6 +25,14 @@ class FixedBalance(nn.Module):
         super().__init__()
         self.weights = fixed_weights(tasks)
 
-    def forward(self, losses: Mapping[str, Tensor], counts: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean losses by task, and over how much each was taken -> the total; nothing to log."""
+    def forward(
+        self, losses: Mapping[str, Tensor], counts: Mapping[str, float], share: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total, and nothing to log.
+
+        Args:
+            losses: by task, means over what is labelled.
+            counts: by task, how much that is.
+            share: the factor on what does not depend on samples; here everything does.
+        """
         return torch.stack([self.weights[name] * loss.float() for name, loss in losses.items()]).sum(), {}

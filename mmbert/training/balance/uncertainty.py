@@ -45,8 +45,15 @@ class UncertaintyBalance(nn.Module):
         self.coefficients = {name: COEFFICIENTS[getattr(t, "likelihood", "categorical")] for name, t in tasks.items()}
         self.log_variances = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in tasks})  # s = 0: σ = 1
 
-    def forward(self, losses: Mapping[str, Tensor], counts: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean losses by task, and over how much each was taken -> the total and what to log.
+    def forward(
+        self, losses: Mapping[str, Tensor], counts: Mapping[str, float], share: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total, and what to log.
+
+        Args:
+            losses: by task, means over what is labelled.
+            counts: by task, how much that is.
+            share: the factor on what does not depend on samples, the terms b_t · s_t.
 
         Logged: ``TASK/weight`` = w · a · exp(-s), the factor on the task's loss.
         """
@@ -56,6 +63,6 @@ class UncertaintyBalance(nn.Module):
             s = self.log_variances[name]
             factor = self.weights[name] * a * torch.exp(-s)
             # times 0 rather than left out: distributed training waits for a gradient of every parameter
-            terms.append((factor * loss.float() + self.weights[name] * b * s) * float(counts[name] > 0))
+            terms.append((factor * loss.float() + share * self.weights[name] * b * s) * float(counts[name] > 0))
             logs[f"{name}/weight"] = factor.detach()
         return torch.stack(terms).sum(), logs

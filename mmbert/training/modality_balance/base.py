@@ -13,6 +13,7 @@ from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.tasks.base import Task
 from mmbert.training.epoch_means import EpochMeans
+from mmbert.training.loss_weights import LossWeights
 
 
 class TrainedModule(Protocol):
@@ -36,6 +37,11 @@ class TrainedModule(Protocol):
     @property
     def means(self) -> Mapping[str, EpochMeans]:
         """Means over the epoch of what is logged, ``train`` and ``val``."""
+        ...
+
+    @property
+    def weights(self) -> LossWeights:
+        """Of the losses of the current batch."""
         ...
 
     @property
@@ -68,6 +74,17 @@ class ModalityBalance(Callback):
             joint: () the tasks' balanced loss; auxiliary losses and penalties come on top, whatever is returned.
         """
         return joint
+
+    def counts(self, tasks: Mapping[str, Task], batch: Batch) -> dict[str, float]:
+        """How much of a training batch the method's own losses stand for, by the names it weighs them under.
+
+        Where several batches or processes make one step, ``module.weights`` weighs the losses by these counts.
+
+        Args:
+            tasks: by name, without weights.
+            batch: on the CPU, before it is trained on.
+        """
+        return {}
 
     def validated(self, module: TrainedModule, batch: Batch, output: ModelOutput) -> None:
         """Called with every validation batch; what is to be logged is added to ``module.means["val"]``."""

@@ -38,10 +38,12 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import Range
-from mmbert.core.types import Batch
+from mmbert.core.types import Batch, rows_of
+from mmbert.data.loading.cached import present
 from mmbert.model import ModelOutput
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.history import read_epochs
+from mmbert.tasks.base import Task
 from mmbert.training.modality_balance.base import ModalityBalance, TrainedModule
 from mmbert.training.modality_balance.unimodal import ALONE, decode_unimodal, need_several
 
@@ -122,9 +124,22 @@ class GradientBlending(ModalityBalance):
             if name == JOINT:
                 continue
             losses, counts = losses_alone(module, "train", batch, output, name)
+            window, before = module.weights, f"{ALONE}/{name}/"
+            counts = {key: window.count(before + key, count) for key, count in counts.items()}
             if any(counts.values()):
-                total = total + weight * module.balance(losses, counts)[0]
+                weighed = {key: loss * window.weight(before + key) for key, loss in losses.items()}
+                total = total + weight * module.balance(weighed, counts, window.share)[0]
         return total
+
+    def counts(self, tasks: Mapping[str, Task], batch: Batch) -> dict[str, float]:
+        """How many labelled samples have each modality."""
+        found = {}
+        for name in self.weights:
+            if name == JOINT:
+                continue
+            targets = rows_of(batch.targets, present(batch.inputs[name]))
+            found |= {f"{ALONE}/{name}/{key}": float(task.count(targets[key])) for key, task in tasks.items()}
+        return found
 
     def validated(self, module: TrainedModule, batch: Batch, output: ModelOutput) -> None:
         """Adds up the losses of each modality alone."""

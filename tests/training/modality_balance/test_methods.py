@@ -23,6 +23,7 @@ from mmbert.tasks.regression import Regression
 from mmbert.testing import random_inputs
 from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.epoch_means import EpochMeans
+from mmbert.training.loss_weights import LossWeights
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule, drop, without
 from mmbert.training.modality_balance.gradient_blending import GradientBlending, blend, offline_weights
 from mmbert.training.modality_balance.ogm_ge import OGMGE, coefficients, modulate
@@ -71,6 +72,7 @@ def scene():
         balance=FixedBalance(model.named_tasks()),
         means={"train": EpochMeans(), "val": EpochMeans()},
         device=torch.device("cpu"),
+        weights=LossWeights(),
     )
     return SimpleNamespace(module=module, batch=batch_of(encoded), output=model.decode(encoded), encoded=encoded)
 
