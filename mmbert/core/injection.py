@@ -1,4 +1,4 @@
-"""How a fusion reaches into an encoder: what it does to the hidden states between two of the encoder's layers."""
+"""``LayerInjection``: how a fusion changes an encoder's hidden states between two of its layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LayerInjection:
     """A change of hidden states that depends on the other modalities.
 
     Attributes:
-        layer: the states that enter this layer are changed; 0 = the first layer, behind the embeddings.
+        layer: the states that enter this layer are changed; 0 = the first layer, after the embeddings.
         others: the other modalities of the same B samples, blanked where nothing is real.
         change: hidden (B, L, D), mask (B, L) bool, others -> hidden (B, L, D).
     """

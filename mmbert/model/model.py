@@ -74,7 +74,7 @@ class MultimodalModel(nn.Module):
                 raise ConfigError(
                     f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}."
                 )
-        check_reach(encoders, fusion)
+        check_injection(encoders, fusion)
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion if any(task.reads_tokens for task in tasks.values()) else fusion.without_tokens()
         self.tasks = nn.ModuleDict(tasks)
@@ -110,7 +110,7 @@ class MultimodalModel(nn.Module):
         return self.fusion.reads_tokens or any(task.reads_tokens for task in self.named_tasks().values())
 
     def encode(self, inputs: Mapping[str, Inputs]) -> dict[str, Encoded]:
-        """Tensors by encoder name -> {modality: Encoded}; an encoder that the fusion reaches into comes last."""
+        """Tensors by encoder name -> {modality: Encoded}; an encoder with layer injection is run last."""
         injected = self.fusion.injects_into
         encoded = {name: encoder(inputs[name]) for name, encoder in self.encoders.items() if name != injected}
         if injected is not None:
@@ -118,7 +118,7 @@ class MultimodalModel(nn.Module):
         return {name: encoded[name] for name in self.encoders}
 
     def encode_injected(self, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded]) -> Encoded:
-        """The modality whose encoder the fusion reaches into, given the others, some of which may be taken away."""
+        """The modality whose encoder has layer injection, given the others, some of which may be taken away."""
         name = self.fusion.injects_into
         assert name is not None
         injection = self.fusion.injection({other: x for other, x in others.items() if other != name})
@@ -275,8 +275,8 @@ class MultimodalModel(nn.Module):
         return present
 
 
-def check_reach(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
-    """Refuses a fusion that reaches where there is no layer.
+def check_injection(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
+    """Refuses a fusion that injects into an encoder or a layer that does not exist.
 
     Raises:
         ConfigError: names the encoder and how many layers it has.
@@ -287,8 +287,8 @@ def check_reach(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
     count = encoders[name].injectable_layers
     if not count:
         raise ConfigError(
-            f"{type(fusion).__name__} reaches into the encoder '{name}', but {type(encoders[name]).__name__} has no "
-            "layers to reach into: a text encoder has (text=minilm)."
+            f"{type(fusion).__name__} injects into the layers of the encoder '{name}', but "
+            f"{type(encoders[name]).__name__} has no injectable_layers: a text encoder has (text=minilm)."
         )
     if not 0 <= layer < count:
         raise ConfigError(f"fusion.layer={layer}: the encoder '{name}' has the layers 0 to {count - 1}.")

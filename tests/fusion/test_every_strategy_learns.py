@@ -23,7 +23,7 @@ from mmbert.encoders.features import FeatureEncoder
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 
-#: Where it reaches into the layers of a text encoder a strategy is tried with one: tests/fusion/test_mag.py.
+#: With layer injection into a text encoder a strategy is tried with one: tests/fusion/test_mag.py.
 ELSEWHERE = {"mag"}
 STRATEGIES = sorted({*fusion_harness.STRATEGIES} - ELSEWHERE)
 DIMS = {"a": 8, "b": 8}

@@ -215,7 +215,9 @@ def test_alone_the_text_has_nothing_of_the_others():
 def test_an_encoder_without_the_layer_is_refused():
     with pytest.raises(ConfigError, match="fusion.layer=2: the encoder 'text' has the layers 0 to 1"):
         model_of(layer=2)
-    with pytest.raises(ConfigError, match="reaches into the encoder 'visual', but Given has no layers"):
+    with pytest.raises(
+        ConfigError, match="into the layers of the encoder 'visual', but Given has no injectable_layers"
+    ):
         model_of(into="visual")
     with pytest.raises(ConfigError, match="fusion.into=txt is no encoder.*'text'"):
         MAGFusion(DIMS, 4, into="txt")

@@ -1,4 +1,4 @@
-"""A whole run in which the fusion reaches into a frozen text encoder: what is stored, counted, saved and loaded."""
+"""A whole run with layer injection into a frozen text encoder: what is stored, counted, saved and loaded."""
 
 import json
 

@@ -24,7 +24,7 @@ WORK = re.compile(
 #: What a file's head says to need: a line ``# Needs: …``.
 NEEDS = re.compile(r"(?m)^# Needs?: *(.+)$")
 #: Lines of a head that are no description.
-NOT_IN_FINGERPRINT = re.compile(r"# (?:@|(?:Try|Sweep|Own|Run|Then|Start|See|Go on|Papers?|Needs?): )")
+SKIPPED_COMMENT = re.compile(r"# (?:@|(?:Try|Sweep|Own|Run|Then|Start|See|Go on|Papers?|Needs?): )")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Entry:
         """What the head says first: its text before ``# Try:`` and the like, as far as the first sentence goes."""
         told: list[str] = []
         for line in self.head:
-            if NOT_IN_FINGERPRINT.match(line):
+            if SKIPPED_COMMENT.match(line):
                 if told:
                     break
                 continue
