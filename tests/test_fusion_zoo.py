@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_module
 
-from mmbert.cli.study import load
+from mmbert.cli.study import load_study
 from mmbert.training.build import build
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def study():
-    return load("fusion_zoo")
+    return load_study("fusion_zoo")
 
 
 def test_the_study_has_every_strategy_with_three_seeds(script, study):

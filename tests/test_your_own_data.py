@@ -89,14 +89,14 @@ def test_the_pages_own_config_is_found_and_its_commands_are_right(tmp_path, monk
 
     from mmbert.cli.app import flags_first
     from mmbert.cli.options.check import check_words
-    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
     commands = [shlex.split(block)[1:] for block in blocks() if block.startswith("mmbert-train")]
     (block,) = [block for block in blocks() if block.startswith("# data/mine.yaml")]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.yaml").write_text(block + "\n")
     monkeypatch.chdir(tmp_path)
-    add_standing_folder()
+    add_working_folder()
     with hydra.initialize_config_module(PACKAGE, version_base="1.3"):
         for words in commands:
             check_words([word for word in flags_first(words) if not word.startswith("-")], "train", sweep="-m" in words)

@@ -92,9 +92,9 @@ def words_of() -> argparse.ArgumentParser:
 
 def strategies() -> list[str]:
     """Every strategy there is, those of the folder one stands in too."""
-    from mmbert.cli.options.help import choices
+    from mmbert.cli.options.help import group_choices
 
-    return [name for name in choices()["fusion"] if name not in LEFT_OUT]
+    return [name for name in group_choices()["fusion"] if name not in LEFT_OUT]
 
 
 def train_encoder(task: str, modality: str, words: Sequence[str]) -> int:

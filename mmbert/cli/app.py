@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmbert.cli.failures import SweepFailed, is_hydras, is_users, message_of, portable
+from mmbert.cli.failures import SweepFailed, is_hydra_error, is_user_error, message_of, picklable
 from mmbert.core.errors import ConfigError, MmbertError
 
 if TYPE_CHECKING:  # Hydra takes a fifth of a second to import, which --help does not need
@@ -32,9 +32,9 @@ Job = Callable[["DictConfig"], Any]
 FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--experimental-rerun"}
 #: What may follow --info.
-INFORMATION = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
+INFO_TOPICS = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 #: What a distributed run leaves in the environment.
-LEFT_BEHIND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+DISTRIBUTED_ENVIRONMENT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
 def run_app(job: Job, config_name: str) -> None:
@@ -64,17 +64,17 @@ def run_app(job: Job, config_name: str) -> None:
             failed = error if isinstance(error, SweepFailed) else SweepFailed(failures)
             failures[:] = failed.errors  # those of other processes too
             print(f"{command}: {failed} of the sweep failed; what went wrong is above", file=sys.stderr)
-        elif is_hydras(error) or isinstance(error, MmbertError):
+        elif is_hydra_error(error) or isinstance(error, MmbertError):
             print(f"{command}: {message_of(error)}", file=sys.stderr)
         else:
             raise
-        raise SystemExit(2 if all(map(is_users, failures)) else 1) from None
+        raise SystemExit(2 if all(map(is_user_error, failures)) else 1) from None
 
 
 def run_plain(job: Callable[[list[str]], None], command: str, words: list[str] | None = None) -> None:
     """Runs a job that does not need Hydra, given the words of the command line; mistakes are told as above."""
     full = wants_traceback() or "--traceback" in (words or ())
-    standing_folder_first()
+    working_folder_first()
     try:
         job([word for word in (sys.argv[1:] if words is None else words) if word != "--traceback"])
     except KeyboardInterrupt:
@@ -87,16 +87,31 @@ def run_plain(job: Callable[[list[str]], None], command: str, words: list[str] |
         raise SystemExit(2) from None
 
 
+def run_with_usage(
+    job: Callable[[list[str]], None],
+    command: str,
+    usage: str,
+    words: list[str] | None = None,
+    needs_words: bool = True,
+) -> None:
+    """As ``run_plain``; ``--help`` prints the usage, and so does a command line without words if the job needs some."""
+    given = [word for word in (sys.argv[1:] if words is None else words) if word != "--traceback"]
+    if {"-h", "--help"} & set(given) or needs_words and not given:
+        print(usage, end="")
+        return
+    run_plain(job, command, words)
+
+
 def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exception], full: bool) -> None:
     """Checks the command line, then lets Hydra run the job or print what it was asked for."""
     import hydra
     from hydra._internal.utils import get_args_parser
 
     from mmbert.cli.options.check import check_folder, writing_folders
-    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-    standing_folder_first()
-    add_standing_folder()
+    working_folder_first()
+    add_working_folder()
     sys.argv = [sys.argv[0], *flags_first(sys.argv[1:])]
     args = get_args_parser().parse_args()
     gc.disable()  # composing makes many small objects that all live on: collecting among them costs a fifth of it
@@ -111,7 +126,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
         check_folder(cfg)
     main = hydra.main(version_base="1.3", config_path=f"pkg://{PACKAGE}", config_name=config_name)
     with writing_folders(failures):
-        main(shielded(job, command, failures, full))()
+        main(reporting_errors(job, command, failures, full))()
 
 
 def wants_traceback() -> bool:
@@ -133,7 +148,7 @@ def flags_first(words: list[str]) -> list[str]:
     flags, options = [], []
     rest = iter(words)
     for word in rest:
-        if word in INFORMATION:
+        if word in INFO_TOPICS:
             flags.append(word)
         elif not word.startswith("-"):
             options.append(word)
@@ -144,7 +159,7 @@ def flags_first(words: list[str]) -> list[str]:
     return [*flags, *options]
 
 
-def standing_folder_first() -> None:
+def working_folder_first() -> None:
     """Makes the modules in the folder one stands in importable, as ``python -m`` does, for ``_target_``."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
@@ -185,7 +200,7 @@ def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> None:
     """What ``--cfg job`` prints: the job's config, or the part of it that ``--package`` names."""
     from omegaconf import OmegaConf, open_dict
 
-    from mmbert.cli.options.values import first_line
+    from mmbert.cli.options.values import first_error_line
 
     with open_dict(cfg):
         del cfg["hydra"]
@@ -200,12 +215,12 @@ def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> None:
     try:
         print(OmegaConf.to_yaml(part, resolve=resolve), end="")
     except Exception as error:
-        if not is_hydras(error):
+        if not is_hydra_error(error):
             raise
-        raise ConfigError(f"The config cannot be resolved: {first_line(error)}") from error
+        raise ConfigError(f"The config cannot be resolved: {first_error_line(error)}") from error
 
 
-def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> Job:
+def reporting_errors(job: Job, command: str, failures: list[Exception], full: bool) -> Job:
     """The job as Hydra calls it.
 
     What goes wrong ends a single run at once. In a sweep it is told at once and then handed to Hydra, which goes on
@@ -215,7 +230,7 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
     from hydra.types import RunMode
 
     from mmbert.cli.options.check import check_config
-    from mmbert.cli.options.custom_class import fit_job
+    from mmbert.cli.options.custom_class import drop_unaccepted_of_job
 
     here = os.getcwd()
 
@@ -223,40 +238,40 @@ def shielded(job: Job, command: str, failures: list[Exception], full: bool) -> J
     def run_job(cfg: DictConfig) -> Any:
         if here not in sys.path and "" not in sys.path:  # in a process that a launcher has started
             sys.path.insert(0, here)
-        start_processes_as_usual()
+        reset_start_method()
         hydra_cfg = HydraConfig.get()
         sweep = hydra_cfg.mode == RunMode.MULTIRUN
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
         try:
-            fit_job(cfg, hydra_cfg.overrides.task)
+            drop_unaccepted_of_job(cfg, hydra_cfg.overrides.task)
             check_config(cfg)
-            with alone(sweep):
+            with isolated_job(sweep):
                 return job(cfg)
         except Exception as error:
-            sent = portable(error) if sweep else error
+            sent = picklable(error) if sweep else error
             failures.append(sent)
             if full and not sweep:
                 raise
-            if is_users(error) and not full:
+            if is_user_error(error) and not full:
                 print(f"{command}: {which}{message_of(error)}", file=sys.stderr)
             else:
                 print(f"{command}: {which}this is a fault in the program or in a module of your own", file=sys.stderr)
                 traceback.print_exc()
             if sweep:
                 raise sent from None
-            raise SystemExit(2 if is_users(error) else 1) from None
+            raise SystemExit(2 if is_user_error(error) else 1) from None
 
     return run_job
 
 
-def start_processes_as_usual() -> None:
+def reset_start_method() -> None:
     """Undoes what joblib leaves in its processes: 'loky' as the way to start others, which only loky understands."""
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         multiprocessing.set_start_method(None, force=True)
 
 
 @contextmanager
-def alone(sweep: bool) -> Iterator[None]:
+def isolated_job(sweep: bool) -> Iterator[None]:
     """Makes a job of a sweep look like a run of its own, to itself and to the jobs after it.
 
     Lightning starts the other processes of a distributed run with our argv, and with the sweep's own they would sweep;
@@ -272,7 +287,7 @@ def alone(sweep: bool) -> Iterator[None]:
     from omegaconf import open_dict, read_write
 
     config: Any = HydraConfig.instance().cfg  # HydraConfig.get() is its hydra part
-    argv, environ = sys.argv, {name: os.environ.get(name) for name in LEFT_BEHIND}
+    argv, environ = sys.argv, {name: os.environ.get(name) for name in DISTRIBUTED_ENVIRONMENT}
     sys.argv = [argv[0], *config.hydra.overrides.task]
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.run.dir = config.hydra.runtime.output_dir

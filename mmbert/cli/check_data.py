@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.cli.app import run_plain
+from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mmbert.data.quality.check import EncoderInput
     from mmbert.data.quality.report import DataReport
 
-USAGE = """\
+CHECK_DATA_USAGE = """\
 usage: mmbert-check-data data=... [any option of mmbert-train] [--html FILE] [--json FILE]
 
 Reads a table and every file that it names, and says what is there and what is wrong: rows, classes and missing
@@ -36,40 +36,36 @@ shows. Takes the words of mmbert-train, so that what is checked is what would be
 Exit code: 0 = nothing that training would stop at; 1 = errors in the data; 2 = the check could not be made.
 """
 
-FLAGS = ("--html", "--json")
+REPORT_FLAGS = ("--html", "--json")
 
 
 def main() -> None:
     """Entry point of the console script."""
-    words = [word for word in sys.argv[1:] if word != "--traceback"]
-    if "--help" in words or "-h" in words:
-        print(USAGE, end="")
-        return
-    run_plain(answer, "mmbert-check-data")
+    run_with_usage(check_table, "mmbert-check-data", CHECK_DATA_USAGE, needs_words=False)
 
 
-def answer(words: list[str]) -> None:
+def check_table(words: list[str]) -> None:
     """Parses the words, checks, and shows what was found.
 
     Raises:
         MmbertError: an option is wrong, or the table cannot be read at all.
     """
-    pages, others = parse(words)
-    cfg = composed(others)
+    pages, others = split_flags(words)
+    cfg = compose_train_config(others)
 
-    from mmbert.cli.data_tables import show
+    from mmbert.cli.data_tables import print_data_report
     from mmbert.data.quality.check import check_data
 
-    data, encoders, tasks, faults = prepared(cfg)
+    data, encoders, tasks, faults = data_to_check(cfg)
     report = check_data(data, encoders, tasks, progress)
     report.findings[:0] = faults
-    show(report, data.path)
-    write(report, data, encoders, tasks, pages)
+    print_data_report(report, data.path)
+    write_reports(report, data, encoders, tasks, pages)
     if report.errors:
         raise SystemExit(1)
 
 
-def parse(words: list[str]) -> tuple[dict[str, Path], list[str]]:
+def split_flags(words: list[str]) -> tuple[dict[str, Path], list[str]]:
     """The files asked for by flag, and the words for Hydra.
 
     Raises:
@@ -80,7 +76,7 @@ def parse(words: list[str]) -> tuple[dict[str, Path], list[str]]:
     rest = iter(words)
     for word in rest:
         flag, equals, value = word.partition("=")
-        if flag in FLAGS:
+        if flag in REPORT_FLAGS:
             value = value if equals else next(rest, "")
             if not value or value.startswith("-"):
                 raise ConfigError(f"{flag} needs the name of a file: {flag} data.{flag.removeprefix('--')}")
@@ -88,13 +84,13 @@ def parse(words: list[str]) -> tuple[dict[str, Path], list[str]]:
             if not pages[flag].absolute().parent.is_dir():
                 raise ConfigError(f"{flag} {value}: there is no folder {pages[flag].parent}.")
         elif word.startswith("-"):
-            raise ConfigError(f"'{word}' is no flag of mmbert-check-data: it has {', '.join(FLAGS)} and --help.")
+            raise ConfigError(f"'{word}' is no flag of mmbert-check-data: it has {', '.join(REPORT_FLAGS)} and --help.")
         else:
             others.append(word)
     return pages, others
 
 
-def composed(words: list[str]) -> DictConfig:
+def compose_train_config(words: list[str]) -> DictConfig:
     """The config that mmbert-train would have from the same words.
 
     Raises:
@@ -103,14 +99,14 @@ def composed(words: list[str]) -> DictConfig:
     import hydra
 
     from mmbert.cli.options.check import check_words
-    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-    add_standing_folder()
+    add_working_folder()
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="check_data"):
         return check_words(words, "train")
 
 
-def prepared(
+def data_to_check(
     cfg: DictConfig,
 ) -> tuple[MultimodalData, dict[str, EncoderInput], dict[str, TargetEncoder], list[Any]]:
     """The data, what the encoders read, and the tasks, without any encoder's weights.
@@ -151,7 +147,7 @@ def progress(facts: Iterable[CellFacts], count: int, name: str) -> Iterator[Cell
     yield from track(facts, f"reading {name}", count, console=Console(stderr=True), disable=quiet, transient=True)
 
 
-def write(
+def write_reports(
     report: DataReport,
     data: MultimodalData,
     encoders: dict[str, EncoderInput],

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.cli.app import run_plain
+from mmbert.cli.app import run_with_usage
 from mmbert.cli.predict import model_folder
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder
@@ -15,7 +14,7 @@ from mmbert.runs.folder import RunFolder
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-USAGE = """\
+EVALUATE_USAGE = """\
 usage: mmbert-evaluate model=FOLDER [split=test] [drop=[audio]] [out=FOLDER] [data=...] [data.OPTION=...] [trainer=...]
                        [robustness=subsets]
 
@@ -41,30 +40,26 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
   trust_custom_code=true   let classes outside the package be imported
 """
 
-OWN = ("model", "split", "drop", "out", "trust_custom_code")
+OWN_WORDS = ("model", "split", "drop", "out", "trust_custom_code")
 #: Whose words are those of mmbert-train.
-GROUPS = ("data", "trainer", "store", "robustness")
+TRAIN_GROUPS = ("data", "trainer", "store", "robustness")
 
 
 def main() -> None:
     """Entry point of the console script."""
-    words = [word for word in sys.argv[1:] if word != "--traceback"]
-    if not words or "--help" in words or "-h" in words:
-        print(USAGE, end="")
-        return
-    run_plain(answer, "mmbert-evaluate")
+    run_with_usage(evaluate_model, "mmbert-evaluate", EVALUATE_USAGE)
 
 
-def answer(words: list[str]) -> None:
+def evaluate_model(words: list[str]) -> None:
     """Parses the words, measures, and prints the table.
 
     Raises:
         MmbertError: an option, the model or the data is at fault.
     """
-    own, others = parse(words)
+    own, others = split_words(words)
     folder = model_folder(own.get("model"))
-    cfg = configs(others, folder)
-    splits = listed(own.get("split", "")) or test_splits(cfg.data)
+    cfg = compose_configs(others, folder)
+    splits = names_in(own.get("split", "")) or test_splits(cfg.data)
     out = RunFolder(own["out"] if "out" in own else default_folder())
     if out.metrics.exists():
         raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
@@ -75,14 +70,14 @@ def answer(words: list[str]) -> None:
     from mmbert.training.resources.out_of_memory import explain_out_of_memory
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
-    drop = listed(own.get("drop", ""))
+    drop = names_in(own.get("drop", ""))
     with explain_out_of_memory(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
         done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
 
 
-def parse(words: list[str]) -> tuple[dict[str, str], list[str]]:
+def split_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """This command's own words by key, and those for Hydra.
 
     Raises:
@@ -93,25 +88,27 @@ def parse(words: list[str]) -> tuple[dict[str, str], list[str]]:
     for word in words:
         key, equals, value = word.partition("=")
         group = key.lstrip("+~").split(".")[0].split("@")[0]
-        if equals and key in OWN:
+        if equals and key in OWN_WORDS:
             if key in own:
                 raise ConfigError(f"'{key}' is given twice.")
             own[key] = value
-        elif group in GROUPS:
+        elif group in TRAIN_GROUPS:
             others.append(word)
         else:
-            raise ConfigError(f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN, *GROUPS])}")
+            raise ConfigError(
+                f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN_WORDS, *TRAIN_GROUPS])}"
+            )
     if own.get("trust_custom_code", "false") not in ("true", "false"):
         raise ConfigError(f"trust_custom_code={own['trust_custom_code']}: true or false is wanted here.")
     return own, others
 
 
-def listed(value: str) -> list[str]:
+def names_in(value: str) -> list[str]:
     """``[audio,image]`` or ``audio,image`` -> the names."""
     return [name.strip() for name in value.strip("[] ").split(",") if name.strip()]
 
 
-def configs(words: list[str], folder: Path) -> DictConfig:
+def compose_configs(words: list[str], folder: Path) -> DictConfig:
     """A config with data, trainer, store and robustness: from the words, or of the run that the model comes from.
 
     Raises:
@@ -120,22 +117,22 @@ def configs(words: list[str], folder: Path) -> DictConfig:
     import hydra
 
     from mmbert.cli.options.check import check_config, check_words
-    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-    add_standing_folder()
+    add_working_folder()
     chosen = any(word.partition("=")[0].lstrip("+") == "data" for word in words)
     own = [] if chosen else [word for word in words if word.lstrip("+~").startswith("data")]
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="evaluate"):
         cfg = check_words([word for word in words if word not in own], "train")
         if not chosen:
-            cfg.data = changed(run_config(folder).data, own)
+            cfg.data = with_overrides(run_config(folder).data, own)
             check_config(cfg.__class__({"data": cfg.data}))
             if not any(word.lstrip("+~").startswith("store") for word in words):
                 cfg.store = run_config(folder).get("store", cfg.store)
     return cfg
 
 
-def changed(data_cfg: Any, words: list[str]) -> Any:
+def with_overrides(data_cfg: Any, words: list[str]) -> Any:
     """The run's own data config with other values.
 
     Raises:
@@ -144,16 +141,16 @@ def changed(data_cfg: Any, words: list[str]) -> Any:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    from mmbert.cli.options.check import parse
+    from mmbert.cli.options.check import parse_overrides
     from mmbert.cli.options.groups import Groups
-    from mmbert.cli.options.values import apply, check_value
+    from mmbert.cli.options.values import apply_override, check_value
 
     cfg = OmegaConf.create({"data": data_cfg})
     groups = Groups(GlobalHydra.instance().config_loader())
-    for override in parse(words, groups):
+    for override in parse_overrides(words, groups):
         if not override.is_add():
             check_value(cfg, override, groups)
-        apply(cfg, override)
+        apply_override(cfg, override)
     return cfg.data
 
 

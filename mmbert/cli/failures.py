@@ -24,7 +24,7 @@ class SweepFailed(Exception):
         super().__init__("1 job" if len(errors) == 1 else f"{len(errors)} jobs")
 
 
-def portable(error: Exception) -> Exception:
+def picklable(error: Exception) -> Exception:
     """The error itself, or what stands for it where it cannot be sent to another process."""
     try:
         pickle.loads(pickle.dumps(error))
@@ -33,7 +33,7 @@ def portable(error: Exception) -> Exception:
     return error
 
 
-def is_hydras(error: BaseException) -> bool:
+def is_hydra_error(error: BaseException) -> bool:
     """Whether an error comes from composing the config."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -41,7 +41,7 @@ def is_hydras(error: BaseException) -> bool:
     return isinstance(error, (HydraException, OmegaConfBaseException))
 
 
-def is_users(error: BaseException) -> bool:
+def is_user_error(error: BaseException) -> bool:
     """Whether an error in a job is the user's to mend, told by its message alone."""
     from omegaconf import errors
 
@@ -51,8 +51,8 @@ def is_users(error: BaseException) -> bool:
 
 def message_of(error: BaseException) -> str:
     """The message, with that of its cause where Hydra keeps the point there."""
-    from mmbert.cli.options.values import first_line
+    from mmbert.cli.options.values import first_error_line
 
     cause = error.__cause__
-    words = first_line(error) if not isinstance(error, MmbertError) and not cause else str(error).strip()
-    return f"{words}: {first_line(cause)}" if cause is not None and not isinstance(error, MmbertError) else words
+    words = first_error_line(error) if not isinstance(error, MmbertError) and not cause else str(error).strip()
+    return f"{words}: {first_error_line(cause)}" if cause is not None and not isinstance(error, MmbertError) else words

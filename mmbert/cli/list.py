@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import textwrap
 
-from mmbert.cli.app import run_plain
+from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, nearest
 
-USAGE = """\
+LIST_USAGE = """\
 usage: mmbert-list [GROUP ...]
 
   mmbert-list                every group, and how many choices it has
@@ -19,7 +18,7 @@ usage: mmbert-list [GROUP ...]
 What lies in ./fusion, ./text, ... or ./conf of the folder you stand in is listed too, marked with *.
 """
 #: Words for several groups.
-TOGETHER = {
+GROUP_ALIASES = {
     "encoders": ("text", "image", "audio", "features"),
     "tasks": ("task", "tasks"),
     "studies": ("experiment",),
@@ -29,21 +28,18 @@ TOGETHER = {
 
 def main() -> None:
     """Entry point of the console script."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(USAGE, end="")
-        return
-    run_plain(answer, "mmbert-list")
+    run_with_usage(print_groups, "mmbert-list", LIST_USAGE, needs_words=False)
 
 
-def answer(words: list[str]) -> None:
+def print_groups(words: list[str]) -> None:
     """Prints the groups asked for; without any, which there are.
 
     Raises:
         ConfigError: there is no such group.
     """
-    from mmbert.cli.options.catalogue import entries, groups
+    from mmbert.cli.options.catalogue import entries, group_names
 
-    known = groups()
+    known = group_names()
     if not words:
         for group in known:
             names = [entry.name for entry in entries(group)]
@@ -52,14 +48,14 @@ def answer(words: list[str]) -> None:
         return
     chosen: list[str] = []
     for word in words:
-        if word not in known and word not in TOGETHER:
-            raise ConfigError(f"There is no group '{word}'. {nearest(word, [*known, *TOGETHER])}")
-        chosen += TOGETHER.get(word, (word,))
+        if word not in known and word not in GROUP_ALIASES:
+            raise ConfigError(f"There is no group '{word}'. {nearest(word, [*known, *GROUP_ALIASES])}")
+        chosen += GROUP_ALIASES.get(word, (word,))
     for number, group in enumerate(dict.fromkeys(chosen)):
-        print(("\n" if number else "") + "\n".join(page(group)))
+        print(("\n" if number else "") + "\n".join(group_lines(group)))
 
 
-def page(group: str) -> list[str]:
+def group_lines(group: str) -> list[str]:
     """The lines of one group."""
     from mmbert.cli.options.catalogue import entries
 

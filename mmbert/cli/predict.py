@@ -9,11 +9,11 @@ import json
 import sys
 from pathlib import Path
 
-from mmbert.cli.app import run_plain
+from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder, model_in
 
-USAGE = """\
+PREDICT_USAGE = """\
 usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
        mmbert-predict model=FOLDER table=my.csv out=answers.jsonl [columns.text=COLUMN] [batch_size=32]
                       [device=auto] [num_workers=2] [on_error=skip] [trust_custom_code=true]
@@ -33,28 +33,24 @@ folder, the model/ in it, or user/name on the Hugging Face hub.
 """
 
 #: How the names of columns are given: columns.text=transcript.
-COLUMNS = "columns."
+COLUMN_PREFIX = "columns."
 #: What only a table has beside it.
-TABLE_WORDS = ("table", "out", "batch_size", "device", "num_workers", "on_error")
+TABLE_OPTIONS = ("table", "out", "batch_size", "device", "num_workers", "on_error")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
-    words = sys.argv[1:] if argv is None else argv
-    if not words or "--help" in words or "-h" in words:
-        print(USAGE, end="")
-        return
-    run_plain(answer, "mmbert-predict", words)
+    run_with_usage(predict_inputs, "mmbert-predict", PREDICT_USAGE, argv)
 
 
-def answer(words: list[str]) -> None:
+def predict_inputs(words: list[str]) -> None:
     """Parses the words, loads the model and prints its answers."""
     as_json = "--json" in words
-    given = parse([word for word in words if word != "--json"])
+    given = named_inputs([word for word in words if word != "--json"])
     folder = model_folder(given.pop("model", None))
     trust = given.pop("trust_custom_code", "false").lower() in ("true", "1", "yes")
     if "table" in given:
-        answer_table(folder, given, trust)
+        predict_table_rows(folder, given, trust)
         return
     if not given:
         raise ConfigError('Nothing to judge. Give at least one modality: text="...", image=FILE or audio=FILE.')
@@ -69,21 +65,21 @@ def answer(words: list[str]) -> None:
         print_answers(result)
 
 
-def answer_table(folder: Path, given: dict[str, str], trust: bool) -> None:
+def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None:
     """Answers every row of a table, and says where they are.
 
     Raises:
         ConfigError: a word is not one for tables, or has a wrong value.
     """
-    columns = {key.removeprefix(COLUMNS): given.pop(key) for key in list(given) if key.startswith(COLUMNS)}
-    strange = next((key for key in given if key not in TABLE_WORDS), None)
+    columns = {key.removeprefix(COLUMN_PREFIX): given.pop(key) for key in list(given) if key.startswith(COLUMN_PREFIX)}
+    strange = next((key for key in given if key not in TABLE_OPTIONS), None)
     if strange is not None:
-        raise ConfigError(f"'{strange}' does not go with table=: {nearest(strange, TABLE_WORDS)} See --help.")
+        raise ConfigError(f"'{strange}' does not go with table=: {nearest(strange, TABLE_OPTIONS)} See --help.")
     if "out" not in given:
         raise ConfigError("Where shall the answers go? Give out=answers.jsonl or out=answers.parquet.")
     if given.get("on_error", "raise") not in ("raise", "skip"):
         raise ConfigError(f"on_error={given['on_error']}: raise or skip is wanted here.")
-    batch_size, workers = whole(given, "batch_size", 1), whole(given, "num_workers", 0)
+    batch_size, workers = whole_number(given, "batch_size", 1), whole_number(given, "num_workers", 0)
 
     from mmbert.model import MultimodalModel
     from mmbert.training.predict import predict_table
@@ -111,7 +107,7 @@ def answer_table(folder: Path, given: dict[str, str], trust: bool) -> None:
     print(f"  {done.rows} rows answered, {done.skipped} skipped: {out}")
 
 
-def whole(given: dict[str, str], key: str, least: int) -> int | None:
+def whole_number(given: dict[str, str], key: str, least: int) -> int | None:
     """A whole number among the words, None if it is not given.
 
     Raises:
@@ -139,7 +135,7 @@ def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str
     return {name: str(known[name]) for name in encoders if known.get(name) and there.has_column(str(known[name]))}
 
 
-def parse(words: list[str]) -> dict[str, str]:
+def named_inputs(words: list[str]) -> dict[str, str]:
     """``key=value`` words -> a dictionary.
 
     Raises:
@@ -148,7 +144,7 @@ def parse(words: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not key.removeprefix(COLUMNS).isidentifier():
+        if not equals or not key.removeprefix(COLUMN_PREFIX).isidentifier():
             raise ConfigError(
                 f"'{word}' is not of the form key=value, such as image=photo.png. See mmbert-predict --help."
             )
@@ -184,18 +180,18 @@ def print_answers(result: dict[str, dict[str, object]]) -> None:
 
     table = Table("task", "answer", "probability")
     for task, said in result.items():
-        table.add_row(task, words_of(said["prediction"]), sureness(said))
+        table.add_row(task, prediction_text(said["prediction"]), probability_text(said))
     Console(highlight=False).print(table)
 
 
-def words_of(prediction: object) -> str:
+def prediction_text(prediction: object) -> str:
     """A prediction as a person would write it."""
     if isinstance(prediction, list):
         return ", ".join(map(str, prediction)) or "none"
     return f"{prediction:.4g}" if isinstance(prediction, float) else str(prediction)
 
 
-def sureness(said: dict[str, object]) -> str:
+def probability_text(said: dict[str, object]) -> str:
     """The probability of the answer, where the task has one: for several labels, each one's own."""
     probabilities, prediction = said.get("probabilities"), said["prediction"]
     if not isinstance(probabilities, dict):

@@ -13,15 +13,15 @@ EXAMPLE = "example: mmbert-report multirun/fusion_comparison --by fusion --out r
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
-    words = parser().parse_args(argv)
+    args = report_parser().parse_args(argv)
     try:
-        report(words)
+        run_report(args)
     except MmbertError as error:
         print(f"mmbert-report: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def parser() -> argparse.ArgumentParser:
+def report_parser() -> argparse.ArgumentParser:
     """What may be typed."""
     options = argparse.ArgumentParser(
         prog="mmbert-report",
@@ -44,13 +44,13 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def report(words: argparse.Namespace) -> None:
+def run_report(args: argparse.Namespace) -> None:
     """Collects, compares, shows and writes.
 
     Raises:
         MmbertError: no run, or no such metric, option or group; a W&B option without ``--wandb``.
     """
-    if (words.wandb_project or words.wandb_entity) and not words.wandb:
+    if (args.wandb_project or args.wandb_entity) and not args.wandb:
         raise ConfigError("--wandb-project and --wandb-entity say where --wandb logs: add --wandb.")
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
@@ -58,22 +58,22 @@ def report(words: argparse.Namespace) -> None:
     from mmbert.reporting.outputs.write import write
     from mmbert.reporting.report import make_report
 
-    by = [key for key in (words.by or "").split(",") if key]
-    made = make_report(collect(words.folders), words.metric, by, words.baseline)
-    show(*tables.display(made.summary, made.metric), [*made.sentences, *made.notes])
+    by = [key for key in (args.by or "").split(",") if key]
+    made = make_report(collect(args.folders), args.metric, by, args.baseline)
+    print_table(*tables.display(made.summary, made.metric), [*made.sentences, *made.notes])
     for one in robustness_tables(made.robustness, made.metric):
         if not one.long:
-            show(one.head, one.rows, [one.note] if one.note else [], title=one.title)
-    written = write(made, words.out, words.latex) if words.out is not None else []
+            print_table(one.head, one.rows, [one.note] if one.note else [], title=one.title)
+    written = write(made, args.out, args.latex) if args.out is not None else []
     for path in written:
         print(f"  {path}")
-    if words.wandb:
+    if args.wandb:
         from mmbert.reporting.outputs.wandb_report import log_report  # wandb: a second to import
 
-        print(f"  {log_report(made, words.out or Path(), words.wandb_project, words.wandb_entity, written)}")
+        print(f"  {log_report(made, args.out or Path(), args.wandb_project, args.wandb_entity, written)}")
 
 
-def show(head: list[str], rows: list[list[str]], notes: list[str], title: str | None = None) -> None:
+def print_table(head: list[str], rows: list[list[str]], notes: list[str], title: str | None = None) -> None:
     """The table and its notes in the terminal."""
     from rich.console import Console
     from rich.table import Table

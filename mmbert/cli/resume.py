@@ -8,12 +8,12 @@ from pathlib import Path
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder
 
-WORD = "resume="
+RESUME_PREFIX = "resume="
 
 
-def asked_for(words: list[str]) -> bool:
+def asks_to_resume(words: list[str]) -> bool:
     """Whether a command line asks to resume."""
-    return any(word.startswith(WORD) for word in words)
+    return any(word.startswith(RESUME_PREFIX) for word in words)
 
 
 def resume(words: list[str]) -> None:
@@ -22,13 +22,13 @@ def resume(words: list[str]) -> None:
     Raises:
         ConfigError: there is no run, or something else is asked for as well.
     """
-    others = [word for word in words if not word.startswith(WORD)]
+    others = [word for word in words if not word.startswith(RESUME_PREFIX)]
     if others:
         raise ConfigError(
             f"resume=FOLDER goes on with the run's own config, so that it ends as if it had not stopped: leave out "
             f"'{others[0]}'. For other options start a new run."
         )
-    folder = Path(next(word for word in words if word.startswith(WORD)).removeprefix(WORD))
+    folder = Path(next(word for word in words if word.startswith(RESUME_PREFIX)).removeprefix(RESUME_PREFIX))
     unfinished = RunFolder(folder)
     if not unfinished.config.is_file():
         beside = folder.parent.iterdir() if folder.parent.is_dir() else ()

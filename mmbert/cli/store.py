@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.cli.app import run_plain
+from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     pass
 
-USAGE = """\
+STORE_USAGE = """\
 usage: mmbert-store build  [any option of mmbert-train]
        mmbert-store export out=FILE [any option of mmbert-train]
        mmbert-store list   [dir=FOLDER]
@@ -36,37 +36,33 @@ What frozen encoders give, and what preprocessing gives the others, is computed 
 
 def main() -> None:
     """Entry point of the console script."""
-    words = [word for word in sys.argv[1:] if word != "--traceback"]
-    if not words or "--help" in words or "-h" in words:
-        print(USAGE, end="")
-        return
-    run_plain(answer, "mmbert-store")
+    run_with_usage(run_subcommand, "mmbert-store", STORE_USAGE)
 
 
-def answer(words: list[str]) -> None:
+def run_subcommand(words: list[str]) -> None:
     """Does what the first word says.
 
     Raises:
         MmbertError: a word is wrong, or the data cannot be used.
     """
     parts: dict[str, Callable[[list[str]], None]] = {
-        "build": build,
-        "export": export,
-        "list": show,
-        "verify": verify,
-        "prune": prune,
+        "build": build_stores,
+        "export": export_features,
+        "list": list_stores,
+        "verify": verify_stores,
+        "prune": prune_stores,
     }
     if not words or words[0] not in parts:
         raise ConfigError(f"'{' '.join(words[:1])}' is nothing mmbert-store does. {nearest(''.join(words[:1]), parts)}")
     parts[words[0]](words[1:])
 
 
-def build(words: list[str]) -> None:
+def build_stores(words: list[str]) -> None:
     """Fills the store for a run's options."""
-    computed(words)
+    fill_stores(words)
 
 
-def export(words: list[str]) -> None:
+def export_features(words: list[str]) -> None:
     """Fills the store and writes the features into a file."""
     outs = [word.partition("=")[2] for word in words if word.startswith("out=")]
     if len(outs) != 1 or not outs[0]:
@@ -76,7 +72,7 @@ def export(words: list[str]) -> None:
         raise ConfigError(f"out={path}: its name must end in .npz or .safetensors.")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"out={path}: there is no folder {path.parent}.")
-    data, uses = computed([word for word in words if not word.startswith("out=")], everything=True)
+    data, uses = fill_stores([word for word in words if not word.startswith("out=")], everything=True)
 
     from mmbert.store.export import arrays_of, write_arrays
 
@@ -88,16 +84,16 @@ def export(words: list[str]) -> None:
     print(f"  {path}")
 
 
-def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str, Any]]:
+def fill_stores(words: list[str], everything: bool = False) -> tuple[Any, dict[str, Any]]:
     """Composes a run's config, builds its data and model, and computes what the store lacks.
 
     Args:
         words: of mmbert-train.
         everything: read tokens, even if the run's fusion would not.
     """
-    from mmbert.cli.check_data import composed
+    from mmbert.cli.check_data import compose_train_config
 
-    cfg = composed(words)
+    cfg = compose_train_config(words)
     if not cfg.store.enabled:
         raise ConfigError("store.enabled=false leaves nothing to do.")
 
@@ -106,12 +102,12 @@ def computed(words: list[str], everything: bool = False) -> tuple[Any, dict[str,
     return fill_store(cfg, everything)
 
 
-def show(words: list[str]) -> None:
+def list_stores(words: list[str]) -> None:
     """Prints the table of array stores."""
     from rich.console import Console
     from rich.table import Table
 
-    folder, names, _ = parse(words)
+    folder, names, _ = store_words(words)
     from mmbert.store.inventory import select_array_stores
 
     found = select_array_stores(folder, names)
@@ -126,9 +122,9 @@ def show(words: list[str]) -> None:
     console.print(f"  {folder}: {sum(one.size for one in found) / 2**20:,.1f} MiB in all", soft_wrap=True)
 
 
-def verify(words: list[str]) -> None:
+def verify_stores(words: list[str]) -> None:
     """Checks all entries."""
-    folder, names, _ = parse(words)
+    folder, names, _ = store_words(words)
     from mmbert.store import inventory
 
     damaged = 0
@@ -141,12 +137,12 @@ def verify(words: list[str]) -> None:
         raise SystemExit(1)
 
 
-def prune(words: list[str]) -> None:
+def prune_stores(words: list[str]) -> None:
     """Deletes array stores, and compacts the others."""
     everything = "all" in words
     if not any(word for word in words if not word.startswith("dir=")):
         raise ConfigError("Say what to delete: names, older_than_days=30, max_gib=20, or all.")
-    folder, names, limits = parse([word for word in words if word != "all"], ("older_than_days", "max_gib"))
+    folder, names, limits = store_words([word for word in words if word != "all"], ("older_than_days", "max_gib"))
     if everything and (names or limits):
         raise ConfigError("'all' stands alone: with it everything goes.")
     from mmbert.store import inventory
@@ -162,7 +158,7 @@ def prune(words: list[str]) -> None:
             print(f"  {one.name}  {one.encoder}: compacted, {freed / 2**20:,.1f} MiB")
 
 
-def parse(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[str], dict[str, float]]:
+def store_words(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[str], dict[str, float]]:
     """The store's folder, names of array stores, and limits.
 
     Raises:

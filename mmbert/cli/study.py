@@ -44,7 +44,7 @@ class Study:
         return [[f"{k}={v}" for k, v in zip(self.params, v, strict=True)] for v in product(*self.params.values())]
 
 
-def load(name: str) -> Study:
+def load_study(name: str) -> Study:
     """Reads a study from the package or from the folder one stands in.
 
     Raises:
@@ -55,13 +55,13 @@ def load(name: str) -> Study:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from mmbert.cli.options.check import check_words
-    from mmbert.cli.options.help import choices
-    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+    from mmbert.cli.options.help import group_choices
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-    known = choices().get("experiment", [])
+    known = group_choices().get("experiment", [])
     if name not in known:
         raise ConfigError(f"There is no study '{name}'. {nearest(name, known)}")
-    add_standing_folder()
+    add_working_folder()
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="train"):
         cfg = check_words([f"experiment={name}"], "train", sweep=True)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
@@ -69,10 +69,10 @@ def load(name: str) -> Study:
         swept = parser.parse_overrides([f"{key}={value}" for key, value in given.items()])
     if not swept:
         raise ConfigError(f"The study '{name}' sweeps nothing: it has no hydra.sweeper.params.")
-    return Study(name, cfg, {override.get_key_element(): values_of(override) for override in swept})
+    return Study(name, cfg, {override.get_key_element(): swept_values(override) for override in swept})
 
 
-def values_of(override: Override) -> list[str]:
+def swept_values(override: Override) -> list[str]:
     """The values of an option as words.
 
     Raises:
@@ -123,12 +123,12 @@ def wandb_file(name: str) -> str:
         f"# The study {name} as a W&B sweep; written by: mmbert-study wandb {name}\n"
         f"# Start: wandb sweep THIS_FILE, then on every machine and GPU: CUDA_VISIBLE_DEVICES=0 wandb agent SWEEP\n"
     )
-    return head + yaml.safe_dump(wandb_sweep(load(name)), sort_keys=False, allow_unicode=True, width=120)
+    return head + yaml.safe_dump(wandb_sweep(load_study(name)), sort_keys=False, allow_unicode=True, width=120)
 
 
-def show(name: str) -> None:
+def print_study(name: str) -> None:
     """Prints what a study asks and the command of each of its jobs."""
-    study = load(name)
+    study = load_study(name)
     told = study.cfg.study
     jobs = study.jobs()
     print(f"{name}: {len(jobs)} jobs of {' × '.join(f'{len(v)} {k}' for k, v in study.params.items())}")
@@ -148,7 +148,7 @@ def save_page(name: str, project: str | None, entity: str | None, dry_run: bool)
 
     from mmbert.reporting.outputs.wandb_workspace import StudyPage, save, spec
 
-    cfg = load(name).cfg
+    cfg = load_study(name).cfg
     told = cfg.study
     if not told.metric:
         raise ConfigError(f"The study '{name}' names no metric: set study.metric in its file.")
@@ -168,7 +168,7 @@ def save_page(name: str, project: str | None, entity: str | None, dry_run: bool)
         print(f"{what}: {where}")
 
 
-def words_of() -> argparse.ArgumentParser:
+def study_parser() -> argparse.ArgumentParser:
     """What may be typed."""
     parser = argparse.ArgumentParser(prog="mmbert-study", description="Studies: experiment files and their jobs.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -187,16 +187,16 @@ def words_of() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Entry point of the console script."""
-    parser = words_of()
+    parser = study_parser()
 
     def job(words: list[str]) -> None:
         args = parser.parse_args(words)
         if args.command == "list":
-            from mmbert.cli.options.help import choices
+            from mmbert.cli.options.help import group_choices
 
-            print("\n".join(choices().get("experiment", [])))
+            print("\n".join(group_choices().get("experiment", [])))
         elif args.command == "show":
-            show(args.name)
+            print_study(args.name)
         elif args.command == "workspace":
             save_page(args.name, args.project, args.entity, args.dry_run)
         elif args.out is None:

@@ -31,7 +31,7 @@ def train(cfg: DictConfig) -> float:
     flags = [word for folder in folders for word in ("--config-dir", str(folder))]
     if hydra.job.config_name != "train":
         flags += ["--config-name", str(hydra.job.config_name)]
-    return run(cfg, run_dir, goes_on(cfg, run_dir), list(hydra.overrides.task), flags, search_of(cfg, hydra))
+    return run(cfg, run_dir, continues_run(cfg, run_dir), list(hydra.overrides.task), flags, search_of(cfg, hydra))
 
 
 def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:
@@ -48,7 +48,7 @@ def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:
     return trial_of(hydra, cfg.study.trial), hydra.sweeper.direction
 
 
-def goes_on(cfg: DictConfig, run_dir: Path) -> bool:
+def continues_run(cfg: DictConfig, run_dir: Path) -> bool:
     """Whether the folder holds the beginning of this very job, and it is to be resumed.
 
     What a job left that had no checkpoint yet, or failed by a fault that must have been mended since, is taken away.
@@ -67,7 +67,7 @@ def goes_on(cfg: DictConfig, run_dir: Path) -> bool:
 
 def main() -> None:
     """Entry point of the console script."""
-    if resume.asked_for(sys.argv[1:]):
+    if resume.asks_to_resume(sys.argv[1:]):
         run_plain(resume.resume, "mmbert-train")
         return
     run_app(train, config_name="train")

@@ -11,7 +11,7 @@ class MmbertError(Exception):
     """Base of every error that a user can cause; the message says what, where and what to do next."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(own_words(message))
+        super().__init__(without_worker_traceback(message))
 
 
 class ConfigError(MmbertError):
@@ -34,7 +34,7 @@ class WeightsError(MmbertError):
     """Pretrained weights cannot be had; the message names what can be used instead."""
 
 
-def own_words(message: str) -> str:
+def without_worker_traceback(message: str) -> str:
     """The message alone. torch re-raises a loader worker's error with the worker's traceback as its message."""
     if not str(message).startswith("Caught "):
         return message

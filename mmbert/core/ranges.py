@@ -49,12 +49,12 @@ class Rule:
         return f"{self.wanted} is wanted here."
 
 
-def is_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether a value is a finite number; Python's booleans, which are integers too, are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_whole(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     """Whether a value is an integer and no boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -95,7 +95,7 @@ class Range(Rule):
     def accepts(self, value: Any) -> bool:
         """Whether it is a number, not NaN or infinite, within the bounds."""
         return (
-            (is_whole(value) if self.whole else is_number(value))
+            (is_integer(value) if self.whole else is_finite_number(value))
             and (self.at_least is None or value >= self.at_least)
             and (self.at_most is None or value <= self.at_most)
             and (self.above is None or value > self.above)
@@ -218,7 +218,7 @@ class CountOrShare(Rule):
 
     def accepts(self, value: Any) -> bool:
         """Whether it is such a count or share."""
-        if is_whole(value):
+        if is_integer(value):
             return bool(value >= 0)
         return isinstance(value, float) and 0 <= value <= 1 and not (self.below_one and value == 1)
 

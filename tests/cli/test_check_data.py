@@ -96,9 +96,9 @@ def test_what_cannot_be_checked(given, message, monkeypatch, capsys, tmp_path):
 
 def test_no_encoder_is_told():
     with pytest.raises(ConfigError, match="nothing to check"):
-        check_data.prepared(check_data.composed(["text=none", "image=none", "audio=none"]))
+        check_data.data_to_check(check_data.compose_train_config(["text=none", "image=none", "audio=none"]))
 
 
 def test_help(monkeypatch, capsys, tmp_path):
     code, out, _ = ended(["--help"], monkeypatch, capsys, tmp_path)
-    assert code == 0 and out == check_data.USAGE
+    assert code == 0 and out == check_data.CHECK_DATA_USAGE

@@ -9,7 +9,7 @@ import pytest
 from mmbert.cli import check_fusion, new_fusion, scaffold
 from mmbert.cli import list as listing
 from mmbert.cli.app import run_plain
-from mmbert.cli.options.catalogue import entries, first_work, groups
+from mmbert.cli.options.catalogue import entries, first_work, group_names
 from mmbert.core.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -34,7 +34,7 @@ def run(command, capsys, *words):
     capsys.readouterr()
     code = 0
     try:
-        run_plain(command.answer, "mmbert-it", [*words])
+        run_plain(getattr(command, "answer", None) or command.print_groups, "mmbert-it", [*words])
     except SystemExit as leaving:
         code = leaving.code
     return code, *capsys.readouterr()
@@ -163,9 +163,9 @@ def test_what_is_generated_trains_as_a_study(generated, train):
     import hydra
 
     from mmbert.cli.options.check import check_words
-    from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-    add_standing_folder()
+    add_working_folder()
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="train"):
         cfg = check_words(["experiment=compare_my_fusion"], "train", sweep=True)
     assert cfg.fusion._target_ == "my_fusion.MyFusion"
@@ -181,7 +181,7 @@ def test_what_is_generated_trains_as_a_study(generated, train):
 def test_every_group_and_every_choice_is_listed_with_a_line(here, capsys):
     code, out, _ = run(listing, capsys)
     assert code == 0 and re.search(r"(?m)^  fusion +\d+  ", out)
-    for group in groups():
+    for group in group_names():
         for entry in entries(group):
             assert entry.summary, f"conf/{group}/{entry.name}.yaml does not say what it is"
     code, out, _ = run(listing, capsys, "fusion", "encoders", "tasks")

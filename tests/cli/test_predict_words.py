@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from mmbert.cli.predict import answer, main, model_folder, parse, sureness, words_of
+from mmbert.cli.predict import main, model_folder, named_inputs, predict_inputs, prediction_text, probability_text
 from mmbert.core.errors import ConfigError
 
 
 @pytest.mark.parametrize("text", ["What, then? {seven} [a:b]", "a=b=c", "null", "", " two  spaces ", "ü 七"])
 def test_a_sentence_arrives_as_typed(text):
-    assert parse([f"text={text}", "image=a b.png"]) == {"text": text, "image": "a b.png"}
+    assert named_inputs([f"text={text}", "image=a b.png"]) == {"text": text, "image": "a b.png"}
 
 
 @pytest.mark.parametrize(
@@ -23,16 +23,16 @@ def test_a_sentence_arrives_as_typed(text):
 )
 def test_words_that_make_no_sense_are_refused(words, message):
     with pytest.raises(ConfigError, match=message):
-        parse(words)
+        named_inputs(words)
 
 
 def test_a_model_and_something_to_judge_are_asked_for(tmp_path):
     with pytest.raises(ConfigError, match="Which model"):
-        answer(["text=a"])
+        predict_inputs(["text=a"])
     with pytest.raises(ConfigError, match="there is no such folder"):
-        answer(["model=nowhere", "text=a"])
+        predict_inputs(["model=nowhere", "text=a"])
     with pytest.raises(ConfigError, match="at least one modality"):
-        answer([f"model={tmp_path}"])
+        predict_inputs([f"model={tmp_path}"])
 
 
 def test_a_run_folder_stands_for_the_model_in_it(tmp_path):
@@ -57,9 +57,9 @@ def test_help_needs_nothing_heavy():
 
 
 def test_answers_are_written_as_a_person_would():
-    assert words_of(["even", "prime"]) == "even, prime"
-    assert words_of([]) == "none"
-    assert words_of(1 / 3) == "0.3333"
-    assert sureness({"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}) == "0.75"
-    assert sureness({"prediction": ["a"], "probabilities": {"a": 0.9, "b": 0.1}}) == "0.90"
-    assert sureness({"prediction": 3.0}) == ""
+    assert prediction_text(["even", "prime"]) == "even, prime"
+    assert prediction_text([]) == "none"
+    assert prediction_text(1 / 3) == "0.3333"
+    assert probability_text({"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}) == "0.75"
+    assert probability_text({"prediction": ["a"], "probabilities": {"a": 0.9, "b": 0.1}}) == "0.90"
+    assert probability_text({"prediction": 3.0}) == ""

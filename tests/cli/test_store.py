@@ -76,10 +76,10 @@ def check_export(arrays, words):
     import pytorch_lightning as pl
     import torch
 
-    from mmbert.cli.check_data import composed
+    from mmbert.cli.check_data import compose_train_config
     from mmbert.training.build import build
 
-    cfg = composed([*words, "fusion=concat"])
+    cfg = compose_train_config([*words, "fusion=concat"])
     pl.seed_everything(0, verbose=False)
     parts = build(cfg)
     parts.model.eval()

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from mmbert.cli import study as command
 from mmbert.cli.options.values import without_hydra
-from mmbert.cli.study import load, wandb_file
+from mmbert.cli.study import load_study, wandb_file
 from mmbert.cli.sweep.sweeper import as_job
 from mmbert.core.errors import ConfigError
 from mmbert.runs.job import job_hash
@@ -66,7 +66,7 @@ def group_of(cfg, axis):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_has_its_jobs(name):
-    study = load(name)
+    study = load_study(name)
     assert {key: len(values) for key, values in study.params.items()} == STUDIES[name]
     jobs = study.jobs()
     told = study.cfg.study
@@ -129,7 +129,7 @@ def test_the_agents_of_wandb_start_the_same_jobs(name):
         grid = [{**one, key: value} for one in grid for value in part["values"]]
     commands = [agents_words(sweep, values) for values in grid]
     assert all(words[:3] == ["mmbert-train", f"experiment={name}", "logger=wandb"] for words in commands)
-    assert [words[3:] for words in commands] == load(name).jobs()
+    assert [words[3:] for words in commands] == load_study(name).jobs()
     assert sweep["method"] == "grid" and sweep["metric"] == {"name": "val/answer/accuracy", "goal": "maximize"}
 
 
@@ -185,4 +185,4 @@ def test_a_study_of_ones_own_is_found_by_its_name(here, capsys, monkeypatch):
     assert leaving.value.code == 2 and "Did you mean 'mine'?" in capsys.readouterr().err
     (here / "experiments" / "mine.yaml").write_text("# @package _global_\nseed: 1\n")
     with pytest.raises(ConfigError, match="sweeps nothing"):
-        load("mine")
+        load_study("mine")

@@ -16,9 +16,9 @@ from mmbert.cli.options.signatures import Signature, signature_of
 from mmbert.core.errors import ConfigError
 
 #: A work that a docstring names: authors, year, title in quotes, and where it can be had.
-NAME = r"[A-Z][\w’'-]+"
+SURNAME = r"[A-Z][\w’'-]+"
 WORK = re.compile(
-    rf"(?P<authors>(?:{NAME}, )*{NAME}(?: et al\.| (?:and|&) {NAME})?),? \(?(?P<year>(?:19|20)\d\d)\)?"
+    rf"(?P<authors>(?:{SURNAME}, )*{SURNAME}(?: et al\.| (?:and|&) {SURNAME})?),? \(?(?P<year>(?:19|20)\d\d)\)?"
     r'(?:, "(?P<title>[^"]+)")?(?:[^.;"]{0,60}?(?P<place>arXiv:[\w./-]*\w))?'
 )
 #: What a file's head says to need: a line ``# Needs: …``.
@@ -61,14 +61,14 @@ class Entry:
     @property
     def summary(self) -> str:
         """What the head says first: its text before ``# Try:`` and the like, as far as the first sentence goes."""
-        told: list[str] = []
+        lines: list[str] = []
         for line in self.head:
             if SKIPPED_COMMENT.match(line):
-                if told:
+                if lines:
                     break
                 continue
-            told.append(line.lstrip("# ").strip())
-        return re.split(r"(?<=[.!?])(?<! al\.)\s", " ".join(told).strip(), maxsplit=1)[0]
+            lines.append(line.lstrip("# ").strip())
+        return re.split(r"(?<=[.!?])(?<! al\.)\s", " ".join(lines).strip(), maxsplit=1)[0]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -144,11 +144,11 @@ def first_work(texts: list[str]) -> str:
     return ""
 
 
-def groups() -> list[str]:
+def group_names() -> list[str]:
     """All groups, those of the folder one stands in too."""
-    from mmbert.cli.options.help import choices
+    from mmbert.cli.options.help import group_choices
 
-    return sorted(choices())
+    return sorted(group_choices())
 
 
 def entries(group: str) -> list[Entry]:

@@ -24,7 +24,14 @@ from omegaconf.errors import OmegaConfBaseException
 from mmbert.cli.options import custom_class, schema
 from mmbert.cli.options.groups import Groups
 from mmbert.cli.options.signatures import Signature, signature_of
-from mmbert.cli.options.values import apply, check_value, choices, first_line, first_value, without_hydra
+from mmbert.cli.options.values import (
+    apply_override,
+    check_value,
+    first_error_line,
+    first_value,
+    override_values,
+    without_hydra,
+)
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder
@@ -42,29 +49,29 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
         ConfigError: the first word found wrong, or a value that is missing or contradicts another.
     """
     groups = Groups(GlobalHydra.instance().config_loader())
-    overrides = parse(words, groups)
+    overrides = parse_overrides(words, groups)
     for override in overrides:
         if override.key_or_group == "logger.kind":
             raise ConfigError(f"{override.input_line}: the logger is chosen as a group: logger={first_value(override)}")
         if override.is_sweep_override() and not sweep:
-            raise ConfigError(sweep_words(override))
+            raise ConfigError(sweep_message(override))
         check_group(override, groups)
-    cfg = compose(config_name, overrides, groups)
+    cfg = compose_first_job(config_name, overrides, groups)
     if sweep and (params := OmegaConf.select(cfg, "hydra.sweeper.params")):
         given = {override.get_key_element() for override in overrides}
-        extra = parse([f"{key}={value}" for key, value in params.items() if key not in given], groups)
+        extra = parse_overrides([f"{key}={value}" for key, value in params.items() if key not in given], groups)
         for override in extra:
             check_group(override, groups)
         overrides = extra + overrides
-        cfg = compose(config_name, overrides, groups)
+        cfg = compose_first_job(config_name, overrides, groups)
     values = [override for override in overrides if is_value(override, groups)]
     lines = [override.input_line for override in overrides if override.input_line is not None]
     custom_class.check_typed(cfg, lines, typed_targets(overrides))
     for override in values:
         check_value(cfg, override, groups)
     for override in values:
-        apply(cfg, override)
-    for word, names in custom_class.fit(cfg, lines, static_signature).items():
+        apply_override(cfg, override)
+    for word, names in custom_class.fit(cfg, lines, signature_or_none).items():
         told = "option" if len(names) == 1 else "options"
         print(
             f"{word}: {told} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr
@@ -77,10 +84,10 @@ def typed_targets(overrides: list[Override]) -> dict[str, list[str]]:
     """The classes that are typed, by the node whose ``_target_`` they become."""
     ending = f".{custom_class.TARGET}"
     found = {o.key_or_group.removesuffix(ending): o for o in overrides if o.key_or_group.endswith(ending)}
-    return {path: [value for value in choices(o) if isinstance(value, str)] for path, o in found.items()}
+    return {path: [value for value in override_values(o) if isinstance(value, str)] for path, o in found.items()}
 
 
-def static_signature(target: str) -> Signature | None:
+def signature_or_none(target: str) -> Signature | None:
     """The signature as its source tells it; None also where there is no such class, which is told elsewhere."""
     try:
         return signature_of(target)
@@ -132,13 +139,13 @@ def check_config(cfg: DictConfig) -> None:
         early = "${hydra" in str(unresolved) and not HydraConfig.initialized()
         plain = unresolved if early else OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"The config cannot be resolved: {first_line(error)}") from error
+        raise ConfigError(f"The config cannot be resolved: {first_error_line(error)}") from error
     assert isinstance(plain, dict)
     schema.check(plain)
     custom_class.check_targets(plain)
 
 
-def parse(words: list[str], groups: Groups) -> list[Override]:
+def parse_overrides(words: list[str], groups: Groups) -> list[Override]:
     """Words -> overrides.
 
     Raises:
@@ -160,7 +167,7 @@ def parse(words: list[str], groups: Groups) -> list[Override]:
     return overrides
 
 
-def sweep_words(override: Override) -> str:
+def sweep_message(override: Override) -> str:
     """What to say of several values in a single run."""
     key, word = override.get_key_element(), override.input_line
     values = ",".join(override.sweep_string_iterator()) if override.is_discrete_sweep() else ""
@@ -182,7 +189,7 @@ def check_group(override: Override, groups: Groups) -> None:
         return
     if override.is_delete():
         return
-    for value in choices(override):
+    for value in override_values(override):
         for name in value if isinstance(value, list) else [value]:
             check_choice(override, name, groups)
 
@@ -213,7 +220,7 @@ def is_value(override: Override, groups: Groups) -> bool:
     return isinstance(first_value(override), dict) or not groups.options(override.key_or_group)
 
 
-def compose(config_name: str, overrides: list[Override], groups: Groups) -> DictConfig:
+def compose_first_job(config_name: str, overrides: list[Override], groups: Groups) -> DictConfig:
     """The config of the first job, without the changed values.
 
     Raises:
@@ -233,7 +240,7 @@ def compose(config_name: str, overrides: list[Override], groups: Groups) -> Dict
         return hydra.compose(config_name, words, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         cause = error.__cause__
-        point = f": {first_line(cause)}" if isinstance(cause, OmegaConfBaseException) else ""
+        point = f": {first_error_line(cause)}" if isinstance(cause, OmegaConfBaseException) else ""
         deleted = next(
             (o.key_or_group for o in overrides if o.is_delete() and f"'{o.key_or_group}'" in str(error)), None
         )

@@ -19,7 +19,7 @@ from mmbert.core.errors import ConfigError, nearest
 
 TARGET = "_target_"
 #: What the building code gives to a fusion by itself.
-PASSED = {"dims"}
+GIVEN_BY_BUILD = {"dims"}
 
 
 def keys_of(words: Sequence[str]) -> dict[str, str]:
@@ -27,12 +27,12 @@ def keys_of(words: Sequence[str]) -> dict[str, str]:
     return {re.sub(r"^[+~]*|@.*$", "", word.partition("=")[0]): word for word in words}
 
 
-def replaced(keys: dict[str, str]) -> list[str]:
+def retyped_nodes(keys: dict[str, str]) -> list[str]:
     """The nodes whose class was typed: ``fusion`` of ``fusion._target_=...``."""
     return [key.removesuffix(f".{TARGET}") for key in keys if key.endswith(f".{TARGET}")]
 
 
-def fit(cfg: DictConfig, words: Sequence[str], look_up: Any = signature_of) -> dict[str, list[str]]:
+def drop_unaccepted(cfg: DictConfig, words: Sequence[str], look_up: Any = signature_of) -> dict[str, list[str]]:
     """Takes out of nodes whose class was typed the options that it does not take and nobody typed, in place.
 
     Args:
@@ -45,7 +45,7 @@ def fit(cfg: DictConfig, words: Sequence[str], look_up: Any = signature_of) -> d
     """
     keys = keys_of(words)
     dropped = {}
-    for path in replaced(keys):
+    for path in retyped_nodes(keys):
         node = OmegaConf.select(cfg, path, throw_on_missing=False)
         if not isinstance(node, DictConfig) or not isinstance(node.get(TARGET), str):
             continue
@@ -63,9 +63,9 @@ def fit(cfg: DictConfig, words: Sequence[str], look_up: Any = signature_of) -> d
     return dropped
 
 
-def fit_job(cfg: DictConfig, words: Sequence[str]) -> None:
+def drop_unaccepted_of_job(cfg: DictConfig, words: Sequence[str]) -> None:
     """As ``fit``, for a job that is about to begin or to be known by its config: a source that does not tell is run."""
-    fit(cfg, words, look_up=certain_signature)
+    drop_unaccepted(cfg, words, look_up=certain_signature)
 
 
 def certain_signature(target: str) -> Signature | None:
@@ -129,7 +129,7 @@ def check_typed(cfg: DictConfig, words: Sequence[str], targets: dict[str, list[s
             if signature is None or signature.open:
                 continue
             if name not in signature.names:
-                takes = [n for n in signature.names if n not in PASSED]
+                takes = [n for n in signature.names if n not in GIVEN_BY_BUILD]
                 raise ConfigError(f"{word}: {target} takes no {name}. {nearest(name, takes)}")
             if not adds and isinstance(node, DictConfig) and name not in node:
                 raise ConfigError(f"{word}: {name} is an option of {target}, but not of the chosen file: +{word}")
@@ -162,11 +162,11 @@ def check_targets(cfg: dict[Any, Any]) -> None:
     if signature is None:
         return
     given = {str(name) for name in node if not str(name).startswith("_")}
-    takes = [name for name in signature.names if name not in PASSED]
+    takes = [name for name in signature.names if name not in GIVEN_BY_BUILD]
     for name in sorted(given - set(signature.names)):
         if not signature.open:
             raise ConfigError(f"fusion.{name}: {target} takes no {name}. {nearest(name, takes)}")
     if signature.is_class:
         for name in signature.required:
-            if name not in given | PASSED:
+            if name not in given | GIVEN_BY_BUILD:
                 raise ConfigError(f"fusion: {target} needs {name}, and nothing gives it one: +fusion.{name}=VALUE")

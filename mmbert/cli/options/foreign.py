@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmbert.core.ranges import AnyOf, CountOrShare, Custom, Many, OneOf, Range, Rule, String, Switch, is_whole
+from mmbert.core.ranges import AnyOf, CountOrShare, Custom, Many, OneOf, Range, Rule, String, Switch, is_integer
 
 STRATEGIES = (
     *("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false", "ddp_spawn", "ddp_fork"),
@@ -24,10 +24,10 @@ PRECISIONS = (
 def names_devices(value: Any) -> bool:
     """Whether Lightning's ``devices`` may have a value: 2, [0, 1], "0,1", -1 or auto."""
     if isinstance(value, list):
-        return bool(value) and all(is_whole(number) and number >= 0 for number in value)
+        return bool(value) and all(is_integer(number) and number >= 0 for number in value)
     if isinstance(value, str):
         return re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", value) is not None
-    return is_whole(value) and (value >= 1 or value == -1)
+    return is_integer(value) and (value >= 1 or value == -1)
 
 
 def names_runs(value: Any) -> bool:
@@ -41,7 +41,7 @@ WHOLE = Range(0, whole=True)
 COUNT = Range(1, whole=True)
 
 #: By dotted path.
-PATHS: dict[str, Rule] = {
+RULES_BY_PATH: dict[str, Rule] = {
     "seed": Range(0, 2**32 - 1, whole=True),
     "compile": Switch(),
     "plots": Switch(),
@@ -59,7 +59,7 @@ PATHS: dict[str, Rule] = {
 }
 
 #: By the beginning of the class's path, then by the option's name.
-CLASSES: dict[str, dict[str, Rule]] = {
+FOREIGN_CLASSES: dict[str, dict[str, Rule]] = {
     "pytorch_lightning.Trainer": {
         "accelerator": OneOf("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
         "strategy": OneOf(*STRATEGIES),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mmbert.conf
 
-USAGE = """\
+TRAIN_USAGE = """\
 usage: {command} [group=choice ...] [option=value ...] [-m]
 
 Trains a multimodal model, chooses its checkpoint on the validation split and measures it on the test split.
@@ -20,7 +20,7 @@ Without arguments: a text+image+audio model on the bundled demo data.
 Groups and their choices:
 """
 
-FLAGS = """
+TRAIN_FLAGS = """
 Flags:
   --cfg job        print the config and stop; with -p fusion only that part of it
   -m, --multirun   a sweep: every combination of the values that commas separate
@@ -32,15 +32,15 @@ Flags:
 
 def print_help(command: str) -> None:
     """Prints the usage and every group with its choices, those of the folder one stands in too."""
-    print(USAGE.format(command=command))
-    groups = choices()
+    print(TRAIN_USAGE.format(command=command))
+    groups = group_choices()
     width = max(map(len, groups))
     for group in sorted(groups):
         print(f"  {group:<{width}}  {', '.join(groups[group])}")
-    print(FLAGS, end="")
+    print(TRAIN_FLAGS, end="")
 
 
-def choices() -> dict[str, list[str]]:
+def group_choices() -> dict[str, list[str]]:
     """The names of the YAML files by group."""
     package, here = Path(mmbert.conf.__path__[0]), Path.cwd()
     groups = subfolders(package)

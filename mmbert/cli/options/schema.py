@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmbert.cli.options.annotations import rules_of
-from mmbert.cli.options.foreign import CLASSES, PATHS
+from mmbert.cli.options.foreign import FOREIGN_CLASSES, RULES_BY_PATH
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import OptionsOf, Rule
 
@@ -29,7 +29,7 @@ def rules_of_node(target: object, enclosing: Rule | None = None) -> Mapping[str,
         enclosing: the rule of the option that the node is the value of.
     """
     if isinstance(target, str):
-        foreign = [rules for beginning, rules in CLASSES.items() if target.startswith(beginning)]
+        foreign = [rules for beginning, rules in FOREIGN_CLASSES.items() if target.startswith(beginning)]
         return foreign[0] if foreign else rules_of(target)
     if isinstance(enclosing, OptionsOf):
         return {**(rules_of(enclosing.owner) if enclosing.owner else {}), **enclosing.more}
@@ -38,7 +38,7 @@ def rules_of_node(target: object, enclosing: Rule | None = None) -> Mapping[str,
 
 def rule_of(target: str | None, key: str) -> Rule | None:
     """The rule of the option with a dotted path, in a node whose ``_target_`` is given."""
-    return rules_of_node(target).get(key.rpartition(".")[2]) or PATHS.get(key)
+    return rules_of_node(target).get(key.rpartition(".")[2]) or RULES_BY_PATH.get(key)
 
 
 def complaint(target: str | None, key: str, value: Any) -> str | None:
@@ -58,7 +58,7 @@ def check(cfg: dict[Any, Any]) -> None:
     def visit(node: dict[Any, Any], path: str, rules: Mapping[str, Rule]) -> None:
         for name, value in node.items():
             key = f"{path}.{name}" if path else str(name)
-            rule = rules.get(str(name)) or PATHS.get(key)
+            rule = rules.get(str(name)) or RULES_BY_PATH.get(key)
             wrong = rule.complaint(value) if rule is not None else None
             if wrong:
                 raise ConfigError(f"{key}={value}: {wrong}")

@@ -11,13 +11,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmbert.cli.options import schema
-from mmbert.cli.options.foreign import PATHS
+from mmbert.cli.options.foreign import RULES_BY_PATH
 from mmbert.cli.options.groups import Groups
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import Rule
 
 
-def choices(override: Override) -> list[Any]:
+def override_values(override: Override) -> list[Any]:
     """The values of an override: one, or those of a sweep; of an interval its ends."""
     if not override.is_sweep_override():
         return [override.value()]
@@ -31,7 +31,7 @@ def choices(override: Override) -> list[Any]:
 
 def first_value(override: Override) -> Any:
     """The value in the first job of a sweep, or the only one."""
-    values = choices(override)
+    values = override_values(override)
     return values[0] if values else None
 
 
@@ -40,7 +40,7 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-def apply(cfg: DictConfig, override: Override) -> None:
+def apply_override(cfg: DictConfig, override: Override) -> None:
     """Gives the option its new value, in place.
 
     Raises:
@@ -49,7 +49,7 @@ def apply(cfg: DictConfig, override: Override) -> None:
     try:
         OmegaConf.update(cfg, override.key_or_group, first_value(override), merge=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{override.input_line}: {first_line(error)}") from error
+        raise ConfigError(f"{override.input_line}: {first_error_line(error)}") from error
 
 
 def check_value(cfg: DictConfig, override: Override, groups: Groups) -> None:
@@ -65,23 +65,23 @@ def check_value(cfg: DictConfig, override: Override, groups: Groups) -> None:
     node: Any = cfg
     rules: Mapping[str, Rule] = {}
     for depth, part in enumerate(parents):
-        node = child(node, part)
+        node = child_node(node, part)
         if not isinstance(node, (DictConfig, ListConfig)):
-            raise unknown(cfg, override, ".".join(parents[:depth]), groups)
-        rules = schema.rules_of_node(child(node, "_target_"), rules.get(part))
+            raise unknown_option(cfg, override, ".".join(parents[:depth]), groups)
+        rules = schema.rules_of_node(child_node(node, "_target_"), rules.get(part))
     if isinstance(node, ListConfig):
         return
     if last not in list(node.keys()):  # "in" alone says no to an option without a value yet
-        raise unknown(cfg, override, ".".join(parents), groups)
-    rule = rules.get(last) or PATHS.get(key)
+        raise unknown_option(cfg, override, ".".join(parents), groups)
+    rule = rules.get(last) or RULES_BY_PATH.get(key)
     before = None if OmegaConf.is_missing(node, last) or OmegaConf.is_interpolation(node, last) else node[last]
-    for value in choices(override):
+    for value in override_values(override):
         complaint = rule.complaint(value) if rule is not None else wrong_kind(before, value)
         if complaint:
-            raise ConfigError(f"{key}={shown(value)}: {complaint}")
+            raise ConfigError(f"{key}={as_typed(value)}: {complaint}")
 
 
-def child(node: Any, name: str) -> Any:
+def child_node(node: Any, name: str) -> Any:
     """A part of a config node, or None."""
     if isinstance(node, DictConfig):
         return node[name] if name in node and not OmegaConf.is_missing(node, name) else None
@@ -108,13 +108,13 @@ def wrong_kind(before: Any, value: Any) -> str | None:
         good, wanted = isinstance(value, dict), "a group of options, {name: value}"
     else:
         return None
-    return None if good else f"{wanted} is wanted here, such as the default {shown(before)}."
+    return None if good else f"{wanted} is wanted here, such as the default {as_typed(before)}."
 
 
-def unknown(cfg: DictConfig, override: Override, parent: str, groups: Groups) -> ConfigError:
+def unknown_option(cfg: DictConfig, override: Override, parent: str, groups: Groups) -> ConfigError:
     """The error for an option that does not exist, with the nearest one that does."""
     key, word = override.key_or_group, override.input_line
-    known = list(paths(cfg if override.is_hydra_override() else without_hydra(cfg)))
+    known = list(option_paths(cfg if override.is_hydra_override() else without_hydra(cfg)))
     if parent:
         siblings = [path for path in known if path.startswith(f"{parent}.")]
         here = sorted({path.removeprefix(f"{parent}.").split(".")[0] for path in siblings})
@@ -150,7 +150,7 @@ def guess_path(key: str, parent: str, wrong: str, tail: str, here: list[str], kn
     return close[0] if close else None
 
 
-def paths(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+def option_paths(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     """The dotted names of all options, those of groups of options too."""
     for key in map(str, cfg):
         path = f"{prefix}{key}"
@@ -159,20 +159,20 @@ def paths(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
             continue
         value = cfg[key]
         if isinstance(value, DictConfig):
-            yield from paths(value, f"{path}.")
+            yield from option_paths(value, f"{path}.")
 
 
-def shown(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value as one types it."""
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(as_typed, value))}]"
     return str(value)
 
 
-def first_line(error: BaseException) -> str:
+def first_error_line(error: BaseException) -> str:
     """The first line of an error; OmegaConf adds others about its own types."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -34,11 +34,11 @@ from mmbert.cli.failures import SweepFailed
 from mmbert.core.errors import ConfigError
 from mmbert.runs.folder import RunFolder
 
-LOG_FILE = "optuna.log"
-NAME = "search"
-RESULTS_FILE = "optimization_results.yaml"
+SEARCH_LOG = "optuna.log"
+STUDY_NAME = "search"
+SEARCH_RESULTS = "optimization_results.yaml"
 #: Samplers whose seed is that of one sequence, of which each trial takes the next point: they go on by themselves.
-SEQUENCES = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
+SEQUENCE_SAMPLERS = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
 
 
 class OptunaSweeper(Sweeper):
@@ -86,7 +86,7 @@ class OptunaSweeper(Sweeper):
         words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
         last = {override.get_key_element(): override for override in overrides}  # a later word wins
-        space = {key: distribution(one) for key, one in last.items() if one.is_sweep_override()}
+        space = {key: search_distribution(one) for key, one in last.items() if one.is_sweep_override()}
         fixed = [str(override.input_line) for override in last.values() if not override.is_sweep_override()]
         if not space:
             raise ConfigError("Nothing is searched: give an option several values, optimizer.lr=interval(1e-4,1e-2).")
@@ -100,7 +100,7 @@ class OptunaSweeper(Sweeper):
         """The search in a folder: a new one, or the one that is to go on."""
         assert self.config is not None
         resume = bool(self.config.study.resume)
-        if (folder / LOG_FILE).exists() and not resume:
+        if (folder / SEARCH_LOG).exists() and not resume:
             raise ConfigError(
                 f"{folder} holds a search already. study.resume=true goes on with it; a new one needs another folder: "
                 f"hydra.sweep.dir=FOLDER"
@@ -109,8 +109,8 @@ class OptunaSweeper(Sweeper):
         OmegaConf.save(self.config, folder / "multirun.yaml")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         return optuna.create_study(
-            storage=storage(folder),
-            study_name=NAME,
+            search_storage=search_storage(folder),
+            study_name=STUDY_NAME,
             direction=StudyDirection[self.direction.upper()],
             sampler=self.sampler,
             pruner=self.pruner,
@@ -126,7 +126,7 @@ class OptunaSweeper(Sweeper):
             jobs = [[*fixed, *(f"{k}={v}" for k, v in options.items()), f"study.trial={n}"] for n, options in trials]
             assert self.launcher is not None
             for (number, _), job in zip(trials, self.launcher.launch(jobs, trials[0][0]), strict=True):
-                errors.extend(tell(study, number, job))
+                errors.extend(report_result(study, number, job))
 
         before = study.get_trials(deepcopy=False)
         for trial in before:
@@ -150,7 +150,7 @@ class OptunaSweeper(Sweeper):
         """
         assert self.config is not None
         seed = OmegaConf.select(self.config, "hydra.sweeper.sampler.seed")
-        if seed is not None and not isinstance(self.sampler, SEQUENCES):
+        if seed is not None and not isinstance(self.sampler, SEQUENCE_SAMPLERS):
             sequence = np.random.SeedSequence([seed, len(study.get_trials(deepcopy=False))])
             study.sampler = instantiate(self.config.hydra.sweeper.sampler, seed=int(sequence.generate_state(1)[0]))
         return study.ask(space)
@@ -165,15 +165,15 @@ class OptunaSweeper(Sweeper):
         if counts["complete"]:
             best: FrozenTrial = study.best_trial
             found |= {"best_trial": best.number, "best_value": best.value, "best_params": dict(best.params)}
-        OmegaConf.save(OmegaConf.create(found), folder / RESULTS_FILE)
-        told = ", ".join(f"{count} {name}" for name, count in found["trials"].items())
-        print(f"{folder}: {told}", file=sys.stderr)
+        OmegaConf.save(OmegaConf.create(found), folder / SEARCH_RESULTS)
+        counts_text = ", ".join(f"{count} {name}" for name, count in found["trials"].items())
+        print(f"{folder}: {counts_text}", file=sys.stderr)
         if "best_params" in found:
             options = " ".join(f"{key}={value}" for key, value in found["best_params"].items())
             print(f"best: trial {found['best_trial']} with {found['best_value']:g} on validation: {options}")
 
 
-def distribution(override: Override) -> BaseDistribution:
+def search_distribution(override: Override) -> BaseDistribution:
     """Hydra's words for several values -> Optuna's.
 
     ``a,b`` and ``choice(a,b)``, ``range(1,9)``, ``interval(0.1,1)``, ``int(interval(1,9))``; with ``tag(log, ...)`` on
@@ -195,7 +195,7 @@ def distribution(override: Override) -> BaseDistribution:
     return CategoricalDistribution(list(override.sweep_string_iterator()))
 
 
-def tell(study: optuna.Study, number: int, job: JobReturn) -> list[Exception]:
+def report_result(study: optuna.Study, number: int, job: JobReturn) -> list[Exception]:
     """Tells the search what became of a trial; gives what it raised, if it failed."""
     if job.status == JobStatus.FAILED:
         study.tell(number, state=TrialState.FAIL)
@@ -212,9 +212,9 @@ def tell(study: optuna.Study, number: int, job: JobReturn) -> list[Exception]:
     return []
 
 
-def storage(folder: Path) -> JournalStorage:
+def search_storage(folder: Path) -> JournalStorage:
     """Where a search keeps itself: a file to which many processes may write."""
-    return JournalStorage(JournalFileBackend(str(folder / LOG_FILE)))
+    return JournalStorage(JournalFileBackend(str(folder / SEARCH_LOG)))
 
 
 def trial_of(hydra_cfg: Any, number: int) -> optuna.Trial:
@@ -225,5 +225,7 @@ def trial_of(hydra_cfg: Any, number: int) -> optuna.Trial:
         number: of the trial.
     """
     pruner = instantiate(hydra_cfg.sweeper.pruner) or optuna.pruners.NopPruner()
-    study = optuna.load_study(study_name=NAME, storage=storage(Path(str(hydra_cfg.sweep.dir))), pruner=pruner)
+    study = optuna.load_study(
+        study_name=STUDY_NAME, storage=search_storage(Path(str(hydra_cfg.sweep.dir))), pruner=pruner
+    )
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)

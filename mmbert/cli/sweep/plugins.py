@@ -14,14 +14,14 @@ from mmbert.core.errors import ConfigError
 if TYPE_CHECKING:
     from hydra.core.plugins import Plugins
 
-OWN = {
+OWN_PLUGINS = {
     "StudySweeper": "mmbert.cli.sweep.sweeper",
     "SlotsLauncher": "mmbert.cli.sweep.slots",
     "OptunaSweeper": "mmbert.cli.sweep.optuna",
 }
 
 
-class LateClasses(dict[str, Any]):
+class LazyPluginClasses(dict[str, Any]):
     """Hydra's classes by name, and ours, which are imported when they are looked up."""
 
     def __missing__(self, name: str) -> Any:
@@ -37,16 +37,16 @@ class LateClasses(dict[str, Any]):
 
     def keys(self) -> Any:
         """The names, ours too."""
-        return [*super().keys(), *(f"hydra_plugins.mmbert.{name}" for name in OWN)]
+        return [*super().keys(), *(f"hydra_plugins.mmbert.{name}" for name in OWN_PLUGINS)]
 
 
 def own_module(name: object) -> str | None:
     """The module of one of our classes, by its name for Hydra."""
     package, _, last = str(name).rpartition(".")
-    return OWN.get(last) if package == "hydra_plugins.mmbert" else None
+    return OWN_PLUGINS.get(last) if package == "hydra_plugins.mmbert" else None
 
 
 def register_own(plugins: Plugins) -> None:
     """Makes ``_target_: hydra_plugins.mmbert.StudySweeper`` and the like known. A second call changes nothing."""
-    if not isinstance(plugins.class_name_to_class, LateClasses):
-        plugins.class_name_to_class = LateClasses(plugins.class_name_to_class)
+    if not isinstance(plugins.class_name_to_class, LazyPluginClasses):
+        plugins.class_name_to_class = LazyPluginClasses(plugins.class_name_to_class)

@@ -23,10 +23,10 @@ from mmbert.cli.options.help import subfolders
 from mmbert.cli.sweep.plugins import register_own
 
 PACKAGE = "mmbert.conf"
-STUDIES = "experiment"
+STUDY_GROUP = "experiment"
 
 
-class HereSource(FileConfigSource):
+class WorkingFolderSource(FileConfigSource):
     """A folder of which only the YAML files in known groups are seen, none of its other subfolders."""
 
     def __init__(self, provider: str, path: str) -> None:
@@ -53,7 +53,7 @@ class HereSource(FileConfigSource):
         return super().list(config_path, results_filter)
 
 
-class StudiesSource(HereSource):
+class StudiesSource(WorkingFolderSource):
     """A folder ``experiments`` whose YAML files are studies, as those of the group ``experiment`` are."""
 
     @staticmethod
@@ -63,12 +63,12 @@ class StudiesSource(HereSource):
 
     def is_group(self, config_path: str) -> bool:
         """Whether the path is the folder's place in the groups, or the top of them."""
-        return config_path in ("", STUDIES)
+        return config_path in ("", STUDY_GROUP)
 
     def is_config(self, config_path: str) -> bool:
         """Whether there is a study of this name."""
         group, _, name = config_path.partition("/")
-        return group == STUDIES and "/" not in name and FileConfigSource.is_config(self, name)
+        return group == STUDY_GROUP and "/" not in name and FileConfigSource.is_config(self, name)
 
     def load_config(self, config_path: str) -> ConfigResult:
         """A study."""
@@ -77,7 +77,7 @@ class StudiesSource(HereSource):
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The names of the studies."""
         if config_path == "":
-            return [STUDIES] if results_filter in (None, ObjectType.GROUP) else []
+            return [STUDY_GROUP] if results_filter in (None, ObjectType.GROUP) else []
         names = sorted(name for name in os.listdir(self.path) if name.endswith((".yaml", ".yml")))
         return [] if results_filter == ObjectType.GROUP else [os.path.splitext(name)[0] for name in names]
 
@@ -99,10 +99,10 @@ class WorkingFolderSearchPath(SearchPathPlugin):
             search_path.append("command-line", f"file://{os.path.abspath(self.config_dir)}")
 
 
-def add_standing_folder() -> None:
+def add_working_folder() -> None:
     """Makes Hydra look in the folder one stands in too. A second call changes nothing."""
     plugins = Plugins.instance()
-    plugins.register(HereSource)
+    plugins.register(WorkingFolderSource)
     plugins.register(StudiesSource)
     plugins.register(WorkingFolderSearchPath)
     register_own(plugins)

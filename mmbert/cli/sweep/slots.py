@@ -29,11 +29,11 @@ from mmbert.core.errors import ConfigError, TrainingError
 from mmbert.runs.folder import RunFolder
 
 #: What tells the libraries of numbers how many threads they may use.
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: How a warning of loky's begins.
-RENEWED = "A worker stopped while some jobs were given"
+LOKY_RESTART_WARNING = "A worker stopped while some jobs were given"
 #: Says to a job in which slot it runs.
-SLOT = "MMBERT_SLOT"
+SLOT_VARIABLE = "MMBERT_SLOT"
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Slot:
 
     def environment(self) -> dict[str, str]:
         """What its process finds in its environment before anything is imported."""
-        found = {SLOT: self.name, "CUDA_VISIBLE_DEVICES": self.gpu or ""}
-        return found | {name: str(len(self.cores)) for name in THREADS}
+        found = {SLOT_VARIABLE: self.name, "CUDA_VISIBLE_DEVICES": self.gpu or ""}
+        return found | {name: str(len(self.cores)) for name in THREAD_VARIABLES}
 
 
 class SlotsLauncher(Launcher):
@@ -83,7 +83,7 @@ class SlotsLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = [(initial_job_idx + place, [*words]) for place, words in enumerate(job_overrides)]
-        slots = divide(*self.options, jobs=len(jobs))
+        slots = make_slots(*self.options, jobs=len(jobs))
         print(f"{len(jobs)} jobs on {', '.join(slot.name for slot in slots)}", file=sys.stderr)
         waiting: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
         for job in jobs:
@@ -92,7 +92,7 @@ class SlotsLauncher(Launcher):
         stop = threading.Event()
         with ThreadPoolExecutor(len(slots)) as threads, warnings.catch_warnings():
             # between two jobs loky gives a process that has grown much a successor, and warns as if that were a fault
-            warnings.filterwarnings("ignore", RENEWED, UserWarning)
+            warnings.filterwarnings("ignore", LOKY_RESTART_WARNING, UserWarning)
             served = [threads.submit(self.serve, slot, waiting, done, stop) for slot in slots]
             try:
                 for one in served:
@@ -123,7 +123,7 @@ class SlotsLauncher(Launcher):
                 print(f"job {number} on {slot.name}: {' '.join(filter_overrides(words))}", file=sys.stderr)
                 executor = executor or new_process(slot)
                 future = executor.submit(
-                    execute, number, words, self.hydra_context, self.config, self.task_function, state
+                    run_in_slot, number, words, self.hydra_context, self.config, self.task_function, state
                 )
                 try:
                     while not stop.wait(0 if future.done() else 0.05) and not future.done():
@@ -155,7 +155,7 @@ class SlotsLauncher(Launcher):
         return lost
 
 
-def divide(gpus: list[str] | None, cores: int | None, max_jobs: int | None, jobs: int) -> list[Slot]:
+def make_slots(gpus: list[str] | None, cores: int | None, max_jobs: int | None, jobs: int) -> list[Slot]:
     """This machine in slots, no more of them than there are jobs.
 
     Args:
@@ -196,11 +196,11 @@ def new_process(slot: Slot) -> Any:
     from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
-        max_workers=1, timeout=None, env=slot.environment(), initializer=keep_to, initargs=(slot.cores,)
+        max_workers=1, timeout=None, env=slot.environment(), initializer=pin_to_cores, initargs=(slot.cores,)
     )
 
 
-def keep_to(cores: tuple[int, ...]) -> None:
+def pin_to_cores(cores: tuple[int, ...]) -> None:
     """Lets this process, and those it starts, run on these cores alone, where the system knows how."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
@@ -214,7 +214,7 @@ def job_config(number: int, words: list[str], context: HydraContext, config: Dic
     return cfg
 
 
-def execute(
+def run_in_slot(
     number: int,
     words: list[str],
     context: HydraContext,

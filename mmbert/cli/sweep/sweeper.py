@@ -82,21 +82,21 @@ class StudySweeper(Sweeper):
         jobs = self.plan(BasicSweeper.split_arguments(overrides, None)[0])
         folder = Path(str(self.config.hydra.sweep.dir))
         resume = bool(self.config.study.resume) if "study" in self.config else False
-        todo = remaining(jobs, folder) if resume else unspoilt(jobs)
+        todo = unfinished_jobs(jobs, folder) if resume else refuse_existing_runs(jobs)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         results: list[Sequence[JobReturn]] = []
         size = self.max_batch_size or max(1, len(todo))
         for start in range(0, len(todo), size):
-            told = [[*job.words, f"hydra.sweep.subdir='{job.subdir}'"] for job in todo[start : start + size]]
-            results.append(self.launcher.launch(told, initial_job_idx=sum(map(len, results))))
+            launched = [[*job.words, f"hydra.sweep.subdir='{job.subdir}'"] for job in todo[start : start + size]]
+            results.append(self.launcher.launch(launched, initial_job_idx=sum(map(len, results))))
         raise_failures(results)
         return results
 
     def plan(self, jobs: list[list[str]]) -> list[PlannedJob]:
         """Composes every job, which finds what cannot be composed, and gives each a folder of its own."""
         assert self.config is not None and self.hydra_context is not None
-        from mmbert.cli.options.custom_class import fit_job
+        from mmbert.cli.options.custom_class import drop_unaccepted_of_job
         from mmbert.runs.job import job_hash
 
         planned = []
@@ -107,7 +107,7 @@ class StudySweeper(Sweeper):
             with as_job(cfg):
                 subdir = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
                 own = without_hydra(cfg)
-                fit_job(own, words)
+                drop_unaccepted_of_job(own, words)
                 planned.append((words, Path(str(cfg.hydra.sweep.dir)), job_hash(own), subdir))
         uses = Counter(subdir for *_, subdir in planned)
         return [
@@ -128,7 +128,7 @@ def as_job(cfg: DictConfig) -> Iterator[None]:
         HydraConfig.instance().cfg = before
 
 
-def unspoilt(jobs: list[PlannedJob]) -> list[PlannedJob]:
+def refuse_existing_runs(jobs: list[PlannedJob]) -> list[PlannedJob]:
     """All jobs of a new sweep.
 
     Raises:
@@ -142,7 +142,7 @@ def unspoilt(jobs: list[PlannedJob]) -> list[PlannedJob]:
     return jobs
 
 
-def remaining(jobs: list[PlannedJob], sweep: Path) -> list[PlannedJob]:
+def unfinished_jobs(jobs: list[PlannedJob], sweep: Path) -> list[PlannedJob]:
     """The jobs that have not finished, wherever in the sweep's folder the others lie; told in a line.
 
     A job whose folder is another's by now gets one of its own.

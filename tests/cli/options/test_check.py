@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmbert.cli.options.check import check_config, check_words
-from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 from mmbert.core.errors import ConfigError
 
 OWN = ["data=manifest", "data.path=my.csv"]
@@ -21,7 +21,7 @@ Check = Callable[..., dict]
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Checks words as in an empty folder; returns the job's config."""
     monkeypatch.chdir(tmp_path)
-    add_standing_folder()
+    add_working_folder()
 
     def run(*words: str, sweep: bool = False) -> dict:
         with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="train"):

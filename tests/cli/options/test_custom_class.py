@@ -75,9 +75,9 @@ def test_what_is_not_taken_and_not_typed_is_left_out():
 
     cfg = OmegaConf.create({"fusion": {"_target_": "my.Class", "out_dim": 8, "num_heads": 4, "dropout": 0.1}})
     words = ["fusion._target_=my.Class", "+fusion.hidden=3", "fusion.dropout=0.5", "seed=1"]
-    assert custom_class.fit(cfg, words, look_up) == {"fusion._target_=my.Class": ["num_heads"]}
+    assert custom_class.drop_unaccepted(cfg, words, look_up) == {"fusion._target_=my.Class": ["num_heads"]}
     assert set(cfg.fusion) == {"_target_", "out_dim", "dropout"}
-    assert custom_class.fit(cfg, ["fusion=concat"], look_up) == {}
+    assert custom_class.drop_unaccepted(cfg, ["fusion=concat"], look_up) == {}
 
 
 #: Words, and what is said to them. The chosen file is conf/fusion/mean.yaml.

@@ -24,14 +24,14 @@ def test_every_rule_speaks_of_an_option_in_some_yaml() -> None:
     for file in CONF.rglob("*.yaml"):
         for _, node in schema.nodes(yaml.safe_load(file.read_text()) or {}):
             target = str(node.get("_target_", ""))
-            found |= {(start, name) for start in foreign.CLASSES if target.startswith(start) for name in node}
-    stale = {(start, name) for start, rules in foreign.CLASSES.items() for name in rules} - found
+            found |= {(start, name) for start in foreign.FOREIGN_CLASSES if target.startswith(start) for name in node}
+    stale = {(start, name) for start, rules in foreign.FOREIGN_CLASSES.items() for name in rules} - found
     assert stale == set()
 
 
 def test_every_trainer_option_that_has_choices_names_its_default_among_them() -> None:
     trainer = yaml.safe_load((CONF / "trainer" / "auto.yaml").read_text())
-    for name, rule in foreign.CLASSES["pytorch_lightning.Trainer"].items():
+    for name, rule in foreign.FOREIGN_CLASSES["pytorch_lightning.Trainer"].items():
         assert rule.complaint(trainer[name]) is None
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mmbert.cli.options import schema
+from mmbert.cli.options import foreign, schema
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import OptionsOf, Rule
 
@@ -160,7 +160,7 @@ def rule_at(cfg: dict, path: str) -> Rule | None:
     for part in parents:
         node = node.get(part) or {}
         known = schema.rules_of_node(node.get("_target_"), known.get(part))
-    return known.get(last) or schema.PATHS.get(path)
+    return known.get(last) or foreign.RULES_BY_PATH.get(path)
 
 
 def test_every_bounded_option_of_a_class_in_conf_has_its_range() -> None:

@@ -14,7 +14,7 @@ optuna = pytest.importorskip("optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
-from mmbert.cli.sweep.optuna import NAME, OptunaSweeper, distribution, storage  # noqa: E402
+from mmbert.cli.sweep.optuna import STUDY_NAME, OptunaSweeper, search_distribution, search_storage  # noqa: E402
 from mmbert.reporting.collect import collect  # noqa: E402
 
 PRUNER = """\
@@ -42,7 +42,7 @@ def search(here, train, tiny_words):
 
 
 def study_in(here):
-    return optuna.load_study(study_name=NAME, storage=storage(here / "sweep"))
+    return optuna.load_study(study_name=STUDY_NAME, storage=search_storage(here / "sweep"))
 
 
 ODD = [
@@ -184,4 +184,4 @@ def test_what_cannot_be_searched_is_told(search, words, message):
 )
 def test_hydras_words_become_optunas(word, expected):
     (override,) = OverridesParser.create().parse_overrides([word])
-    assert distribution(override) == expected
+    assert search_distribution(override) == expected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmbert.cli.sweep.slots import RENEWED, Slot, divide, new_process, visible_gpus
+from mmbert.cli.sweep.slots import LOKY_RESTART_WARNING, Slot, make_slots, new_process, visible_gpus
 from mmbert.core.errors import ConfigError
 
 #: Notes what a job sees of the machine; one of them fails, one is killed.
@@ -63,10 +63,10 @@ def error(here, job):
 
 
 def build_a_small_set(folder):
-    from mmbert.cli.app import start_processes_as_usual
+    from mmbert.cli.app import reset_start_method
     from mmbert.data.digits.build import TalkingDigitsOptions, build_talking_digits
 
-    start_processes_as_usual()
+    reset_start_method()
     return build_talking_digits(
         folder, TalkingDigitsOptions(train=4, val=2, test=2, test_missing=2, train_voices=1, test_voices=1)
     )
@@ -85,7 +85,7 @@ def test_a_job_in_a_slot_can_start_processes_of_its_own(tmp_path):
 def test_the_warning_that_is_not_shown_is_one_that_loky_has():
     from joblib.externals.loky import process_executor
 
-    assert RENEWED in Path(process_executor.__file__).read_text()
+    assert LOKY_RESTART_WARNING in Path(process_executor.__file__).read_text()
 
 
 @pytest.mark.slow
@@ -126,21 +126,22 @@ def test_each_job_sees_one_gpu_and_a_process_serves_many_jobs(sweep, here):
 
 def test_a_machine_is_divided(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert divide(["0", "1"], None, None, 9) == [
+    assert make_slots(["0", "1"], None, None, 9) == [
         Slot("GPU 0", (0, 1, 2, 3), "0"),
         Slot("GPU 1", (4, 5, 6, 7), "1"),
     ]
-    assert [slot.cores for slot in divide([], 3, None, 9)] == [(0, 1, 2), (3, 4, 5)]
-    assert len(divide([], None, None, 9)) == 8 and len(divide([], None, None, 3)) == 3
-    assert len(divide([], None, 2, 9)) == 2
-    assert [slot.cores for slot in divide(["a", "b", "c"], 4, None, 9)] == [(0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 2, 3)]
-    assert divide(["3"], 2, None, 1)[0].environment() == {
+    assert [slot.cores for slot in make_slots([], 3, None, 9)] == [(0, 1, 2), (3, 4, 5)]
+    assert len(make_slots([], None, None, 9)) == 8 and len(make_slots([], None, None, 3)) == 3
+    assert len(make_slots([], None, 2, 9)) == 2
+    shared = [slot.cores for slot in make_slots(["a", "b", "c"], 4, None, 9)]
+    assert shared == [(0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 2, 3)]
+    assert make_slots(["3"], 2, None, 1)[0].environment() == {
         "MMBERT_SLOT": "GPU 3",
         "CUDA_VISIBLE_DEVICES": "3",
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "2"),
     }
     with pytest.raises(ConfigError, match="this machine lends 8"):
-        divide([], 9, None, 1)
+        make_slots([], 9, None, 1)
 
 
 def test_visible_gpus_are_those_of_the_environment(monkeypatch):
