@@ -253,9 +253,9 @@ class DocPage:
 
         from mmbert.cli.app import flags_first
         from mmbert.cli.options.check import check_words
-        from mmbert.cli.sweep.search_path import PACKAGE, add_standing_folder
+        from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-        add_standing_folder()
+        add_working_folder()
         with hydra.initialize_config_module(PACKAGE, version_base="1.3"):
             for command in self.commands("mmbert-train"):
                 _, *words = shlex.split(command.replace("\\\n", " "))

@@ -24,7 +24,7 @@ def make(part: DictConfig, **extra: Any) -> Any:
     """
     target = part.get("_target_")
     if target is not None and current_path(target) != target:
-        part = OmegaConf.merge(part, {"_target_": current_path(target)})
+        part = DictConfig({**part, "_target_": current_path(target)})
     try:
         # extra does not pass through OmegaConf, which would read a class called "${x}" as an interpolation
         return instantiate(part, _convert_="all", _partial_=True)(**extra)

@@ -61,9 +61,9 @@ def test_a_name_or_kind_that_cannot_be_used_is_refused(here, name, kind, message
 
 def test_what_is_generated_trains(here, train):
     scaffold.write(new_encoder.contents("my_text", "text"), here)
-    from mmbert.cli.sweep.search_path import add_standing_folder
+    from mmbert.cli.sweep.search_path import add_working_folder
 
-    add_standing_folder()
+    add_working_folder()
     ended = train("text=my_text", "encoders.text.out_dim=8", "plots=false")
     assert ended.code == 0, ended.err
     assert (here / "out" / "metrics.json").is_file()

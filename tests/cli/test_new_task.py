@@ -55,9 +55,9 @@ def test_a_name_that_cannot_be_used_is_refused(here, name, message):
 
 def test_what_is_generated_trains(here, train):
     scaffold.write(new_task.contents("my_task"), here)
-    from mmbert.cli.sweep.search_path import add_standing_folder
+    from mmbert.cli.sweep.search_path import add_working_folder
 
-    add_standing_folder()
+    add_working_folder()
     ended = train("+task@tasks.mine=my_task", "tasks.mine.column=label", "plots=false")
     assert ended.code == 0, ended.err
     assert "test/mine/accuracy" in (here / "out" / "metrics.json").read_text()

@@ -64,10 +64,9 @@ def rule_of_type(node: ast.expr, module: str, plain: bool, steps: int = MAX_STEP
     if isinstance(node, ast.Name):
         if node.id in PLAIN:
             return PLAIN[node.id] if plain else None
-        followed = follow(node.id, module, steps)
-        if followed is not None and isinstance(followed[1], (ast.Assign, ast.AnnAssign)):
-            where, statement = followed
-            return rule_of_type(statement.value, where, plain, steps - 1) if statement.value is not None else None
+        where, statement = follow(node.id, module, steps) or (module, None)
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
+            return rule_of_type(statement.value, where, plain, steps - 1)
     return None
 
 

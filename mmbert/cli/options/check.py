@@ -71,7 +71,7 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
         check_value(cfg, override, groups)
     for override in values:
         apply_override(cfg, override)
-    for word, names in custom_class.fit(cfg, lines, signature_or_none).items():
+    for word, names in custom_class.drop_unaccepted(cfg, lines, signature_or_none).items():
         told = "option" if len(names) == 1 else "options"
         print(
             f"{word}: {told} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr

@@ -109,7 +109,7 @@ class OptunaSweeper(Sweeper):
         OmegaConf.save(self.config, folder / "multirun.yaml")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         return optuna.create_study(
-            search_storage=search_storage(folder),
+            storage=search_storage(folder),
             study_name=STUDY_NAME,
             direction=StudyDirection[self.direction.upper()],
             sampler=self.sampler,
