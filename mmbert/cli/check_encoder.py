@@ -25,9 +25,9 @@ def parser() -> argparse.ArgumentParser:
 
 def encoder_kind() -> PartKind:
     """Encoders, and the groups whose files are encoders: they go to ``encoders.NAME`` of the configuration."""
-    from mmbert.cli.options.catalogue import entries, groups
+    from mmbert.cli.options.catalogue import entries, group_names
 
-    found = (group for group in groups() if any("# @package encoders." in entry.text for entry in entries(group)))
+    found = (group for group in group_names() if any("# @package encoders." in entry.text for entry in entries(group)))
     return PartKind("encoder", tuple(found), base="mmbert.encoders.base.Encoder")
 
 
