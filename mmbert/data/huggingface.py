@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 #: Rows that are hashed at a time.
-PIECE = 100
+HASHED_ROWS = 100
 
 
 class HuggingFaceData(MultimodalData):
@@ -106,7 +106,7 @@ class HuggingFaceTable(Table):
         digest = hashlib.sha256()
         for name, values in sorted(self._columns.items()):
             digest.update(f"{name}:{len(values)}:".encode())
-            for piece in pieces(values):
+            for piece in hashed_pieces(values):
                 if self.is_media(name):
                     digest.update(media_key(piece))
                 else:
@@ -192,10 +192,10 @@ def class_names(part: Dataset) -> dict[str, list[str]]:
     return {name: list(feature.names) for name, feature in inner.items() if isinstance(feature, ClassLabel)}
 
 
-def pieces(values: pa.ChunkedArray) -> Iterator[pa.Array]:
-    """A column by PIECE rows, copied, so that how it was cut up in its file does not show."""
-    for start in range(0, len(values), PIECE):
-        rows = np.arange(start, min(start + PIECE, len(values)))
+def hashed_pieces(values: pa.ChunkedArray) -> Iterator[pa.Array]:
+    """A column by HASHED_ROWS rows, copied, so that how it was cut up in its file does not show."""
+    for start in range(0, len(values), HASHED_ROWS):
+        rows = np.arange(start, min(start + HASHED_ROWS, len(values)))
         yield pa.concat_arrays(values.take(pa.array(rows)).chunks)
 
 
