@@ -186,6 +186,32 @@ def test_batches_that_are_never_trained_on_weigh_nothing():
         assert_close(given[name], parameter, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("labelled", [[False] * SIZE, [True] + [False] * (SIZE - 1)])
+def test_a_loss_over_nothing_is_left_out(labelled):
+    """Not 0.0, which would look like the best there is."""
+    module, nobody = module_of(), samples(answers=labelled, values=[False] * SIZE)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, loader_of(nobody, 4), loader_of(nobody, 4))
+    measured = set(trainer.callback_metrics)
+    expected = (
+        {f"{split}/answer/loss" for split in ("train", "val")} | {"train/loss", "val/loss"} if any(labelled) else set()
+    )
+    assert {name for name in measured if name.endswith("/loss")} == expected
+    module.begin_test("test")
+    measured = trainer.test(module, dataloaders=loader_of(nobody, 4), verbose=False)[0]
+    assert {name for name in measured if name.endswith("/loss")} == (
+        {"test/answer/loss", "test/loss"} if any(labelled) else set()
+    )
+
+
 def half(rank, folder, accumulated):
     """One of two processes: two batches of its half of the samples, of which one process has no label at all."""
     import torch.distributed as dist
