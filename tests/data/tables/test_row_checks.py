@@ -1,0 +1,66 @@
+"""Rows that cannot be used are found before training, each with what is wrong, and refused with the first of them."""
+
+import numpy as np
+import pytest
+
+from mmbert.core.errors import DataError
+from mmbert.data.modalities.registry import modality_named
+from mmbert.data.tables.row_checks import (
+    check_files,
+    check_rows,
+    file_fault,
+    rows_without_modality,
+    unusable_rows,
+)
+from mmbert.data.tables.table import Table
+
+COLUMNS = {"text": "words", "image": "picture"}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Rows 1 and 4 have nothing; the picture of row 2 is empty, that of row 3 is not there."""
+    (tmp_path / "good.png").write_bytes(b"bytes")
+    (tmp_path / "empty.png").write_bytes(b"")
+    rows = ["a,good.png", ",", "b,empty.png", ",gone.png", ","]
+    (tmp_path / "a.csv").write_text("\n".join(["words,picture", *rows]) + "\n")
+    return Table(tmp_path / "a.csv")
+
+
+@pytest.fixture
+def inputs():
+    return {name: modality_named(name) for name in COLUMNS}
+
+
+def test_rows_without_any_modality_are_found_and_what_was_taken_away_is_missing_too(table):
+    every = np.arange(5)
+    assert rows_without_modality(table, every, COLUMNS).tolist() == [1, 4]
+    assert rows_without_modality(table, [4, 0, 1], COLUMNS).tolist() == [4, 1]
+    taken = {"image": np.array([False, False, False, True, False])}
+    assert rows_without_modality(table, every, COLUMNS, taken).tolist() == [1, 3, 4]
+    with pytest.raises(DataError, match=r"row 2 \(line 3\).*words, picture are empty.*\(2 rows are like that.\)"):
+        check_rows(table, every, COLUMNS)
+    check_rows(table, [0, 2, 3], COLUMNS)
+
+
+def test_files_that_are_not_there_or_empty_are_refused(table, inputs):
+    with pytest.raises(DataError, match=r"row 3.*column 'picture': .*empty.png is empty \(0 bytes\).*2 files of this"):
+        check_files(table, np.arange(5), COLUMNS, inputs)
+    check_files(table, [0, 1], COLUMNS, inputs)
+
+
+def test_every_unusable_row_has_its_reason(table, inputs):
+    found = unusable_rows(table, np.arange(5), COLUMNS, inputs, files=True)
+    assert sorted(found) == [1, 2, 3, 4]
+    assert found[1] == found[4] == "every modality is missing (words, picture are empty)"
+    assert found[2].startswith("column 'picture': ") and found[2].endswith("is empty (0 bytes)")
+    assert "there is no file" in found[3]
+    assert sorted(unusable_rows(table, np.arange(5), COLUMNS, inputs, files=False)) == [1, 4]
+
+
+def test_what_is_wrong_with_a_file(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    assert file_fault(str(tmp_path / "x")) == ""
+    assert file_fault(str(tmp_path)).endswith("is no file")
+    assert file_fault(str(tmp_path / "y")) == f"there is no file {tmp_path / 'y'}"
+    assert file_fault("a\0b").startswith("there is no file")
