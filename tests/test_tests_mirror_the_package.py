@@ -1,36 +1,100 @@
 """Every module has a test file that a reader finds by its name alone.
 
 ``mmbert/a/b/c.py`` is tested in ``tests/a/b/test_c.py``. Modules of one folder that are one subject may share a file of
-that folder, which then names them at its top: ``COVERS = ("mlb", "mfb")``. Each file imports what it covers, or
-composes it (``"fusion=mlb"``), or names it in full (``"mmbert.cli.train"``). Further test files of a folder are about
-several of its modules at once. ``__init__.py`` needs no test.
+that folder, which then names them at its top: ``COVERS = ("mlb", "mfb")``. Each file imports what it covers, or the
+module of the folder that is made of it; or it composes it (``"fusion=mlb"``) or names it in full
+(``"mmbert.cli.train"``). Further test files of a folder are about several of its modules at once. ``__init__.py`` needs
+no test.
 """
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Tests of the whole program, of its documentation and of this repository: they mirror no module.
-WHOLE_PROGRAM = {
-    "conf",
-    "experiments",
-    "fusion_zoo",
-    "layers",
-    "packaging",
-    "tests_mirror_the_package",
-    "wheel",
-    "your_own_data",
-    "your_own_encoder",
-    "your_own_fusion",
-    "your_own_modality",
-    "your_own_task",
+WHOLE_PROGRAM = {"conf", "docs", "experiments", "fusion_zoo", "layers", "packaging", "wheel"}
+WHOLE_PROGRAM |= {f"your_own_{name}" for name in ("data", "data_set", "encoder", "fusion", "logger", "modality")}
+WHOLE_PROGRAM |= {"your_own_task", "tests_mirror_the_package"}
+#: Modules without a test of their own: other tests run them, and none names them. The list only gets shorter.
+PENDING = {
+    "mmbert.data.splits.splits",
+    "mmbert.model.initial_weights",
+    "mmbert.reporting.outputs.wandb_report",
+    "mmbert.store.packed",
+    "mmbert.tasks.decision_heads",
+    "mmbert.training.evaluate",
+    "mmbert/cli/contract_check.py",
+    "mmbert/cli/data_tables.py",
+    "mmbert/cli/evaluate.py",
+    "mmbert/cli/failures.py",
+    "mmbert/cli/options/catalogue.py",
+    "mmbert/cli/options/groups.py",
+    "mmbert/cli/options/help.py",
+    "mmbert/cli/options/values.py",
+    "mmbert/cli/report.py",
+    "mmbert/cli/resume.py",
+    "mmbert/cli/sweep/plugins.py",
+    "mmbert/cli/sweep/search_path.py",
+    "mmbert/cli/sweep/sweeper.py",
+    "mmbert/data/augment/base.py",
+    "mmbert/data/digits/build.py",
+    "mmbert/data/digits/options.py",
+    "mmbert/data/loading/loaders.py",
+    "mmbert/data/modalities/base.py",
+    "mmbert/data/modalities/errors.py",
+    "mmbert/data/modalities/media.py",
+    "mmbert/data/modalities/perceptual_hash.py",
+    "mmbert/data/modalities/processor.py",
+    "mmbert/data/modalities/text.py",
+    "mmbert/data/quality/files.py",
+    "mmbert/data/splits/removed_cells.py",
+    "mmbert/data/tables/vector_width.py",
+    "mmbert/encoders/pretrained/timm.py",
+    "mmbert/encoders/pretrained/transformers.py",
+    "mmbert/encoders/processors/audio.py",
+    "mmbert/encoders/processors/image.py",
+    "mmbert/encoders/processors/log_mel.py",
+    "mmbert/fusion/layers/outer_product.py",
+    "mmbert/model/saving.py",
+    "mmbert/reporting/outputs/markdown.py",
+    "mmbert/reporting/outputs/page/figures.py",
+    "mmbert/reporting/outputs/page/html.py",
+    "mmbert/reporting/outputs/page/robustness.py",
+    "mmbert/reporting/outputs/page/weights.py",
+    "mmbert/reporting/outputs/robustness_tables.py",
+    "mmbert/reporting/outputs/wandb_workspace.py",
+    "mmbert/reporting/outputs/write.py",
+    "mmbert/reporting/statistics/classification.py",
+    "mmbert/reporting/statistics/hardest.py",
+    "mmbert/reporting/statistics/summary.py",
+    "mmbert/reporting/tables.py",
+    "mmbert/runs/wandb_session.py",
+    "mmbert/store/export.py",
+    "mmbert/store/source.py",
+    "mmbert/tasks/class_options.py",
+    "mmbert/testing/gradient_flow.py",
+    "mmbert/testing/hidden.py",
+    "mmbert/testing/pytest_suite.py",
+    "mmbert/testing/tensors.py",
+    "mmbert/training/analyses.py",
+    "mmbert/training/callbacks/pruning.py",
+    "mmbert/training/callbacks/skipped_rows.py",
+    "mmbert/training/callbacks/step_times.py",
+    "mmbert/training/fit.py",
+    "mmbert/training/instantiate.py",
+    "mmbert/training/loggers/thumbnail.py",
+    "mmbert/training/modality_balance/base.py",
+    "mmbert/training/modality_shares.py",
+    "mmbert/training/resources/out_of_memory.py",
+    "mmbert/training/results.py",
+    "mmbert/training/task_configs.py",
+    "mmbert/training/trainer.py",
+    "mmbert/training/use_store.py",
 }
-#: Parts of the package that do not keep the rule yet.
-YET_TO_COME = ("analysis", "cli", "core", "data", "encoders", "model", "reporting", "runs", "store", "tasks", "testing")
-YET_TO_COME += ("training",)
 
 
 def covers(source: str) -> list[str]:
@@ -41,6 +105,7 @@ def covers(source: str) -> list[str]:
     return []
 
 
+@cache
 def mentioned(source: str) -> tuple[set[str], set[str]]:
     """All dotted names that a test file imports, and with what is taken from them; its strings but docstrings."""
     names, strings = set(), set()
@@ -56,7 +121,7 @@ def mentioned(source: str) -> tuple[set[str], set[str]]:
     return names, strings
 
 
-def uses(source: str, module: str) -> bool:
+def names_it(source: str, module: str) -> bool:
     """Whether a test file imports ``mmbert.a.b.c``, has the name in a string, or composes ``b=c``."""
     names, strings = mentioned(source)
     *_, group, name = module.split(".")
@@ -64,16 +129,35 @@ def uses(source: str, module: str) -> bool:
     return module in names or any(word.search(string) for string in strings)
 
 
+def uses(source: str, module: str, folder: dict[str, str]) -> bool:
+    """Whether a test file names a module, or imports another of its folder that imports it.
+
+    Args:
+        source: of the test file.
+        module: ``mmbert.a.b.c``.
+        folder: sources of the modules of ``mmbert.a.b`` by dotted name, the package itself among them.
+    """
+    imported = mentioned(source)[0]
+    return names_it(source, module) or any(
+        other in imported and module in mentioned(text)[0] for other, text in folder.items()
+    )
+
+
 def has_tests(source: str) -> bool:
     """Whether there is a test function, or a class of tests such as ``fusion_tests`` makes."""
     return re.search(r"^\s*(async )?def test_|^(class )?Test\w+\b", source, re.MULTILINE) is not None
 
 
-def complaints(package: list[str], tests: dict[str, str], whole_program: set[str]) -> list[str]:
+def dotted_name(path: str) -> str:
+    """``mmbert/a/b.py`` -> ``mmbert.a.b``; of a package's ``__init__.py`` the package."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def complaints(package: dict[str, str], tests: dict[str, str], whole_program: set[str]) -> list[str]:
     """What is against the rule.
 
     Args:
-        package: paths of the modules, ``mmbert/a/b/c.py``.
+        package: source of each module by path, ``mmbert/a/b/c.py``.
         tests: source of each test file by path, ``tests/a/b/test_c.py``.
         whole_program: names of files in ``tests/`` itself that mirror no module.
     """
@@ -91,17 +175,18 @@ def complaints(package: list[str], tests: dict[str, str], whole_program: set[str
             wrong.append(f"{path}: there is no folder {mirrored}/")
         if not has_tests(source):
             wrong.append(f"{path}: holds no test")
-        held = [own] if own in modules else []
+        held = {own} if own in modules else set()
         for covered in covers(source):
             module = f"{mirrored}/{covered}.py"
             if module in modules:
-                held.append(module)
+                held.add(module)
             else:
                 wrong.append(f"{path}: COVERS names {covered}, but there is no {module}")
-        for module in held:
+        for module in sorted(held):
             holders[module].append(path)
-            dotted = module.removesuffix(".py").replace("/", ".")
-            if not uses(source, dotted):
+            dotted = dotted_name(module)
+            beside = {dotted_name(path): text for path, text in package.items() if path.rpartition("/")[0] == mirrored}
+            if not uses(source, dotted, beside):
                 wrong.append(f"{path}: neither imports nor composes {dotted}")
     for module, files in holders.items():
         if not files:
@@ -114,15 +199,19 @@ def complaints(package: list[str], tests: dict[str, str], whole_program: set[str
 
 
 def test_every_module_has_its_test_file() -> None:
-    package = [str(path.relative_to(ROOT)) for path in (ROOT / "mmbert").rglob("*.py")]
+    package = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (ROOT / "mmbert").rglob("*.py")}
     tests = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
     found = complaints(package, tests, WHOLE_PROGRAM)
-    assert [complaint for complaint in found if not complaint.split("/", 1)[1].startswith(YET_TO_COME)] == []
+    pending = {complaint for complaint in found if any(module in complaint for module in PENDING)}
+    assert [complaint for complaint in found if complaint not in pending] == []
+    tested = {module for module in PENDING if not any(module in complaint for complaint in pending)}
+    assert tested == set(), "these have their test now and leave PENDING"
 
 
 # ------------------------------------------------------------------------------------ the checker itself is checked
 
-PACKAGE = ["mmbert/__init__.py", "mmbert/fusion/__init__.py", "mmbert/fusion/mlb.py", "mmbert/fusion/mfb.py"]
+PACKAGE = dict.fromkeys(("mmbert/__init__.py", "mmbert/fusion/__init__.py", "mmbert/fusion/mlb.py"), "")
+PACKAGE["mmbert/fusion/mfb.py"] = "from mmbert.core.errors import ConfigError"
 TEST = "\ndef test_it(): ..."
 SOUND = {
     "tests/fusion/test_mlb.py": f"from mmbert.fusion.mlb import MLBFusion{TEST}",
@@ -177,3 +266,10 @@ def test_what_is_against_the_rule_is_seen(changed: dict[str, str | None], compla
 def test_several_modules_of_a_folder_may_share_a_file(source: str) -> None:
     assert complaints(PACKAGE, {"tests/fusion/test_bilinear_family.py": source + TEST}, set()) == []
     assert complaints(PACKAGE, SOUND, {"conf"}) == []
+
+
+def test_a_module_may_be_tested_through_the_one_that_is_made_of_it() -> None:
+    package = {**PACKAGE, "mmbert/fusion/mfb.py": "from mmbert.fusion.mlb import MLBFusion"}
+    tests = {"tests/fusion/test_mfb.py": f"COVERS = ('mlb',)\nfrom mmbert.fusion.mfb import MFBFusion{TEST}"}
+    assert complaints(package, tests, set()) == []
+    assert "neither imports nor composes mmbert.fusion.mlb" in complaints(PACKAGE, tests, set())[0]

@@ -23,6 +23,8 @@ from mmbert.model import MultimodalModel
 from mmbert.training.build import build
 from mmbert.training.evaluate import evaluate as evaluate_model
 
+COVERS = ("conditions", "degraded")
+
 NAMES = ["text", "image", "audio"]
 
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+COVERS = ("train",)
+
 #: A fusion that fails at the third step, which is the first of the second epoch.
 FAILING = """
 import numpy as np

@@ -12,6 +12,8 @@ from mmbert.cli.app import run_plain
 from mmbert.cli.options.catalogue import entries, first_work, group_names
 from mmbert.core.errors import ConfigError
 
+COVERS = ("check_fusion", "list", "new_fusion")
+
 CONF = Path(__file__).parents[2] / "conf"
 
 

@@ -10,6 +10,8 @@ from mmbert.cli.encoder_templates import TEMPLATES
 from mmbert.core.errors import ConfigError
 from mmbert.testing import check_encoder
 
+COVERS = ("encoder_templates", "scaffold")
+
 
 @pytest.fixture
 def here(here, monkeypatch):

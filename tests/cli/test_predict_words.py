@@ -8,6 +8,8 @@ import pytest
 from mmbert.cli.predict import main, model_folder, named_inputs, predict_inputs, prediction_text, probability_text
 from mmbert.core.errors import ConfigError
 
+COVERS = ("predict",)
+
 
 @pytest.mark.parametrize("text", ["What, then? {seven} [a:b]", "a=b=c", "null", "", " two  spaces ", "ü 七"])
 def test_a_sentence_arrives_as_typed(text):

@@ -17,6 +17,8 @@ from mmbert.cli import app
 from mmbert.cli.app import run_app
 from mmbert.core.errors import DataError
 
+COVERS = ("app",)
+
 OWN = ["data=manifest", "data.path=my.csv"]
 PROGRAM = """
 import sys

@@ -24,6 +24,8 @@ from mmbert.data.synthetic import (
 from mmbert.data.synthetic_information import SETTINGS, Information
 from mmbert.data.tables.vector_width import first_vector_width
 
+COVERS = ("synthetic_information",)
+
 CASES = [
     *(Information(**bits) for bits in SETTINGS.values()),
     Information(2, 0, 1),

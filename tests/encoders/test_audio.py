@@ -20,6 +20,8 @@ from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.processors.audio import AudioProcessor
 from mmbert.encoders.processors.log_mel import LogMel
 
+COVERS = ("conformer", "melspec_cnn")
+
 LAYERS = [(32, 10, 5), (32, 3, 2), (32, 3, 2), (32, 3, 2), (32, 3, 2), (32, 2, 2), (32, 2, 2)]
 SMALL = {
     "encoder_embed_dim": 32,

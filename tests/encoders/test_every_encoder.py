@@ -16,6 +16,8 @@ from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
 from mmbert.testing import check_encoder
 
+COVERS = ("base",)
+
 SPEECH = {  # the architectures of the bundles, narrow
     "encoder_embed_dim": 32,
     "encoder_num_layers": 2,

@@ -12,6 +12,8 @@ from mmbert.core.errors import ConfigError
 from mmbert.runs.files import write_json
 from mmbert.runs.folder import RunFolder
 
+COVERS = ("files",)
+
 
 def test_values_json_does_not_know_become_null_or_plain(tmp_path):
     content = {"nan": float("nan"), "inf": -float("inf"), "tensor": torch.tensor(0.5), "numpy": np.float32("nan")}

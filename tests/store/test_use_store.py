@@ -22,6 +22,8 @@ from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import build
 from mmbert.training.run import run
 
+COVERS = ("fill",)
+
 FROZEN = [f"encoders.{name}.frozen=true" for name in ("text", "image", "audio")]
 
 

@@ -26,6 +26,8 @@ from mmbert.tasks.regression import Regression
 from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.module import FusionModule
 
+COVERS = ("base",)
+
 DIMS = {"text": 4, "image": 3, "audio": 2}
 PRESENT = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1]]).bool()
 

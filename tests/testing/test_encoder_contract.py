@@ -13,6 +13,8 @@ from mmbert.encoders.features import FeatureEncoder
 from mmbert.testing import ContractError, check_encoder
 from mmbert.testing.encoder_contract import LAWS
 
+COVERS = ("encoder_conventions", "encoder_masking", "encoder_samples", "encoder_saving")
+
 spec = importlib.util.spec_from_file_location("broken_encoders", Path(__file__).with_name("broken_encoders.py"))
 broken = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(broken)

@@ -10,6 +10,8 @@ from mmbert.fusion.cross_attention import CrossAttentionFusion
 from mmbert.testing import ContractError, check_fusion, random_inputs
 from mmbert.testing.fusion_contract import LAWS, TRACING
 
+COVERS = ("conventions", "decision_level", "gradients", "masking", "tracing", "inputs", "laws", "report")
+
 spec = importlib.util.spec_from_file_location("broken_fusions", Path(__file__).with_name("broken_fusions.py"))
 broken = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(broken)

@@ -18,6 +18,8 @@ from mmbert.testing import cost_of, flow_of, fusion_tests
 from mmbert.testing.costs import DIMS
 from mmbert.testing.fusion_contract import LAWS, TRACING
 
+COVERS = ("costs", "plugin")
+
 
 class Loud(Fusion):
     """A sum in which one modality counts ``factor`` times."""

@@ -6,6 +6,8 @@ import torch
 from mmbert.core.errors import TrainingError
 from mmbert.training.run import run
 
+COVERS = ("module",)
+
 FROZEN = "encoders.image.frozen=true"
 
 

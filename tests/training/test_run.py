@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.training.run import run
 
+COVERS = ("build",)
+
 
 def metrics_of(folder):
     return json.loads((folder / "metrics.json").read_text())

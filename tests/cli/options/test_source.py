@@ -9,6 +9,8 @@ import yaml
 from mmbert.cli.options import annotations, schema, source
 from mmbert.cli.options.signatures import signature_of
 
+COVERS = ("signatures",)
+
 CONF = Path(__file__).parents[3] / "conf"
 
 

@@ -17,6 +17,8 @@ from mmbert.encoders.processors.image import ImageProcessor
 from mmbert.encoders.spec_augment import SpecAugment, stretch
 from mmbert.encoders.text import TextEncoder
 
+COVERS = ("audio", "image")
+
 MODALITIES = ["text", "image", "audio"]
 
 

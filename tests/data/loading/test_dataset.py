@@ -23,6 +23,8 @@ from mmbert.tasks.base import Task
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.regression import Regression
 
+COVERS = ("collate",)
+
 
 class Plain:
     """A processor that prepares a value as a number: a text's length, a picture's red, a sound's length."""

@@ -24,6 +24,8 @@ from mmbert.data.modalities.registry import modality_named, modality_of
 from mmbert.data.tables.table import Table
 from mmbert.runs.peak_memory import PeakMemory
 
+COVERS = ("audio", "features", "image", "registry")
+
 read_image, read_audio = IMAGE.read_file, AUDIO.read_file
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 

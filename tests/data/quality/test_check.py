@@ -21,6 +21,8 @@ from mmbert.tasks.classification import Classification
 from mmbert.tasks.multilabel import Multilabel
 from mmbert.tasks.regression import Regression
 
+COVERS = ("page", "report", "shared")
+
 
 def picture(seed, size=(96, 80)):
     """Smooth blobs: like a photograph, most of it lies in the low frequencies."""

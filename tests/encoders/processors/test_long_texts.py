@@ -12,6 +12,8 @@ from mmbert.encoders.pretrained.transformers import model_source, tiny_bert
 from mmbert.encoders.processors import long_texts
 from mmbert.encoders.processors.text import TextProcessor
 
+COVERS = ("text",)
+
 WORDS = [
     *("the", "of", "a", "picture", "shows", "two", "dogs,", "running;", "don't", "3.14", "(e.g.)", "mañana"),
     *("über", "den", "Fluß", "été", "naïve", "東京都は", "日本の首都です", "🙂"),

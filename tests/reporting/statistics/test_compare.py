@@ -23,6 +23,8 @@ from mmbert.reporting.statistics.compare import (
 )
 from mmbert.reporting.statistics.samples import compare_samples, per_sample
 
+COVERS = ("samples",)
+
 #: Student 1908, "The probable error of a mean": hours of sleep gained by two drugs, ten patients.
 FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
 SECOND = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])

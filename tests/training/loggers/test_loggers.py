@@ -22,6 +22,8 @@ from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.loggers.group import RunLoggers
 from mmbert.training.plots import run_plots as plots
 
+COVERS = ("base", "csv", "group", "mlflow", "tensorboard", "wandb")
+
 CONFIG = {
     "seed": 2,
     "tasks": {"answer": {"weight": 1.0}, "value": None},

@@ -29,6 +29,8 @@ from mmbert.training.modality_balance.gradient_blending import GradientBlending,
 from mmbert.training.modality_balance.ogm_ge import OGMGE, coefficients, modulate
 from mmbert.training.modality_balance.unimodal import decode_unimodal, without_dropout
 
+COVERS = ("dropout_schedule", "gradient_blending", "ogm_ge", "unimodal")
+
 DIMS = {"text": 4, "image": 3, "audio": 5}
 PRESENT = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0]]).bool()
 

@@ -13,6 +13,8 @@ from mmbert.training.plots import figure as figures
 from mmbert.training.plots import roc as curves
 from mmbert.training.plots import run_plots as plots
 
+COVERS = ("figure", "roc")
+
 
 def lines_of(figure):
     return {line.get_label(): line.get_xydata() for line in figure.axes[0].get_lines()}
