@@ -14,6 +14,7 @@ TINY = [
     "audio=none",
     "trainer=cpu",
     "trainer.max_epochs=1",
+    "plots=false",
     "data.num_workers=0",
     "fusion.out_dim=8",
 ]
