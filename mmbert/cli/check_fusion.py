@@ -15,7 +15,7 @@ from mmbert.cli.contract_check import PartKind, check_parser, class_of_kind, pri
 from mmbert.core.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from mmbert.testing.costs import Cost
+    from mmbert.testing.fusion_costs import Cost
     from mmbert.testing.report import Report
 
 FUSION = PartKind(
@@ -114,19 +114,21 @@ def report_on(
 def measured(target: str, options: dict[str, Any], dims: dict[str, int] | None, beside: list[str]) -> None:
     """Prints scales, gradients and costs."""
     from mmbert.core.init_args import find_class
-    from mmbert.testing.costs import BATCH, OUT_DIM, cost_of
-    from mmbert.testing.gradient_flow import BATCH as SAMPLES
-    from mmbert.testing.gradient_flow import flow_of
+    from mmbert.testing.fusion_costs import COST_BATCH, COST_OUT_DIM, cost_of
+    from mmbert.testing.fusion_gradient_flow import FLOW_BATCH, flow_of
 
     kind: Any = find_class(target)
-    print(f"\nScale of pooled and gradient by modality, freshly built, standard normal inputs, {SAMPLES} samples:")
+    print(f"\nScale of pooled and gradient by modality, freshly built, standard normal inputs, {FLOW_BATCH} samples:")
     try:
         print(flow_of(kind, dims, **options), flush=True)
         own = cost_of(kind, **options)
     except Exception as error:  # a strategy for other modalities than these, or one that has failed a law already
         print(f"  not measured: {type(error).__name__}: {error}")
         return
-    print(f"\nCost with text 32 × 384, image 49 × 512 and audio 50 × 256 fused to {OUT_DIM}, batches of {BATCH}:")
+    print(
+        f"\nCost with text 32 × 384, image 49 × 512 and audio 50 × 256 "
+        f"fused to {COST_OUT_DIM}, batches of {COST_BATCH}:"
+    )
     rows: dict[str, Cost | None] = {target.rpartition(".")[2]: own}
     rows |= {name: cost_of_named(name) for name in beside}
     for line in cost_table(rows):
@@ -136,7 +138,7 @@ def measured(target: str, options: dict[str, Any], dims: dict[str, int] | None, 
 def cost_of_named(name: str) -> Cost | None:
     """The cost of a built-in strategy as its file has it; None if it is not for three modalities."""
     from mmbert.core.init_args import find_class
-    from mmbert.testing.costs import cost_of
+    from mmbert.testing.fusion_costs import cost_of
 
     target, options = target_and_options(name, [], FUSION)
     kind: Any = find_class(target)

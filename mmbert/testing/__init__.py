@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmbert.testing.costs import cost_of
     from mmbert.testing.encoder_contract import check_encoder
     from mmbert.testing.fusion_contract import check_fusion
-    from mmbert.testing.gradient_flow import flow_of
-    from mmbert.testing.inputs import encoded, random_inputs
+    from mmbert.testing.fusion_costs import cost_of
+    from mmbert.testing.fusion_gradient_flow import flow_of
+    from mmbert.testing.fusion_inputs import encoded, random_inputs
     from mmbert.testing.pytest_suite import encoder_tests, fusion_tests, task_tests
     from mmbert.testing.report import ContractError, Report, Verdict
     from mmbert.testing.task_contract import check_task
@@ -24,10 +24,10 @@ WHERE = {
     "check_encoder": "encoder_contract",
     "check_fusion": "fusion_contract",
     "check_task": "task_contract",
-    "cost_of": "costs",
-    "flow_of": "gradient_flow",
-    "encoded": "inputs",
-    "random_inputs": "inputs",
+    "cost_of": "fusion_costs",
+    "flow_of": "fusion_gradient_flow",
+    "encoded": "fusion_inputs",
+    "random_inputs": "fusion_inputs",
     "ContractError": "report",
     "Report": "report",
     "Verdict": "report",

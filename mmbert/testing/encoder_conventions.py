@@ -14,10 +14,7 @@ from mmbert.testing.encoder_masking import descend, slopes
 from mmbert.testing.encoder_samples import EncoderCase, collated, encoded_tensors
 from mmbert.testing.hidden import hidden_tensors
 from mmbert.testing.report import ContractViolation
-from mmbert.testing.tensors import check_finite, difference, weighted_sum
-
-#: Largest mean error of bfloat16, as a share of the largest token.
-ROUGH = 0.05
+from mmbert.testing.tensors import BFLOAT16_TOLERANCE, check_finite, difference, weighted_sum
 
 
 def can_be_built(case: EncoderCase) -> None:
@@ -84,17 +81,17 @@ def no_valid_input_is_refused(case: EncoderCase) -> None:
                 encoded = encoder(collated(encoder, [value]))
         except Exception as error:
             raise ContractViolation(
-                f"{in_words(value)} raises {type(error).__name__}: {error}",
+                f"{describe_value(value)} raises {type(error).__name__}: {error}",
                 "an assumption on length or size: cut what is long in prepare, pad what is too short",
             ) from error
         if not bool(encoded.mask.any()):
             raise ContractViolation(
-                f"{in_words(value)} gives no real token, as if it were absent", "round the number of tokens up"
+                f"{describe_value(value)} gives no real token, as if it were absent", "round the number of tokens up"
             )
-        check_finite(encoded_tensors(encoded), f"{in_words(value)}: a deviation of 0, or the logarithm of silence")
+        check_finite(encoded_tensors(encoded), f"{describe_value(value)}: a deviation of 0, or the logarithm of 0")
 
 
-def in_words(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A raw sample, for a message."""
     if isinstance(value, str):
         return f"the text {value!r}" if len(value) < 30 else f"a text of {len(value)} letters"
@@ -178,7 +175,7 @@ def everything_learns(case: EncoderCase) -> None:
     """Every parameter that is not frozen is registered, in training mode and receives a gradient; nothing hides."""
     encoder = case.make().eval().train()
     for path, tensor in hidden_tensors(encoder, skip={"processor"}):
-        kind = "is never trained" if tensor.requires_grad else "stays behind when the module moves to a GPU or is saved"
+        kind = "is never trained" if tensor.requires_grad else "is neither moved to a GPU with the module nor saved"
         raise ContractViolation(
             f"{path}, a tensor of shape {tuple(tensor.shape)}, {kind}",
             "a tensor in a plain list, dictionary or attribute: use nn.ParameterList, nn.Parameter or register_buffer",
@@ -220,7 +217,7 @@ def bfloat16_works(case: EncoderCase) -> None:
     for name, tensor in encoded_tensors(exact).items():
         tensor = tensor.detach()
         error = float((encoded_tensors(rough)[name].detach().float() - tensor).abs().mean() / tensor.abs().max())
-        if error > ROUGH:
+        if error > BFLOAT16_TOLERANCE:
             raise ContractViolation(
                 f"under autocast {name} is off by {error:.2g} of its largest value",
                 "sums, logarithms and spectra need float32: torch.autocast(..., enabled=False) around them",

@@ -8,29 +8,32 @@ from typing import Any
 import torch
 
 from mmbert.fusion.base import Fusion
-from mmbert.testing import conventions, gradients, masking, tracing
-from mmbert.testing.decision_level import decisions_are_sound, with_decisions
-from mmbert.testing.inputs import DIMS
+from mmbert.testing import fusion_conventions as conventions
+from mmbert.testing import fusion_gradients as gradients
+from mmbert.testing import fusion_masking as masking
+from mmbert.testing import fusion_tracing as tracing
+from mmbert.testing.fusion_decisions import decisions_are_sound, with_decisions
+from mmbert.testing.fusion_inputs import SMALL_DIMS
+from mmbert.testing.fusion_masking import Maker
 from mmbert.testing.laws import BUILT, Law, check_laws, chosen_laws
-from mmbert.testing.masking import Maker
 from mmbert.testing.report import Report
 
 LAWS: dict[str, Law[Maker]] = {
     BUILT: conventions.can_be_built,
     "shapes": conventions.shapes_are_right,
     "decisions are sound": decisions_are_sound,
-    "padding does not speak": masking.padding_does_not_speak,
-    "absence does not speak": masking.absence_does_not_speak,
-    "layers of the absent are silent": masking.absent_layers_are_silent,
-    "samples do not speak to each other": masking.samples_do_not_speak,
-    "presence speaks": gradients.presence_speaks,
+    "padding changes nothing": masking.padding_changes_nothing,
+    "absence changes nothing": masking.absence_changes_nothing,
+    "layers of absent modalities change nothing": masking.absent_layers_change_nothing,
+    "samples are independent": masking.samples_are_independent,
+    "every present modality is used": gradients.present_modalities_are_used,
     "everything learns": gradients.everything_learns,
     "deterministic in evaluation": conventions.evaluation_is_deterministic,
     "inputs are left alone": conventions.inputs_are_left_alone,
     "a batch of one works": conventions.a_batch_of_one_works,
     "number formats are kept": conventions.number_formats_are_kept,
     "devices are kept": conventions.devices_are_kept,
-    "the order of keys means nothing": conventions.key_order_means_nothing,
+    "the order of keys changes nothing": conventions.key_order_changes_nothing,
     "state is complete": conventions.state_is_complete,
     "tokens can be dropped": conventions.tokens_can_be_dropped,
 }
@@ -72,7 +75,7 @@ def check_fusion(
         built_with = {"dims": options.pop("dims", fusion.dims), "out_dim": options.pop("out_dim", fusion.out_dim)}
         dims, out_dim = dims or built_with["dims"], out_dim or built_with["out_dim"]
         fusion = type(fusion)
-    every = list(DIMS.items())
+    every = list(SMALL_DIMS.items())
     settings = [dict(dims)] if dims is not None else [dict(every[:count]) for count in (3, 1, 2, 5)]
     build, width = fusion, out_dim or 8
 

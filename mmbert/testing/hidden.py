@@ -69,7 +69,8 @@ def contents_of(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from ((f"[{i}]", part) for i, part in enumerate(value))
     elif isinstance(value, partial):
-        yield from ((f" (arguments of {value.func})", part) for part in (value.func, value.args, value.keywords))
+        name = getattr(value.func, "__name__", "a function")
+        yield from ((f" (arguments of {name})", part) for part in (value.func, value.args, value.keywords))
     elif isinstance(value, FunctionType):
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
         for name, cell in cells:

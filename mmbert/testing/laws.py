@@ -12,6 +12,15 @@ from mmbert.testing.report import ContractError, ContractViolation, Report, Verd
 
 #: The first law of every contract; without it no other can be checked.
 BUILT = "can be built"
+#: Earlier names of laws, which scripts may still give.
+RENAMED_LAWS = {
+    "padding does not speak": "padding changes nothing",
+    "absence does not speak": "absence changes nothing",
+    "layers of the absent are silent": "layers of absent modalities change nothing",
+    "samples do not speak to each other": "samples are independent",
+    "presence speaks": "every present modality is used",
+    "the order of keys means nothing": "the order of keys changes nothing",
+}
 #: What a law is checked on: something that builds the module, again and again.
 Case = TypeVar("Case")
 Law = Callable[[Case], None]
@@ -28,7 +37,7 @@ def check_laws(
     Args:
         name: of the module, for the report.
         laws: functions that raise ``ContractViolation``, by the law's name.
-        cases: name of a law -> what it is checked on, with words for a message that tell the cases apart.
+        cases: name of a law -> what it is checked on, with words by which a message distinguishes the cases.
         raise_on_failure: raise rather than only report.
 
     Raises:
@@ -80,6 +89,8 @@ def chosen_laws(
     if only is None:
         return every if with_optional else dict(laws)
     for law in only:
+        if law in RENAMED_LAWS:
+            raise InputError(f"The law '{law}' is called '{RENAMED_LAWS[law]}' now.")
         if law not in every:
             raise InputError(f"There is no law '{law}'. {nearest(law, every)}")
     return {law: check for law, check in every.items() if law == BUILT or law in only}

@@ -12,17 +12,14 @@ from mmbert.testing.hidden import hidden_tensors
 from mmbert.testing.report import ContractViolation
 from mmbert.testing.task_losses import equal_predictions
 from mmbert.testing.task_samples import TaskCase, float_tensors, loss_tensors, state_rows
-from mmbert.testing.tensors import check_finite, difference
-
-#: Largest mean error of outputs in bfloat16, as a share of the largest output.
-ROUGH = 0.05
+from mmbert.testing.tensors import BFLOAT16_TOLERANCE, check_finite, difference
 
 
 def everything_learns(case: TaskCase) -> None:
     """Every parameter is registered and receives a gradient; no tensor hides in a list or an attribute."""
     task = case.make().train()
     for path, tensor in hidden_tensors(task):
-        kind = "is never trained" if tensor.requires_grad else "stays behind when the module moves to a GPU or is saved"
+        kind = "is never trained" if tensor.requires_grad else "is neither moved to a GPU with the module nor saved"
         raise ContractViolation(
             f"{path}, a tensor of shape {tuple(tensor.shape)}, {kind}",
             "a tensor in a plain list, dictionary or attribute: use nn.ParameterList, nn.Parameter or register_buffer",
@@ -145,7 +142,7 @@ def bfloat16_works(case: TaskCase) -> None:
     for name, tensor in exact.items():
         largest = float(tensor.abs().max())
         error = float((outputs[name].detach().float() - tensor).abs().mean()) / (largest or 1.0)
-        if error > ROUGH:
+        if error > BFLOAT16_TOLERANCE:
             raise ContractViolation(f"under autocast '{name}' is off by {error:.2g} of its largest value", cause)
 
 

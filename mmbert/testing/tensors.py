@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -12,6 +13,10 @@ from mmbert.testing.report import ContractViolation
 
 #: How far two computations of the same numbers may differ, absolute and relative, in float32.
 TOLERANCE = 1e-5
+#: Largest mean error of bfloat16, as a share of the largest number.
+BFLOAT16_TOLERANCE = 0.05
+#: Numbers that are written where nothing is real.
+JUNK = (1e6, math.nan, math.inf, -math.inf)
 
 
 def difference(first: Mapping[str, Tensor], second: Mapping[str, Tensor], tolerance: float = 0.0) -> str:

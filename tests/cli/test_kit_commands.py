@@ -60,7 +60,7 @@ def test_a_broken_law_is_told_with_a_counter_example_and_exit_code_1(here, capsy
         "import torch\nfrom mmbert.fusion.mean import MeanFusion\n\n\nclass Leaky(MeanFusion):\n"
         "    def fuse(self, inputs):\n        fused = super().fuse(inputs)\n        return fused - fused.mean(0)\n"
     )
-    words = ["leaky.Leaky", "--no-tracing", "--no-costs", "--only", "samples do not speak to each other"]
+    words = ["leaky.Leaky", "--no-tracing", "--no-costs", "--only", "samples are independent"]
     code, out, _ = run(check_fusion, capsys, *words)
     assert code == 1 and "Leaky: breaks the contract" in out
     seen = r"seen: with \['text', 'image', 'audio'\]: for sample \d \(.*\) alone, pooled\[\d\] is 0, was -?\d"
@@ -84,7 +84,7 @@ def test_an_adapter_is_checked_with_the_module_it_wraps(here, capsys):
     (here / "plain_module.py").write_text(
         "from torch import nn\n\n\nclass Total(nn.Module):\n    def forward(self, vectors): return sum(vectors)\n"
     )
-    words = ["adapter", "--no-tracing", "--no-costs", "--only", "padding does not speak"]
+    words = ["adapter", "--no-tracing", "--no-costs", "--only", "padding changes nothing"]
     words += ["--set", "module._target_=plain_module.Total", "--set", "project_to=8"]
     code, out, _ = run(check_fusion, capsys, *words)
     assert code == 0 and "AdapterFusion: keeps the contract" in out

@@ -78,7 +78,7 @@ def test_vectors_are_compared_after_projection_and_the_base_fuses_the_same():
 def test_a_decision_level_base_keeps_its_views():
     fusion = built(base="late_mean", base_options={"average": "logits"})
     assert fusion.views == tuple(DIMS) and isinstance(fusion.base, LateMeanFusion)
-    laws = ["decisions are sound", "presence speaks", "state is complete"]
+    laws = ["decisions are sound", "every present modality is used", "state is complete"]
     assert check_fusion(ContrastiveFusion, dims={"text": 4, "image": 3}, base="late_mean", only=laws).passed
 
 

@@ -7,7 +7,7 @@ import torch
 from fusion_harness import DIMS, WIDTH, assert_close, build_with_weights, projected, samples
 from mmbert.core.errors import ConfigError
 from mmbert.fusion.embracenet import EmbraceNetFusion, drawn
-from mmbert.testing.inputs import pick
+from mmbert.testing.fusion_inputs import pick
 
 
 def docked_by_hand(row, w):

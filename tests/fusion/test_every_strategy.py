@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from fusion_harness import DIMS, PRESENT, STRATEGIES, WIDTH, batch_of, build, options_of
 from mmbert.core.errors import ConfigError
 from mmbert.testing import check_fusion, random_inputs
-from mmbert.testing.inputs import soil
+from mmbert.testing.fusion_inputs import fill_padding
 
 TRACED = {"concat", "cross_attention", "mcb", "bottleneck", "late_mean"}
 #: Their first weights are drawn so that the output has a variance of about 1, however many modalities there are.
@@ -94,7 +94,7 @@ def test_no_mix_of_absence_and_garbage_reaches_the_output(name, data):
     inputs = random_inputs(dims, len(present), present=present, seed=data.draw(st.integers(0, 99)))
     clean = fusion(inputs)
     assert torch.isfinite(clean.pooled).all()
-    assert torch.equal(fusion(soil(inputs, junk)).pooled, clean.pooled)
+    assert torch.equal(fusion(fill_padding(inputs, junk)).pooled, clean.pooled)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -58,13 +58,13 @@ def blanked(inputs):
 # padding ------------------------------------------------------------------------------------------------------------
 
 
-@breaks("padding does not speak")
+@breaks("padding changes nothing")
 class MeanOverTheWholeLength(Sound):
     def fuse(self, inputs):
         return super().fuse({m: Encoded(x.tokens, x.mask, x.tokens.mean(1)) for m, x in inputs.items()})
 
 
-@breaks("padding does not speak")
+@breaks("padding changes nothing")
 class SoftmaxOverPadding(Sound):
     def __init__(self, dims, out_dim):
         super().__init__(dims, out_dim)
@@ -78,13 +78,13 @@ class SoftmaxOverPadding(Sound):
         return super().fuse(attended)
 
 
-@breaks("padding does not speak")
+@breaks("padding changes nothing")
 class MaximumWithPadding(Sound):
     def fuse(self, inputs):
         return super().fuse({m: Encoded(x.tokens, x.mask, x.tokens.sub(9).amax(1)) for m, x in inputs.items()})
 
 
-@breaks("padding does not speak")
+@breaks("padding changes nothing")
 class UncheckedInputs(Sound):
     """Goes around the base class, which blanks padding."""
 
@@ -97,8 +97,8 @@ class UncheckedInputs(Sound):
         )
 
 
-@breaks("padding does not speak")
-class PaddingIsHeardInTrainingAlone(Unblanked):
+@breaks("padding changes nothing")
+class PaddingLeaksInTrainingAlone(Unblanked):
     def fuse(self, inputs):
         clean = blanked(inputs)
         fused = super().fuse(clean)
@@ -107,7 +107,7 @@ class PaddingIsHeardInTrainingAlone(Unblanked):
         return self._with_tokens(fused, clean)
 
 
-@breaks("padding does not speak")
+@breaks("padding changes nothing")
 class AttentionMapShowsPadding(Unblanked):
     def fuse(self, inputs, diagnostics=False):
         clean = blanked(inputs)
@@ -116,7 +116,7 @@ class AttentionMapShowsPadding(Unblanked):
         return Fused(fused.pooled, fused.tokens, fused.masks, diagnostics=seen)
 
 
-@breaks("padding does not speak")
+@breaks("padding changes nothing")
 class RealTokensAreSoughtInFront(Unblanked):
     """Right for sequences padded at their end; others have padding before or between their tokens."""
 
@@ -131,7 +131,7 @@ class RealTokensAreSoughtInFront(Unblanked):
 # absence ------------------------------------------------------------------------------------------------------------
 
 
-@breaks("absence does not speak")
+@breaks("absence changes nothing")
 class AbsentVectorsAreRead(Sound):
     def forward(self, inputs, diagnostics=False):
         clean = {
@@ -141,7 +141,7 @@ class AbsentVectorsAreRead(Sound):
         return self._with_tokens(values.mean(1), clean)
 
 
-@breaks("absence does not speak")
+@breaks("absence changes nothing")
 class AttentionWithoutAValidKeyIsNan(Sound):
     def fuse(self, inputs):
         values, present = self.values(inputs)
@@ -150,7 +150,7 @@ class AttentionWithoutAValidKeyIsNan(Sound):
         return masked_mean(scores.softmax(-1) @ values + values, present)
 
 
-@breaks("absence does not speak")
+@breaks("absence changes nothing")
 class PositionAfterAnAbsentSequence(Sound):
     """Positions counted over the joined sequence, absent modalities' places included."""
 
@@ -162,7 +162,7 @@ class PositionAfterAnAbsentSequence(Sound):
         return pooled
 
 
-@breaks("layers of the absent are silent")
+@breaks("layers of absent modalities change nothing")
 class MeanOverAbsentModalities(Sound):
     """Zeros come in, but W · 0 + b is b, and the mean is over all modalities."""
 
@@ -170,7 +170,7 @@ class MeanOverAbsentModalities(Sound):
         return self.values(inputs)[0].mean(1)
 
 
-@breaks("layers of the absent are silent")
+@breaks("layers of absent modalities change nothing")
 class GateFromZerosOfAnAbsentModality(Sound):
     def __init__(self, dims, out_dim):
         super().__init__(dims, out_dim)
@@ -182,7 +182,7 @@ class GateFromZerosOfAnAbsentModality(Sound):
         return (gates.unsqueeze(-1) * blank(values, present)).sum(1)
 
 
-@breaks("layers of the absent are silent")
+@breaks("layers of absent modalities change nothing")
 class SigmoidsDividedByThoseOfTheAbsent(Sound):
     def fuse(self, inputs):
         values, present = self.values(inputs)
@@ -193,14 +193,14 @@ class SigmoidsDividedByThoseOfTheAbsent(Sound):
 # samples ------------------------------------------------------------------------------------------------------------
 
 
-@breaks("samples do not speak to each other")
+@breaks("samples are independent")
 class CentredOverTheBatch(Sound):
     def fuse(self, inputs):
         fused = super().fuse(inputs)
         return fused - fused.mean(0, keepdim=True)
 
 
-@breaks("samples do not speak to each other")
+@breaks("samples are independent")
 class BatchStatisticsInEvaluation(Sound):
     def __init__(self, dims, out_dim):
         super().__init__(dims, out_dim)
@@ -211,21 +211,21 @@ class BatchStatisticsInEvaluation(Sound):
         return self.norm(torch.cat([fused, fused + 1]))[: len(fused)]
 
 
-@breaks("samples do not speak to each other")
+@breaks("samples are independent")
 class SoftmaxOverTheWrongDimension(Sound):
     def fuse(self, inputs):
         fused = super().fuse(inputs)
         return fused * fused.softmax(0)
 
 
-@breaks("samples do not speak to each other")
+@breaks("samples are independent")
 class FirstSamplesModalitiesForAll(Sound):
     def fuse(self, inputs):
         values, present = self.values(inputs)
         return masked_mean(values, present) * (1 + present[:1].sum())
 
 
-@breaks("samples do not speak to each other")
+@breaks("samples are independent")
 class WrongBroadcastInAProduct(Sound):
     """A factor of shape (B,) beside (B, H): it scales the columns of another sample, wherever B and H allow it."""
 
@@ -235,7 +235,7 @@ class WrongBroadcastInAProduct(Sound):
         return (masked_mean(values, present).unsqueeze(1) * factor.unsqueeze(-1)).mean(1)
 
 
-@breaks("samples do not speak to each other")
+@breaks("samples are independent")
 class RunningMeanUpdatedInEvaluation(Sound):
     def __init__(self, dims, out_dim):
         super().__init__(dims, out_dim)
@@ -251,14 +251,14 @@ class RunningMeanUpdatedInEvaluation(Sound):
 # presence -----------------------------------------------------------------------------------------------------------
 
 
-@breaks("presence speaks")
+@breaks("every present modality is used")
 class LastModalityIgnored(Sound):
     def fuse(self, inputs):
         values, present = self.values(inputs)
         return masked_mean(values[:, :-1], present[:, :-1]) + 0 * values.sum(1)
 
 
-@breaks("presence speaks")
+@breaks("every present modality is used")
 class FirstModalityDetached(Sound):
     def fuse(self, inputs):
         first = next(iter(inputs))
@@ -266,7 +266,7 @@ class FirstModalityDetached(Sound):
         return super().fuse({**inputs, first: Encoded(x.tokens.detach(), x.mask, x.pooled.detach())})
 
 
-@breaks("presence speaks")
+@breaks("every present modality is used")
 class OneAloneUnlessAllArePresent(Sound):
     def fuse(self, inputs):
         values, present = self.values(inputs)
@@ -274,7 +274,7 @@ class OneAloneUnlessAllArePresent(Sound):
         return masked_mean(values, torch.where(present.all(1, keepdim=True), present, first))
 
 
-@breaks("presence speaks")
+@breaks("every present modality is used")
 class ProductWithTheZerosOfTheAbsent(Sound):
     """One absent modality makes the whole product zero."""
 
@@ -283,9 +283,9 @@ class ProductWithTheZerosOfTheAbsent(Sound):
         return blank(values, present).prod(1)
 
 
-@breaks("presence speaks")
+@breaks("every present modality is used")
 class HardChoiceOfTheLongest(Sound):
-    """Only the modality with the most tokens is heard."""
+    """Only the modality with the most tokens is used."""
 
     def fuse(self, inputs):
         values, _ = self.values(inputs)
@@ -489,14 +489,14 @@ class ZerosMadeOnTheCpu(Sound):
         return torch.cat([fused[:, :-1], torch.zeros(fused.shape[0], 1, dtype=fused.dtype) + fused[:, -1:]], 1)
 
 
-@breaks("the order of keys means nothing")
+@breaks("the order of keys changes nothing")
 class WeightsByPlaceInTheInputs(Sound):
     def forward(self, inputs, diagnostics=False):
         weighted = {m: Encoded(x.tokens, x.mask, x.pooled * (i + 1)) for i, (m, x) in enumerate(inputs.items())}
         return super().forward(weighted, diagnostics)
 
 
-@breaks("the order of keys means nothing")
+@breaks("the order of keys changes nothing")
 class ChainInTheOrderGiven(Sound):
     def forward(self, inputs, diagnostics=False):
         clean = self._checked(inputs)
@@ -678,7 +678,7 @@ class UnlabelledSamplesAreTaught(SoundVote):
             return {"size": output.joined.square().mean()}
 
 
-@breaks("presence speaks")
+@breaks("every present modality is used")
 class LoudestViewAlone(SoundVote):
     class vote(Vote):
         def forward(self, outputs, present):

@@ -12,6 +12,7 @@ from mmbert.data.modalities.base import Modality
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.testing import ContractError, check_encoder
 from mmbert.testing.encoder_contract import LAWS
+from mmbert.testing.encoder_samples import with_garbage, with_padding
 
 COVERS = ("encoder_conventions", "encoder_masking", "encoder_samples", "encoder_saving")
 
@@ -86,6 +87,31 @@ def test_a_kind_without_made_up_samples_wants_some():
     assert "no made-up samples of the kind 'depth'" in report.verdicts[-1].seen
     samples = [np.ones((length, 5), np.float32) * length for length in (2, 5, 1)]
     assert check_encoder(Depth, samples=samples, only=["shapes", "padding changes nothing"]).passed
+
+
+def test_the_laws_stand_in_the_modules_of_their_subjects():
+    assert {law.__module__ for law in LAWS.values()} == {
+        "mmbert.testing.encoder_conventions",
+        "mmbert.testing.encoder_masking",
+        "mmbert.testing.encoder_saving",
+    }
+
+
+def test_garbage_and_padding_stand_where_the_mask_is_false():
+    mask = torch.tensor([[True, True], [True, False], [False, False]])
+    inputs = {
+        "mask": mask,
+        "x": torch.zeros(3, 2, 1),
+        "ids": torch.zeros(3, 2, dtype=torch.int64),
+        "whole": torch.zeros(3),
+    }
+    filled = with_garbage(inputs, 7.0)
+    assert filled["x"].squeeze(-1).tolist() == [[0, 0], [0, 7], [7, 7]]
+    assert filled["ids"].tolist() == [[0, 0], [0, 10**6], [10**6, 10**6]]
+    assert filled["whole"].tolist() == [0, 0, 7]
+    padded = with_padding(inputs, 2)
+    assert padded["mask"].tolist() == [[True, True, False, False], [True, *[False] * 3], [False] * 4]
+    assert padded["x"].shape == (3, 4, 1) and padded["whole"].shape == (3,)
 
 
 def test_laws_can_be_chosen_by_name():

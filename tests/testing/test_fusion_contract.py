@@ -10,12 +10,19 @@ from mmbert.fusion.cross_attention import CrossAttentionFusion
 from mmbert.testing import ContractError, check_fusion, random_inputs
 from mmbert.testing.fusion_contract import LAWS, TRACING
 
-COVERS = ("conventions", "decision_level", "gradients", "masking", "tracing", "inputs", "laws", "report")
+COVERS = (
+    "fusion_conventions",
+    "fusion_decisions",
+    "fusion_gradients",
+    "fusion_inputs",
+    "fusion_masking",
+    "fusion_tracing",
+)
 
 spec = importlib.util.spec_from_file_location("broken_fusions", Path(__file__).with_name("broken_fusions.py"))
 broken = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(broken)
-PRESENCE = "presence speaks"
+PRESENCE = "every present modality is used"
 DIMS = {"text": 6, "image": 5, "audio": 4}
 
 
@@ -34,7 +41,7 @@ def test_what_is_sound_passes(kind):
 
 
 def test_a_layer_of_an_absent_modality_is_named():
-    law = "layers of the absent are silent"
+    law = "layers of absent modalities change nothing"
     report = check_fusion(broken.GateFromZerosOfAnAbsentModality, dims=DIMS, only=[law], raise_on_failure=False)
     assert "gate.text is run on zeros in sample 1 (no text, image: " in report.verdicts[-1].seen
     assert check_fusion(broken.MeanOverAbsentModalities, dims={"text": 4}, only=[law]).passed  # nothing can be absent
@@ -68,11 +75,11 @@ def test_every_law_has_two_planted_faults():
     assert {law: planted.count(law) for law in [*LAWS, *TRACING] if planted.count(law) < 2} == {}
 
 
-def test_a_failure_tells_sample_number_and_likely_cause():
-    with pytest.raises(ContractError) as told:
-        check_fusion(broken.CentredOverTheBatch, dims=DIMS, only=["samples do not speak to each other"])
-    message = str(told.value)
-    assert "FAIL  samples do not speak to each other" in message
+def test_a_failure_names_sample_number_and_likely_cause():
+    with pytest.raises(ContractError) as caught:
+        check_fusion(broken.CentredOverTheBatch, dims=DIMS, only=["samples are independent"])
+    message = str(caught.value)
+    assert "FAIL  samples are independent" in message
     assert "for sample 0 (text: 4 of 4 tokens, image: 3 of 3 tokens, audio: 5 of 5 tokens) alone" in message
     assert "pooled[0] is" in message and ", was" in message
     assert "statistics over the batch" in message
@@ -90,14 +97,14 @@ def test_a_built_fusion_is_checked_as_it_was_built():
     assert "no gradient reaches b in sample 0 (a: 4 of 4 tokens, b: 3 of 3 tokens)" in str(report)
 
 
-def test_the_modality_that_is_heard_is_named():
-    report = check_fusion(broken.UncheckedInputs, dims=DIMS, only=["padding does not speak"], raise_on_failure=False)
+def test_the_modality_that_leaks_is_named():
+    report = check_fusion(broken.UncheckedInputs, dims=DIMS, only=["padding changes nothing"], raise_on_failure=False)
     assert "with nan where text has nothing real" in report.verdicts[-1].seen
 
 
-def test_a_single_modality_does_not_hide_what_samples_say_to_each_other():
+def test_a_single_modality_does_not_hide_statistics_over_the_batch():
     report = check_fusion(broken.CentredOverTheBatch, dims={"text": 4}, raise_on_failure=False)
-    assert report.broken == ["samples do not speak to each other"]
+    assert report.broken == ["samples are independent"]
 
 
 def test_a_fusion_that_cannot_be_built_says_this_alone():
@@ -117,6 +124,19 @@ def test_laws_can_be_chosen_by_name():
     assert [v.law for v in report.verdicts] == ["can be built", "shapes", "exports"]
     with pytest.raises(InputError, match="no law 'shape'. Did you mean 'shapes'"):
         check_fusion(broken.Sound, only=["shape"])
+    with pytest.raises(InputError, match="'presence speaks' is called 'every present modality is used' now"):
+        check_fusion(broken.Sound, only=["presence speaks"])
+
+
+def test_the_laws_stand_in_the_modules_of_their_subjects():
+    assert {law.__module__ for law in [*LAWS.values(), *TRACING.values()]} == {
+        "mmbert.testing.fusion_conventions",
+        "mmbert.testing.fusion_decisions",
+        "mmbert.testing.fusion_gradients",
+        "mmbert.testing.fusion_masking",
+        "mmbert.testing.fusion_tracing",
+    }
+    assert random_inputs.__module__ == "mmbert.testing.fusion_inputs"
 
 
 def test_scattered_inputs_have_padding_before_and_between():

@@ -17,12 +17,12 @@ import torch
 from mmbert.core.flops import count
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.testing.inputs import leaves, pick
-from mmbert.testing.masking import objective
+from mmbert.testing.fusion_inputs import leaves, pick
+from mmbert.testing.fusion_masking import objective
 
-DIMS = {"text": 384, "image": 512, "audio": 256}
-LENGTHS = {"text": 32, "image": 49, "audio": 50}
-OUT_DIM, BATCH, STEPS = 128, 16, 5
+COST_DIMS = {"text": 384, "image": 512, "audio": 256}
+COST_LENGTHS = {"text": 32, "image": 49, "audio": 50}
+COST_OUT_DIM, COST_BATCH, COST_STEPS = 128, 16, 5
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Cost:
     milliseconds: float
 
 
-def cost_of(fusion: Callable[..., Fusion], steps: int = STEPS, **options: Any) -> Cost:
+def cost_of(fusion: Callable[..., Fusion], steps: int = COST_STEPS, **options: Any) -> Cost:
     """Builds a fusion at the fixed size and measures it.
 
     Args:
@@ -50,7 +50,7 @@ def cost_of(fusion: Callable[..., Fusion], steps: int = STEPS, **options: Any) -
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        built = fusion(dims=dict(DIMS), out_dim=OUT_DIM, **options)
+        built = fusion(dims=dict(COST_DIMS), out_dim=COST_OUT_DIM, **options)
         built.drop_tokens()
         inputs = fixed_inputs()
         one = pick(inputs, [0])
@@ -66,9 +66,10 @@ def fixed_inputs() -> dict[str, Encoded]:
     """A batch without padding and with everything present."""
     return {
         name: Encoded.from_tokens(
-            torch.randn(BATCH, LENGTHS[name], dim), torch.ones(BATCH, LENGTHS[name], dtype=torch.bool)
+            torch.randn(COST_BATCH, COST_LENGTHS[name], dim),
+            torch.ones(COST_BATCH, COST_LENGTHS[name], dtype=torch.bool),
         )
-        for name, dim in DIMS.items()
+        for name, dim in COST_DIMS.items()
     }
 
 

@@ -6,9 +6,9 @@ import torch
 
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.testing.gradients import refuse_unlearned
-from mmbert.testing.inputs import random_inputs
-from mmbert.testing.masking import Maker, batch_of, objective
+from mmbert.testing.fusion_gradients import refuse_unlearned
+from mmbert.testing.fusion_inputs import random_inputs
+from mmbert.testing.fusion_masking import Maker, batch_of, objective
 from mmbert.testing.report import ContractViolation
 from mmbert.testing.tensors import TOLERANCE, check_finite, difference, fused_tensors
 
@@ -148,7 +148,7 @@ def devices_are_kept(make: Maker) -> None:
                 raise ContractViolation(f"on another device than the CPU it raises: {error}", cause) from error
 
 
-def key_order_means_nothing(make: Maker) -> None:
+def key_order_changes_nothing(make: Maker) -> None:
     """The order of the modalities is that of ``dims``, whatever order the inputs come in."""
     fusion = make(0).eval()
     inputs = batch_of(fusion)

@@ -1,6 +1,6 @@
-"""How loud each modality is in a freshly built fusion, and how much gradient comes back to it.
+"""The scale of each modality in the output of a freshly built fusion, and the gradient that reaches each.
 
-A strategy may keep every law and still train badly: one modality drowns the others, or its gradient is so small that
+A strategy may keep every law and still train badly: one modality outweighs the others, or its gradient is so small that
 its encoder never learns (Wang et al. 2020, "What Makes Training Multi-modal Classification Networks Hard?",
 arXiv:1905.12681, show how joint training leaves modalities behind). All is measured with inputs of one scale, standard
 normal tokens and vectors, so that what differs is the fusion's doing.
@@ -18,17 +18,17 @@ from torch import Tensor
 
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.testing.inputs import leaves
-from mmbert.testing.masking import objective
+from mmbert.testing.fusion_inputs import leaves
+from mmbert.testing.fusion_masking import objective
 
 #: Widths of equal size: a wider modality would have a larger gradient by its width alone.
-DIMS = {"text": 64, "image": 64, "audio": 64}
-BATCH, LENGTH, DRAWS = 32, 8, 3
+FLOW_DIMS = {"text": 64, "image": 64, "audio": 64}
+FLOW_BATCH, FLOW_LENGTH, FLOW_DRAWS = 32, 8, 3
 #: So many times smaller than the median counts as lost.
-FAR = 100.0
+OUTLIER_FACTOR = 100.0
 #: A parameter's gradient below this share of the median is none: what stands in for absent modalities has none when all
 #: are present, nor has the bias of attention's keys, which a softmax does not see.
-NONE = 1e-6
+NO_GRADIENT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class Flow:
                 "learn. A gate that starts closed, a softmax that is saturated, or a missing norm or scale?"
             )
         for name, alone in self.alone.items():
-            if alone * FAR < self.together:
+            if alone * OUTLIER_FACTOR < self.together:
                 found.append(
                     f"with {name} alone pooled is {alone:.2g}, with all present {self.together:.2g}: heads see another "
                     "scale when modalities are missing. A product or sum where a mean was meant?"
                 )
-        if self.together * FAR < max(self.alone.values()):
+        if self.together * OUTLIER_FACTOR < max(self.alone.values()):
             found.append("with all present pooled is far smaller than with one alone: do they cancel or multiply out?")
         tiny = outliers(self.parameters)
         if tiny:
             listed = ", ".join(tiny[:5]) + (f" and {len(tiny) - 5} more" if len(tiny) > 5 else "")
-            found.append(f"the gradient is more than {FAR:.0f} times below the median in: {listed}")
+            found.append(f"the gradient is more than {OUTLIER_FACTOR:.0f} times below the median in: {listed}")
         return found
 
     def __str__(self) -> str:
@@ -84,15 +84,15 @@ class Flow:
 
 
 def outliers(values: Mapping[str, float]) -> list[str]:
-    """Names whose value is more than ``FAR`` times below the median."""
+    """Names whose value is more than ``OUTLIER_FACTOR`` times below the median."""
     middle = median(values.values()) if values else 0.0
-    return [name for name, value in values.items() if value * FAR < middle]
+    return [name for name, value in values.items() if value * OUTLIER_FACTOR < middle]
 
 
 def flow_of(
     fusion: Callable[..., Fusion], dims: Mapping[str, int] | None = None, out_dim: int = 64, **options: Any
 ) -> Flow:
-    """Builds a fusion ``DRAWS`` times, runs it forwards and backwards, and takes means.
+    """Builds a fusion ``FLOW_DRAWS`` times, runs it forwards and backwards, and takes means.
 
     Args:
         fusion: the class, or a function with its arguments.
@@ -100,10 +100,10 @@ def flow_of(
         out_dim: width H.
         **options: further arguments of the fusion.
     """
-    dims = dict(dims or DIMS)
+    dims = dict(dims or FLOW_DIMS)
     together, alone = 0.0, dict.fromkeys(dims, 0.0)
     gradient, parameters = dict.fromkeys(dims, 0.0), dict[str, float]()
-    for draw in range(DRAWS):
+    for draw in range(FLOW_DRAWS):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw)
             built = fusion(dims=dims, out_dim=out_dim, **options).eval()
@@ -111,26 +111,28 @@ def flow_of(
             inputs = normal_inputs(dims)
         for name in dims:
             with torch.no_grad():
-                alone[name] += scale(built(only(inputs, name)).pooled) / DRAWS
+                alone[name] += scale(built(only(inputs, name)).pooled) / FLOW_DRAWS
         fresh, tensors = leaves(inputs)
         pooled = built(fresh).pooled
-        together += scale(pooled.detach()) / DRAWS
+        together += scale(pooled.detach()) / FLOW_DRAWS
         objective(Fused(pooled)).backward()
         for name, pair in tensors.items():
             grads = [tensor.grad.flatten(1) for tensor in pair if tensor.grad is not None]
             if grads:
-                gradient[name] += float(torch.cat(grads, 1).norm(dim=1).mean()) / DRAWS
+                gradient[name] += float(torch.cat(grads, 1).norm(dim=1).mean()) / FLOW_DRAWS
         for name, parameter in built.named_parameters():
             got = 0.0 if parameter.grad is None else scale(parameter.grad)
-            parameters[name] = parameters.get(name, 0.0) + got / DRAWS
-    noise = NONE * median(parameters.values()) if parameters else 0.0
+            parameters[name] = parameters.get(name, 0.0) + got / FLOW_DRAWS
+    noise = NO_GRADIENT * median(parameters.values()) if parameters else 0.0
     return Flow(together, alone, gradient, {name: value for name, value in parameters.items() if value > noise})
 
 
 def normal_inputs(dims: Mapping[str, int]) -> dict[str, Encoded]:
     """Standard normal tokens and, apart from them, standard normal vectors: a mean of tokens would be smaller."""
-    mask = torch.ones(BATCH, LENGTH, dtype=torch.bool)
-    return {m: Encoded(torch.randn(BATCH, LENGTH, d), mask, torch.randn(BATCH, d)) for m, d in dims.items()}
+    mask = torch.ones(FLOW_BATCH, FLOW_LENGTH, dtype=torch.bool)
+    return {
+        m: Encoded(torch.randn(FLOW_BATCH, FLOW_LENGTH, d), mask, torch.randn(FLOW_BATCH, d)) for m, d in dims.items()
+    }
 
 
 def only(inputs: Mapping[str, Encoded], name: str) -> dict[str, Encoded]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from mmbert.core.types import Encoded
 
 #: widths and lengths that differ, so that a mix-up between modalities cannot go unnoticed
-DIMS = {"text": 6, "image": 5, "audio": 4, "video": 3, "depth": 7}
-LENGTHS = (4, 3, 5, 2, 6)
+SMALL_DIMS = {"text": 6, "image": 5, "audio": 4, "video": 3, "depth": 7}
+PADDED_LENGTHS = (4, 3, 5, 2, 6)
 
 
 def encoded(values: Sequence[Sequence[float]] | Tensor, present: Sequence[bool] | None = None) -> Encoded:
@@ -49,7 +49,7 @@ def random_inputs(
     generator = torch.Generator().manual_seed(seed)
     inputs = {}
     for number, (name, dim) in enumerate(dims.items()):
-        longest = lengths[name] if lengths else LENGTHS[number % len(LENGTHS)]
+        longest = lengths[name] if lengths else PADDED_LENGTHS[number % len(PADDED_LENGTHS)]
         tokens = torch.randn(batch, longest, dim, generator=generator)
         real = torch.randint(1, longest + 1, (batch,), generator=generator)
         real[0] = longest
@@ -61,13 +61,13 @@ def random_inputs(
     return inputs
 
 
-def soil(inputs: Mapping[str, Encoded], junk: float, only: str | None = None) -> dict[str, Encoded]:
+def fill_padding(inputs: Mapping[str, Encoded], junk: float, only: str | None = None) -> dict[str, Encoded]:
     """The same inputs with ``junk`` wherever nothing is real: in padding, and in absent modalities' vectors.
 
     Args:
         inputs: by modality.
         junk: the number to write.
-        only: the one modality to soil; None = all.
+        only: the one modality to fill_padding; None = all.
     """
     return {
         name: Encoded(
@@ -81,7 +81,7 @@ def soil(inputs: Mapping[str, Encoded], junk: float, only: str | None = None) ->
     }
 
 
-def sample_words(inputs: Mapping[str, Encoded], row: int) -> str:
+def describe_sample(inputs: Mapping[str, Encoded], row: int) -> str:
     """What a sample has, for a message: ``sample 2 (text: 3 of 4 tokens, no image)``."""
     parts = [
         f"{name}: {int(x.mask[row].sum())} of {x.mask.shape[1]} tokens" if bool(x.mask[row].any()) else f"no {name}"

@@ -1,4 +1,4 @@
-"""Presence speaks and everything learns: gradients reach every modality and every learnable tensor."""
+"""Laws of fusions: gradients reach every present modality and every learnable tensor."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 from mmbert.core.types import Encoded, Fused
+from mmbert.testing.fusion_inputs import describe_sample, leaves, random_inputs
+from mmbert.testing.fusion_masking import Maker, batch_of, objective
 from mmbert.testing.hidden import hidden_tensors
-from mmbert.testing.inputs import leaves, random_inputs, sample_words
-from mmbert.testing.masking import Maker, batch_of, objective
 from mmbert.testing.report import ContractViolation
 
 
-def presence_speaks(make: Maker) -> None:
+def present_modalities_are_used(make: Maker) -> None:
     """In every subset of modalities, each present one has a gradient and can change the output of its sample."""
     fusion = make(0).eval()
     present = {name: x.present for name, x in batch_of(fusion).items()}
     reached = {name: torch.zeros_like(here) for name, here in present.items()}
-    heard = {name: torch.zeros_like(here) for name, here in present.items()}
-    for seed in range(3):  # ReLU or a hard choice may silence a modality once
+    changed = {name: torch.zeros_like(here) for name, here in present.items()}
+    for seed in range(3):  # ReLU or a hard choice may block a modality once
         inputs = batch_of(fusion, seed=seed)
         fresh, tensors = leaves(inputs)
         pooled = fusion(fresh).pooled
@@ -29,18 +29,18 @@ def presence_speaks(make: Maker) -> None:
                 if tensor.grad is not None:
                     reached[name] |= (tensor.grad.flatten(1) != 0).any(1)
             swapped = {**inputs, name: Encoded(other[name].tokens, x.mask, other[name].pooled)}
-            heard[name] |= (fusion(swapped).pooled != pooled).any(1)
+            changed[name] |= (fusion(swapped).pooled != pooled).any(1)
     for name, here in present.items():
-        refuse_silence(name, here & ~reached[name], inputs, f"no gradient reaches {name}", "detached on the way")
-        refuse_silence(name, here & ~heard[name], inputs, f"another {name} leaves pooled as it was", "overruled")
+        refuse_unused(name, here & ~reached[name], inputs, f"no gradient reaches {name}", "detached on the way")
+        refuse_unused(name, here & ~changed[name], inputs, f"another {name} leaves pooled as it was", "overruled")
 
 
-def refuse_silence(name: str, silent: Tensor, inputs: dict[str, Encoded], seen: str, cause: str) -> None:
-    """silent (B,) bool: the samples in which a present modality is not heard."""
-    if bool(silent.any()):
-        row = int(silent.nonzero()[0])
+def refuse_unused(name: str, unused: Tensor, inputs: dict[str, Encoded], seen: str, cause: str) -> None:
+    """unused (B,) bool: the samples in which a present modality has no effect."""
+    if bool(unused.any()):
+        row = int(unused.nonzero()[0])
         raise ContractViolation(
-            f"{seen} in {sample_words(inputs, row)}", f"{name} is ignored, or {cause} (detach, no_grad)"
+            f"{seen} in {describe_sample(inputs, row)}", f"{name} is ignored, or {cause} (detach, no_grad)"
         )
 
 
@@ -48,13 +48,13 @@ def everything_learns(make: Maker) -> None:
     """Every learnable tensor is registered and receives a gradient; no tensor hides in a list or an attribute."""
     fusion = make(0).train()
     for path, tensor in hidden_tensors(fusion):
-        kind = "is never trained" if tensor.requires_grad else "stays behind when the module moves to a GPU or is saved"
+        kind = "is never trained" if tensor.requires_grad else "is neither moved to a GPU with the module nor saved"
         raise ContractViolation(
             f"{path}, a tensor of shape {tuple(tensor.shape)}, {kind}",
             "a tensor in a plain list, dictionary or attribute: use nn.ParameterList, nn.Parameter or register_buffer",
         )
     fusion.zero_grad()
-    for seed in range(3):  # dropout and ReLU may silence a parameter once
+    for seed in range(3):  # dropout and ReLU may block a parameter once
         objective(fusion(batch_of(fusion, seed=seed, missing=False))).backward()
     refuse_unreached(fusion)
     for seed in range(3):  # what stands in for an absent modality learns only where one is absent

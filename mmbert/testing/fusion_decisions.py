@@ -1,4 +1,4 @@
-"""Decision-level strategies held to the laws: their decisions, with heads, tried as if they were strategies."""
+"""Laws of decision-level strategies: the strategy with heads and its decisions is checked like any other strategy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, Encoded, Fused, OutputSpec
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import DecisionOutput, Truth
-from mmbert.testing.masking import Maker, batch_of, some_missing
+from mmbert.testing.fusion_masking import Maker, batch_of, some_missing
 from mmbert.testing.report import ContractViolation
 from mmbert.testing.tensors import difference
 
 Kind = Literal["classification", "multilabel", "regression"]
-#: Laws that speak of a strategy's own output alone.
-OWN_LAWS = frozenset(
+#: Laws on a strategy's own output alone.
+LAWS_WITHOUT_DECISIONS = frozenset(
     {"can be built", "shapes", "decisions are sound", "inputs are left alone", "tokens can be dropped"}
 )
 #: Laws that one kind of output must not keep on behalf of another.
-KIND_BY_KIND = frozenset({"presence speaks"})
+LAWS_FOR_EACH_KIND = frozenset({"every present modality is used"})
 
 
-class Deciding(Fusion):
+class FusionWithDecisions(Fusion):
     """A strategy with views, linear heads for each, and its decisions: ``pooled`` is the joined outputs.
 
     Args:
@@ -58,22 +58,22 @@ class Deciding(Fusion):
         """Inputs as of any fusion -> Fused whose ``pooled`` is the joined outputs, one kind beside the other."""
         fused = self.inner(inputs, diagnostics)
         present = torch.stack(list(fused.view_masks.values()), 1)
-        joined, told = [fused.pooled.detach()] if self.own else [], dict(fused.diagnostics)
+        joined, shown = [fused.pooled.detach()] if self.own else [], dict(fused.diagnostics)
         for kind, decision in self.decisions.items():
             heads: nn.ModuleDict = self.heads[kind]  # type: ignore[assignment]
             outputs = torch.stack([heads[view](x) for view, x in fused.views.items()], 1)
             joined.append(decision(outputs, present))
             if diagnostics and decision.has_shares:
-                told[f"share/{kind}"] = decision.shares(outputs, present)  # type: ignore[operator]
-        return replace(fused, pooled=torch.cat(joined, 1), diagnostics=told)
+                shown[f"share/{kind}"] = decision.shares(outputs, present)  # type: ignore[operator]
+        return replace(fused, pooled=torch.cat(joined, 1), diagnostics=shown)
 
 
 def with_decisions(law: str, make: Maker) -> dict[str, Maker]:
     """What a law has to be checked on, by words for a message: the strategy, or it with decisions on its views."""
-    kinds = [] if law in OWN_LAWS else kinds_of(make)
+    kinds = [] if law in LAWS_WITHOUT_DECISIONS else kinds_of(make)
     if not kinds:
         return {"": make}
-    if law in KIND_BY_KIND:
+    if law in LAWS_FOR_EACH_KIND:
         return {"": make, **{f", joining {kind}": deciding(make, [kind], own=False) for kind in kinds}}
     return {f", joining {' and '.join(kinds)}": deciding(make, kinds, own=True)}
 
@@ -100,7 +100,7 @@ def deciding(make: Maker, kinds: Sequence[Kind], own: bool) -> Maker:
         fusion = make(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 + seed)
-            return Deciding(fusion, kinds, own)
+            return FusionWithDecisions(fusion, kinds, own)
 
     return made
 
@@ -170,14 +170,14 @@ def losses_are_sound(fusion: Fusion, kind: Kind) -> None:
     seen = difference({"joined": decision(outputs, here)}, {"joined": decision(dirty, here)})
     if seen:
         raise ContractViolation(
-            f"of {kind}, when an absent view says something else, {seen}", "a mean or sum without present"
+            f"of {kind}, when an absent view has other outputs, {seen}", "a mean or sum without present"
         )
     dirty[1] = 7.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         seen = difference(clean, losses(dirty, unlabelled, rows))
     if seen:
-        who = f"of {kind}, when an absent view or an unlabelled sample says something else"
+        who = f"of {kind}, when an absent view or an unlabelled sample has other outputs"
         raise ContractViolation(f"{who}, {seen}", "leave out what present or labelled excludes")
     nobody = losses(outputs, torch.ones_like(unlabelled), torch.full_like(rows, -1))
     for name, value in nobody.items():

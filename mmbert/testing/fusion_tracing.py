@@ -8,8 +8,8 @@ from torch.export import Dim
 
 from mmbert.core.types import Encoded
 from mmbert.fusion.base import Fusion
-from mmbert.testing.inputs import pad, random_inputs
-from mmbert.testing.masking import Maker, batch_of
+from mmbert.testing.fusion_inputs import pad, random_inputs
+from mmbert.testing.fusion_masking import Maker, batch_of
 from mmbert.testing.report import ContractViolation
 from mmbert.testing.tensors import TOLERANCE, difference
 

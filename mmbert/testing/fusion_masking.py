@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -10,13 +9,20 @@ from torch import Tensor, nn
 
 from mmbert.core.types import Encoded, Fused
 from mmbert.fusion.base import Fusion
-from mmbert.testing.inputs import leaves, pad, pick, random_inputs, sample_words, soil
+from mmbert.testing.fusion_inputs import describe_sample, fill_padding, leaves, pad, pick, random_inputs
 from mmbert.testing.report import ContractViolation
-from mmbert.testing.tensors import TOLERANCE, check_finite, diagnostic_tensors, difference, fused_tensors, weighted_sum
+from mmbert.testing.tensors import (
+    JUNK,
+    TOLERANCE,
+    check_finite,
+    diagnostic_tensors,
+    difference,
+    fused_tensors,
+    weighted_sum,
+)
 
 #: builds the fusion anew, with the random state set from the number given
 Maker = Callable[[int], Fusion]
-JUNK = (1e6, math.nan, math.inf, -math.inf)
 
 
 def some_missing(modalities: int) -> Tensor:
@@ -63,7 +69,7 @@ def outputs_of(fusion: Fusion, inputs: dict[str, Encoded]) -> dict[str, Tensor]:
     return found | diagnostic_tensors(fusion(inputs, diagnostics=True))
 
 
-def unmoved_by_junk(make: Maker, clean: dict[str, Encoded], cause: str) -> None:
+def check_junk_changes_nothing(make: Maker, clean: dict[str, Encoded], cause: str) -> None:
     """Outputs and gradients are the same to the bit, whatever stands where nothing is real."""
     for training, junks in ((False, JUNK), (True, JUNK[:2])):
         # built anew each time in training, which may move what a fusion remembers
@@ -72,27 +78,27 @@ def unmoved_by_junk(make: Maker, clean: dict[str, Encoded], cause: str) -> None:
         check_finite(outputs, cause)
         check_finite(slopes, "a softmax over no valid key, or 0 · ∞: use mmbert.core.masks")
         for junk in junks:
-            dirty = soil(clean, junk)
+            dirty = fill_padding(clean, junk)
             seen = difference(outputs, outputs_of(make(0).train(training), dirty))
             if seen:
-                where = who_is_heard(make, clean, junk, training)
+                where = modality_that_leaks(make, clean, junk, training)
                 raise ContractViolation(f"with {junk} where {where} has nothing real{mode}, {seen}", cause)
             seen = difference(slopes, gradients(make(0).train(training), dirty))
             if seen:
                 raise ContractViolation(f"with {junk} where nothing is real{mode}, the gradient of {seen}", cause)
-        check_silent_gradients(clean, slopes, cause)
+        check_no_gradient_in_padding(clean, slopes, cause)
 
 
-def who_is_heard(make: Maker, clean: dict[str, Encoded], junk: float, training: bool) -> str:
+def modality_that_leaks(make: Maker, clean: dict[str, Encoded], junk: float, training: bool) -> str:
     """The modality whose junk alone changes the output."""
     outputs = outputs_of(make(0).train(training), clean)
     for name in clean:
-        if difference(outputs, outputs_of(make(0).train(training), soil(clean, junk, only=name))):
+        if difference(outputs, outputs_of(make(0).train(training), fill_padding(clean, junk, only=name))):
             return name
     return "a modality"
 
 
-def check_silent_gradients(inputs: dict[str, Encoded], slopes: dict[str, Tensor], cause: str) -> None:
+def check_no_gradient_in_padding(inputs: dict[str, Encoded], slopes: dict[str, Tensor], cause: str) -> None:
     """No gradient flows into padding or into the vector of an absent modality."""
     for name, x in inputs.items():
         leaked = slopes.get(f"padding of {name}")
@@ -103,12 +109,12 @@ def check_silent_gradients(inputs: dict[str, Encoded], slopes: dict[str, Tensor]
             raise ContractViolation(f"the vector of {name} has a gradient in a sample that lacks it", cause)
 
 
-def padding_does_not_speak(make: Maker) -> None:
+def padding_changes_nothing(make: Maker) -> None:
     """What stands in padding, and how much of it there is, changes nothing; nor does where it stands."""
     cause = "a mean, maximum or softmax over the whole length: use masked_mean, masked_max, masked_softmax"
-    unmoved_by_junk(make, batch_of(make(0), missing=False), cause)
+    check_junk_changes_nothing(make, batch_of(make(0), missing=False), cause)
     holes = "real tokens may stand anywhere: read them by mask, not as the first mask.sum() places"
-    unmoved_by_junk(make, random_inputs(make(0).dims, 4, scattered=True), holes)
+    check_junk_changes_nothing(make, random_inputs(make(0).dims, 4, scattered=True), holes)
     fusion = make(0).eval()
     inputs = batch_of(fusion, missing=False)
     before = fused_tensors(fusion(inputs))
@@ -119,10 +125,10 @@ def padding_does_not_speak(make: Maker) -> None:
         raise ContractViolation(f"with three more places of padding, {seen}", cause)
 
 
-def absence_does_not_speak(make: Maker) -> None:
+def absence_changes_nothing(make: Maker) -> None:
     """What stands where a modality is absent changes nothing, and every non-empty subset works."""
     cause = "an absent modality's vector, bias or token is used without its mask: blank it, or weigh by x.present"
-    unmoved_by_junk(make, batch_of(make(0)), cause)
+    check_junk_changes_nothing(make, batch_of(make(0)), cause)
     fusion = make(0).eval()
     if len(fusion.dims) == 1:
         return
@@ -138,7 +144,7 @@ def absence_does_not_speak(make: Maker) -> None:
             raise ContractViolation(f"where all samples lack {name} and its sequence is longer, {seen}", cause)
 
 
-def samples_do_not_speak(make: Maker) -> None:
+def samples_are_independent(make: Maker) -> None:
     """In evaluation mode a sample gives the same alone, in any batch and at any place in it."""
     cause = "statistics over the batch (batch norm, a mean over dimension 0), or a sum that mixes samples"
     fusion = make(0).eval()
@@ -152,33 +158,35 @@ def samples_do_not_speak(make: Maker) -> None:
             seen = difference(kept, {k: v[place] for k, v in some.items() if v.ndim > 1}, TOLERANCE)
             if seen:
                 here = "alone" if len(rows) == 1 else f"in a batch of the samples {rows}"
-                raise ContractViolation(f"for {sample_words(inputs, row)} {here}, {seen}", cause)
+                raise ContractViolation(f"for {describe_sample(inputs, row)} {here}, {seen}", cause)
 
 
-def absent_layers_are_silent(make: Maker) -> None:
-    """A layer under a modality's name that is run on the zeros of a sample without it must not be heard there.
+def absent_layers_change_nothing(make: Maker) -> None:
+    """A layer under a modality's name that is run on the zeros of a sample without it must not change the output.
 
     The base class blanks what is absent, so no garbage comes through; but W · 0 + b is b, and a mean, a softmax or a
     gate that counts it takes absence for data. Only layers in a ``ModuleDict`` (or below an attribute) with the
-    modality's name can be told apart; a strategy that says ``zeros_mean_absent`` is not asked.
+    modality's name can be assigned to it; a strategy with ``zeros_mean_absent`` is not checked.
     """
     fusion = make(0).eval()
     if len(fusion.dims) == 1 or fusion.zeros_mean_absent:
         return
     inputs = batch_of(fusion)
     for name, x in inputs.items():
-        heard = heard_on_zeros(fusion, name, ~x.present, inputs)
-        if heard is not None:
-            path, row = heard
+        found = layer_used_on_zeros(fusion, name, ~x.present, inputs)
+        if found is not None:
+            path, row = found
             raise ContractViolation(
-                f"{path} is run on zeros in {sample_words(inputs, row)}, and what it gives (its bias) changes pooled",
+                f"{path} is run on zeros in {describe_sample(inputs, row)}, and its output (its bias) changes pooled",
                 f"absent {name} is counted in a mean, softmax, gate or sum: blank(layer(x.pooled), x.present), "
                 "masked_mean, masked_softmax; if zeros are how the strategy says 'absent': zeros_mean_absent = True",
             )
 
 
-def heard_on_zeros(fusion: nn.Module, name: str, gone: Tensor, inputs: dict[str, Encoded]) -> tuple[str, int] | None:
-    """The first layer of modality ``name`` that speaks in a sample without it, and that sample; None if none does.
+def layer_used_on_zeros(
+    fusion: nn.Module, name: str, gone: Tensor, inputs: dict[str, Encoded]
+) -> tuple[str, int] | None:
+    """The first layer of modality ``name`` that changes the output of a sample without it, and that sample; or None.
 
     Args:
         fusion: in evaluation mode.
@@ -212,7 +220,7 @@ def heard_on_zeros(fusion: nn.Module, name: str, gone: Tensor, inputs: dict[str,
             hook.remove()
     for path, output, rows in ran:
         if output.grad is not None:
-            speaking = rows & (output.grad != 0).flatten(1).any(1)
-            if bool(speaking.any()):
-                return path, int(speaking.nonzero()[0])
+            used = rows & (output.grad != 0).flatten(1).any(1)
+            if bool(used.any()):
+                return path, int(used.nonzero()[0])
     return None
