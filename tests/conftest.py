@@ -202,7 +202,7 @@ class DocPage:
 
     def write(self, block: str) -> bool:
         """Writes the file that a block shows or changes it; whether the block is of this sort."""
-        if match := re.match(r"# (\S+\.(?:py|yaml))\n", block):
+        if match := re.match(r"(?:# @package \S+\n)?# (\S+\.(?:py|yaml))\n", block):
             (self.folder / match[1]).parent.mkdir(exist_ok=True)
             (self.folder / match[1]).write_text(block + "\n", encoding="utf-8")
             return True
