@@ -216,10 +216,10 @@ def bfloat16_works(case: EncoderCase) -> None:
     check_finite({f"the gradient of {n}": p.grad for n, p in encoder.named_parameters() if p.grad is not None}, cause)
     for name, tensor in encoded_tensors(exact).items():
         tensor = tensor.detach()
-        error = float((encoded_tensors(rough)[name].detach().float() - tensor).abs().mean() / tensor.abs().max())
-        if error > BFLOAT16_TOLERANCE:
+        off = float((encoded_tensors(rough)[name].detach().float() - tensor).abs().mean() / tensor.abs().max())
+        if off > BFLOAT16_TOLERANCE:
             raise ContractViolation(
-                f"under autocast {name} is off by {error:.2g} of its largest value",
+                f"under autocast {name} is off by {off:.2g} of its largest value",
                 "sums, logarithms and spectra need float32: torch.autocast(..., enabled=False) around them",
             )
 

@@ -59,7 +59,8 @@ def saved_and_rebuilt_is_equal(case: EncoderCase) -> None:
         ) from error
     with tempfile.TemporaryDirectory() as name:
         folder, another = Path(name) / "first", Path(name) / "second"
-        folder.mkdir(), another.mkdir()
+        folder.mkdir()
+        another.mkdir()
         first.save_assets(folder)
         again = rebuilt(first, arguments, folder)
         again.save_assets(another)
@@ -120,9 +121,8 @@ def packed_inputs_are_equal(case: EncoderCase) -> None:
     """Of a processor whose work may be kept on disk: ``unpack(*pack(raw))`` gives the same tokens as ``prepare``."""
     encoder = case.make().eval()
     processor: Any = encoder.processor
-    if not isinstance(processor, Storable):
+    if not isinstance(encoder.processor, Storable):
         return
-    long_type, fixed_type, fixed_length = processor.packed
     values, stored = case.values(encoder), []
     for value in values:
         long, fixed = processor.pack(value)

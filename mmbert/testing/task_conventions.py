@@ -141,9 +141,9 @@ def bfloat16_works(case: TaskCase) -> None:
     json.dumps(predicted)
     for name, tensor in exact.items():
         largest = float(tensor.abs().max())
-        error = float((outputs[name].detach().float() - tensor).abs().mean()) / (largest or 1.0)
-        if error > BFLOAT16_TOLERANCE:
-            raise ContractViolation(f"under autocast '{name}' is off by {error:.2g} of its largest value", cause)
+        off = float((outputs[name].detach().float() - tensor).abs().mean()) / (largest or 1.0)
+        if off > BFLOAT16_TOLERANCE:
+            raise ContractViolation(f"under autocast '{name}' is off by {off:.2g} of its largest value", cause)
 
 
 def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
