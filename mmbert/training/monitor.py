@@ -45,12 +45,12 @@ def choose_monitor(wanted: str | None, tasks: Mapping[str, Task], unlabelled: Co
     if wanted not in modes:
         raise ConfigError(f"monitor={wanted} is not measured. {nearest(wanted, modes)}")
     measured = [name for name in tasks if name not in unlabelled]
-    task = wanted.split("/")[1]
-    if task in unlabelled or not measured:
+    of = wanted.split("/")[1]  # a task, or the total loss
+    if of in unlabelled or not measured:
         others = [f"monitor=val/{name}/{tasks[name].main_metric}" for name in measured]
         raise ConfigError(
             f"{wanted} shall choose the checkpoint, but no sample of the validation split is labelled for "
-            f"{'any task' if not measured else f'the task {task}'}. Label some"
+            f"{'any task' if not measured else f'the task {of}'}. Label some"
             f"{f', or choose another metric: {others[0]}' if others else ''}."
         )
     return Monitor(wanted, modes[wanted])

@@ -133,7 +133,7 @@ class GradientBlending(ModalityBalance):
 
     def counts(self, tasks: Mapping[str, Task], batch: Batch) -> dict[str, float]:
         """How many labelled samples have each modality."""
-        found = {}
+        found: dict[str, float] = {}
         for name in self.weights:
             if name == JOINT:
                 continue
