@@ -1,4 +1,4 @@
-"""The shell around a Hydra command: options checked before anything heavy is imported, mistakes told in one message.
+"""The shell around a Hydra command: options are checked before heavy imports, mistakes get one message.
 
     def main() -> None:
         run_app(train, config_name="train")
@@ -60,7 +60,7 @@ def run_app(job: Job, config_name: str) -> None:
     except Exception as error:
         if full:
             raise
-        if isinstance(error, SweepFailed) or any(error is failure for failure in failures):  # told when it happened
+        if isinstance(error, SweepFailed) or any(error is failure for failure in failures):  # printed when it happened
             failed = error if isinstance(error, SweepFailed) else SweepFailed(failures)
             failures[:] = failed.errors  # those of other processes too
             print(f"{command}: {failed} of the sweep failed; what went wrong is above", file=sys.stderr)
@@ -72,7 +72,7 @@ def run_app(job: Job, config_name: str) -> None:
 
 
 def run_plain(job: Callable[[list[str]], None], command: str, words: list[str] | None = None) -> None:
-    """Runs a job that does not need Hydra, given the words of the command line; mistakes are told as above."""
+    """Runs a job that does not need Hydra, given the words of the command line; mistakes are reported as above."""
     full = wants_traceback() or "--traceback" in (words or ())
     working_folder_first()
     try:
@@ -132,7 +132,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
 def wants_traceback() -> bool:
     """Whether the user asked for tracebacks: ``--traceback``, which is taken out of argv, or HYDRA_FULL_ERROR=1.
 
-    From here on HYDRA_FULL_ERROR is set: Hydra then raises errors as they are, and we tell them. Processes that are
+    From here on HYDRA_FULL_ERROR is set: Hydra then raises errors as they are, and we print them. Processes that are
     started from this one inherit it, and find the user's own wish in MMBERT_TRACEBACK.
     """
     asked = "--traceback" in sys.argv
@@ -160,7 +160,7 @@ def flags_first(words: list[str]) -> list[str]:
 
 
 def working_folder_first() -> None:
-    """Makes the modules in the folder one stands in importable, as ``python -m`` does, for ``_target_``."""
+    """Makes the modules in the working folder importable, as ``python -m`` does, for ``_target_``."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
@@ -223,8 +223,8 @@ def print_config(cfg: DictConfig, package: str | None, resolve: bool) -> None:
 def reporting_errors(job: Job, command: str, failures: list[Exception], full: bool) -> Job:
     """The job as Hydra calls it.
 
-    What goes wrong ends a single run at once. In a sweep it is told at once and then handed to Hydra, which goes on
-    with the other jobs and raises it at the end.
+    What goes wrong ends a single run at once. In a sweep it is printed at once and then passed to Hydra, which
+    continues with the other jobs and raises it at the end.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -275,7 +275,7 @@ def isolated_job(sweep: bool) -> Iterator[None]:
     """Makes a job of a sweep look like a run of its own, to itself and to the jobs after it.
 
     Lightning starts the other processes of a distributed run with our argv, and with the sweep's own they would sweep;
-    and it leaves the process group and its environment behind, which the next job would take for its own.
+    and it leaves the process group and its environment variables, which the next job would take for its own.
     """
     if not sweep:
         try:

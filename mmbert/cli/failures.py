@@ -1,4 +1,4 @@
-"""Errors on their way from a job to the one who typed the command, perhaps out of another process."""
+"""Errors of jobs: sent between processes, sorted by whose fault they are, and turned into messages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mmbert.core.errors import MmbertError
 
 
 class JobFailed(Exception):
-    """Stands for an error that cannot travel between processes; was told where it happened."""
+    """Replaces an error that cannot be pickled; the error was printed where it happened."""
 
 
 class SweepFailed(Exception):
-    """Jobs of a sweep failed; each was told when it did.
+    """Jobs of a sweep failed; each was printed when it did.
 
     Args:
         errors: what they raised.
@@ -42,7 +42,7 @@ def is_hydra_error(error: BaseException) -> bool:
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether an error in a job is the user's to mend, told by its message alone."""
+    """Whether an error in a job is the user's to mend, so that its message alone is printed."""
     from omegaconf import errors
 
     theirs = (errors.MissingMandatoryValue, errors.InterpolationResolutionError, errors.InterpolationKeyError)

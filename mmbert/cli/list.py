@@ -65,10 +65,10 @@ def group_lines(group: str) -> list[str]:
     lines = [f"{group}={found[0].name if len(found) == 1 else '…'}  ({len(found)})"]
     for entry in found:
         mark = "*" if entry.own else " "
-        told = [entry.summary or "(its file begins without a comment)"]
-        told += [entry.paper] if entry.paper else []
-        told += [f"needs {entry.needs}"] if entry.needs else []
-        for place, part in enumerate(told):
+        parts = [entry.summary or "(its file begins without a comment)"]
+        parts += [entry.paper] if entry.paper else []
+        parts += [f"needs {entry.needs}"] if entry.needs else []
+        for place, part in enumerate(parts):
             for step, line in enumerate(textwrap.wrap(part, room)):
                 name = f"{entry.name}{mark}" if place == step == 0 else ""
                 lines.append(f"  {name:<{width}}  {line}")

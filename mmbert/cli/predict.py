@@ -179,8 +179,8 @@ def print_answers(result: dict[str, dict[str, object]]) -> None:
     from rich.table import Table
 
     table = Table("task", "answer", "probability")
-    for task, said in result.items():
-        table.add_row(task, prediction_text(said["prediction"]), probability_text(said))
+    for task, answer in result.items():
+        table.add_row(task, prediction_text(answer["prediction"]), probability_text(answer))
     Console(highlight=False).print(table)
 
 
@@ -191,9 +191,9 @@ def prediction_text(prediction: object) -> str:
     return f"{prediction:.4g}" if isinstance(prediction, float) else str(prediction)
 
 
-def probability_text(said: dict[str, object]) -> str:
+def probability_text(answer: dict[str, object]) -> str:
     """The probability of the answer, where the task has one: for several labels, each one's own."""
-    probabilities, prediction = said.get("probabilities"), said["prediction"]
+    probabilities, prediction = answer.get("probabilities"), answer["prediction"]
     if not isinstance(probabilities, dict):
         return ""
     if isinstance(prediction, list):

@@ -1,4 +1,4 @@
-"""``mmbert-train resume=FOLDER``: an interrupted run goes on, with its own config, in its own folder."""
+"""``mmbert-train resume=FOLDER``: continues an interrupted run with its own config, in its own folder."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Study:
 
 
 def load_study(name: str) -> Study:
-    """Reads a study from the package or from the folder one stands in.
+    """Reads a study from the package or from the working folder.
 
     Raises:
         ConfigError: there is none of this name, or it sweeps nothing.
@@ -129,11 +129,12 @@ def wandb_file(name: str) -> str:
 def print_study(name: str) -> None:
     """Prints what a study asks and the command of each of its jobs."""
     study = load_study(name)
-    told = study.cfg.study
+    facts = study.cfg.study
     jobs = study.jobs()
     print(f"{name}: {len(jobs)} jobs of {' × '.join(f'{len(v)} {k}' for k, v in study.params.items())}")
     print(
-        f"  compared by {', '.join(told.axes) or '-'}; baseline {dict(told.baseline) or '-'}; decided by {told.metric}"
+        f"  compared by {', '.join(facts.axes) or '-'}; baseline {dict(facts.baseline) or '-'}; "
+        f"decided by {facts.metric}"
     )
     print("\n".join(f"  mmbert-train experiment={name} {' '.join(words)}" for words in jobs))
 
@@ -149,17 +150,17 @@ def save_page(name: str, project: str | None, entity: str | None, dry_run: bool)
     from mmbert.reporting.outputs.wandb_workspace import StudyPage, save, spec
 
     cfg = load_study(name).cfg
-    told = cfg.study
-    if not told.metric:
+    facts = cfg.study
+    if not facts.metric:
         raise ConfigError(f"The study '{name}' names no metric: set study.metric in its file.")
     page = StudyPage(
-        name=told.name or name,
-        metric=str(told.metric),
-        axes=[str(axis) for axis in told.axes],
+        name=facts.name or name,
+        metric=str(facts.metric),
+        axes=[str(axis) for axis in facts.axes],
         project=project or str(cfg.logger.get("project") or "mmbert"),
         entity=entity or str(cfg.logger.get("entity") or ""),
-        question=str(told.get("question") or ""),
-        baseline=dict(told.baseline),
+        question=str(facts.get("question") or ""),
+        baseline=dict(facts.baseline),
     )
     if dry_run:
         print(json.dumps(spec(page), indent=2, ensure_ascii=False))

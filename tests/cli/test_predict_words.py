@@ -39,7 +39,7 @@ def test_a_model_and_something_to_judge_are_asked_for(tmp_path):
 
 def test_a_run_folder_stands_for_the_model_in_it(tmp_path):
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"")  # what is written last
     assert model_folder(str(tmp_path)) == tmp_path / "model"
     assert model_folder(str(tmp_path / "model")) == tmp_path / "model"
 

@@ -1,1 +1,1 @@
-"""Options: which there are, which values they may have, and what is said of the others."""
+"""Options of the commands: which exist, which values they may have, and the messages about wrong ones."""

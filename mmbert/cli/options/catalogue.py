@@ -33,9 +33,9 @@ class Entry:
 
     Attributes:
         group: such as ``fusion``.
-        name: what one writes behind ``fusion=``.
+        name: what one writes after ``fusion=``.
         path: of the YAML file.
-        own: it lies in the folder one stands in, not in the package.
+        own: it lies in the working folder, not in the package.
     """
 
     group: str
@@ -92,7 +92,7 @@ class Entry:
         return match[1] if match else None
 
     def signature(self) -> Signature | None:
-        """Of its class; None if it has none or the source does not tell."""
+        """Of its class; None if it has none or its source does not show it."""
         try:
             return signature_of(self.target) if self.target else None
         except ConfigError:
@@ -102,7 +102,7 @@ class Entry:
     def paper(self) -> str:
         """The work that the file's head names, else that of its class's or module's docstring; empty if none does.
 
-        A docstring that several files of the group share speaks of all of them, and is not asked.
+        A docstring that several files of the group share describes all of them, and is not read.
         """
         texts = [" ".join(line.lstrip("# ") for line in self.head)]
         signature, target = self.signature(), str(self.target)
@@ -133,10 +133,10 @@ class Entry:
 
 
 def first_work(texts: list[str]) -> str:
-    """The first work with a title or an arXiv number, those behind the word "Paper:" before others; or nothing."""
+    """The first work with a title or an arXiv number, those after the word "Paper:" before others; or nothing."""
     whole = [" ".join(text.split()) for text in texts]
-    behind = [text.partition(word)[2] for text in whole for word in ("Paper:", "Papers:")]
-    for text in [*behind, *whole]:
+    after_paper = [text.partition(word)[2] for text in whole for word in ("Paper:", "Papers:")]
+    for text in [*after_paper, *whole]:
         for match in WORK.finditer(text):
             if match["title"] or match["place"]:
                 title = f'"{match["title"]}"' if match["title"] else ""
@@ -145,7 +145,7 @@ def first_work(texts: list[str]) -> str:
 
 
 def group_names() -> list[str]:
-    """All groups, those of the folder one stands in too."""
+    """All groups, those in the working folder too."""
     from mmbert.cli.options.help import group_choices
 
     return sorted(group_choices())

@@ -1,4 +1,4 @@
-"""Are the options right? Told in well under a second, with the nearest right spelling, before torch is imported.
+"""Checks the options of a command line in well under a second, before torch is imported.
 
 Hydra composes the config from the group choices alone; each ``key=value`` is then held against it, so a message can
 name the very word that is wrong. What values an option may have is in ``schema.py``.
@@ -72,9 +72,9 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
     for override in values:
         apply_override(cfg, override)
     for word, names in custom_class.drop_unaccepted(cfg, lines, signature_or_none).items():
-        told = "option" if len(names) == 1 else "options"
+        noun = "option" if len(names) == 1 else "options"
         print(
-            f"{word}: {told} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr
+            f"{word}: {noun} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr
         )
     check_config(without_hydra(cfg))
     return cfg
@@ -88,7 +88,7 @@ def typed_targets(overrides: list[Override]) -> dict[str, list[str]]:
 
 
 def signature_or_none(target: str) -> Signature | None:
-    """The signature as its source tells it; None also where there is no such class, which is told elsewhere."""
+    """The signature read from the source; None also where there is no such class, which is reported elsewhere."""
     try:
         return signature_of(target)
     except ConfigError:
@@ -107,7 +107,7 @@ def check_folder(cfg: DictConfig) -> None:
 
 @contextmanager
 def writing_folders(failures: Sequence[Exception]) -> Iterator[None]:
-    """While Hydra runs jobs: a folder that it cannot write is told, what a job raised passes.
+    """While Hydra runs jobs: a folder that it cannot write becomes a ConfigError; what a job raised passes unchanged.
 
     Raises:
         ConfigError: says why it cannot be written.

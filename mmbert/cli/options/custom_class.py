@@ -1,9 +1,9 @@
 """A class of one's own in place of the chosen one: ``fusion._target_=my_fusion.MyFusion +fusion.hidden=64``.
 
 The options of the YAML file that was chosen stay in the config, and were meant for its own class. Those that the new
-class does not take are left out, unless they were typed: what is typed must exist, and a misspelt one is told with
-the nearest. All this is read from the source, before anything heavy is imported (``signatures.py``); only where a
-source does not tell is a class imported, by the job that would import it anyway.
+class does not take are left out, unless they were typed: what is typed must exist, and the message for a misspelt one
+names the nearest. All this is read from the source, before anything heavy is imported (``signatures.py``); only where a
+source does not show it is a class imported, by the job that would import it anyway.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def drop_unaccepted(cfg: DictConfig, words: Sequence[str], look_up: Any = signat
 
 
 def drop_unaccepted_of_job(cfg: DictConfig, words: Sequence[str]) -> None:
-    """As ``fit``, for a job that is about to begin or to be known by its config: a source that does not tell is run."""
+    """As ``drop_unaccepted`` for a job that is about to run or be hashed: classes that need it are imported."""
     drop_unaccepted(cfg, words, look_up=certain_signature)
 
 
 def certain_signature(target: str) -> Signature | None:
-    """The signature from the source, or from the class itself; None if there is none, which building will tell."""
+    """The signature from the source, or from the class itself; None if there is none, which building it reports."""
     try:
         found = signature_of(target)
     except ConfigError:
@@ -94,7 +94,7 @@ def imported_signature(target: str) -> Signature | None:
             names = {p.name: p.default is p.empty for p in named} | names
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                 break
-    except Exception:  # whatever the module does as it is imported; building tells it
+    except Exception:  # whatever the module does as it is imported; building reports it
         return None
     required = tuple(name for name, needed in names.items() if needed)
     return Signature(tuple(names), required, is_class=inspect.isclass(found))

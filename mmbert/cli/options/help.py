@@ -31,7 +31,7 @@ Flags:
 
 
 def print_help(command: str) -> None:
-    """Prints the usage and every group with its choices, those of the folder one stands in too."""
+    """Prints the usage and every group with its choices, those in the working folder too."""
     print(TRAIN_USAGE.format(command=command))
     groups = group_choices()
     width = max(map(len, groups))

@@ -91,7 +91,7 @@ def child_node(node: Any, name: str) -> Any:
 
 
 def wrong_kind(before: Any, value: Any) -> str | None:
-    """What is wrong with a new value, judged by the one in the YAML; None if nothing is. null is always allowed."""
+    """What is wrong with the type of a new value, compared with that in the YAML; None if nothing is, or for null."""
     if value is None or before is None or isinstance(value, str) and value.startswith("${"):
         return None
     if isinstance(before, bool):

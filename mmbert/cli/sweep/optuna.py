@@ -1,6 +1,6 @@
 """A search for the best options with Optuna: ``hydra/sweeper=optuna``.
 
-hydra-optuna-sweeper 1.3.0 wants an Optuna older than 3, which is of 2022; this one asks and tells today's
+hydra-optuna-sweeper 1.3.0 wants an Optuna older than 3, which is of 2022; this one uses the current
 Optuna. The search lives in ``optuna.log`` in the sweep's folder, where the jobs, in whatever process a launcher runs
 them, report to it; ``study.resume=true`` goes on with it.
 """
@@ -37,12 +37,12 @@ from mmbert.runs.folder import RunFolder
 SEARCH_LOG = "optuna.log"
 STUDY_NAME = "search"
 SEARCH_RESULTS = "optimization_results.yaml"
-#: Samplers whose seed is that of one sequence, of which each trial takes the next point: they go on by themselves.
+#: Samplers whose seed is that of one sequence, of which each trial takes the next point: they resume by themselves.
 SEQUENCE_SAMPLERS = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
 
 
 class OptunaSweeper(Sweeper):
-    """Asks Optuna for options, runs a job with them, tells it what came of it.
+    """Asks Optuna for options, runs a job with them and reports its result.
 
     Args:
         n_trials: altogether, those of an earlier call that is resumed included.
@@ -97,7 +97,7 @@ class OptunaSweeper(Sweeper):
             raise SweepFailed(errors)
 
     def begin(self, folder: Path) -> optuna.Study:
-        """The search in a folder: a new one, or the one that is to go on."""
+        """The search in a folder: a new one, or the one that is resumed."""
         assert self.config is not None
         resume = bool(self.config.study.resume)
         if (folder / SEARCH_LOG).exists() and not resume:
@@ -130,7 +130,7 @@ class OptunaSweeper(Sweeper):
 
         before = study.get_trials(deepcopy=False)
         for trial in before:
-            if trial.state == TrialState.RUNNING:  # killed: it goes on in its own folder
+            if trial.state == TrialState.RUNNING:  # killed: it is resumed in its own folder
                 launch([(trial.number, trial.params)])
         retried = {trial.user_attrs.get("again") for trial in before}
         for trial in before:
@@ -146,7 +146,7 @@ class OptunaSweeper(Sweeper):
     def ask(self, study: optuna.Study, space: dict[str, BaseDistribution]) -> optuna.Trial:
         """The next trial. Its draws follow from the sampler's seed and its number alone, whatever was drawn before.
 
-        A sampler that goes on from its seed would draw again, in a search that is resumed, what it drew at the start.
+        In a resumed search a sampler that starts from its seed would draw again what it drew at the start.
         """
         assert self.config is not None
         seed = OmegaConf.select(self.config, "hydra.sweeper.sampler.seed")
@@ -156,7 +156,7 @@ class OptunaSweeper(Sweeper):
         return study.ask(space)
 
     def conclude(self, study: optuna.Study) -> None:
-        """Writes and tells what was found."""
+        """Writes the results file and prints a summary."""
         assert self.config is not None
         folder = Path(str(self.config.hydra.sweep.dir))
         trials = study.get_trials(deepcopy=False)
@@ -196,7 +196,7 @@ def search_distribution(override: Override) -> BaseDistribution:
 
 
 def report_result(study: optuna.Study, number: int, job: JobReturn) -> list[Exception]:
-    """Tells the search what became of a trial; gives what it raised, if it failed."""
+    """Reports a trial's result to the search; returns what it raised, if it failed."""
     if job.status == JobStatus.FAILED:
         study.tell(number, state=TrialState.FAIL)
         return [job._return_value]

@@ -1,4 +1,4 @@
-"""Where Hydra looks for config groups: the package, and the folder one stands in.
+"""Where Hydra looks for config groups: the package, and the working folder.
 
 ``./conf/`` may hold anything. Directly in the folder only the groups that mmbert knows are looked for
 (``./fusion/my_fusion.yaml`` for ``fusion=my_fusion``): a data folder with a million pictures is not a config group.
@@ -83,7 +83,7 @@ class StudiesSource(WorkingFolderSource):
 
 
 class WorkingFolderSearchPath(SearchPathPlugin):
-    """Adds the folder one stands in, and what ``--config-dir`` names, behind the package."""
+    """Adds the working folder, and what ``--config-dir`` names, after the package."""
 
     config_dir: str | None = None  # set while the options are being checked; hydra.main adds the folder by itself
 
@@ -100,7 +100,7 @@ class WorkingFolderSearchPath(SearchPathPlugin):
 
 
 def add_working_folder() -> None:
-    """Makes Hydra look in the folder one stands in too. A second call changes nothing."""
+    """Makes Hydra look in the working folder too. A second call changes nothing."""
     plugins = Plugins.instance()
     plugins.register(WorkingFolderSource)
     plugins.register(StudiesSource)

@@ -2,7 +2,7 @@
 
 Each slot is a process of loky's (joblib's engine) that serves one job after the other, so that imports are paid once a
 slot. It sees its own GPU alone, keeps to its own cores and uses as many threads. A job whose process dies has failed;
-the slot gets a new process and goes on with the next job.
+the slot gets a new process and continues with the next job.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from omegaconf import DictConfig, open_dict
 from mmbert.core.errors import ConfigError, TrainingError
 from mmbert.runs.folder import RunFolder
 
-#: What tells the libraries of numbers how many threads they may use.
+#: Environment variables by which numeric libraries limit their threads.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: How a warning of loky's begins.
 LOKY_RESTART_WARNING = "A worker stopped while some jobs were given"
@@ -145,13 +145,13 @@ class SlotsLauncher(Launcher):
 
         assert self.config is not None and self.hydra_context is not None
         why = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
-        told = TrainingError(f"The process of this job died on {slot.name}, perhaps for lack of memory: {why}")
+        failure = TrainingError(f"The process of this job died on {slot.name}, perhaps for lack of memory: {why}")
         cfg = job_config(number, words, self.hydra_context, self.config)
         with as_job(cfg):
-            RunFolder(Path(str(cfg.hydra.sweep.dir)) / str(cfg.hydra.sweep.subdir)).write_error(told)
-        print(f"mmbert-train: job {number} ({' '.join(filter_overrides(words))}): {told}", file=sys.stderr)
+            RunFolder(Path(str(cfg.hydra.sweep.dir)) / str(cfg.hydra.sweep.subdir)).write_error(failure)
+        print(f"mmbert-train: job {number} ({' '.join(filter_overrides(words))}): {failure}", file=sys.stderr)
         lost = JobReturn(overrides=list(filter_overrides(words)), cfg=cfg, status=JobStatus.FAILED)
-        lost.return_value = told
+        lost.return_value = failure
         return lost
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, what of them is done already, and what became of the rest: Hydra's sweeper of mmbert-train -m.
+"""The jobs of a sweep, which of them are done, and the results of the others: the sweeper of mmbert-train -m.
 
 It differs from Hydra's basic one in three ways: a batch in which a job failed stops no later batch, jobs know their
 folders before they start (so two of them cannot share one), and ``study.resume=true`` leaves out what is done.
@@ -37,7 +37,7 @@ class PlannedJob:
         words: its options.
         folder: below the sweep's folder, where it will write.
         hash: of what its numbers depend on.
-        subdir: the same place as Hydra is told it.
+        subdir: the same place, as ``hydra.sweep.subdir``.
     """
 
     words: list[str]
@@ -119,7 +119,7 @@ class StudySweeper(Sweeper):
 
 @contextmanager
 def as_job(cfg: DictConfig) -> Iterator[None]:
-    """While it lasts, ``${hydra:...}`` speaks of this job."""
+    """Within the context, ``${hydra:...}`` resolves to this job's values."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
     try:
@@ -143,7 +143,7 @@ def refuse_existing_runs(jobs: list[PlannedJob]) -> list[PlannedJob]:
 
 
 def unfinished_jobs(jobs: list[PlannedJob], sweep: Path) -> list[PlannedJob]:
-    """The jobs that have not finished, wherever in the sweep's folder the others lie; told in a line.
+    """The jobs that have not finished, wherever in the sweep's folder the others lie; prints a summary line.
 
     A job whose folder is another's by now gets one of its own.
     """
