@@ -27,7 +27,6 @@ PENDING = {
     "mmbert.store.packed",
     "mmbert.tasks.decision_heads",
     "mmbert.training.evaluate",
-    "mmbert/cli/contract_check.py",
     "mmbert/cli/data_tables.py",
     "mmbert/cli/evaluate.py",
     "mmbert/cli/failures.py",
