@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-#: New beginnings of class paths by old ones, each a package or module with the dot after it.
-MOVED = {"mmbert.training.balance_modalities.": "mmbert.training.modality_balance."}
+#: New beginnings of class paths by old ones: a package or module with the dot after it, or a whole path.
+MOVED = {
+    "mmbert.training.balance_modalities.": "mmbert.training.modality_balance.",
+    "mmbert.training.balance.FixedBalance": "mmbert.training.balance.fixed.FixedBalance",
+    "mmbert.training.balance.UncertaintyBalance": "mmbert.training.balance.uncertainty.UncertaintyBalance",
+}
 
 
 def current_path(path: str) -> str:
@@ -11,4 +15,12 @@ def current_path(path: str) -> str:
     for old, new in MOVED.items():
         if path.startswith(old):
             return new + path.removeprefix(old)
+    return path
+
+
+def first_path(path: str) -> str:
+    """The path that a class had first: what names a class for good, such as the hash of a job, names it by this."""
+    for old, new in MOVED.items():
+        if path.startswith(new):
+            return old + path.removeprefix(new)
     return path

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.distributed import is_rank_zero
+from mmbert.core.moved import first_path
 from mmbert.runs.files import write_json
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.naming import flatten
@@ -27,12 +28,16 @@ CHANGES_NOTHING = (
 def job_hash(cfg: DictConfig) -> str:
     """16 hexadecimal letters: the same for two configs, less their ``hydra`` part, whose runs give the same numbers.
 
-    Interpolations are resolved first; of files that the config names only the name is hashed, not the content.
+    Interpolations are resolved first; of files that the config names only the name is hashed, not the content. Classes
+    are hashed by their first path, so that jobs of earlier versions are found again after a class has moved.
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     options = {str(name): value for name, value in flatten({str(k): v for k, v in config.items()}).items()}
     counted = {name: value for name, value in options.items() if not changes_nothing(name)}
+    for name, value in counted.items():
+        if name.rpartition(".")[2] == "_target_" and isinstance(value, str):
+            counted[name] = first_path(value)
     text = json.dumps(counted, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

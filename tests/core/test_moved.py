@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from mmbert.cli.options.source import definition, module_file
 from mmbert.core.init_args import find_class
-from mmbert.core.moved import MOVED, current_path
+from mmbert.core.moved import MOVED, current_path, first_path
 
 #: Every class path in conf/ as it was in the version before the package's folders were rearranged, by package.
 EARLIER = {
@@ -58,8 +58,15 @@ def test_every_earlier_class_path_leads_to_a_class(path: str) -> None:
 
 
 def test_the_table_names_only_what_has_gone() -> None:
+    def stands(path: str) -> bool:
+        """Whether a package, a module or, of a path without a dot at its end, a class is there."""
+        module, _, name = path.rpartition(".")
+        file = module_file(module)
+        return file is not None and (not name or definition(file, name) is not None)
+
     for old, new in MOVED.items():
-        assert module_file(old.rstrip(".")) is None and module_file(new.rstrip(".")) is not None
+        assert not stands(old) and stands(new)
+        assert first_path(current_path(f"{old}x.Y" if old.endswith(".") else old)).startswith(old)
     assert current_path("mmbert.fusion.mean.MeanFusion") == "mmbert.fusion.mean.MeanFusion"
     assert current_path("my_lab.Mine") == "my_lab.Mine"
 

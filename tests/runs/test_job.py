@@ -49,3 +49,13 @@ def test_the_command_runs_the_job_without_its_study_and_the_hash_is_read_back(tm
     assert read_job_hash(run) == written["hash"] == job_hash(cfg)
     run.job.write_text("{")
     assert read_job_hash(run) is None
+
+
+@pytest.mark.parametrize("name", ["fixed.FixedBalance", "uncertainty.UncertaintyBalance"])
+def test_a_class_that_has_moved_leaves_the_hash(name):
+    former = f"mmbert.training.balance.{name.partition('.')[2]}"
+    hashes = {
+        job_hash(OmegaConf.create({"balance": {"_target_": t}})) for t in (f"mmbert.training.balance.{name}", former)
+    }
+    assert len(hashes) == 1
+    assert job_hash(OmegaConf.create({"balance": {"_target_": "mmbert.training.balance.other.Other"}})) not in hashes
