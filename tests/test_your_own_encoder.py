@@ -31,7 +31,7 @@ def test_the_pages_class_breaks_and_keeps_the_laws_as_it_says(doc_page, tmp_path
 
     monkeypatch.chdir(tmp_path)
     page = doc_page(PAGE, tmp_path)
-    scaffold.write(new_encoder.contents("my_encoder", "text"), tmp_path)
+    scaffold.write_files(new_encoder.contents("my_encoder", "text"), tmp_path)
     page.write_until_mending()
     encoder = page.load("my_encoder").MyEncoder
     assert [f"FAIL  {law}" for law in check_encoder(encoder, raise_on_failure=False).broken] == page.failures

@@ -43,7 +43,7 @@ def test_the_pages_class_breaks_and_keeps_the_laws_as_it_says_and_its_commands_a
 
     monkeypatch.chdir(tmp_path)
     page = doc_page(PAGE, tmp_path)
-    scaffold.write(new_fusion.contents("my_fusion", seeds=2), tmp_path)
+    scaffold.write_files(new_fusion.contents("my_fusion", seeds=2), tmp_path)
     page.write_until_mending()
     dims = {"a": 3, "b": 4}
     broken = check_fusion(page.load("my_fusion").MyFusion, dims, raise_on_failure=False).broken

@@ -31,7 +31,7 @@ def test_the_pages_class_breaks_and_keeps_the_laws_as_it_says(doc_page, tmp_path
 
     monkeypatch.chdir(tmp_path)
     page = doc_page(PAGE, tmp_path)
-    scaffold.write(new_task.contents("my_task"), tmp_path)
+    scaffold.write_files(new_task.contents("my_task"), tmp_path)
     page.write_until_mending()
     task = page.load("my_task").MyTask
     assert [f"FAIL  {law}" for law in check_task(task, raise_on_failure=False).broken] == page.failures

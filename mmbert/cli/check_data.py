@@ -41,10 +41,10 @@ REPORT_FLAGS = ("--html", "--json")
 
 def main() -> None:
     """Entry point of the console script."""
-    run_with_usage(check_table, "mmbert-check-data", CHECK_DATA_USAGE, needs_words=False)
+    run_with_usage(check_data_table, "mmbert-check-data", CHECK_DATA_USAGE, needs_words=False)
 
 
-def check_table(words: list[str]) -> None:
+def check_data_table(words: list[str]) -> None:
     """Parses the words, checks, and shows what was found.
 
     Raises:

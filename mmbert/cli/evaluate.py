@@ -56,7 +56,7 @@ def evaluate_model(words: list[str]) -> None:
     Raises:
         MmbertError: an option, the model or the data is at fault.
     """
-    own, others = split_words(words)
+    own, others = separate_options(words)
     folder = model_folder(own.get("model"))
     cfg = compose_configs(others, folder)
     splits = names_in(own.get("split", "")) or test_splits(cfg.data)
@@ -77,7 +77,7 @@ def evaluate_model(words: list[str]) -> None:
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
 
 
-def split_words(words: list[str]) -> tuple[dict[str, str], list[str]]:
+def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """This command's own words by key, and those for Hydra.
 
     Raises:

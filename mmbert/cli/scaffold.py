@@ -35,7 +35,7 @@ def run_new(
 
     def job(words: list[str]) -> None:
         args = parser.parse_args(words)
-        for path in write(contents(args), Path.cwd()):
+        for path in write_files(contents(args), Path.cwd()):
             print(f"  {path}")
         print("\n" + then.format(**vars(args)))
 
@@ -74,7 +74,7 @@ def check_name(name: str, noun: str, groups: Sequence[str]) -> None:
         raise ConfigError(f"There is a Python module '{name}' already, which yours would hide. Try my_{name}.")
 
 
-def write(files: dict[str, str], folder: Path) -> list[Path]:
+def write_files(files: dict[str, str], folder: Path) -> list[Path]:
     """Writes all of them or none.
 
     Raises:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError, nearest
 
+#: A column with more different numbers than this that hardly repeat holds quantities, not classes.
+MANY_CLASSES = 100
+
 
 def natural_order(names: Iterable[str]) -> list[str]:
     """Numbers first and by value (-3 < 2 < 10), then words alphabetically, upper and lower case alike."""

@@ -18,6 +18,7 @@ from mmbert.core.types import UNLABELLED, Loss, OutputSpec, State, Tensors
 from mmbert.data.labels import class_name
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
+    MANY_CLASSES,
     checked_classes,
     checked_smoothing,
     checked_weights,
@@ -26,9 +27,6 @@ from mmbert.tasks.class_options import (
     natural_order,
 )
 from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1
-
-#: A column of fractions with more different values than this, most of them seen once, is no column of classes.
-MANY_CLASSES = 100
 
 
 class Classification(Task):
@@ -75,7 +73,7 @@ class Classification(Task):
         self.classes = checked_classes(classes, column, least=2)
         self._index = {name: i for i, name in enumerate(self.classes)}
         self.label_smoothing = checked_smoothing(label_smoothing, column)
-        balanced = None if class_counts is None else balanced_weights(self.classes, class_counts)
+        balanced = None if class_counts is None else balanced_class_weights(self.classes, class_counts)
         weights = checked_weights(class_weights, balanced, self.classes, column)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)  # the loss's business, not the model's
@@ -191,7 +189,7 @@ class Classification(Task):
         ]
 
 
-def balanced_weights(classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:
+def balanced_class_weights(classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:
     """N / (C · n_c) for each class: every class then has the same total weight."""
     total = sum(count_of(name, counts) for name in classes)
     return [total / (len(classes) * count_of(name, counts)) for name in classes]

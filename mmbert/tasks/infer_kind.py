@@ -1,4 +1,4 @@
-"""Which kind of task fits a label column about which nothing else is said."""
+"""Infers the kind of task from the cells of a label column that has no task configured."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from mmbert.tasks.class_options import finite_number
+from mmbert.tasks.class_options import MANY_CLASSES, finite_number
 
-#: Whole numbers are names of classes unless there are more different ones than this and they hardly repeat.
-MANY_CLASSES = 100
+#: Whole numbers are quantities if there are many and the share of distinct ones is above this.
 HARDLY_REPEAT = 0.1
 
 

@@ -73,7 +73,7 @@ class Multilabel(Task):
         self.label_smoothing = checked_smoothing(label_smoothing, column)
         balanced = None
         if class_counts is not None and labelled_count is not None:
-            balanced = balanced_weights(self.classes, class_counts, labelled_count)
+            balanced = balanced_positive_weights(self.classes, class_counts, labelled_count)
         weights = checked_weights(class_weights, balanced, self.classes, column)
         self.positive_weights: Tensor | None
         self.register_buffer("positive_weights", weights, persistent=False)  # the loss's business, not the model's
@@ -196,6 +196,6 @@ class Multilabel(Task):
         ]
 
 
-def balanced_weights(classes: Sequence[str], counts: Mapping[str, int], labelled: int) -> list[float]:
+def balanced_positive_weights(classes: Sequence[str], counts: Mapping[str, int], labelled: int) -> list[float]:
     """Negatives / positives for each property, either counted as 1 if there is none."""
     return [max(labelled - count_of(name, counts), 1) / count_of(name, counts) for name in classes]

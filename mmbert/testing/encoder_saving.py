@@ -22,7 +22,7 @@ from mmbert.testing.report import ContractViolation
 from mmbert.testing.tensors import difference
 
 #: Options of the base class, and options that fetch weights.
-NOT_VARIED = {"frozen", "lr_scale", "pretrained"}
+FIXED_OPTIONS = {"frozen", "lr_scale", "pretrained"}
 
 
 def trained(case: EncoderCase) -> Encoder:
@@ -181,7 +181,7 @@ def variations(encoder: Encoder) -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         value = encoder.init_args.get(name, parameter.default)
-        if name in NOT_VARIED or value is inspect.Parameter.empty:
+        if name in FIXED_OPTIONS or value is inspect.Parameter.empty:
             continue
         if get_origin(hints.get(name)) is Literal:
             yield from ((name, other) for other in get_args(hints[name]) if other != value)

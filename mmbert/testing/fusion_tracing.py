@@ -16,7 +16,7 @@ from mmbert.testing.tensors import TOLERANCE, difference
 UNTRACEABLE = "Python control flow that depends on a tensor's values: if x.any(), int(x), a loop over samples"
 
 #: tokens, masks and pooled, each by modality
-Tensors = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+TracedInputs = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 
 class Plain(torch.nn.Module):
@@ -82,7 +82,7 @@ def exports(make: Maker) -> None:
             )
 
 
-def as_tensors(inputs: dict[str, Encoded]) -> Tensors:
+def as_tensors(inputs: dict[str, Encoded]) -> TracedInputs:
     """Inputs as ``Plain`` takes them."""
     return (
         {n: x.tokens for n, x in inputs.items()},

@@ -92,7 +92,7 @@ def evaluate(
     output = RunFolder(folder)
     done = measure(model, data, trainer_cfg, output, analyses)
     done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}
-    write(done, data, output)
+    write_evaluation(done, data, output)
     return done
 
 
@@ -145,7 +145,7 @@ def measure(
     return done
 
 
-def write(done: Evaluation, data: MultimodalData, folder: RunFolder) -> None:
+def write_evaluation(done: Evaluation, data: MultimodalData, folder: RunFolder) -> None:
     """Leaves the files, by the first process alone."""
     folder.write_evaluation(done.metrics, done.facts)
     for split, table in done.predictions.items():

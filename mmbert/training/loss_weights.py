@@ -46,7 +46,7 @@ class LossWeights:
         self.accumulated = accumulated
         self.processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         self.alone = accumulated == 1 and self.processes == 1
-        self.totals = {} if self.alone else summed_over_processes(sum_of(batches), device)
+        self.totals = {} if self.alone else counts_of_all_processes(sum_of(batches), device)
         self.own: Counts = {}
         self.losses: list[Tensor] = []
 
@@ -110,7 +110,7 @@ def sum_of(batches: Sequence[Counts]) -> dict[str, float]:
     return {name: sum(batch[name] for batch in batches) for name in (batches[0] if batches else ())}
 
 
-def summed_over_processes(counts: Counts, device: torch.device | None) -> dict[str, float]:
+def counts_of_all_processes(counts: Counts, device: torch.device | None) -> dict[str, float]:
     """The same, added up over all processes; every process must call it with the same names."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return dict(counts)

@@ -13,7 +13,7 @@ from mmbert.data.modalities.registry import modality_of
 from mmbert.model import MultimodalModel
 from mmbert.runs.environment import environment
 from mmbert.runs.naming import fusion_name, modalities_label
-from mmbert.training.module import count_parameters, trainable
+from mmbert.training.module import count_parameters, count_trainable
 
 #: A class list longer than this is cut.
 CLASSES = 30
@@ -93,7 +93,7 @@ def rows_of_parts(model: MultimodalModel, config: Mapping[str, Any]) -> list[lis
     rows, source = [], config.get("encoders_from") or {}
     for name, encoder in model.named_encoders().items():
         total = count_parameters(encoder)
-        trained = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
+        trained = "frozen" if encoder.frozen else f"{count_trainable(encoder):,} trained"
         origin = source.get(name) if isinstance(source, Mapping) else source
         given = {**(config["encoders"].get(name) or {}), "encoders_from": origin}
         rows.append([name, type(encoder).__name__, f"{total:,} ({trained})", options(given)])

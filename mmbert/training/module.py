@@ -313,7 +313,7 @@ class FusionModule(pl.LightningModule):
         return losses, counts
 
 
-def trainable(module: nn.Module) -> int:
+def count_trainable(module: nn.Module) -> int:
     """How many numbers training may change."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 

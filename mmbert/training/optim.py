@@ -132,7 +132,7 @@ def parameter_groups(
     for part, module, scale in parts:
         factors = module.lr_factors() if isinstance(module, Encoder) else {}
         split: dict[tuple[float, bool], list[Tensor]] = {}
-        for parameter, decays in trainable(module):
+        for parameter, decays in trainable_parameters(module):
             if parameter not in seen:
                 seen.add(parameter)
                 key = (factors.get(parameter, 1.0), decays and part != "balance")  # type: ignore[call-overload]
@@ -153,7 +153,7 @@ def encoders_of(model: nn.Module) -> dict[str, nn.Module]:
     return dict(encoders.items()) if isinstance(encoders, nn.ModuleDict) else {}
 
 
-def trainable(module: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
+def trainable_parameters(module: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
     """Each trainable parameter once, and whether weight decay acts on it."""
     seen: set[Tensor] = set()
     for owner in module.modules():
@@ -166,7 +166,7 @@ def trainable(module: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
 
 def l1_norm(model: nn.Module) -> Tensor:
     """() Σ|w| over the trainable weights that weight decay acts on; differentiable."""
-    weights = [parameter for parameter, decays in trainable(model) if decays]
+    weights = [parameter for parameter, decays in trainable_parameters(model) if decays]
     if not weights:
         return torch.zeros(())
     return torch.stack([weight.abs().sum() for weight in weights]).sum()

@@ -49,7 +49,7 @@ def evaluate(finished_run, tmp_path_factory):
     def call(drop=(), **options):
         data_cfg = OmegaConf.merge(cfg.data, options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mmbert.training.evaluate.write", lambda *given: None)
+            patch.setattr("mmbert.training.evaluate.write_evaluation", lambda *given: None)
             done = evaluate_model(model, data_cfg, cfg.trainer, tmp_path_factory.mktemp("out"), ["test_missing"], drop)
         return {**done.metrics, **done.facts}
 

@@ -13,7 +13,7 @@ from mmbert.cli.app import run_plain
 def generated(here, monkeypatch):
     """The folder one stands in, with ``my_encoder`` for ready features."""
     monkeypatch.syspath_prepend(here)
-    scaffold.write(new_encoder.contents("my_encoder", "features"), here)
+    scaffold.write_files(new_encoder.contents("my_encoder", "features"), here)
     yield here
     sys.modules.pop("my_encoder", None)
 

@@ -13,7 +13,7 @@ from mmbert.cli.app import run_plain
 def generated(here, monkeypatch):
     """The folder one stands in, with ``my_task``."""
     monkeypatch.syspath_prepend(here)
-    scaffold.write(new_task.contents("my_task"), here)
+    scaffold.write_files(new_task.contents("my_task"), here)
     yield here
     sys.modules.pop("my_task", None)
 

@@ -27,7 +27,7 @@ def here(here, monkeypatch):
 
 @pytest.fixture
 def generated(here):
-    scaffold.write(new_fusion.contents("my_fusion", seeds=2), here)
+    scaffold.write_files(new_fusion.contents("my_fusion", seeds=2), here)
     return here
 
 

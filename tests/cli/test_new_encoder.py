@@ -27,7 +27,7 @@ def test_what_is_generated_keeps_the_contract_and_its_file_names_every_option(he
 
     import yaml
 
-    scaffold.write(new_encoder.contents(f"my_{kind}", kind), here)
+    scaffold.write_files(new_encoder.contents(f"my_{kind}", kind), here)
     made = getattr(importlib.import_module(f"my_{kind}"), f"My{kind.capitalize()}")
     check_encoder(made, out_dim=8)
     head, _, _ = (here / kind / f"my_{kind}.yaml").read_text().partition("\n")
@@ -62,7 +62,7 @@ def test_a_name_or_kind_that_cannot_be_used_is_refused(here, name, kind, message
 
 
 def test_what_is_generated_trains(here, train):
-    scaffold.write(new_encoder.contents("my_text", "text"), here)
+    scaffold.write_files(new_encoder.contents("my_text", "text"), here)
     from mmbert.cli.sweep.search_path import add_working_folder
 
     add_working_folder()

@@ -19,7 +19,7 @@ def here(here, monkeypatch):
 
 
 def test_what_is_generated_keeps_the_contract_and_its_file_names_every_option(here):
-    scaffold.write(new_task.contents("my_task"), here)
+    scaffold.write_files(new_task.contents("my_task"), here)
     from my_task import MyTask
 
     check_task(MyTask)
@@ -54,7 +54,7 @@ def test_a_name_that_cannot_be_used_is_refused(here, name, message):
 
 
 def test_what_is_generated_trains(here, train):
-    scaffold.write(new_task.contents("my_task"), here)
+    scaffold.write_files(new_task.contents("my_task"), here)
     from mmbert.cli.sweep.search_path import add_working_folder
 
     add_working_folder()

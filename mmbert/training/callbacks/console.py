@@ -19,7 +19,7 @@ from rich.table import Table
 
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
-from mmbert.training.module import count_parameters, trainable
+from mmbert.training.module import count_parameters, count_trainable
 
 RUN_TITLE = "Test metrics of the checkpoint chosen on validation"
 
@@ -86,7 +86,7 @@ def announce(model: MultimodalModel, run: RunFolder, initial_weights: Mapping[st
     """Prints what is about to be trained; ``initial_weights``: where encoders have their first weights from."""
     console = Console(highlight=False)
     for name, encoder in model.encoders.items():
-        state = "frozen" if encoder.frozen else f"{trainable(encoder):,} trained"
+        state = "frozen" if encoder.frozen else f"{count_trainable(encoder):,} trained"
         origin = f", from {initial_weights[name]}" if initial_weights and name in initial_weights else ""
         size = f"{count_parameters(encoder):,} parameters, {state}{origin}"
         console.print(f"  {name:<9} {type(encoder).__name__}, width {encoder.out_dim}, {size}", soft_wrap=True)

@@ -44,9 +44,9 @@ from mmbert.tasks.base import Task
 from mmbert.training.modality_balance.base import ModalityBalance, TrainedModule
 from mmbert.training.modality_balance.unimodal import (
     ALONE,
+    all_reduced,
     decode_unimodal,
     need_several,
-    summed_over_processes,
     without_dropout,
 )
 
@@ -129,7 +129,7 @@ class OGMGE(ModalityBalance):
         """Changes the gradients, in all processes alike, before they are clipped."""
         if self.sums is None:
             return
-        totals = summed_over_processes(self.sums)
+        totals = all_reduced(self.sums)
         self.sums = None
         scores = (totals[0] / totals[1]).tolist()  # NaN where nothing was measured
         factors = coefficients(scores, self.alpha)

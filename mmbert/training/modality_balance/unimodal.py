@@ -76,7 +76,7 @@ def need_several(model: nn.Module, method: str) -> list[str]:
     return names
 
 
-def summed_over_processes(values: Tensor) -> Tensor:
+def all_reduced(values: Tensor) -> Tensor:
     """The same tensor, added up over all processes; every process must call it."""
     dist = torch.distributed
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:

@@ -23,7 +23,7 @@ from mmbert.data.loading.collate import Collate
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.token_cache import TokenCache
 from mmbert.model import MultimodalModel
-from mmbert.training.module import count_parameters, trainable
+from mmbert.training.module import count_parameters, count_trainable
 
 #: Frozen encoders that were counted in this process, and what they gave: jobs of a sweep share them.
 COUNTED: OrderedDict[Any, tuple[int, Encoded]] = OrderedDict()
@@ -42,7 +42,7 @@ def cost_facts(model: MultimodalModel, data: MultimodalData) -> dict[str, int]:
     encoding, rest = count_model(model, inputs)
     return {
         "parameters": count_parameters(model),
-        "parameters_trained": trainable(model),
+        "parameters_trained": count_trainable(model),
         "parameters_fusion": count_parameters(model.fusion)
         + sum(count_parameters(heads.decision) for heads in model.named_decision_heads().values()),
         "flops_forward": encoding + rest,
