@@ -122,7 +122,7 @@ def standing_in(folder, monkeypatch):
 def test_it_is_trained_on_made_noisy_and_shown(standing_in):
     from hydra import compose, initialize_config_module
 
-    from mmbert.reporting.outputs.page.build import card
+    from mmbert.reporting.outputs.page.build import sample_card
     from mmbert.reporting.statistics.hardest import hardest
     from mmbert.training.run import run
 
@@ -139,7 +139,7 @@ def test_it_is_trained_on_made_noisy_and_shown(standing_in):
     assert [(one["modalities"], one["level"]) for one in noise] == [(["sensor"], 0.5), (["sensor"], 1.0)]
     assert "padding/sensor" in (folder / "history.csv").read_text().splitlines()[0]
     sample = next(one for one in hardest({"mean": [folder]}, "test", "label", 8) if one.row == 40)
-    assert sample.parts == [("sensor", "text", "7 7")] and "<p>7 7</p>" in card(sample)
+    assert sample.parts == [("sensor", "text", "7 7")] and "<p>7 7</p>" in sample_card(sample)
 
 
 def test_its_table_is_checked(standing_in, monkeypatch, capsys):

@@ -147,7 +147,7 @@ def save_page(name: str, project: str | None, entity: str | None, dry_run: bool)
     """
     import json
 
-    from mmbert.reporting.outputs.wandb_workspace import StudyPage, save, spec
+    from mmbert.reporting.outputs.wandb_workspace import StudyPage, save_pages, stored_form
 
     cfg = load_study(name).cfg
     facts = cfg.study
@@ -163,9 +163,9 @@ def save_page(name: str, project: str | None, entity: str | None, dry_run: bool)
         baseline=dict(facts.baseline),
     )
     if dry_run:
-        print(json.dumps(spec(page), indent=2, ensure_ascii=False))
+        print(json.dumps(stored_form(page), indent=2, ensure_ascii=False))
         return
-    for what, where in save(page).items():
+    for what, where in save_pages(page).items():
         print(f"{what}: {where}")
 
 

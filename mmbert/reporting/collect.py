@@ -98,7 +98,7 @@ def state_of(run: RunFolder, metrics: dict[str, Any] | None) -> tuple[str, str |
 
 
 def chosen_fusion(run: RunFolder, config: dict[str, Any]) -> str:
-    """The YAML's name (``fusion=my_variant``), which tells variants of one class apart; else the class's."""
+    """The YAML's name (``fusion=my_variant``), by which variants of one class differ; else the class's."""
     name = run.read_choices().get("fusion")
     overridden = any(line.lstrip("+").startswith("fusion._target_=") for line in run.read_overrides())
     return str(name) if name and not overridden else fusion_name(config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.reporting.statistics.compare import Comparison, bootstrap_interval, compare
-from mmbert.reporting.statistics.robustness import Robustness, robustness
+from mmbert.reporting.statistics.robustness import RobustnessResults, robustness_results
 from mmbert.reporting.statistics.samples import compare_samples
 from mmbert.reporting.statistics.shapley import Contribution, contributions
 from mmbert.reporting.statistics.summary import column_of, default_metric, grouped, is_error, summarise, varied
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Report:
+class RunsReport:
     """A comparison of runs.
 
     Attributes:
         runs: a row a run, from ``collect``.
         metric: that decides.
-        by: columns that tell groups apart.
+        by: columns by which runs are grouped.
         summary: a row a group, from ``summarise``, with ``boot_low`` and ``boot_high``.
         baseline: the name of the group that the others are compared with; None = none.
         comparisons: of the others with it.
         sentences: what is shown, and what is not.
         notes: what a reader must know beside the table.
-        contributions: of the modalities, where runs of all their subsets are there and nothing else tells them apart.
+        contributions: of the modalities, where runs of all their subsets are there and they differ in nothing else.
         study: the config node ``study`` of the runs, if they agree on one.
         robustness: what runs have left when modalities are missing or damaged, where they measured it.
     """
@@ -47,12 +47,12 @@ class Report:
     notes: list[str] = field(default_factory=list)
     contributions: list[Contribution] = field(default_factory=list)
     study: dict[str, Any] = field(default_factory=dict)
-    robustness: Robustness = field(default_factory=Robustness)
+    robustness: RobustnessResults = field(default_factory=RobustnessResults)
 
 
 def make_report(
     runs: pd.DataFrame, metric: str | None = None, by: Sequence[str] = (), baseline: str | None = None
-) -> Report:
+) -> RunsReport:
     """Groups, intervals and comparisons.
 
     Args:
@@ -77,9 +77,9 @@ def make_report(
         group=labels, boot_low=[low for low, _ in intervals], boot_high=[high for _, high in intervals]
     )
     base = chosen_baseline(baseline, members, keys) if baseline else studys_baseline(study, members, keys)
-    found = comparisons(members, labels, metric, base)
+    found = compare_groups(members, labels, metric, base)
     plain = [key.removeprefix("config.") for key in keys]
-    return Report(
+    return RunsReport(
         runs=runs,
         metric=metric,
         by=tuple(plain),
@@ -90,7 +90,7 @@ def make_report(
         notes=notes(runs, metric, by),
         contributions=contributions(finished, metric) if keys == ["modalities"] else [],
         study=study,
-        robustness=robustness({name: members[name] for name in labels}, metric, base, plain),
+        robustness=robustness_results({name: members[name] for name in labels}, metric, base, plain),
     )
 
 
@@ -102,13 +102,13 @@ def study_of(runs: pd.DataFrame) -> dict[str, Any]:
         values = runs[column].dropna()
         if name == column or not len(values) or len(values) < len(runs) or len(values.astype(str).unique()) > 1:
             continue
-        option = name.removeprefix("baseline.")  # a dotted option may be what groups are told apart by
+        option = name.removeprefix("baseline.")  # a dotted option may be a column by which runs are grouped
         (study if option == name else study["baseline"])[option] = values.iloc[0]
     return study if study.get("name") else {}
 
 
 def known(axes: Sequence[str], runs: pd.DataFrame) -> list[str]:
-    """Those of a study's axes that tell runs apart; the seed is none."""
+    """Those of a study's axes in which runs differ, without the seed."""
     return [axis for axis in axes if axis != "seed" and (axis in runs.columns or f"config.{axis}" in runs.columns)]
 
 
@@ -144,9 +144,9 @@ def chosen_baseline(
         if all(str(runs.iloc[0][keys[plain.index(name)]]) == value for name, value in pairs.items())
     ]
     if len(fitting) != 1:
-        said = ", ".join(f"{name}={value}" for name, value in pairs.items())
+        wanted_pairs = ", ".join(f"{name}={value}" for name, value in pairs.items())
         what = f"{len(fitting)} groups have" if fitting else "no group has"
-        raise ConfigError(f"--baseline {said}: {what} it. Groups: {'; '.join(members)}.")
+        raise ConfigError(f"--baseline {wanted_pairs}: {what} it. Groups: {'; '.join(members)}.")
     return fitting[0]
 
 
@@ -158,7 +158,7 @@ def studys_baseline(study: Mapping[str, Any], members: Mapping[str, pd.DataFrame
         return None
 
 
-def comparisons(
+def compare_groups(
     members: Mapping[str, pd.DataFrame], labels: Sequence[str], metric: str, base: str | None
 ) -> list[Comparison]:
     """Every other group against the baseline, in the order of the summary."""
@@ -174,12 +174,12 @@ def comparisons(
 
 def sentences(found: Sequence[Comparison], members: Mapping[str, pd.DataFrame], metric: str) -> list[str]:
     """What each comparison shows: over seeds, or between two single runs over samples."""
-    said = []
+    found_sentences = []
     for one in found:
         alone = len(members[one.group]) == 1 == len(members[one.baseline])
         over_samples = single_runs(members, one.group, one.baseline, metric) if alone else None
-        said.append(over_samples or one.sentence())
-    return said
+        found_sentences.append(over_samples or one.sentence())
+    return found_sentences
 
 
 def single_runs(members: Mapping[str, pd.DataFrame], name: str, base: str, metric: str) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FIRST = ("run", "status", "reason", "data", "modalities", "fusion", "seed")
 
 
-def display(summary: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
+def summary_table(summary: pd.DataFrame, metric: str) -> tuple[list[str], list[list[str]]]:
     """A summary as head and rows of text."""
     import pandas as pd
 
@@ -27,11 +27,16 @@ def display(summary: pd.DataFrame, metric: str) -> tuple[list[str], list[list[st
     rows = []
     for line in summary.to_dict("records"):
         cells = [str(line[key]) for key in keys] + [str(line["n"])]
-        spread = "" if math.isnan(line["std"]) else f" ± {number(line['std'])}"
-        interval = "–" if math.isnan(line["std"]) else f"{number(line['low'])} … {number(line['high'])}"
+        spread = "" if math.isnan(line["std"]) else f" ± {number_text(line['std'])}"
+        interval = "–" if math.isnan(line["std"]) else f"{number_text(line['low'])} … {number_text(line['high'])}"
         low, high = line.get("boot_low", math.nan), line.get("boot_high", math.nan)
-        resampled = "–" if math.isnan(low) else f"{number(low)} … {number(high)}"
-        cells += [number(line["mean"]) + spread, interval, resampled, f"{number(line['min'])} … {number(line['max'])}"]
+        resampled = "–" if math.isnan(low) else f"{number_text(low)} … {number_text(high)}"
+        cells += [
+            number_text(line["mean"]) + spread,
+            interval,
+            resampled,
+            f"{number_text(line['min'])} … {number_text(line['max'])}",
+        ]
         for fact in present:
             value = line[fact]
             shown = "–" if pd.isna(value) else f"{value / 60:.1f}" if fact == "wall_seconds" else f"{value:.0f}"
@@ -44,26 +49,26 @@ def notes(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> list[str]:
     """What a reader must know to judge the table: the method, what is missing, what is not alike."""
     finished = runs[runs["status"] == "finished"]
     direction = "smaller is better" if is_error(metric) else "larger is better"
-    said = [
+    lines = [
         f"{len(finished)} of {len(runs)} runs finished; {direction}. std has n - 1 in its denominator; the interval is "
         "Student's t for the mean, mean ± t(0.975, n - 1) · std / √n; the bootstrap's is BCa, too narrow for few seeds."
     ]
     for run in runs[runs["status"] != "finished"].itertuples():
-        said.append(f"Not counted: {run.run} ({run.status}; {run.reason})")
+        lines.append(f"Not counted: {run.run} ({run.status}; {run.reason})")
     without = finished[finished[metric].isna()]
     if len(without):
-        said.append(f"Without a value of {metric}, not counted: {', '.join(without['run'])}")
+        lines.append(f"Without a value of {metric}, not counted: {', '.join(without['run'])}")
     counted = finished[finished[metric].notna()]
     for group in repeated_seeds(counted, by):
-        said.append(f"In the group '{group}' a seed occurs more than once: those runs are not independent.")
+        lines.append(f"In the group '{group}' a seed occurs more than once: those runs are not independent.")
     if different := other_differences(counted, by):
-        said.append(f"Within a group the runs also differ in: {', '.join(different)}.")
+        lines.append(f"Within a group the runs also differ in: {', '.join(different)}.")
     if counted["dirty"].eq(True).any():
-        said.append("Some runs were made from a checkout with uncommitted changes.")
-    return said
+        lines.append("Some runs were made from a checkout with uncommitted changes.")
+    return lines
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; numbers to the right would need to be known, so all stands left."""
     lines = [list(head), ["---"] * len(head), *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
@@ -78,6 +83,6 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[[*(column for column in FIRST if column in runs), *ordered]]
 
 
-def number(value: Any) -> str:
+def number_text(value: Any) -> str:
     """Four decimals for shares, four digits for the rest."""
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"

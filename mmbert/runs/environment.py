@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Python, platform, hardware, package versions, git state, command. Never fails: what cannot be told is None."""
+    """Python, platform, hardware, package versions, git state, command. Never fails: what is unknown is None."""
     return {
         "command": sys.argv,
         "python": platform.python_version(),

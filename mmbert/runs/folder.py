@@ -260,7 +260,7 @@ class RunFolder:
         return read_json(self.job) or {}
 
     def read_diagnostics(self) -> dict[str, Any]:
-        """What weight the fusion gave each modality; empty if it does not tell.
+        """What weight the fusion gave each modality; empty if it reports none.
 
         Raises:
             DataError: the file is no JSON object.

@@ -99,7 +99,7 @@ def own_settings() -> dict[str, str]:
         try:
             parser.read(file, encoding="utf-8")
         except (OSError, UnicodeError, configparser.Error):
-            continue  # wandb itself will tell
+            continue  # wandb reports it itself
         found |= dict(parser["default"]) if parser.has_section("default") else {}
     return found
 

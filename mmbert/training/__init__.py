@@ -1,1 +1,1 @@
-"""Parts become a finished run: building, the Lightning module, optimisation, what a run leaves behind."""
+"""Training: parts built from the config, the Lightning module, optimisation, callbacks, loggers and results."""

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.runs.folder import RunFolder
-from mmbert.training.modality_shares import summary
+from mmbert.training.modality_shares import summarise_shares
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results
 from mmbert.training.trainer import Training
@@ -63,6 +63,6 @@ def measure_splits(training: Training, data: MultimodalData, results: Results) -
         shares = module.shares[split]
         if values := shares.values():
             results.shares[split] = values
-            results.diagnostics[split] = summary(shares.modalities, values)
+            results.diagnostics[split] = summarise_shares(shares.modalities, values)
     if training.epochs.by_epoch:
         results.diagnostics["val_by_epoch"] = training.epochs.by_epoch

@@ -14,12 +14,12 @@ from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained.fingerprint import weights_fingerprint
 
 #: Where in a checkpoint the fingerprints are, by encoder name.
-FROZEN = "mmbert_frozen"
+FROZEN_FINGERPRINTS = "mmbert_frozen"
 #: Before the names of an encoder's tensors in the state of the ``FusionModule``.
 PLACE = "model.encoders.{}."
 
 
-def take_out(checkpoint: dict[str, Any], encoders: dict[str, Encoder], known: dict[str, str]) -> None:
+def remove_frozen(checkpoint: dict[str, Any], encoders: dict[str, Encoder], known: dict[str, str]) -> None:
     """Leaves the constant encoders' tensors out of a checkpoint that is about to be written.
 
     Args:
@@ -32,17 +32,17 @@ def take_out(checkpoint: dict[str, Any], encoders: dict[str, Encoder], known: di
     state = checkpoint["state_dict"]
     checkpoint["state_dict"] = {k: tensor for k, tensor in state.items() if not k.startswith(beginnings or ("\0",))}
     known |= {name: weights_fingerprint(encoder) for name, encoder in constant.items() if name not in known}
-    checkpoint[FROZEN] = {name: known[name] for name in constant}
+    checkpoint[FROZEN_FINGERPRINTS] = {name: known[name] for name in constant}
 
 
-def put_back(checkpoint: dict[str, Any], encoders: dict[str, Encoder], module: nn.Module) -> None:
+def restore_frozen(checkpoint: dict[str, Any], encoders: dict[str, Encoder], module: nn.Module) -> None:
     """Gives a checkpoint that was read the module's own frozen tensors, so that it can be loaded as a whole.
 
     Raises:
         TrainingError: the module's frozen weights are others than those that the run was begun with.
     """
     own: dict[str, Any] | None = None
-    for name, fingerprint in checkpoint.get(FROZEN, {}).items():
+    for name, fingerprint in checkpoint.get(FROZEN_FINGERPRINTS, {}).items():
         if name not in encoders or weights_fingerprint(encoders[name]) != fingerprint:
             raise TrainingError(
                 f"The frozen encoder '{name}' has other weights than the run was begun with: what it is loaded from "

@@ -13,11 +13,11 @@ from torch import Tensor
 from mmbert.core.types import Batch
 
 #: How the names of what is logged each epoch begin: ``diagnostics/val/NAME/MODALITY``.
-LOGGED = "diagnostics"
+LOGGED_PREFIX = "diagnostics"
 
 
 class ModalityShares:
-    """What a fusion told of each sample of a split.
+    """A fusion's diagnostics by sample and modality, collected over a split.
 
     Args:
         modalities: M names, in the fusion's order.
@@ -25,7 +25,7 @@ class ModalityShares:
 
     def __init__(self, modalities: Sequence[str]) -> None:
         self.modalities = list(modalities)
-        self.told: dict[str, list[np.ndarray]] = {}
+        self.collected: dict[str, list[np.ndarray]] = {}
 
     def add(self, batch: Batch, diagnostics: Mapping[str, Tensor]) -> None:
         """A batch's samples, those that only fill up a process's share left out.
@@ -45,14 +45,14 @@ class ModalityShares:
             values = values.mean(2) if values.ndim == 3 else values
             spoken = torch.where(present, values, 0).ne(0).any(1, keepdim=True)
             kept = torch.where(counted & spoken, values, torch.nan)  # (B, M)
-            self.told.setdefault(name, []).append(kept[(batch.rows >= 0)].cpu().numpy())
+            self.collected.setdefault(name, []).append(kept[(batch.rows >= 0)].cpu().numpy())
 
     def values(self) -> dict[str, np.ndarray]:
-        """By name (N, M), over all processes; NaN where a sample has nothing to tell of a modality.
+        """By name (N, M), over all processes; NaN where a sample has no value for a modality.
 
         Every process must call it.
         """
-        mine = {name: np.concatenate(parts) for name, parts in self.told.items()}
+        mine = {name: np.concatenate(parts) for name, parts in self.collected.items()}
         if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return mine
         parts: list[Any] = [None] * dist.get_world_size()
@@ -61,24 +61,24 @@ class ModalityShares:
         return {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
 
     def reset(self) -> None:
-        """Forgets everything, for the next epoch."""
-        self.told = {}
+        """Clears everything, for the next epoch."""
+        self.collected = {}
 
 
-def summary(modalities: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[Any]]]:
+def summarise_shares(modalities: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[Any]]]:
     """By name ``modalities``, ``mean``, ``std`` (n - 1 in its denominator) and ``samples``, a number for each modality.
 
     Args:
         modalities: M names.
         values: by name (N, M), NaN where nothing counts. What is undefined is None.
     """
-    told: dict[str, dict[str, list[Any]]] = {}
+    summaries: dict[str, dict[str, list[Any]]] = {}
     for name, table in values.items():
         columns = [column[~np.isnan(column)] for column in table.T]
-        told[name] = {
+        summaries[name] = {
             "modalities": list(modalities),
             "mean": [float(column.mean()) if len(column) else None for column in columns],
             "std": [float(column.std(ddof=1)) if len(column) > 1 else None for column in columns],
             "samples": [len(column) for column in columns],
         }
-    return told
+    return summaries

@@ -130,7 +130,7 @@ def use(model: MultimodalModel) -> str:
 
 
 def about_data(data: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """What it was trained on, as far as fingerprints tell."""
+    """What it was trained on, as far as fingerprints identify it."""
     rows = {key.removesuffix("_rows"): value for key, value in facts.items() if key.endswith("_rows")}
     skipped = rows.pop("skipped", 0)
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())

@@ -18,7 +18,7 @@ from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.runs.predictions import PredictionTable
 from mmbert.tasks.base import Task
 from mmbert.training.epoch_means import EpochMeans
-from mmbert.training.frozen_checkpoint import put_back, take_out
+from mmbert.training.frozen_checkpoint import remove_frozen, restore_frozen
 from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_shares import ModalityShares
@@ -244,7 +244,7 @@ class FusionModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves out what does not change."""
         if not self._is_sharded():
-            take_out(checkpoint, self.model.named_encoders(), self.fingerprints)
+            remove_frozen(checkpoint, self.model.named_encoders(), self.fingerprints)
         decision_heads = self.model.named_decision_heads()
         checkpoint["decisions"] = {name: heads.decision.training_state() for name, heads in decision_heads.items()}
 
@@ -254,7 +254,7 @@ class FusionModule(pl.LightningModule):
         Raises:
             TrainingError: it is no longer what it was.
         """
-        put_back(checkpoint, self.model.named_encoders(), self)
+        restore_frozen(checkpoint, self.model.named_encoders(), self)
         for name, heads in self.model.named_decision_heads().items():
             heads.decision.load_training_state(checkpoint.get("decisions", {}).get(name, {}))
 

@@ -1,4 +1,4 @@
-"""What a finished run has measured, and the writing down of it."""
+"""The results of a finished run, and how they are written and logged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Results:
         metrics: ``SPLIT/TASK/METRIC``.
         predictions: by split.
         facts: seed, times, memory.
-        diagnostics: what ``diagnostics.json`` holds; empty where the fusion tells nothing.
+        diagnostics: what ``diagnostics.json`` holds; empty where the fusion reports none.
         shares: what it is made of, by split and name (N, M).
     """
 
@@ -88,23 +88,23 @@ def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, fold
     Pictures and sounds that lie in the table itself are written to ``folder``, for loggers take files.
     """
     samples = []
-    for said in table.records(limit):
+    for record in table.records(limit):
         shown: dict[str, Any] = {}
         for name, processor in data.processors.items():
-            cell = data.table.cell(said["row"], data.column_of(name))
+            cell = data.table.cell(record["row"], data.column_of(name))
             modality = modality_of(processor)
             if isinstance(cell, dict) and cell.get("bytes") is not None:
-                path = str(written(cell, folder / f"{said['row']}_{name}"))
+                path = str(write_cell(cell, folder / f"{record['row']}_{name}"))
                 shown[name] = InputFile(path, modality.shown_as)
             elif cell is not None and (file := modality.file_name(cell)) is not None:
                 shown[name] = InputFile(str(data.table.path.parent / file), modality.shown_as)
             else:
                 shown[name] = cell
-        samples.append({"row": said["row"], **shown, **said})
+        samples.append({"row": record["row"], **shown, **record})
     return samples
 
 
-def written(cell: dict[str, Any], target: Path) -> Path:
+def write_cell(cell: dict[str, Any], target: Path) -> Path:
     """A picture or sound as the file that it was, its ending that of its own name."""
     path = target.with_suffix(Path(cell.get("path") or "").suffix)
     path.parent.mkdir(parents=True, exist_ok=True)

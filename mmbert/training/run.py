@@ -121,7 +121,7 @@ def train_and_measure(
         watch.lap()
         parts = build(cfg)
         build_seconds = watch.lap()
-        announce(parts, folder)
+        announce_run(parts, folder)
         analyses = configured_analyses(cfg.get("robustness"), parts.model, parts.data)
         stored = read_from_store(parts.data, parts.model, cfg.store, cfg.trainer)
         store_seconds = watch.lap()
@@ -203,7 +203,7 @@ def run_loggers(config: Mapping[str, Any], folder: RunFolder) -> Iterator[RunLog
         loggers.close(failure)
 
 
-def announce(parts: Parts, folder: RunFolder) -> None:
+def announce_run(parts: Parts, folder: RunFolder) -> None:
     """Prints what is about to be trained, and warns of cells that several splits share."""
     console.announce(parts.model, folder, parts.initial_weights)
     console.warn_of(shared_cells(parts.data))

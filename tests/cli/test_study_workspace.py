@@ -7,7 +7,7 @@ import pytest
 
 from mmbert.cli.study import main
 from mmbert.reporting.outputs import wandb_workspace
-from mmbert.reporting.outputs.wandb_workspace import StudyPage, spec
+from mmbert.reporting.outputs.wandb_workspace import StudyPage, stored_form
 
 pytest.importorskip("wandb_workspaces")
 METRIC = "test/answer/accuracy"
@@ -59,7 +59,7 @@ def test_the_spec_of_a_study_without_a_key(monkeypatch, no_key, capsys):
 
 def test_the_report_shows_the_runs_and_the_logged_comparison():
     page = StudyPage("my_study", METRIC, ["fusion", "seed"], "ours", question="Which?", baseline={"fusion": "concat"})
-    blocks = spec(page)["report"]["spec"]["blocks"]
+    blocks = stored_form(page)["report"]["spec"]["blocks"]
     words = [child["text"] for block in blocks for child in block.get("children", ())]
     assert "Which?" in words and any("baseline fusion=concat" in word for word in words)
     grids = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.runs.folder import RunFolder
-from mmbert.reporting.statistics.compare import shown
-from mmbert.reporting.report import Report
-from mmbert.reporting.outputs.robustness_tables import tables as robustness_tables
-from mmbert.reporting.tables import display, markdown, number
+from mmbert.reporting.statistics.compare import p_value_text
+from mmbert.reporting.report import RunsReport
+from mmbert.reporting.outputs.robustness_tables import text_tables
+from mmbert.reporting.tables import summary_table, markdown_table, number_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def page(report: Report) -> str:
+def markdown_page(report: RunsReport) -> str:
     """The whole page."""
     parts = [f"# {report.study.get('name') or report.metric}\n"]
     if report.study.get("question"):
         parts.append(f"**Question.** {report.study['question']}\n")
-    parts += [f"`{report.metric}`, by {', '.join(report.by)}:\n", markdown(*display(report.summary, report.metric))]
+    parts += [f"`{report.metric}`, by {', '.join(report.by)}:\n", markdown_table(*summary_table(report.summary, report.metric))]
     parts += ["".join(f"- {note}\n" for note in report.notes)]
     if report.comparisons:
         parts += [f"## Compared with {report.baseline}\n", comparison_table(report), comparison_note()]
@@ -30,23 +30,23 @@ def page(report: Report) -> str:
         parts.append("".join(f"- {sentence}\n" for sentence in report.sentences))
     if report.contributions:
         parts += ["## What each modality contributes\n", contribution_table(report), contribution_note(report)]
-    for one in robustness_tables(report.robustness, report.metric):
-        parts += [f"## {one.title}\n", markdown(one.head, one.rows), one.note and f"{one.note}\n"]
-    parts += ["## How it was run\n", provenance(report.runs), "## Every run\n", traces(report)]
+    for one in text_tables(report.robustness, report.metric):
+        parts += [f"## {one.title}\n", markdown_table(one.head, one.rows), one.note and f"{one.note}\n"]
+    parts += ["## How it was run\n", provenance(report.runs), "## Every run\n", trace_table(report)]
     return "\n".join(part for part in parts if part)
 
 
-def comparison_table(report: Report) -> str:
+def comparison_table(report: RunsReport) -> str:
     """A row a comparison."""
     head = ["", "seeds", "difference", "95 % interval", "p (t)", "p (Holm)", "p (sign flips)", "g"]
     rows = []
     for one in report.comparisons:
         interval = "–" if math.isnan(one.low) else f"{one.low:+.4f} … {one.high:+.4f}"
-        p_values = ["–" if math.isnan(p) else shown(p) for p in (one.p, one.p_holm, one.p_flips)]
+        p_values = ["–" if math.isnan(p) else p_value_text(p) for p in (one.p, one.p_holm, one.p_flips)]
         effect = "–" if math.isnan(one.effect) else f"{one.effect:+.2f}"
         difference = "–" if math.isnan(one.difference) else f"{one.difference:+.4f}"
         rows.append([one.group, str(one.pairs), difference, interval, *p_values, effect])
-    return markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def comparison_note() -> str:
@@ -58,25 +58,25 @@ def comparison_note() -> str:
     )
 
 
-def contribution_table(report: Report) -> str:
+def contribution_table(report: RunsReport) -> str:
     """A row a modality, the largest contribution first."""
     ordered = sorted(report.contributions, key=lambda one: -abs(one.mean))
-    rows = [[one.modality, spread(one.mean, one.std), str(len(one.values))] for one in ordered]
-    return markdown(["modality", f"Shapley value of {report.metric}", "seeds"], rows)
+    rows = [[one.modality, mean_and_deviation(one.mean, one.std), str(len(one.values))] for one in ordered]
+    return markdown_table(["modality", f"Shapley value of {report.metric}", "seeds"], rows)
 
 
-def spread(mean: float, std: float) -> str:
+def mean_and_deviation(mean: float, std: float) -> str:
     """Mean and standard deviation of a difference."""
     return f"{mean:+.4f}" if math.isnan(std) else f"{mean:+.4f} ± {std:.4f}"
 
 
-def contribution_note(report: Report) -> str:
+def contribution_note(report: RunsReport) -> str:
     """What the values add up to."""
     first = report.contributions[0]
     total = sum(one.mean for one in report.contributions)
     return (
         f"Exact Shapley values over models trained on every subset; they add up to {total:+.4f}, what the full model "
-        f"({number(first.full)}) has over the best constant answer ({number(first.empty)}).\n"
+        f"({number_text(first.full)}) has over the best constant answer ({number_text(first.empty)}).\n"
     )
 
 
@@ -85,11 +85,11 @@ def provenance(runs: pd.DataFrame) -> str:
     machines: dict[str, None] = {}
     for run in runs["run"]:
         environment = RunFolder(run).read_environment()
-        machines[in_words(environment)] = None
+        machines[environment_text(environment)] = None
     return "".join(f"- {line}\n" for line in machines if line)
 
 
-def in_words(environment: dict[str, Any]) -> str:
+def environment_text(environment: dict[str, Any]) -> str:
     """One environment in a sentence."""
     if not environment:
         return ""
@@ -105,21 +105,21 @@ def in_words(environment: dict[str, Any]) -> str:
     return f"{date}: {place}{with_gpu if gpus else ', no GPU'}; Python {python}, {versions}".strip(": ")
 
 
-def traces(report: Report) -> str:
+def trace_table(report: RunsReport) -> str:
     """What each number comes from, and the command that makes it again."""
     head = ["run", *report.by, "seed", report.metric, "status", "commit", "checkpoint", "data", "command"]
     rows = []
     for line in report.runs.to_dict("records"):
         keys = [str(line.get(key, line.get(f"config.{key}"))) for key in report.by]
         value = line.get(report.metric)
-        measured = "–" if value is None or value != value else number(value)
+        measured = "–" if value is None or value != value else number_text(value)
         commit = str(line.get("commit") or "–")[:9] + ("+" if line.get("dirty") is True else "")
         data = str(line.get("data_fingerprint") or "–")
         state = line["status"] if line["status"] == "finished" else f"{line['status']}: {line['reason']}"
         checkpoint = str(line.get("checkpoint") or "–")
         command = f"`{command_of(Path(line['run']))}`"
         rows.append([line["run"], *keys, str(line.get("seed")), measured, state, commit, checkpoint, data, command])
-    return markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def command_of(run: Path) -> str:
@@ -131,7 +131,7 @@ def command_of(run: Path) -> str:
     return " ".join(["mmbert-train", *map(shlex.quote, words)])
 
 
-def latex(report: Report) -> str:
+def latex(report: RunsReport) -> str:
     r"""The summary as a table of the package booktabs; the best mean is bold, \textdagger marks p < 0.05 after Holm."""
     best = report.summary.iloc[0]["group"]
     clear = {one.group for one in report.comparisons if one.p_holm < 0.05}
@@ -143,8 +143,8 @@ def latex(report: Report) -> str:
         r"\midrule",
     ]
     for line in report.summary.to_dict("records"):
-        spread = "" if math.isnan(line["std"]) else rf" \pm {line['std']:.3f}"
-        value = rf"{line['mean']:.3f}{spread}"
+        deviation = "" if math.isnan(line["std"]) else rf" \pm {line['std']:.3f}"
+        value = rf"{line['mean']:.3f}{deviation}"
         value = rf"$\mathbf{{{value}}}$" if line["group"] == best else f"${value}$"
         mark = r"\textsuperscript{\textdagger}" if line["group"] in clear else ""
         lines.append(rf"{escaped(line['group'])} & {line['n']} & {value}{mark} \\")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmbert.reporting.statistics.robustness import Curve, Robustness, in_words
+from mmbert.reporting.statistics.robustness import Curve, RobustnessResults, mean_and_interval
 
 TITLES = {
     "noise": "Damaged inputs",
     "missing": "Missing modalities at test",
     "trained": "Missing modalities in training",
 }
-LEVEL = {
+LEVEL_NAMES = {
     "noise": "level of damage",
     "missing": "share of samples that lack something",
     "trained": "share of training samples that lack something",
@@ -20,7 +20,7 @@ LEVEL = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class TextTable:
     """A table.
 
     Attributes:
@@ -38,7 +38,7 @@ class Shown:
     long: bool = False
 
 
-def tables(found: Robustness, metric: str) -> list[Shown]:
+def text_tables(found: RobustnessResults, metric: str) -> list[TextTable]:
     """All there is to show: subsets, areas, rates in training, and the curves themselves."""
     shown = [subset_table(found, metric), area_table(found, metric)]
     shown += [curve_table(found.trained, "trained", metric)]
@@ -46,7 +46,7 @@ def tables(found: Robustness, metric: str) -> list[Shown]:
     return [table for table in shown if table.rows]
 
 
-def subset_table(found: Robustness, metric: str) -> Shown:
+def subset_table(found: RobustnessResults, metric: str) -> TextTable:
     """A row a group, a column a subset; where subsets leave different samples, how many is in the head."""
     by_key = {(one.modalities, one.group): one for one in found.subsets}
     samples: dict[str, int] = {}
@@ -56,8 +56,8 @@ def subset_table(found: Robustness, metric: str) -> Shown:
     rows = []
     for group in dict.fromkeys(one.group for one in found.subsets):
         known = [by_key.get((label, group)) for label in samples]
-        rows.append([group, *("–" if one is None else in_words(list(one.values.values()))[0] for one in known)])
-    return Shown(
+        rows.append([group, *("–" if one is None else mean_and_interval(list(one.values.values()))[0] for one in known)])
+    return TextTable(
         f"Subsets of the modalities at test, {metric}",
         ["group", *(f"{label} ({count:,})" if counted else label for label, count in samples.items())],
         rows,
@@ -67,19 +67,19 @@ def subset_table(found: Robustness, metric: str) -> Shown:
     )
 
 
-def area_table(found: Robustness, metric: str) -> Shown:
+def area_table(found: RobustnessResults, metric: str) -> TextTable:
     """A row a curve and group."""
     rows = []
     for one in found.areas:
-        relative, interval = in_words(list(one.relative.values()))
+        relative, interval = mean_and_interval(list(one.relative.values()))
         if one.curve.group == found.baseline:
             effective, apart = "baseline", "–"
         else:
-            effective, apart = in_words(list(one.effective.values()), signed=True)
+            effective, apart = mean_and_interval(list(one.effective.values()), signed=True)
         what = f"{one.curve.what} {'damaged' if one.curve.kind == 'noise' else 'missing'}"
         rows.append([what, one.curve.group, str(len(one.relative)), relative, interval, effective, apart])
     against = f"against {found.baseline}" if found.baseline else "no baseline"
-    return Shown(
+    return TextTable(
         f"Robustness: areas under the curves of {metric}",
         ["", "group", "seeds", "relative", "95 % interval", f"effective, {against}", "95 % interval"],
         rows,
@@ -96,10 +96,10 @@ def area_note() -> str:
     )
 
 
-def curve_table(curves: Sequence[Curve], kind: str, metric: str) -> Shown:
+def curve_table(curves: Sequence[Curve], kind: str, metric: str) -> TextTable:
     """A row a curve and group, a column a level."""
     levels = sorted({level for curve in curves for level in curve.levels()})
-    rows = [[curve.what, curve.group, *(in_words(curve.at(level))[0] for level in levels)] for curve in curves]
+    rows = [[curve.what, curve.group, *(mean_and_interval(curve.at(level))[0] for level in levels)] for curve in curves]
     first = "modalities" if kind == "noise" else "mechanism"
     head = [first, "group", *(f"{level:g}" for level in levels)]
-    return Shown(f"{TITLES[kind]}, {metric} by {LEVEL[kind]}", head, rows, long=kind != "trained")
+    return TextTable(f"{TITLES[kind]}, {metric} by {LEVEL[kind]}", head, rows, long=kind != "trained")

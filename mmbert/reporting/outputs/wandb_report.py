@@ -12,8 +12,8 @@ from mmbert.runs.folder import RunFolder
 from mmbert.runs.naming import group_name
 from mmbert.runs.wandb_session import begin, choose_mode
 from mmbert.reporting.statistics.compare import Comparison
-from mmbert.reporting.outputs.page.build import contents
-from mmbert.reporting.report import Report
+from mmbert.reporting.outputs.page.build import page_with_sections
+from mmbert.reporting.report import RunsReport
 from mmbert.reporting.tables import results_table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ OPTION = "WANDB_MODE"
 
 
 def log_report(
-    report: Report, folder: Path, project: str | None = None, entity: str | None = None, files: Sequence[Path] = ()
+    report: RunsReport, folder: Path, project: str | None = None, entity: str | None = None, files: Sequence[Path] = ()
 ) -> str:
     """Tables, figures and, where there are any, files of a report as one run; offline by itself without a key.
 
@@ -36,7 +36,7 @@ def log_report(
     mean is.
 
     Args:
-        report: what is said.
+        report: what is logged.
         folder: where ``wandb/`` goes; it must exist.
         project: None = that of the runs' config, ``mmbert`` if they do not agree on one.
         entity: a team or user; None = that of the runs' config, else the key's own.
@@ -75,7 +75,7 @@ def log_report(
     return f"wandb: offline{reason}. To upload later: wandb sync {place}" if offline else f"wandb: {url}"
 
 
-def group_of(report: Report) -> str | None:
+def group_of(report: RunsReport) -> str | None:
     """What the compared runs are filed under, if it is the same for all."""
     names = set()
     for run in report.runs["run"]:
@@ -92,7 +92,7 @@ def shared(runs: pd.DataFrame, column: str) -> str | None:
     return str(values.pop()) if len(values) == 1 else None
 
 
-def facts_of(report: Report) -> dict[str, Any]:
+def facts_of(report: RunsReport) -> dict[str, Any]:
     """What was compared, and how."""
     return {
         "metric": report.metric,
@@ -102,22 +102,22 @@ def facts_of(report: Report) -> dict[str, Any]:
         "finished": int((report.runs["status"] == "finished").sum()),
         "notes": list(report.notes),
         "sentences": list(report.sentences),
-        "study": {key: plain(value) for key, value in report.study.items()},
+        "study": {key: table_value(value) for key, value in report.study.items()},
     }
 
 
-def tables_of(report: Report) -> dict[str, Any]:
+def tables_of(report: RunsReport) -> dict[str, Any]:
     """The report's tables; one without a row is left out."""
     import wandb
 
     made = {"summary": frame(report.summary), "runs": frame(results_table(report.runs))}
     names = [one.name for one in fields(Comparison)]
-    said = [[plain(getattr(one, name)) for name in names] for one in report.comparisons]
-    sentences = report.sentences if len(report.sentences) == len(said) else [None] * len(said)
-    made["comparisons"] = ([*names, "sentence"], [[*row, one] for row, one in zip(said, sentences, strict=True)])
+    rows = [[table_value(getattr(one, name)) for name in names] for one in report.comparisons]
+    sentences = report.sentences if len(report.sentences) == len(rows) else [None] * len(rows)
+    made["comparisons"] = ([*names, "sentence"], [[*row, one] for row, one in zip(rows, sentences, strict=True)])
     made["contributions"] = (
         ["modality", "mean", "std", "seeds"],
-        [[one.modality, plain(one.mean), plain(one.std), len(one.values)] for one in report.contributions],
+        [[one.modality, table_value(one.mean), table_value(one.std), len(one.values)] for one in report.contributions],
     )
     return {
         f"report/{name}": wandb.Table(columns=list(head), data=rows, allow_mixed_types=True)
@@ -126,12 +126,12 @@ def tables_of(report: Report) -> dict[str, Any]:
     }
 
 
-def figures_of(report: Report) -> dict[str, Any]:
+def figures_of(report: RunsReport) -> dict[str, Any]:
     """What the page draws, by caption."""
     import wandb
     from plotly.graph_objects import Figure
 
-    page = contents(report)
+    page = page_with_sections(report)
     made: dict[str, Any] = {}
     for caption, figure in zip(page.captions, page.figures, strict=True):
         name = re.sub(r"[^\w.+-]+", "_", caption).strip("_") or "figure"
@@ -142,13 +142,13 @@ def figures_of(report: Report) -> dict[str, Any]:
     return made
 
 
-def summary_of(report: Report) -> dict[str, Any]:
+def summary_of(report: RunsReport) -> dict[str, Any]:
     """``METRIC/GROUP/mean`` and ``/std``, so that reports can be listed and sorted by them; and which group is best."""
-    told: dict[str, Any] = {"best": str(report.summary.iloc[0]["group"])}
+    summary: dict[str, Any] = {"best": str(report.summary.iloc[0]["group"])}
     for line in report.summary.to_dict("records"):
         for stat in ("mean", "std"):
-            told[f"{report.metric}/{line['group']}/{stat}"] = plain(line[stat])
-    return told
+            summary[f"{report.metric}/{line['group']}/{stat}"] = table_value(line[stat])
+    return summary
 
 
 def keep(run: Any, files: Sequence[Path]) -> None:
@@ -163,16 +163,16 @@ def keep(run: Any, files: Sequence[Path]) -> None:
 
 def frame(table: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
     """A data frame as head and rows of plain values."""
-    return [str(name) for name in table.columns], [[plain(cell) for cell in row] for row in table.to_numpy().tolist()]
+    return [str(name) for name in table.columns], [[table_value(cell) for cell in row] for row in table.to_numpy().tolist()]
 
 
-def plain(value: Any) -> Any:
+def table_value(value: Any) -> Any:
     """A value as JSON has it: NumPy's scalars as Python's own, NaN as nothing, and all else as words."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): table_value(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return ", ".join(str(one) for one in value)
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 #: Axes that are no option of the config, and where all runs note them (``WandbTracker``).
 LABELS = {"fusion": "labels.fusion", "modalities": "labels.modalities", "tasks": "labels.tasks"}
 #: Facts of runs that quality is weighed against.
-COSTS = ("fit_seconds", "peak_memory_mib", "parameters_trained")
+COST_COLUMNS = ("fit_seconds", "peak_memory_mib", "parameters_trained")
 #: How the names of the weights of modalities begin, as a regular expression.
-WEIGHTS = "^diagnostics/val/.*"
+WEIGHT_KEYS = "^diagnostics/val/.*"
 #: Runs that a panel shows; wandb's own 10 would hide most of a study.
 RUNS_SHOWN = 100
 
@@ -33,7 +33,7 @@ class StudyPage:
     Attributes:
         name: the group of its runs.
         metric: that decides, such as ``test/answer/accuracy``.
-        axes: options that tell its groups apart; the runs are grouped by them, and so are all panels.
+        axes: options in which its groups differ; the runs are grouped by them, and so are all panels.
         entity: team or user; empty = the key's own.
         project: where its runs are.
         question: what it asks.
@@ -72,7 +72,7 @@ def workspace(page: StudyPage) -> Workspace:
     sections = [
         ws.Section(name="Result", panels=panels_of_result(page, wr), is_open=True, pinned=True),
         ws.Section(name="Learning", panels=panels_of_learning(page, wr), is_open=True),
-        ws.Section(name="Weights of modalities", panels=[wr.LinePlot(title="over val", metric_regex=WEIGHTS)]),
+        ws.Section(name="Weights of modalities", panels=[wr.LinePlot(title="over val", metric_regex=WEIGHT_KEYS)]),
         ws.Section(name="Samples", panels=[wr.WeavePanelSummaryTable(table_name="samples/test")]),
     ]
     return ws.Workspace(
@@ -85,12 +85,12 @@ def workspace(page: StudyPage) -> Workspace:
             filters=filters,
             groupby=[expr.Config(key) for key in page.keys],
             order=[expr.Ordering(expr.Summary(page.metric), ascending=False)],
-            pinned_columns=[f"summary:{page.metric}", *map(column, [*page.keys, "seed"])],
+            pinned_columns=[f"summary:{page.metric}", *map(column_name, [*page.keys, "seed"])],
         ),
     )
 
 
-def report(page: StudyPage) -> Report:
+def study_report(page: StudyPage) -> Report:
     """The page to read: question, result and learning of the study's training runs, and the logged comparison.
 
     Raises:
@@ -109,12 +109,12 @@ def report(page: StudyPage) -> Report:
     )
     tables = [wr.WeavePanelSummaryTable(table_name=f"report/{name}") for name in ("summary", "comparisons")]
     against = ", ".join(f"{key}={value}" for key, value in (page.baseline or {}).items())
-    said = f"Decided by {page.metric}; compared by {', '.join(page.axes)}" + (
+    decided_by = f"Decided by {page.metric}; compared by {', '.join(page.axes)}" + (
         f"; baseline {against}." if against else "."
     )
     blocks = [
         *([wr.P(page.question)] if page.question else []),
-        wr.P(said),
+        wr.P(decided_by),
         wr.H2("Result"),
         wr.PanelGrid(runsets=[runs], panels=panels_of_result(page, wr)),
         wr.H2("Learning"),
@@ -127,7 +127,7 @@ def report(page: StudyPage) -> Report:
     return wr.Report(project=page.project, entity=page.entity, title=title, description=page.question, blocks=blocks)
 
 
-def column(key: str) -> str:
+def column_name(key: str) -> str:
     """The table's column of an option; W&B keeps each option of the first level in an envelope called ``value``."""
     first, *rest = key.split(".")
     return "config:" + ".".join([first, "value", *rest])
@@ -146,7 +146,7 @@ def panels_of_result(page: StudyPage, wr: Any) -> list[Any]:
         bars,
         *(
             wr.ScatterPlot(title=f"against {cost}", x=wr.SummaryMetric(cost), y=wr.SummaryMetric(page.metric))
-            for cost in COSTS
+            for cost in COST_COLUMNS
         ),
     ]
 
@@ -165,19 +165,19 @@ def panels_of_learning(page: StudyPage, wr: Any) -> list[Any]:
     ]
 
 
-def spec(page: StudyPage) -> dict[str, Any]:
+def stored_form(page: StudyPage) -> dict[str, Any]:
     """Both as W&B stores them, as plain data; the ids in them are made anew each time.
 
     Raises:
         ConfigError: wandb-workspaces is not installed.
     """
-    made: dict[str, Any] = {"workspace": workspace(page), "report": report(page)}
+    made: dict[str, Any] = {"workspace": workspace(page), "report": study_report(page)}
     return {
         name: one._to_model().model_dump(mode="json", by_alias=True, exclude_none=True) for name, one in made.items()
     }
 
 
-def save(page: StudyPage) -> dict[str, str]:
+def save_pages(page: StudyPage) -> dict[str, str]:
     """Saves both as new ones; the address of each.
 
     Raises:
@@ -193,7 +193,7 @@ def save(page: StudyPage) -> dict[str, str]:
 
     try:
         found = page if page.entity else StudyPage(**{**vars(page), "entity": wandb.Api().default_entity or ""})
-        saved = {"workspace": workspace(found).save(), "report": report(found).save()}
+        saved = {"workspace": workspace(found).save(), "report": study_report(found).save()}
         return {name: str(one.url) for name, one in saved.items()}
     except Exception as error:  # of wandb, of GraphQL, of the connection: a message is all that there is to it
         where = f"{page.entity or 'your entity'}/{page.project}"

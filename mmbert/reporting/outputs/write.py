@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbert.core.errors import ConfigError
-from mmbert.reporting.outputs.markdown import latex, page
-from mmbert.reporting.outputs.page.build import page as html_page
-from mmbert.reporting.report import Report
+from mmbert.reporting.outputs.markdown import latex, markdown_page
+from mmbert.reporting.outputs.page.build import markdown_page as html_page
+from mmbert.reporting.report import RunsReport
 from mmbert.reporting.tables import results_table
 
 
-def write(report: Report, folder: Path, with_latex: bool = False) -> list[Path]:
+def write_files(report: RunsReport, folder: Path, with_latex: bool = False) -> list[Path]:
     """Leaves ``report.html`` and ``.md``, ``summary.csv`` (a row a group), ``results.csv``, ``.parquet`` (a row a run).
 
     Args:
-        report: what is said.
+        report: what is written.
         folder: made if it does not exist.
         with_latex: ``results.tex`` too.
 
@@ -27,11 +27,11 @@ def write(report: Report, folder: Path, with_latex: bool = False) -> list[Path]:
         paths = [
             folder / name for name in ("report.md", "summary.csv", "results.csv", "results.parquet", "report.html")
         ]
-        paths[0].write_text(page(report), encoding="utf-8")
+        paths[0].write_text(markdown_page(report), encoding="utf-8")
         report.summary.to_csv(paths[1], index=False)
         table = results_table(report.runs)
         table.to_csv(paths[2], index=False)
-        mixed = [name for name in table if table[name].map(type).nunique() > 1 and not table[name].map(is_number).all()]
+        mixed = [name for name in table if table[name].map(type).nunique() > 1 and not table[name].map(is_python_number).all()]
         table.astype(dict.fromkeys(mixed, str)).to_parquet(paths[3], index=False)
         paths[4].write_text(html_page(report), encoding="utf-8")
         if with_latex:
@@ -42,6 +42,6 @@ def write(report: Report, folder: Path, with_latex: bool = False) -> list[Path]:
     return paths
 
 
-def is_number(value: object) -> bool:
+def is_python_number(value: object) -> bool:
     """Numbers of several types make one column."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClassificationResults:
     """A classification task over the samples of a split, by one run or by several in a row.
 
     Attributes:
@@ -46,13 +46,13 @@ class Judged:
         counts = self.confusion()
         rows = []
         for number, name in enumerate(self.classes):
-            right, said, there = counts[number, number], counts[:, number].sum(), counts[number].sum()
+            right, answered, there = counts[number, number], counts[:, number].sum(), counts[number].sum()
             rows.append(
                 {
                     "class": name,
-                    "precision": right / said if said else None,
+                    "precision": right / answered if answered else None,
                     "recall": right / there if there else None,
-                    "f1": 2 * right / (said + there) if said + there else None,
+                    "f1": 2 * right / (answered + there) if answered + there else None,
                     "support": int(there),
                 }
             )
@@ -80,20 +80,20 @@ def tasks_in(run: Path, split: str) -> list[str]:
     return [name.removesuffix("/probabilities") for name in names if name.endswith("/probabilities")]
 
 
-def judged(runs: Sequence[Path], split: str, task: str) -> Judged | None:
-    """Every run's judgements behind one another; None where none left any, or a sample may have several classes."""
-    parts = [part for run in runs if (part := read(run, split, task)) is not None]
+def classification_results(runs: Sequence[Path], split: str, task: str) -> ClassificationResults | None:
+    """All runs' results concatenated; None where no run has any, or a sample may have several classes."""
+    parts = [part for run in runs if (part := read_results(run, split, task)) is not None]
     if not parts or any(part.classes != parts[0].classes for part in parts):
         return None
-    return Judged(
+    return ClassificationResults(
         parts[0].classes,
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.probabilities for part in parts]),
     )
 
 
-def read(run: Path, split: str, task: str) -> Judged | None:
-    """One run's judgements of the labelled samples."""
+def read_results(run: Path, split: str, task: str) -> ClassificationResults | None:
+    """One run's results on the labelled samples; None if it has none."""
     import pandas as pd
 
     path = RunFolder(run).predictions_of(split)
@@ -103,14 +103,14 @@ def read(run: Path, split: str, task: str) -> Judged | None:
     table = table[table[f"{task}/target"].notna()]
     if table.empty or not isinstance(table[f"{task}/target"].iloc[0], str):
         return None
-    return from_table(table[f"{task}/target"], table[f"{task}/probabilities"])
+    return results_from_table(table[f"{task}/target"], table[f"{task}/probabilities"])
 
 
-def from_table(targets: pd.Series, probabilities: pd.Series) -> Judged:
-    """Words and structs -> numbers."""
+def results_from_table(targets: pd.Series, probabilities: pd.Series) -> ClassificationResults:
+    """Class names and probability structs -> class indices (N,) and probabilities (N, C)."""
     classes = tuple(str(name) for name in probabilities.iloc[0])
     places = {name: number for number, name in enumerate(classes)}
     given = np.array([[row[name] for name in classes] for row in probabilities], float)
     known = targets.map(places)  # a class of another split that training never saw has no place
     there = known.notna().to_numpy()
-    return Judged(classes, known[there].astype(int).to_numpy(), given[there])
+    return ClassificationResults(classes, known[there].astype(int).to_numpy(), given[there])

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 RESAMPLES = 9_999
 #: Of samples, of which there are many more than seeds.
 SAMPLE_RESAMPLES = 2_000
@@ -62,7 +62,7 @@ class Comparison:
     effect: float
     better: int
 
-    def sentence(self, level: float = LEVEL) -> str:
+    def sentence(self, level: float = SIGNIFICANCE_LEVEL) -> str:
         """What is shown by the data, and what is not."""
         if self.pairs < 2:
             return (
@@ -72,10 +72,11 @@ class Comparison:
         size = f"{self.difference:+.4f} on average over {self.pairs} seeds ({self.low:+.4f} … {self.high:+.4f})"
         if self.p_holm < level:
             word = "better" if self.difference * self.better > 0 else "worse"
-            return f"{self.group} is {word} than {self.baseline}: {size}, p = {shown(self.p_holm)} after Holm."
+            return f"{self.group} is {word} than {self.baseline}: {size}, p = {p_value_text(self.p_holm)} after Holm."
         return (
-            f"No difference is shown between {self.group} and {self.baseline}: {size}, p = {shown(self.p_holm)} after "
-            "Holm. That is no proof that there is none: the interval says how large it may be."
+            f"No difference is shown between {self.group} and {self.baseline}: {size}, "
+            f"p = {p_value_text(self.p_holm)} after Holm. That is no proof that there is none: the interval says how "
+            "large it may be."
         )
 
 
@@ -128,7 +129,7 @@ def paired_t(differences: np.ndarray) -> tuple[float, float, float]:
     mean, spread = float(differences.mean()), float(differences.std(ddof=1))
     if spread <= 1e-12 * max(1.0, abs(mean)):
         return float(abs(mean) < 1e-12), mean, mean
-    half = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * spread / math.sqrt(count)
+    half = float(stats.t.ppf(1 - SIGNIFICANCE_LEVEL / 2, count - 1)) * spread / math.sqrt(count)
     p = 2 * float(stats.t.sf(abs(mean) / (spread / math.sqrt(count)), count - 1))
     return p, mean - half, mean + half
 
@@ -177,7 +178,11 @@ def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, f
     if len(numbers) < 3 or not np.ptp(numbers) > 0:
         return math.nan, math.nan
     found = stats.bootstrap(
-        (numbers,), np.mean, confidence_level=1 - LEVEL, n_resamples=RESAMPLES, rng=np.random.default_rng(seed)
+        (numbers,),
+        np.mean,
+        confidence_level=1 - SIGNIFICANCE_LEVEL,
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(seed),
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
@@ -198,10 +203,10 @@ def bootstrap_difference(first: np.ndarray, second: np.ndarray, seed: int = 0) -
     generator = np.random.default_rng(seed)
     count = len(differences)
     means = [differences[generator.integers(0, count, count)].mean() for _ in range(SAMPLE_RESAMPLES)]
-    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
+    low, high = np.quantile(means, [SIGNIFICANCE_LEVEL / 2, 1 - SIGNIFICANCE_LEVEL / 2])
     return float(differences.mean()), float(low), float(high)
 
 
-def shown(p: float) -> str:
+def p_value_text(p: float) -> str:
     """A p-value with two digits."""
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

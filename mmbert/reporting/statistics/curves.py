@@ -43,7 +43,7 @@ def pareto_front(costs: Sequence[float], values: Sequence[float], larger_is_bett
     return front
 
 
-def mean_ranks(values: dict[str, dict[int, float]], larger_is_better: bool = True) -> dict[str, float]:
+def mean_group_ranks(values: dict[str, dict[int, float]], larger_is_better: bool = True) -> dict[str, float]:
     """The mean rank of each group over the seeds that all have, 1 = best; ties share their ranks' mean.
 
     Args:

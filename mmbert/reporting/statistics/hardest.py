@@ -64,16 +64,16 @@ def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: 
         return []
     means = pd.concat(scores, axis=1).mean(axis=1)
     chosen = means.sort_index().sort_values(kind="stable").head(count)
-    said = {group: answers_of(runs, split, task, list(chosen.index)) for group, runs in groups.items()}
+    answers_by_group = {group: answers_of(runs, split, task, list(chosen.index)) for group, runs in groups.items()}
     truth = truths(groups, split, task)
     first = next(run for runs in groups.values() for run in runs)
-    parts = inputs(first, [int(row) for row in chosen.index])
+    parts = sample_inputs(first, [int(row) for row in chosen.index])
     return [
         HardSample(
             int(row) + 1,
             str(truth.get(row)),
             float(score),
-            {group: answers.get(row, "–") for group, answers in said.items()},
+            {group: answers.get(row, "–") for group, answers in answers_by_group.items()},
             parts.get(int(row), []),
         )
         for row, score in chosen.items()
@@ -84,12 +84,12 @@ def answers_of(runs: Sequence[Path], split: str, task: str, rows: list[Any]) -> 
     """The most frequent answer of some runs to each row, with how many gave it where they disagree."""
     counts: dict[Any, Counter[str]] = {row: Counter() for row in rows}
     for run in runs:
-        table = predictions(run, split)
+        table = read_predictions(run, split)
         if table is None or f"{task}/prediction" not in table:
             continue
         for row, answer in zip(table["row"], table[f"{task}/prediction"], strict=True):
             if row in counts:
-                counts[row][in_words(answer)] += 1
+                counts[row][answer_text(answer)] += 1
     found = {}
     for row, given in counts.items():
         if given:
@@ -101,13 +101,13 @@ def answers_of(runs: Sequence[Path], split: str, task: str, rows: list[Any]) -> 
 def truths(groups: Mapping[str, Sequence[Path]], split: str, task: str) -> dict[Any, str]:
     """The label of each row, from the first run that has predictions."""
     for run in (run for runs in groups.values() for run in runs):
-        table = predictions(run, split)
+        table = read_predictions(run, split)
         if table is not None and f"{task}/target" in table:
-            return {row: in_words(value) for row, value in zip(table["row"], table[f"{task}/target"], strict=True)}
+            return {row: answer_text(value) for row, value in zip(table["row"], table[f"{task}/target"], strict=True)}
     return {}
 
 
-def predictions(run: Path, split: str) -> pd.DataFrame | None:
+def read_predictions(run: Path, split: str) -> pd.DataFrame | None:
     """A run's predictions of a split."""
     import pandas as pd
 
@@ -115,24 +115,24 @@ def predictions(run: Path, split: str) -> pd.DataFrame | None:
     return pd.read_parquet(path) if path.is_file() else None
 
 
-def in_words(value: Any) -> str:
+def answer_text(value: Any) -> str:
     """An answer as it is shown."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if hasattr(value, "__len__") and not isinstance(value, str) else str(value)
 
 
-def inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
+def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
     """What rows are made of: read from the table that the run says it was trained on; nothing if that is gone."""
-    told = (RunFolder(run).read_metrics() or {}).get("inputs") or {}
-    path = Path(str(told.get("table", "")))
+    described = (RunFolder(run).read_metrics() or {}).get("inputs") or {}
+    path = Path(str(described.get("table", "")))
     if not path.is_file() or path.suffix.lower() not in TABLES:
         return {}
-    table = read_table(path, rows, [part["column"] for part in told.get("encoders", {}).values()])
+    table = read_table(path, rows, [part["column"] for part in described.get("encoders", {}).values()])
     return {
         row: [
-            (name, shown_as(part), shown(cells.get(part["column"]), part["kind"], shown_as(part), path.parent))
-            for name, part in told["encoders"].items()
+            (name, shown_as(part), shown_cell(cells.get(part["column"]), part["kind"], shown_as(part), path.parent))
+            for name, part in described["encoders"].items()
         ]
         for row, cells in table.items()
     }
@@ -159,7 +159,7 @@ def shown_as(part: Mapping[str, str]) -> str:
     return part.get("shown_as") or (part["kind"] if part["kind"] in ("text", "image", "audio") else "none")
 
 
-def shown(cell: Any, kind: str, how: str, folder: Path) -> str:
+def shown_cell(cell: Any, kind: str, how: str, folder: Path) -> str:
     """A cell as the page shows it: the text, a data: URI, or a word on what is there instead."""
     if cell is None or isinstance(cell, float) and cell != cell or isinstance(cell, str) and not cell.strip():
         return "missing"

@@ -92,7 +92,7 @@ class Subset:
 
 
 @dataclass(frozen=True)
-class Robustness:
+class RobustnessResults:
     """Everything that is known.
 
     Attributes:
@@ -113,16 +113,16 @@ class Robustness:
         return bool(self.subsets or self.curves or self.trained)
 
 
-def robustness(
+def robustness_results(
     members: Mapping[str, pd.DataFrame], metric: str, baseline: str | None = None, by: Sequence[str] = ()
-) -> Robustness:
+) -> RobustnessResults:
     """What the groups' runs have left.
 
     Args:
         members: finished runs by group.
         metric: ``test/answer/accuracy``: the split and the metric that curves are drawn of.
         baseline: a group, or None.
-        by: what tells groups apart.
+        by: columns by which runs are grouped.
 
     Raises:
         DataError: a file cannot be read.
@@ -132,18 +132,18 @@ def robustness(
     curves: dict[tuple[str, str, str], Curve] = {}
     for group, runs in members.items():
         for seed, run in seeds_of(runs):
-            told = (RunFolder(run).read_robustness().get("splits") or {}).get(split) or {}
-            for one in told.get("subsets") or ():
+            measured = (RunFolder(run).read_robustness().get("splits") or {}).get(split) or {}
+            for one in measured.get("subsets") or ():
                 if name in one["metrics"]:
                     label = "+".join(one["modalities"])
                     subset = subsets.setdefault((label, group), Subset(label, group, {}, one["samples"]))
                     subset.values[seed] = one["metrics"][name]
-            for kind, what, points in told_curves(told, name):
+            for kind, what, points in curves_in_file(measured, name):
                 curves.setdefault((kind, what, group), Curve(kind, what, group, {})).runs[seed] = points
     order = list(dict.fromkeys((curve.kind, curve.what) for curve in curves.values()))
     found = sorted(curves.values(), key=lambda curve: order.index((curve.kind, curve.what)))
     areas = [area(curve, curves.get((curve.kind, curve.what, baseline or "")), metric) for curve in found]
-    return Robustness(in_order(subsets.values()), found, areas, trained_curves(members, metric, by), baseline)
+    return RobustnessResults(in_order(subsets.values()), found, areas, trained_curves(members, metric, by), baseline)
 
 
 def seeds_of(runs: pd.DataFrame) -> list[tuple[int, Path]]:
@@ -155,12 +155,12 @@ def seeds_of(runs: pd.DataFrame) -> list[tuple[int, Path]]:
     ]
 
 
-def told_curves(told: Mapping[str, Any], name: str) -> Iterable[tuple[str, str, Points]]:
+def curves_in_file(measured: Mapping[str, Any], name: str) -> Iterable[tuple[str, str, Points]]:
     """Kind, subject and points of every curve of one split in one run's file; all begin at the split as it is."""
-    clean = ((told.get("clean") or {}).get("metrics") or {}).get(name)
+    clean = ((measured.get("clean") or {}).get("metrics") or {}).get(name)
     found: dict[tuple[str, str], Points] = {}
     for kind, level in (("noise", "level"), ("missing", "rate")):
-        for one in told.get(kind) or ():
+        for one in measured.get(kind) or ():
             if name not in one["metrics"] or clean is None:
                 continue
             what = "+".join(one["modalities"]) if kind == "noise" else str(one["mechanism"])
@@ -217,7 +217,7 @@ def area(curve: Curve, baseline: Curve | None, metric: str) -> Area:
 
 
 def trained_curves(members: Mapping[str, pd.DataFrame], metric: str, by: Sequence[str]) -> list[Curve]:
-    """The metric over the rates at which samples were incomplete in training, where groups are told apart by rates.
+    """The metric over the rates at which samples were incomplete in training, where groups are measured apart by rates.
 
     Groups that differ in the rate alone make one curve. At rate 0 the mechanism says nothing: such runs begin every
     mechanism's curve.
@@ -245,11 +245,13 @@ def trained_curves(members: Mapping[str, pd.DataFrame], metric: str, by: Sequenc
     return [curve for curve in curves if len(curve.levels()) > 1]
 
 
-def in_words(values: Sequence[float], signed: bool = False) -> tuple[str, str]:
+def mean_and_interval(values: Sequence[float], signed: bool = False) -> tuple[str, str]:
     """Mean ± std of seeds, and their 95 % t interval, as text."""
     if not values:
         return "–", "–"
-    told, form = statistics(values), "{:+.4f}" if signed else "{:.4f}"
-    spread = "" if math.isnan(told["std"]) else f" ± {told['std']:.4f}"
-    interval = "–" if math.isnan(told["low"]) else f"{form.format(told['low'])} … {form.format(told['high'])}"
-    return form.format(told["mean"]) + spread, interval
+    measured, form = statistics(values), "{:+.4f}" if signed else "{:.4f}"
+    spread = "" if math.isnan(measured["std"]) else f" ± {measured['std']:.4f}"
+    interval = (
+        "–" if math.isnan(measured["low"]) else f"{form.format(measured['low'])} … {form.format(measured['high'])}"
+    )
+    return form.format(measured["mean"]) + spread, interval

@@ -1,4 +1,4 @@
-"""What runs said of each sample, read from their tables of predictions, for comparisons of single runs."""
+"""Scores of single samples, read from runs' tables of predictions, for comparisons of two single runs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
     names = f"{task}/target", f"{task}/prediction"
     if any(name not in table for name in names):
         raise DataError(f"{path} has no predictions of '{task}'.")
-    target, said = (table[name] for name in names)
-    there = target.notna() & said.notna()
+    target, predicted = (table[name] for name in names)
+    there = target.notna() & predicted.notna()
     if pd.api.types.is_float_dtype(target):
-        score = -(target[there] - said[there]).abs()
+        score = -(target[there] - predicted[there]).abs()
     else:
-        pairs = zip(target[there], said[there], strict=True)
+        pairs = zip(target[there], predicted[there], strict=True)
         score = pd.Series([float(as_set(one) == as_set(other)) for one, other in pairs], index=target[there].index)
     return pd.DataFrame({"row": table["row"][there], "score": score.astype(float)})
 

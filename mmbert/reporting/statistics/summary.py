@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIDENCE = 0.95
-#: what tells runs apart by default, if it varies
+#: what runs are grouped by if nothing else is asked for and it varies
 USUAL_KEYS = ("data", "modalities", "fusion")
 #: options in which repetitions may differ
 NOT_VARIED = ("config.seed", "config.logger.")
@@ -114,12 +114,12 @@ def differs_within(runs: pd.DataFrame, keys: Sequence[str], column: str) -> bool
 
 def grouped(runs: pd.DataFrame, keys: Sequence[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
     """Groups in order of appearance; lists among the values are compared as text, an absent option is its own value."""
-    labels = [tuple(shown(value) for value in values) for values in runs[list(keys)].itertuples(index=False)]
+    labels = [tuple(label_value(value) for value in values) for values in runs[list(keys)].itertuples(index=False)]
     order = dict.fromkeys(labels)
     return [(label, runs[[other == label for other in labels]]) for label in order]
 
 
-def shown(value: Any) -> Any:
+def label_value(value: Any) -> Any:
     """A config value as a group's label."""
     if isinstance(value, float) and math.isnan(value):
         return "–"

@@ -80,7 +80,7 @@ class LastCheckpoint(Checkpoint):
         self._asked_to_end = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
-        """Saves when it is time, between two steps of the optimiser, but not behind the last batch of an epoch.
+        """Saves when it is time, between two steps of the optimiser, but not after the last batch of an epoch.
 
         There the validation comes next, and the epoch's end is saved anyhow.
         """
@@ -99,7 +99,7 @@ class LastCheckpoint(Checkpoint):
             raise asked_to_end()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Saves behind the validation and the choice of the best checkpoint."""
+        """Saves after the validation and the choice of the best checkpoint."""
         self.save(trainer)
         if trainer.strategy.reduce_boolean_decision(self._asked_to_end, all=False):
             raise asked_to_end()

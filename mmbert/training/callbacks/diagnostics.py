@@ -1,7 +1,7 @@
 """Gates and attention per modality, averaged over the samples of a split: ``diagnostics.json``.
 
-What a fusion tells of shape (B, M), or (B, M, H) whose H numbers are averaged, counts: a number for each sample and
-modality. Each sample counts once, and only for the modalities that it has; a row of zeros counts nowhere.
+Of a fusion's diagnostics those of shape (B, M), or (B, M, H) averaged over H, are used: a number for each sample and
+modality. Each sample counts once, and only for the modalities that it has; a row of zeros is left out.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from mmbert.training.modality_shares import LOGGED, ModalityShares, summary
+from mmbert.training.modality_shares import LOGGED_PREFIX, ModalityShares, summarise_shares
 
 
 class EpochDiagnostics(Callback):
-    """Logs the means over validation behind each epoch, and keeps them through interruptions.
+    """Logs the means over validation after each epoch, and keeps them through interruptions.
 
     Attributes:
         by_epoch: ``{"epoch": 0, NAME: {"modalities": […], "mean": […], …}}``, in order.
@@ -31,15 +31,15 @@ class EpochDiagnostics(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Adds the epoch that was measured."""
         shares: ModalityShares = pl_module.shares["val"]  # type: ignore[operator, union-attr, index, assignment]
-        told = summary(shares.modalities, shares.values())
-        if trainer.sanity_checking or not told:
+        means = summarise_shares(shares.modalities, shares.values())
+        if trainer.sanity_checking or not means:
             return
         epoch = trainer.current_epoch
-        self.by_epoch = [one for one in self.by_epoch if one["epoch"] != epoch] + [{"epoch": epoch, **told}]
+        self.by_epoch = [one for one in self.by_epoch if one["epoch"] != epoch] + [{"epoch": epoch, **means}]
         pl_module.log_dict(
             {
-                f"{LOGGED}/val/{name}/{modality}": mean
-                for name, one in told.items()
+                f"{LOGGED_PREFIX}/val/{name}/{modality}": mean
+                for name, one in means.items()
                 for modality, mean in zip(one["modalities"], one["mean"], strict=True)
                 if mean is not None
             }
@@ -50,5 +50,5 @@ class EpochDiagnostics(Callback):
         return {"by_epoch": self.by_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on behind them."""
+        """Restores the epochs so far."""
         self.by_epoch = list(state_dict["by_epoch"])

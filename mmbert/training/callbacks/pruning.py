@@ -1,4 +1,4 @@
-"""A search may cut a run short: after every validation it is told the monitored metric and asked whether to go on."""
+"""Pruning by a search: after every validation the metric is reported to the trial, which may end the run early."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mmbert.training.monitor import Monitor
 
 
 class Trial(Protocol):
-    """What a search gives a run; Optuna's trials are such."""
+    """A trial of a search, as Optuna has them."""
 
     @property
     def number(self) -> int:
         """Which of the search's trials it is."""
 
     def report(self, value: float, step: int) -> None:
-        """Hears the metric after validation ``step``, the first being 0."""
+        """Takes the metric after validation ``step``, the first being 0."""
 
     def should_prune(self) -> bool:
         """Whether the run is to end here."""
 
 
 class Pruned(Exception):  # noqa: N818 (no error: a search has seen enough)
-    """A search cut the run short.
+    """A search ended the run early.
 
     Args:
         facts: what is left in ``pruned.json``.

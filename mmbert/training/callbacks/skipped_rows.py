@@ -64,7 +64,7 @@ class SkippedRows(Callback):
         return {row: reason for part in parts for row, reason in part.items()}
 
 
-def listed(table: Table, skipped: Mapping[int, str]) -> list[tuple[int, str]]:
+def rows_and_reasons(table: Table, skipped: Mapping[int, str]) -> list[tuple[int, str]]:
     """Row numbers from 1 and reasons, in the table's order; a reason does not name its row again."""
     return [(row + 1, skipped[row].removeprefix(f"{table.where(row)}, ")) for row in sorted(skipped)]
 
@@ -74,7 +74,7 @@ def write_skipped(path: Path, table: Table, skipped: Mapping[int, str]) -> None:
     """Leaves a CSV file (row, reason) where rows were skipped, and names the first of them in the terminal."""
     if not skipped:
         return
-    rows = listed(table, skipped)
+    rows = rows_and_reasons(table, skipped)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("row", "reason"), *rows])
     write_text(path, text.getvalue())

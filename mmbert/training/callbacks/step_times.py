@@ -18,7 +18,7 @@ KEPT_STEPS = 4096
 class StepTimes(Callback):
     """Times training steps: forward, backward and optimiser of a batch that lies on the device already.
 
-    On a GPU two events are recorded for each step and read behind the epoch, so that nothing waits for them. It must
+    On a GPU two events are recorded for each step and read after the epoch, so that nothing waits for them. It must
     be the first callback, else the others' work is timed too.
     """
 

@@ -62,7 +62,7 @@ class MLflowRunLogger(MLFlowLogger, RunLogger):
     ) -> None:
         check_installed()
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else a server that is down costs minutes
-        uri, artifacts = places(tracking_uri)
+        uri, artifacts = tracking_places(tracking_uri)
         super().__init__(
             experiment_name=project or "mmbert",
             run_name=name or run.name,
@@ -90,11 +90,11 @@ class MLflowRunLogger(MLFlowLogger, RunLogger):
         from mlflow.exceptions import MlflowException
 
         try:
-            with quietly():
+            with quiet_mlflow():
                 self.experiment.log_batch(self.run_id, params=[Param(key, v) for key, v in parameters.items()])
         except MlflowException as error:
             raise ConfigError(
-                f"logger.tracking_uri={tracking_uri or self._tracking_uri}: {first_line(error)} "
+                f"logger.tracking_uri={tracking_uri or self._tracking_uri}: {error_sentence(error)} "
                 "Without a server, leave it out: the runs go to mlflow.db in the folder you stand in."
             ) from error
 
@@ -138,7 +138,7 @@ class MLflowRunLogger(MLFlowLogger, RunLogger):
         self.experiment.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
 
 
-def places(uri: str | None) -> tuple[str, str | None]:
+def tracking_places(uri: str | None) -> tuple[str, str | None]:
     """Where numbers go and where files go; by itself mlflow.db and mlartifacts/ in the folder one stands in."""
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
     if chosen:
@@ -172,13 +172,13 @@ def mlflow_tags(run: LoggedRun, group: str | None, job_type: str, tags: Sequence
     return {key: str(value) for key, value in found.items() if value}
 
 
-def first_line(error: Exception) -> str:
+def error_sentence(error: Exception) -> str:
     """The first line of an error's message, as a sentence."""
     return str(error).strip().splitlines()[0].rstrip(".") + "."
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def quiet_mlflow() -> Iterator[None]:
     """Silences the lines that MLflow logs while it makes its database."""
     names = ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow")
     loggers = [logging.getLogger(name) for name in (*names, "mlflow.store.db.utils")]

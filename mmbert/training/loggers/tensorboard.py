@@ -17,7 +17,7 @@ from mmbert.runs.modality_weights import WeightCurves
 from mmbert.runs.naming import flatten
 from mmbert.training.loggers.base import LoggedRun, RunLogger
 from mmbert.training.loggers.thumbnail import thumbnail
-from mmbert.training.modality_shares import LOGGED
+from mmbert.training.modality_shares import LOGGED_PREFIX
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ class TensorBoardRunLogger(TensorBoardLogger, RunLogger):
         They stand in the tab CUSTOM SCALARS; its charts choose tags by regular expressions.
         """
         charts = {
-            name: ["Multiline", [f"^{re.escape(f'{LOGGED}/val/{name}/{modality}')}$" for modality in lines]]
+            name: ["Multiline", [f"^{re.escape(f'{LOGGED_PREFIX}/val/{name}/{modality}')}$" for modality in lines]]
             for name, lines in curves.items()
         }
         self.experiment.add_custom_scalars({"gates over time": charts})

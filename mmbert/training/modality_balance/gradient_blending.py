@@ -50,7 +50,7 @@ from mmbert.training.modality_balance.unimodal import ALONE, decode_unimodal, ne
 JOINT = "joint"
 SMALLEST = 1e-8
 #: (train, validation) loss of each k.
-Losses = dict[str, tuple[float, float]]
+EpochLosses = dict[str, tuple[float, float]]
 
 
 class GradientBlending(ModalityBalance):
@@ -86,7 +86,7 @@ class GradientBlending(ModalityBalance):
         self.online = weights is None and runs is None
         self.weights: dict[str, float] = {}
         self.task_weights: dict[str, float] = {}
-        self.reference: Losses = {}  # at the last estimate
+        self.reference: EpochLosses = {}  # at the last estimate
         self.epochs = 0  # that were measured since
         self.validation: dict[str, float] = {}  # of this epoch
 
@@ -209,7 +209,7 @@ def losses_alone(
     return losses, counts
 
 
-def blend(before: Losses, now: Losses) -> dict[str, float] | None:
+def blend(before: EpochLosses, now: EpochLosses) -> dict[str, float] | None:
     """w of each k from its (train, validation) losses at two epochs; None if nothing gained."""
     raw = {}
     for name, (train, val) in now.items():

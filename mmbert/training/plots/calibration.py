@@ -32,8 +32,8 @@ def reliability_diagram(targets: np.ndarray, probabilities: np.ndarray, title: s
     axes.vlines(
         found.confidence[full], found.confidence[full], found.accuracy[full], color=INK, linewidth=0.8, alpha=0.5
     )
-    said = "probability of the answer" if targets.ndim == 1 else "probability of the property"
-    label(axes, said, "share that came true", f"{title}\nexpected calibration error {found.error:.3f}".strip())
+    meaning = "probability of the answer" if targets.ndim == 1 else "probability of the property"
+    label(axes, meaning, "share that came true", f"{title}\nexpected calibration error {found.error:.3f}".strip())
     axes.legend(loc="upper left", frameon=False, fontsize=8)
     square(axes)
     axes.grid(visible=False)

@@ -68,7 +68,7 @@ def draw(table: PredictionTable, split: str) -> dict[str, Figure]:
         name, title = f"{split}/{task}", f"{task} ({split}, {len(targets)} samples)"
         if kind == "classification":
             figures[f"{name}/confusion"] = confusion_matrix(classes, targets, judged.argmax(1), title)
-            which = one_hot(targets, len(classes))
+            which = one_hot_targets(targets, len(classes))
             figures[f"{name}/roc"] = roc_curves(classes, which, judged, title)
             figures[f"{name}/precision_recall"] = precision_recall_curves(classes, which, judged, title)
             figures[f"{name}/reliability"] = reliability_diagram(targets, judged, title)
@@ -199,6 +199,6 @@ def count_pairs(targets: Sequence[int] | np.ndarray, predictions: Sequence[int] 
     return counts
 
 
-def one_hot(targets: np.ndarray, size: int) -> np.ndarray:
+def one_hot_targets(targets: np.ndarray, size: int) -> np.ndarray:
     """(N,) class indices -> (N, C) of 0 and 1."""
     return np.eye(size, dtype=np.int64)[targets]

@@ -44,25 +44,25 @@ def explain_out_of_memory(folder: Path, less_memory: str, afterwards: str = "") 
     except MmbertError:
         raise
     except Exception as error:
-        words = explained(error, folder, less_memory, afterwards)
+        words = explanation(error, folder, less_memory, afterwards)
         if words is None:
             raise
-        let_go(error)
+        free_memory_of(error)
         raise TrainingError(words) from error
 
 
-def explained(error: Exception, folder: Path, less_memory: str, afterwards: str) -> str | None:
+def explanation(error: Exception, folder: Path, less_memory: str, afterwards: str) -> str | None:
     """The message for an error that the machine is to blame for, None for any other."""
-    said = "; ".join([first_line(error), *getattr(error, "__notes__", ())])
+    reason = "; ".join([error_summary(error), *getattr(error, "__notes__", ())])
     if any(map(is_memory, chain(error))):
-        return f"The memory is full ({said}). Use less of it: {less_memory}."
+        return f"The memory is full ({reason}). Use less of it: {less_memory}."
     full = next(filter(is_space, chain(error)), None)
-    # of a worker's error it is not the first line, but behind the traceback
+    # in a worker's error it follows the traceback
     shared = next((line.strip() for line in str(full).splitlines() if "/torch_" in line), "")
     if shared:
         return f"The shared memory is full ({shared}): use fewer loader workers, data.num_workers=0."
     if full is not None:
-        return f"The disk is full: {where(full, folder)} ({first_line(full)}). Free some room. {afterwards}".strip()
+        return f"The disk is full: {where(full, folder)} ({error_summary(full)}). Free some room. {afterwards}".strip()
     if isinstance(error, OSError) and error.errno in FORBIDDEN and inside(error.filename, folder):
         return f"{error.filename} cannot be written ({error.strerror}): name another folder, or get the right to."
     return None
@@ -115,7 +115,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def let_go(error: BaseException) -> None:
+def free_memory_of(error: BaseException) -> None:
     """Frees what the failed calls held: the next job of a sweep needs the memory, and the error lives until its end."""
     for part in chain(error):
         traceback.clear_frames(part.__traceback__)
@@ -125,6 +125,6 @@ def let_go(error: BaseException) -> None:
         torch.cuda.empty_cache()
 
 
-def first_line(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """What an error says, without the dumps that some append."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

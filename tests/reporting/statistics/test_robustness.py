@@ -12,8 +12,8 @@ from scipy import stats
 
 from mmbert.cli import report as command
 from mmbert.reporting.collect import collect
-from mmbert.reporting.outputs.markdown import page as markdown_page
-from mmbert.reporting.outputs.page.build import page as html_page
+from mmbert.reporting.outputs.markdown import markdown_page
+from mmbert.reporting.outputs.page.build import html_page
 from mmbert.reporting.report import make_report
 from mmbert.reporting.statistics.robustness import effective_robustness, relative_robustness
 

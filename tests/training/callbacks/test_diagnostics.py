@@ -10,7 +10,7 @@ import torch
 from mmbert.core.types import Batch, Encoded
 from mmbert.fusion.cross_attention import CrossAttentionFusion
 from mmbert.training.callbacks.diagnostics import EpochDiagnostics
-from mmbert.training.modality_shares import ModalityShares, summary
+from mmbert.training.modality_shares import ModalityShares, summarise_shares
 
 
 def batch(present, rows):
@@ -31,7 +31,7 @@ def test_means_are_over_the_samples_that_have_the_modality():
         },
     )
     shares.add(batch([[True, True], [True, True]], [7, 8]), {"gate": torch.tensor([[0.75, 0.25], [0.0, 0.0]])})
-    told = summary(shares.modalities, shares.values())
+    told = summarise_shares(shares.modalities, shares.values())
     # a: (0.25 + 1 + 0.75) / 3; b: (0.75 + 0.25) / 2; the row of zeros says nothing
     assert told["gate"]["mean"] == pytest.approx([2 / 3, 0.5])
     assert told["gate"]["std"] == pytest.approx([np.std([0.25, 1, 0.75], ddof=1), np.std([0.75, 0.25], ddof=1)])

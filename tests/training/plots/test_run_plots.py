@@ -65,7 +65,7 @@ def test_areas_by_hand():
 
 def test_the_mean_curve_has_the_mean_area():
     rng = np.random.default_rng(0)
-    targets = plots.one_hot(rng.integers(0, 4, 400), 4)
+    targets = plots.one_hot_targets(rng.integers(0, 4, 400), 4)
     lines = lines_of(curves.roc_curves(list("abcd"), targets, targets + rng.normal(size=(400, 4))))
     (name,) = [name for name in lines if name.startswith("macro")]
     x, y = lines[name].T

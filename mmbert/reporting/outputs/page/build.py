@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.runs.folder import RunFolder
-from mmbert.reporting.statistics.curves import learning_curve, mean_ranks
+from mmbert.reporting.statistics.curves import learning_curve, mean_group_ranks
 from mmbert.reporting.statistics.hardest import HardSample, hardest
-from mmbert.reporting.statistics.classification import Judged, judged
-from mmbert.reporting.outputs.markdown import command_of, contribution_note, in_words
+from mmbert.reporting.statistics.classification import ClassificationResults, classification_results
+from mmbert.reporting.outputs.markdown import command_of, contribution_note, environment_text
 from mmbert.reporting.outputs.page import figures
 from mmbert.reporting.outputs.page.html import Cell, Page, choice
-from mmbert.reporting.outputs.page.robustness import robustness
-from mmbert.reporting.outputs.page.weights import weights
-from mmbert.reporting.report import Report, name_of
+from mmbert.reporting.outputs.page.robustness import robustness_section
+from mmbert.reporting.outputs.page.weights import weights_section
+from mmbert.reporting.report import RunsReport, name_of
 from mmbert.reporting.statistics.summary import column_of, grouped, is_error
-from mmbert.reporting.tables import number
+from mmbert.reporting.tables import number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: How many of the hardest samples are shown.
 HARDEST = 12
 #: Facts of runs that quality is plotted against, where runs have them: name in metrics.json -> how it is called.
-COSTS = {
+COST_FACTS = {
     "parameters_trained": "trained parameters",
     "flops_forward": "FLOPs of one sample, forward",
     "step_milliseconds": "milliseconds a training step",
@@ -36,29 +36,29 @@ COSTS = {
 }
 
 
-def page(report: Report) -> str:
+def html_page(report: RunsReport) -> str:
     """The whole page as HTML."""
-    return contents(report).html(footer(report))
+    return page_with_sections(report).html(footer(report))
 
 
-def contents(report: Report) -> Page:
+def page_with_sections(report: RunsReport) -> Page:
     """What the page holds: its parts, and the figures in them."""
     made = Page(str(report.study.get("name") or report.metric))
     members = groups_of(report)
-    made.add("summary", "Summary", *summary(made, report, members))
-    made.add("shown", "What is shown", shown(report), comparisons(made, report))
-    made.add("modalities", "Modalities", modalities(made, report))
-    made.add("robustness", "Robustness", *robustness(made, report))
-    made.add("weights", "Weights of modalities", *weights(made, folders(members), report.metric.partition("/")[0]))
-    made.add("learning", "Learning", learning(made, report, members))
-    made.add("cost", "Quality and cost", costs(made, report, members))
-    made.add("classes", "Classes", classes(made, report, members))
-    made.add("samples", "Hardest samples", samples(report, members))
-    made.add("runs", "Every run", runs(made, report))
+    made.add("summary", "Summary", *summary_section(made, report, members))
+    made.add("shown", "What is shown", sentences_list(report), comparisons_section(made, report))
+    made.add("modalities", "Modalities", modalities_section(made, report))
+    made.add("robustness", "Robustness", *robustness_section(made, report))
+    made.add("weights", "Weights of modalities", *weights_section(made, folders(members), report.metric.partition("/")[0]))
+    made.add("learning", "Learning", learning_section(made, report, members))
+    made.add("cost", "Quality and cost", costs_section(made, report, members))
+    made.add("classes", "Classes", classes_section(made, report, members))
+    made.add("samples", "Hardest samples", samples_section(report, members))
+    made.add("runs", "Every run", runs_section(made, report))
     return made
 
 
-def groups_of(report: Report) -> dict[str, pd.DataFrame]:
+def groups_of(report: RunsReport) -> dict[str, pd.DataFrame]:
     """The finished runs of each group, best group first."""
     done = report.runs[(report.runs["status"] == "finished") & report.runs[report.metric].notna()]
     members = {name_of(values): part for values, part in grouped(done, [column_of(key, done) for key in report.by])}
@@ -81,12 +81,12 @@ def by_seed(members: Mapping[str, pd.DataFrame], metric: str) -> dict[str, dict[
     }
 
 
-def summary(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> list[str]:
+def summary_section(made: Page, report: RunsReport, members: Mapping[str, pd.DataFrame]) -> list[str]:
     """The table of groups, their seeds and ranks as plots, and what must be known beside them."""
     head = [*report.by, "n", "mean", "std", "95 % interval (t)", "bootstrap (BCa)", "least", "most"]
     rows = []
     for line in report.summary.to_dict("records"):
-        t_interval, boot = (f"{number(a)} … {number(b)}" if a == a else "–" for a, b in intervals_of(line))
+        t_interval, boot = (f"{number_text(a)} … {number_text(b)}" if a == a else "–" for a, b in intervals_of(line))
         cells = [Cell(str(line[key])) for key in report.by]
         cells += [Cell(str(line["n"]), line["n"]), numeric(line["mean"]), numeric(line["std"])]
         rows.append(
@@ -100,9 +100,9 @@ def summary(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> 
         )
     values = by_seed(members, report.metric)
     ends = {line["group"]: (line["low"], line["high"]) for line in report.summary.to_dict("records")}
-    ranked = mean_ranks(values, not is_error(report.metric)) if len(values) > 1 else {}
-    plots = made.plot(figures.scores(values, ends, report.metric), "Points are seeds; diamonds means with t intervals")
-    plots += made.plot(figures.ranks(ranked), "Mean rank over the seeds that all have") if ranked else ""
+    ranked = mean_group_ranks(values, not is_error(report.metric)) if len(values) > 1 else {}
+    plots = made.plot(figures.scores_figure(values, ends, report.metric), "Points are seeds; diamonds means with t intervals")
+    plots += made.plot(figures.ranks_figure(ranked), "Mean rank over the seeds that all have") if ranked else ""
     question = report.study.get("question")
     return [
         f"<p>{escape(str(question))}</p>" if question else "",
@@ -118,7 +118,7 @@ def intervals_of(line: Mapping[str, Any]) -> list[tuple[float, float]]:
     return [(line["low"], line["high"]), (line["boot_low"], line["boot_high"])]
 
 
-def shown(report: Report) -> str:
+def sentences_list(report: RunsReport) -> str:
     """The sentences, those that show something marked."""
     items = []
     for one, sentence in zip(report.comparisons, report.sentences, strict=True):
@@ -128,7 +128,7 @@ def shown(report: Report) -> str:
     return f'<ul class="shown">{"".join(items)}</ul>' if items else ""
 
 
-def comparisons(made: Page, report: Report) -> str:
+def comparisons_section(made: Page, report: RunsReport) -> str:
     """The tests as a table."""
     if not any(one.pairs > 1 for one in report.comparisons):
         return ""
@@ -157,15 +157,15 @@ def comparisons(made: Page, report: Report) -> str:
     return made.table(head, rows)
 
 
-def modalities(made: Page, report: Report) -> str:
+def modalities_section(made: Page, report: RunsReport) -> str:
     """What each modality contributes."""
     if not report.contributions:
         return ""
-    plot = made.plot(figures.contributions(report.contributions, report.metric), "Shapley values, means and seeds")
+    plot = made.plot(figures.contributions_figure(report.contributions, report.metric), "Shapley values, means and seeds")
     return f'<p class="soft">{escape(contribution_note(report))}</p><div class="plots">{plot}</div>'
 
 
-def learning(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> str:
+def learning_section(made: Page, report: RunsReport, members: Mapping[str, pd.DataFrame]) -> str:
     """Curves of the metric that chose the checkpoints, and of the validation loss."""
     plots = ""
     monitors = [str(name) for name in report.runs.get("monitor", ()) if isinstance(name, str)]
@@ -175,14 +175,14 @@ def learning(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) ->
             for name, runs_ in folders(members).items()
         }
         if any(curves.values()):
-            plots += made.plot(figures.learning(curves, metric), f"{metric}, a line a run")
+            plots += made.plot(figures.learning_curves_figure(curves, metric), f"{metric}, a line a run")
     return f'<div class="plots">{plots}</div>' if plots else ""
 
 
-def costs(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> str:
+def costs_section(made: Page, report: RunsReport, members: Mapping[str, pd.DataFrame]) -> str:
     """Quality against what it costs; the Pareto front is blue."""
     plots = ""
-    for fact, called in COSTS.items():
+    for fact, called in COST_FACTS.items():
         points = {
             name: (float(part[fact].astype(float).mean()), float(part[report.metric].mean()))
             for name, part in members.items()
@@ -193,17 +193,17 @@ def costs(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> st
     return f'<div class="plots">{plots}</div>' if plots else ""
 
 
-def classes(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> str:
+def classes_section(made: Page, report: RunsReport, members: Mapping[str, pd.DataFrame]) -> str:
     """ROC, calibration, confusions and the table of classes, for the task of the metric, over all seeds of a group."""
     split, _, rest = report.metric.partition("/")
     task = rest.rpartition("/")[0]
-    known: dict[str, Judged] = {
-        name: found for name, runs_ in folders(members).items() if (found := judged(runs_, split, task)) is not None
+    known: dict[str, ClassificationResults] = {
+        name: found for name, runs_ in folders(members).items() if (found := classification_results(runs_, split, task)) is not None
     }
     if not known:
         return ""
-    plots = made.plot(figures.roc(known), f"ROC of {task}, micro average (area)")
-    plots += made.plot(figures.calibration(known), f"Reliability of {task} (expected calibration error)")
+    plots = made.plot(figures.roc_figure(known), f"ROC of {task}, micro average (area)")
+    plots += made.plot(figures.calibration_figure(known), f"Reliability of {task} (expected calibration error)")
     options = []
     for name, found in known.items():
         rows = [
@@ -215,12 +215,12 @@ def classes(made: Page, report: Report, members: Mapping[str, pd.DataFrame]) -> 
             for row in found.by_class()
         ]
         table = made.table(["class", "precision", "recall", "F1", "samples"], rows)
-        matrix = made.plot(figures.confusion(found), f"{name}: answers by truth, all seeds together", tall=True)
+        matrix = made.plot(figures.confusion_figure(found), f"{name}: answers by truth, all seeds together", tall=True)
         options.append((name, f'<div class="plots">{matrix}</div>{table}'))
     return f'<div class="plots">{plots}</div><h3>Confusions</h3>{choice("confusion", "of", options)}'
 
 
-def samples(report: Report, members: Mapping[str, pd.DataFrame]) -> str:
+def samples_section(report: RunsReport, members: Mapping[str, pd.DataFrame]) -> str:
     """The samples that most runs have wrong."""
     split, _, rest = report.metric.partition("/")
     task = rest.rpartition("/")[0]
@@ -234,7 +234,7 @@ def samples(report: Report, members: Mapping[str, pd.DataFrame]) -> str:
     )
 
 
-def card(sample: HardSample) -> str:
+def sample_card(sample: HardSample) -> str:
     """One sample with what it is made of."""
     parts = []
     for name, how, value in sample.parts:
@@ -256,11 +256,11 @@ def card(sample: HardSample) -> str:
 
 
 def is_right(answer: str, truth: str) -> bool:
-    """Whether an answer, with a word behind it on how many gave it, is the truth."""
+    """Whether an answer, which may be followed by how many runs gave it, is the label."""
     return answer.partition(" (")[0] == truth
 
 
-def runs(made: Page, report: Report) -> str:
+def runs_section(made: Page, report: RunsReport) -> str:
     """A row a run: where its numbers come from, and the command that makes it again; failed ones and why."""
     metrics = [name for name in report.runs.columns if name.startswith("test/") and not name.endswith("/loss")]
     metrics = [report.metric, *[name for name in metrics if name != report.metric]][:6]
@@ -307,13 +307,13 @@ def numeric(value: Any, form: str = "") -> Cell:
     """A number, or a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return Cell("–")
-    return Cell(form.format(value) if form else number(value), float(value))
+    return Cell(form.format(value) if form else number_text(value), float(value))
 
 
-def footer(report: Report) -> str:
+def footer(report: RunsReport) -> str:
     """Machines and versions."""
-    said: dict[str, None] = {}
+    known_words: dict[str, None] = {}
     for run in report.runs["run"]:
-        words: Sequence[str] = [in_words(RunFolder(run).read_environment())]
-        said |= dict.fromkeys(word for word in words if word)
-    return " · ".join(said)
+        words: Sequence[str] = [environment_text(RunFolder(run).read_environment())]
+        known_words |= dict.fromkeys(word for word in words if word)
+    return " · ".join(known_words)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.reporting.statistics.curves import pareto_front
-from mmbert.reporting.statistics.classification import Judged
+from mmbert.reporting.statistics.classification import ClassificationResults
 from mmbert.reporting.statistics.shapley import Contribution
 
 #: ``{"data": [traces], "layout": {…}}``
@@ -19,7 +19,7 @@ Figure = dict[str, Any]
 NUMBERED = 15
 
 
-def scores(
+def scores_figure(
     values: Mapping[str, Mapping[int, float]], intervals: Mapping[str, tuple[float, float]], metric: str
 ) -> Figure:
     """Each group's seeds as points, its mean and interval beside them; best group on top."""
@@ -58,7 +58,7 @@ def scores(
     return {"data": [*points, bars], "layout": layout}
 
 
-def ranks(mean_ranks: Mapping[str, float]) -> Figure:
+def ranks_figure(mean_ranks: Mapping[str, float]) -> Figure:
     """Mean ranks over seeds, the best on top."""
     ordered = sorted(mean_ranks.items(), key=lambda item: -item[1])
     bar = {
@@ -75,7 +75,7 @@ def ranks(mean_ranks: Mapping[str, float]) -> Figure:
     }
 
 
-def contributions(found: Sequence[Contribution], metric: str) -> Figure:
+def contributions_figure(found: Sequence[Contribution], metric: str) -> Figure:
     """A bar a modality, its seeds as points."""
     ordered = sorted(found, key=lambda one: one.mean)
     bars = {
@@ -100,7 +100,7 @@ def contributions(found: Sequence[Contribution], metric: str) -> Figure:
     return {"data": [bars, points], "layout": {"xaxis": {"title": {"text": f"share of {metric}"}}}}
 
 
-def weights(groups: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
+def weights_figure(groups: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
     """A bar a modality and group: ``{group: [(modality, weight of one run), …]}``."""
     traces = []
     for number, (group, pairs) in enumerate(groups.items()):
@@ -120,7 +120,7 @@ def weights(groups: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
     return {"data": traces, "layout": {"barmode": "group", "yaxis": {"rangemode": "tozero"}}}
 
 
-def gates(runs: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> Figure:
+def weight_curves_figure(runs: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> Figure:
     """A line a run and modality, a colour a modality: ``{run: {modality: [(epoch, mean), …]}}``."""
     names = list(dict.fromkeys(name for lines in runs.values() for name in lines))
     shown: set[str] = set()
@@ -145,7 +145,7 @@ def gates(runs: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> Figu
     return {"data": traces, "layout": {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"rangemode": "tozero"}}}
 
 
-def learning(curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str) -> Figure:
+def learning_curves_figure(curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str) -> Figure:
     """A line a run, a colour a group: ``{group: [(run, points), …]}``."""
     traces = []
     for number, (group, runs) in enumerate(curves.items()):
@@ -202,7 +202,7 @@ def quality_against(
     return {"data": [line, dots], "layout": layout}
 
 
-def confusion(judged: Judged) -> Figure:
+def confusion_figure(judged: ClassificationResults) -> Figure:
     """Rows are the truth, columns the answers; colour is the share of the row."""
     counts = judged.confusion()
     shares = counts / counts.sum(1, keepdims=True).clip(min=1)
@@ -230,7 +230,7 @@ def confusion(judged: Judged) -> Figure:
     }
 
 
-def roc(groups: Mapping[str, Judged]) -> Figure:
+def roc_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
     """A curve a group, micro-averaged over classes, thinned to what can be seen."""
     traces: list[dict[str, Any]] = [diagonal()]
     for number, (name, judged) in enumerate(groups.items()):
@@ -254,7 +254,7 @@ def roc(groups: Mapping[str, Judged]) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def calibration(groups: Mapping[str, Judged]) -> Figure:
+def calibration_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
     """Reliability: how often answers of each confidence are right; the legend has the expected calibration error."""
     traces: list[dict[str, Any]] = [diagonal()]
     for number, (name, judged) in enumerate(groups.items()):

@@ -57,8 +57,8 @@ class Page:
         self.figures.append(figure)
         self.captions.append(caption)
         place = f'<div class="plot{" tall" * tall}" data-figure="figure-{len(self.figures) - 1}" role="img"'
-        said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-        return f'<figure>{said}{place} aria-label="{escape(caption, quote=True)}"></div></figure>'
+        figcaption = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+        return f'<figure>{figcaption}{place} aria-label="{escape(caption, quote=True)}"></div></figure>'
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell]], words: int = 1, filtered: bool = False) -> str:
         """A table that is sorted by a click on its head; the first ``words`` columns, and those of code, stand left."""
@@ -118,10 +118,10 @@ def choice(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:
         return ""
     if len(options) == 1:
         return options[0][1]
-    words = "".join(f'<option value="{escape(said, quote=True)}">{escape(said)}</option>' for said, _ in options)
+    words = "".join(f'<option value="{escape(label, quote=True)}">{escape(label)}</option>' for label, _ in options)
     parts = "".join(
-        f'<div data-choice="{name}" data-value="{escape(said, quote=True)}"{" hidden" * bool(number)}>{html}</div>'
-        for number, (said, html) in enumerate(options)
+        f'<div data-choice="{name}" data-value="{escape(label, quote=True)}"{" hidden" * bool(number)}>{html}</div>'
+        for number, (label, html) in enumerate(options)
     )
     return f'<p><label>{escape(label)} <select class="choice" id="{name}">{words}</select></label></p>{parts}'
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from mmbert.reporting.outputs.page.figures import COLOURS, Figure
 from mmbert.reporting.outputs.page.html import Cell, Page
-from mmbert.reporting.statistics.robustness import Curve, Robustness, Subset
-from mmbert.reporting.outputs.robustness_tables import LEVEL, TITLES, Shown, area_table, curve_table, subset_table
+from mmbert.reporting.statistics.robustness import Curve, RobustnessResults, Subset
+from mmbert.reporting.outputs.robustness_tables import LEVEL_NAMES, TITLES, TextTable, area_table, curve_table, subset_table
 
 if TYPE_CHECKING:
-    from mmbert.reporting.report import Report
+    from mmbert.reporting.report import RunsReport
 
 
-def robustness(made: Page, report: Report) -> list[str]:
+def robustness_section(made: Page, report: RunsReport) -> list[str]:
     """Each kind of curves with its table, then subsets and areas."""
     found = report.robustness
     parts = []
@@ -27,9 +27,9 @@ def robustness(made: Page, report: Report) -> list[str]:
     if found.subsets:
         plot = made.plot(subsets_figure(found.subsets, report.metric), "Each subset at test, means and std over seeds")
         parts.append(f'<h3>Subsets at test</h3><div class="plots">{plot}</div>')
-        parts.append(table(made, subset_table(found, report.metric), 1))
+        parts.append(text_table(made, subset_table(found, report.metric), 1))
     if found.areas:
-        parts.append("<h3>Areas</h3>" + areas(made, found, report.metric))
+        parts.append("<h3>Areas</h3>" + areas_table(made, found, report.metric))
     return parts
 
 
@@ -38,13 +38,13 @@ def curve_part(made: Page, curves: Sequence[Curve], kind: str, metric: str) -> s
     plots = ""
     for what in dict.fromkeys(curve.what for curve in curves):
         mine = [curve for curve in curves if curve.what == what]
-        said = "damaged" if kind == "noise" else "in training" if kind == "trained" else "at test"
-        plots += made.plot(levels_figure(mine, LEVEL[kind], metric), f"{what} {said}, means and std over seeds")
-    shown = table(made, curve_table(curves, kind, metric), 2)
+        where = "damaged" if kind == "noise" else "in training" if kind == "trained" else "at test"
+        plots += made.plot(levels_figure(mine, LEVEL_NAMES[kind], metric), f"{what} {where}, means and std over seeds")
+    shown = text_table(made, curve_table(curves, kind, metric), 2)
     return f'<h3>{escape(TITLES[kind])}</h3><div class="plots">{plots}</div>{shown}'
 
 
-def areas(made: Page, found: Robustness, metric: str) -> str:
+def areas_table(made: Page, found: RobustnessResults, metric: str) -> str:
     """The table of areas, which may be sorted by their means."""
     shown = area_table(found, metric)
     rows = []
@@ -58,7 +58,7 @@ def areas(made: Page, found: Robustness, metric: str) -> str:
     return f'{made.table(shown.head, rows, 2)}<p class="soft">{escape(shown.note)}</p>'
 
 
-def table(made: Page, shown: Shown, words: int) -> str:
+def text_table(made: Page, shown: TextTable, words: int) -> str:
     """A table of text as the page has it; numbers are sorted by what they begin with."""
     rows = [[Cell(text, None if n < words else leading(text)) for n, text in enumerate(row)] for row in shown.rows]
     note = f'<p class="soft">{escape(shown.note)}</p>' if shown.note else ""

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from mmbert.reporting.collect import collect
-from mmbert.reporting.outputs.page.build import page
+from mmbert.reporting.outputs.page.build import html_page
 from mmbert.reporting.report import make_report
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -30,7 +30,7 @@ def browser():
 @pytest.fixture(scope="module")
 def file(illustrated, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page(make_report(collect([illustrated / "runs"]))), encoding="utf-8")
+    path.write_text(html_page(make_report(collect([illustrated / "runs"]))), encoding="utf-8")
     return path
 
 

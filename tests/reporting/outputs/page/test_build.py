@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 from mmbert.reporting.collect import collect
-from mmbert.reporting.outputs.page.build import page
+from mmbert.reporting.outputs.page.build import html_page
 from mmbert.reporting.report import make_report
-from mmbert.reporting.statistics.classification import judged
-from mmbert.reporting.statistics.curves import learning_curve, mean_ranks, pareto_front
+from mmbert.reporting.statistics.classification import classification_results
+from mmbert.reporting.statistics.curves import learning_curve, mean_group_ranks, pareto_front
 from mmbert.reporting.statistics.hardest import hardest
 
 HOSTILE = '<script>document.title = "taken over"</script> & "quotes"'
@@ -46,7 +46,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(illustrated):
-    return page(make_report(collect([illustrated / "runs"])))
+    return html_page(make_report(collect([illustrated / "runs"])))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_the_hardest_sample_is_the_one_nobody_has_right(illustrated):
 
 
 def test_classes_agree_with_scikit_learn(illustrated):
-    found = judged(sorted((illustrated / "runs").glob("mean-*")), "test", "mood")
+    found = classification_results(sorted((illustrated / "runs").glob("mean-*")), "test", "mood")
     assert found.targets.shape == (90,)
     np.testing.assert_array_equal(found.confusion(), confusion_matrix(found.targets, found.predictions))
     expected = precision_recall_fscore_support(found.targets, found.predictions)
@@ -123,8 +123,8 @@ def test_the_pareto_front_by_hand():
 
 def test_mean_ranks_by_hand():
     values = {"a": {0: 0.9, 1: 0.5, 7: 1.0}, "b": {0: 0.8, 1: 0.6}, "c": {0: 0.8, 1: 0.1}}
-    assert mean_ranks(values) == {"a": 1.5, "b": (2.5 + 1) / 2, "c": (2.5 + 3) / 2}
-    assert mean_ranks(values, larger_is_better=False)["c"] == pytest.approx((1.5 + 1) / 2)
+    assert mean_group_ranks(values) == {"a": 1.5, "b": (2.5 + 1) / 2, "c": (2.5 + 3) / 2}
+    assert mean_group_ranks(values, larger_is_better=False)["c"] == pytest.approx((1.5 + 1) / 2)
 
 
 def test_no_figure_has_a_number_that_json_lacks(made):
