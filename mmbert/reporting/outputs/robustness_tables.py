@@ -102,4 +102,4 @@ def curve_table(curves: Sequence[Curve], kind: str, metric: str) -> TextTable:
     rows = [[curve.what, curve.group, *(mean_and_interval(curve.at(level))[0] for level in levels)] for curve in curves]
     first = "modalities" if kind == "noise" else "mechanism"
     head = [first, "group", *(f"{level:g}" for level in levels)]
-    return TextTable(f"{TITLES[kind]}, {metric} by {LEVEL[kind]}", head, rows, long=kind != "trained")
+    return TextTable(f"{TITLES[kind]}, {metric} by {LEVEL_NAMES[kind]}", head, rows, long=kind != "trained")

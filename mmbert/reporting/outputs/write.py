@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmbert.core.errors import ConfigError
 from mmbert.reporting.outputs.markdown import latex, markdown_page
-from mmbert.reporting.outputs.page.build import markdown_page as html_page
+from mmbert.reporting.outputs.page.build import html_page
 from mmbert.reporting.report import RunsReport
 from mmbert.reporting.tables import results_table
 

@@ -230,7 +230,7 @@ def samples_section(report: RunsReport, members: Mapping[str, pd.DataFrame]) -> 
         return ""
     return (
         f'<p class="soft">The {len(found)} samples of {escape(split)} that the fewest runs have right, with the most '
-        f'frequent answer of each group.</p><div class="cards">{"".join(map(card, found))}</div>'
+        f'frequent answer of each group.</p><div class="cards">{"".join(map(sample_card, found))}</div>'
     )
 
 
