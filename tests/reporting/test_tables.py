@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 
-from mmbert.reporting.tables import display, markdown, number, results_table
+from mmbert.reporting.tables import markdown_table, number_text, results_table, summary_table
 
 
 def test_shares_have_four_decimals_and_larger_numbers_four_digits():
-    assert [number(value) for value in (0.123456, -9.5, 12.3456, 123456.0)] == [
+    assert [number_text(value) for value in (0.123456, -9.5, 12.3456, 123456.0)] == [
         "0.1235",
         "-9.5000",
         "12.35",
@@ -17,13 +17,13 @@ def test_shares_have_four_decimals_and_larger_numbers_four_digits():
 
 
 def test_a_markdown_table_keeps_bars_inside_cells():
-    assert markdown(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |\n"
+    assert markdown_table(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |\n"
 
 
 def test_a_summary_shows_spread_and_interval_only_where_there_are_several_runs():
     line = {"fusion": "concat", "n": 2, "mean": 0.5, "std": 0.1, "low": 0.4, "high": 0.6, "min": 0.45, "max": 0.55}
     one = {**line, "fusion": "mean", "n": 1, "std": math.nan, "low": math.nan, "high": math.nan}
-    head, rows = display(pd.DataFrame([line, one]), "acc")
+    head, rows = summary_table(pd.DataFrame([line, one]), "acc")
     assert head == ["fusion", "n", "acc mean ± std", "95 % interval", "bootstrap", "min … max"]
     assert rows[0] == ["concat", "2", "0.5000 ± 0.1000", "0.4000 … 0.6000", "–", "0.4500 … 0.5500"]
     assert rows[1][2:5] == ["0.5000", "–", "–"]

@@ -59,7 +59,7 @@ class WandbRunLogger(WandbLogger, RunLogger):
         log_samples: Annotated[int, Range(0)] = 32,
         log_model: bool = False,
     ) -> None:
-        options = {
+        options: dict[str, Any] = {
             "project": project,
             "entity": entity,
             "name": name or run.name,

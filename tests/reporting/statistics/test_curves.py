@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmbert.reporting.statistics.curves import learning_curve, mean_ranks, pareto_front
+from mmbert.reporting.statistics.curves import learning_curve, mean_group_ranks, pareto_front
 
 
 def test_a_curve_ends_with_the_last_epoch_and_has_the_last_value_of_each(tmp_path):
@@ -24,6 +24,6 @@ def test_the_front_holds_what_nothing_beats():
 def test_ranks_are_means_over_common_seeds_and_ties_share_theirs():
     values = {"a": {0: 0.9, 1: 0.5, 2: 0.1}, "b": {0: 0.8, 1: 0.5}, "c": {0: 0.7, 1: 0.6}}
     # seed 0: 1, 2, 3; seed 1: 2.5, 2.5, 1
-    assert mean_ranks(values) == pytest.approx({"a": 1.75, "b": 2.25, "c": 2.0})
-    assert mean_ranks(values, larger_is_better=False) == pytest.approx({"a": 2.25, "b": 1.75, "c": 2.0})
-    assert mean_ranks({}) == {} and mean_ranks({"a": {0: 1.0}, "b": {1: 1.0}}) == {}
+    assert mean_group_ranks(values) == pytest.approx({"a": 1.75, "b": 2.25, "c": 2.0})
+    assert mean_group_ranks(values, larger_is_better=False) == pytest.approx({"a": 2.25, "b": 1.75, "c": 2.0})
+    assert mean_group_ranks({}) == {} and mean_group_ranks({"a": {0: 1.0}, "b": {1: 1.0}}) == {}

@@ -1,7 +1,6 @@
 """Operations are those that a hand count gives; steps are timed; nothing of the model is changed by counting."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,18 +77,6 @@ def test_a_frozen_encoder_is_counted_once_and_what_it_remembers_is_left_alone(co
     assert len(cost.COUNTED) == 1 and text.token_cache is not None and not text.token_cache.rows
     text.encode = lambda inputs: pytest.fail("it ran again")
     assert cost.cost_facts(frozen.model, frozen.data) == first
-
-
-def test_steps_are_timed_and_the_median_is_told(monkeypatch):
-    clock = iter([0.0, 0.010, 1.0, 1.002, 2.0, 2.5])
-    monkeypatch.setattr(cost.time, "perf_counter", lambda: next(clock))
-    times, module = cost.StepTimes(), SimpleNamespace(device=torch.device("cpu"))
-    assert times.median() is None
-    for index in range(3):
-        times.on_train_batch_start(None, module, None, index)
-        times.on_train_batch_end(None, module, None, None, index)
-    times.on_train_epoch_end(None, module)
-    assert times.median() == pytest.approx(10.0)
 
 
 def test_a_run_says_what_it_costs(finished_run):
