@@ -1,0 +1,58 @@
+"""``resume=FOLDER``: what is refused, what is left alone, and that a run continues in its own folder."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from mmbert.cli.resume import asks_to_resume, resume
+from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import RunFolder
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A folder ``mine`` with a config, as a run has after its start."""
+    run = RunFolder(tmp_path / "mine")
+    run.path.mkdir()
+    run.config.write_text("seed: 1\n")
+    return run
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The calls of ``mmbert.training.run.run``, which is replaced: it takes seconds to import."""
+    calls = []
+    stub = SimpleNamespace(run=lambda cfg, folder, resume: calls.append((dict(cfg), folder, resume)))
+    monkeypatch.setitem(sys.modules, "mmbert.training.run", stub)
+    return calls
+
+
+def test_the_word_is_recognised():
+    assert asks_to_resume(["--traceback", "resume=out"])
+    assert not asks_to_resume(["study.resume=true", "seed=1"])
+
+
+def test_no_other_option_is_taken(run_folder):
+    with pytest.raises(ConfigError, match="leave out 'seed=2'. For other options start a new run"):
+        resume([f"resume={run_folder}", "seed=2"])
+
+
+def test_what_is_no_run_is_answered_with_the_runs_beside_it(run_folder):
+    with pytest.raises(ConfigError, match=f"this is no run's folder. Did you mean '{run_folder}'"):
+        resume([f"resume={run_folder.path.with_name('mien')}"])
+
+
+def test_a_finished_run_is_left_as_it_is(run_folder, capsys, runs):
+    run_folder.metrics.write_text("{}")
+    run_folder.model.mkdir()
+    run_folder.weights.write_bytes(b"")
+    resume([f"resume={run_folder}"])
+    assert runs == []
+    assert capsys.readouterr().err == f"{run_folder} has finished: its numbers are in metrics.json\n"
+
+
+def test_an_unfinished_run_continues_with_its_own_config(run_folder, runs):
+    run_folder.metrics.write_text("{}")  # without weights it is not complete
+    resume([f"resume={run_folder}"])
+    assert runs == [({"seed": 1}, run_folder.path, True)]
