@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -111,6 +112,8 @@ class TaskCase:
 def cells_of(task: type[Task] | Callable[..., Task], given: Sequence[Any] | None, column: str) -> list[dict[str, Any]]:
     """The label cells that a task is tried on, by column.
 
+    A dictionary is cells by column, or, of a task with the one column ``column``, which it does not name, a cell.
+
     Raises:
         InputError: there are none, or too few.
     """
@@ -120,7 +123,12 @@ def cells_of(task: type[Task] | Callable[..., Task], given: Sequence[Any] | None
     cells = CELLS[kind] if given is None else given
     if len(cells) < 4:
         raise InputError(f"{len(cells)} cells are too few to try a task on: give 4 or more.")
-    return [dict(cell) if isinstance(cell, Mapping) else {column: cell} for cell in cells]
+    wanted = inspect.signature(task).parameters.get("column")
+    one_column = wanted is not None and wanted.default is inspect.Parameter.empty
+    return [
+        dict(cell) if isinstance(cell, Mapping) and (column in cell or not one_column) else {column: cell}
+        for cell in cells
+    ]
 
 
 def texts_of(given: Sequence[str] | None, size: int) -> list[str]:

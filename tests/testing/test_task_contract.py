@@ -45,6 +45,22 @@ def test_a_task_whose_labels_belong_to_words_passes():
     assert check_task(broken.Tagging, TAGS, TEXTS, wrong=["no", "maybe"], raise_on_failure=False).broken == []
 
 
+def test_a_cell_of_a_single_column_may_be_a_dictionary():
+    class Nested(broken.Sound):
+        @classmethod
+        def fit_labels(cls, cells, column):
+            return super().fit_labels([None if cell is None else cell["name"] for cell in cells], column)
+
+        def encode(self, cells, prepared, draw=None):
+            cell = cells[self.columns[0]]
+            return super().encode({self.columns[0]: cell["name"] if isinstance(cell, dict) else cell}, prepared)
+
+    cells = [{"name": name} for name in "abcaab"]
+    assert check_task(Nested, cells, only=["shapes"], raise_on_failure=False).broken == []
+    named = [{"label": cell} for cell in cells]  # cells by column
+    assert check_task(Nested, named, only=["shapes"], raise_on_failure=False).broken == []
+
+
 def test_a_task_without_labels_passes():
     assert check_task(broken.Retrieval, raise_on_failure=False).broken == []
     assert check_task(broken.Retrieval, dims={"a": 3, "b": 4}, between=("a", "b"), raise_on_failure=False).broken == []
