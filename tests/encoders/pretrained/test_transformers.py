@@ -1,0 +1,79 @@
+"""Text models: the random tiny one and its bytes, saved and loaded from a folder, and what is refused."""
+
+import pytest
+import torch
+
+from mmbert.core.errors import ConfigError, WeightsError
+from mmbert.encoders.pretrained.transformers import (
+    apply_overrides,
+    check_length,
+    load_transformer,
+    model_source,
+    tiny_bert,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_bert({"num_hidden_layers": 1})
+
+
+@pytest.fixture(scope="module")
+def folder(tiny, tmp_path_factory):
+    """The tiny model as transformers saves one."""
+    place = tmp_path_factory.mktemp("bert")
+    for part in tiny:
+        part.save_pretrained(place)
+    return str(place)
+
+
+def test_the_tiny_tokenizer_spells_any_text_in_bytes(tiny):
+    network, tokenizer = tiny
+    assert len(network.encoder.layer) == 1
+    ids = tokenizer("é🙂 a")["input_ids"]
+    assert len(ids) == 1 + len("é🙂 a".encode()) + 1
+    assert tokenizer.convert_ids_to_tokens([ids[0], ids[-1]]) == ["[CLS]", "[SEP]"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "é🙂 a"
+    assert tokenizer.pad_token_id == network.config.pad_token_id == 0
+
+
+def test_a_saved_model_is_loaded_with_its_weights_or_anew(tiny, folder):
+    network, tokenizer = load_transformer("mine", folder, True, {})
+    saved = tiny[0].state_dict()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in network.state_dict().items())
+    assert tokenizer("ab")["input_ids"] == tiny[1]("ab")["input_ids"]
+    fresh, _ = load_transformer("mine", folder, False, {"num_hidden_layers": 2})
+    assert len(fresh.encoder.layer) == 2
+    words = "embeddings.word_embeddings.weight"
+    assert not torch.equal(fresh.state_dict()[words], saved[words])
+
+
+def test_half_precision_is_loaded_as_float32(tiny, tmp_path):
+    half, tokenizer = tiny_bert({"num_hidden_layers": 1})
+    half.half().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert {tensor.dtype for tensor in load_transformer("half", str(tmp_path), True, {})[0].parameters()} == {
+        torch.float32
+    }
+
+
+def test_what_is_no_option_or_no_encoder_is_refused(tiny):
+    with pytest.raises(ConfigError, match="'num_layer' is no option of mine \\(bert\\)"):
+        apply_overrides("mine", tiny_bert({})[0].config, {"num_layer": 1})
+    with pytest.raises(ConfigError, match="has a decoder"):
+        apply_overrides("mine", tiny_bert({})[0].config, {"is_encoder_decoder": True})
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(WeightsError, match="The text model 'mine' was not found in that folder"):
+        load_transformer("mine", str(tmp_path), True, {})
+    assert model_source("someone/model") == "someone/model"
+
+
+@pytest.mark.parametrize("length", [2, 129])
+def test_a_length_must_leave_room_for_a_word_and_have_positions(tiny, length):
+    network, tokenizer = tiny
+    check_length("tiny", 3, network.config, tokenizer)
+    check_length("tiny", 128, network.config, tokenizer)
+    with pytest.raises(ConfigError, match=f"max_tokens={length} does not fit tiny: choose from 3 to 128"):
+        check_length("tiny", length, network.config, tokenizer)
