@@ -18,7 +18,7 @@ def noise(length, seed=0):
 
 
 def mel_filters():
-    """(WINDOW // 2 + 1, MELS): triangles between points that lie evenly on the HTK scale from 20 Hz to half the rate."""
+    """(WINDOW // 2 + 1, MELS): triangles between points evenly spaced on the HTK scale, 20 Hz to half the rate."""
     low, high = (2595 * np.log10(1 + hertz / 700) for hertz in (20, RATE / 2))
     points = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
     hertz = np.linspace(0, RATE / 2, WINDOW // 2 + 1)[:, None]
