@@ -45,7 +45,7 @@ def why_unusable(path: Path, noun: str, error: Exception) -> str:
     if isinstance(error, pil.DecompressionBombError):
         most = 2 * (pil.MAX_IMAGE_PIXELS or 0)
         return f"the {noun} has more than {most:,} pixels, which take half a gigabyte of memory and more: scale it down"
-    return f"this is no {noun} that can be read ({error or type(error).__name__})"
+    return f"this is no {noun} that can be read ({str(error) or type(error).__name__})"
 
 
 def may_read(path: Path) -> bool:

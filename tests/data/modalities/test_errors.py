@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities.audio import MODALITY as AUDIO
+from mmbert.data.modalities.errors import REMEDY, unusable_file, why_unusable
 from mmbert.data.modalities.features import read_arrays
 from mmbert.data.modalities.image import MODALITY as IMAGE
 from mmbert.data.tables.table import Table
@@ -99,3 +100,15 @@ def test_numbers_that_are_none(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.array([[0.0, np.inf], [np.nan, 0.0]]), 8_000, subtype="FLOAT")
     with pytest.raises(DataError, match="a.wav: the sound cannot be used: it has samples that are not finite.*Replace"):
         read_audio(tmp_path / "a.wav")
+
+
+def test_reasons_that_are_the_files_own(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x")
+    assert why_unusable(path, "sound", DataError("it is too loud")) == "the sound cannot be used: it is too loud"
+    assert why_unusable(path, "sound", ValueError()) == "this is no sound that can be read (ValueError)"
+    assert f"{unusable_file(path, 'sound', ValueError('odd'))}" == (
+        f"{path}: this is no sound that can be read (odd). {REMEDY}"
+    )
+    with pytest.raises(MemoryError):
+        unusable_file(path, "sound", MemoryError())

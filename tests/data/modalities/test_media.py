@@ -1,11 +1,15 @@
 """Files, bytes in a table and values in Python give the same pictures and sounds."""
 
+import io
+
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
 from mmbert.core.errors import DataError
+from mmbert.data.modalities.image import MODALITY as IMAGE
+from mmbert.data.modalities.media import data_uri
 from mmbert.data.modalities.registry import modality_named, modality_of
 
 WHITE = (255, 255, 255)
@@ -77,3 +81,21 @@ def test_a_cell_is_a_text_or_names_a_file_beside_the_table(tmp_path):
 def test_values_that_cannot_be_used(value, processor, message):
     with pytest.raises(DataError, match=message):
         as_raw(value, processor)
+
+
+def test_bytes_in_a_cell_are_decoded_and_named_in_messages(tmp_path):
+    buffer = io.BytesIO()
+    picture("L", [5]).save(buffer, "PNG")
+    content = buffer.getvalue()
+    assert pixels(IMAGE.read({"bytes": content, "path": "a.png"}, tmp_path)) == [(5, 5, 5)]
+    with pytest.raises(DataError, match=r"the picture in the table \('a.png'\): this is no picture.*leave its cell"):
+        IMAGE.read({"bytes": content[:20], "path": "a.png"}, tmp_path)
+    with pytest.raises(DataError, match="a file name is needed, not 3"):
+        IMAGE.read(3, tmp_path)
+    (tmp_path / "a.png").write_bytes(content)
+    assert IMAGE.stored_digest("a.png", tmp_path) == IMAGE.stored_digest({"bytes": content}, tmp_path)
+    assert (IMAGE.file_name({"bytes": content}), IMAGE.file_name("a.png"), IMAGE.file_name(3)) == (None, "a.png", "3")
+
+
+def test_a_data_uri_holds_its_bytes():
+    assert data_uri(b"abc", "image/png") == "data:image/png;base64,YWJj"
