@@ -75,11 +75,11 @@ def class_tables(report: DataReport) -> list[Table]:
     for task in dict.fromkeys(name for facts in report.splits.values() for name in facts.labels):
         counts = {split: facts.labels.get(task, {}) for split, facts in report.splits.items()}
         classes = list(next(iter(counts.values())))
-        judge = counts.get("train") or next(iter(counts.values()))
+        reference = counts.get("train") or next(iter(counts.values()))
         title = f"Classes of {task}"
         if len(classes) > MAX_CLASSES:
             title += f": the {MAX_CLASSES} rarest of {len(classes)}"
-            classes = sorted(classes, key=lambda name: judge.get(name, 0))[:MAX_CLASSES]
+            classes = sorted(classes, key=lambda name: reference.get(name, 0))[:MAX_CLASSES]
         table = new_table(title, ["class", *counts])
         for name in classes:
             cells = [with_share(of.get(name, 0), sum(of.values())) for of in counts.values()]

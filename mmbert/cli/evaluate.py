@@ -40,7 +40,7 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
   trust_custom_code=true   let classes outside the package be imported
 """
 
-OWN_WORDS = ("model", "split", "drop", "out", "trust_custom_code")
+OWN_OPTIONS = ("model", "split", "drop", "out", "trust_custom_code")
 #: Whose words are those of mmbert-train.
 TRAIN_GROUPS = ("data", "trainer", "store", "robustness")
 
@@ -88,7 +88,7 @@ def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
     for word in words:
         key, equals, value = word.partition("=")
         group = key.lstrip("+~").split(".")[0].split("@")[0]
-        if equals and key in OWN_WORDS:
+        if equals and key in OWN_OPTIONS:
             if key in own:
                 raise ConfigError(f"'{key}' is given twice.")
             own[key] = value

@@ -55,7 +55,7 @@ def run_report(args: argparse.Namespace) -> None:
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
     from mmbert.reporting.outputs.robustness_tables import text_tables
-    from mmbert.reporting.outputs.write import write_files
+    from mmbert.reporting.outputs.write import write_report_files
     from mmbert.reporting.report import make_report
 
     by = [key for key in (args.by or "").split(",") if key]
@@ -64,7 +64,7 @@ def run_report(args: argparse.Namespace) -> None:
     for one in text_tables(made.robustness, made.metric):
         if not one.long:
             print_table(one.head, one.rows, [one.note] if one.note else [], title=one.title)
-    written = write_files(made, args.out, args.latex) if args.out is not None else []
+    written = write_report_files(made, args.out, args.latex) if args.out is not None else []
     for path in written:
         print(f"  {path}")
     if args.wandb:

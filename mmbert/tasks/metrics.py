@@ -86,8 +86,8 @@ class MultilabelMacroF1(Countable, MultilabelF1Score):
     def compute(self) -> Tensor:
         """() float in [0, 1]; torchmetrics counts a property that never occurs as 0."""
         hits = 2 * torch.as_tensor(self.tp)  # (C,)
-        judged = hits + torch.as_tensor(self.fp) + torch.as_tensor(self.fn)
-        return (hits / judged)[judged > 0].mean()  # the mean of nothing is NaN
+        measured = hits + torch.as_tensor(self.fp) + torch.as_tensor(self.fn)
+        return (hits / measured)[measured > 0].mean()  # the mean of nothing is NaN
 
 
 class ExactMatch(Countable, MultilabelExactMatch):

@@ -11,7 +11,7 @@ from mmbert.reporting.report import RunsReport
 from mmbert.reporting.tables import results_table
 
 
-def write_files(report: RunsReport, folder: Path, with_latex: bool = False) -> list[Path]:
+def write_report_files(report: RunsReport, folder: Path, with_latex: bool = False) -> list[Path]:
     """Leaves ``report.html`` and ``.md``, ``summary.csv`` (a row a group), ``results.csv``, ``.parquet`` (a row a run).
 
     Args:

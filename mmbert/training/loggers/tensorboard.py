@@ -71,7 +71,7 @@ class TensorBoardRunLogger(TensorBoardLogger, RunLogger):
                 elif value.shown_as == "audio":
                     sound, rate = read_sound(value.path)
                     self.experiment.add_audio(tag, sound, sample_rate=rate)
-        self.experiment.add_text(f"samples/{split}", markdown_table(rows))
+        self.experiment.add_text(f"samples/{split}", rows_as_markdown(rows))
 
     def show_modality_weights(self, curves: WeightCurves) -> None:
         """Puts the curves that were logged each epoch into one chart for each diagnostic.
@@ -117,7 +117,7 @@ def read_sound(path: Any) -> tuple[Any, int]:
     return torch.from_numpy(samples[:, :1].T.copy()), int(rate)
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows' texts and numbers as a Markdown table, without pictures and sounds."""
     files = {key for row in rows for key, value in row.items() if isinstance(value, InputFile)}
     keys = list(dict.fromkeys(key for row in rows for key in row if key not in files))

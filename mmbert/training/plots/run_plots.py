@@ -62,22 +62,22 @@ def draw(table: PredictionTable, split: str) -> dict[str, Figure]:
         kind, classes = table.kind(task), table.classes(task)
         if kind == "other":
             continue
-        targets, judged = table.labelled(task)
+        targets, scores = table.labelled(task)
         if not len(targets):
             continue
         name, title = f"{split}/{task}", f"{task} ({split}, {len(targets)} samples)"
         if kind == "classification":
-            figures[f"{name}/confusion"] = confusion_matrix(classes, targets, judged.argmax(1), title)
+            figures[f"{name}/confusion"] = confusion_matrix(classes, targets, scores.argmax(1), title)
             which = one_hot_targets(targets, len(classes))
-            figures[f"{name}/roc"] = roc_curves(classes, which, judged, title)
-            figures[f"{name}/precision_recall"] = precision_recall_curves(classes, which, judged, title)
-            figures[f"{name}/reliability"] = reliability_diagram(targets, judged, title)
+            figures[f"{name}/roc"] = roc_curves(classes, which, scores, title)
+            figures[f"{name}/precision_recall"] = precision_recall_curves(classes, which, scores, title)
+            figures[f"{name}/reliability"] = reliability_diagram(targets, scores, title)
         elif kind == "multilabel":
-            figures[f"{name}/roc"] = roc_curves(classes, targets, judged, title)
-            figures[f"{name}/precision_recall"] = precision_recall_curves(classes, targets, judged, title)
-            figures[f"{name}/reliability"] = reliability_diagram(targets, judged, title)
+            figures[f"{name}/roc"] = roc_curves(classes, targets, scores, title)
+            figures[f"{name}/precision_recall"] = precision_recall_curves(classes, targets, scores, title)
+            figures[f"{name}/reliability"] = reliability_diagram(targets, scores, title)
         else:
-            figures[f"{name}/scatter"] = regression_scatter(targets, judged, title)
+            figures[f"{name}/scatter"] = regression_scatter(targets, scores, title)
     return figures
 
 

@@ -202,15 +202,15 @@ def quality_against(
     return {"data": [line, dots], "layout": layout}
 
 
-def confusion_figure(judged: ClassificationResults) -> Figure:
+def confusion_figure(results: ClassificationResults) -> Figure:
     """Rows are the truth, columns the answers; colour is the share of the row."""
-    counts = judged.confusion()
+    counts = results.confusion()
     shares = counts / counts.sum(1, keepdims=True).clip(min=1)
     heat = {
         "type": "heatmap",
         "z": np.round(shares, 4).tolist(),
-        "x": list(judged.classes),
-        "y": list(judged.classes),
+        "x": list(results.classes),
+        "y": list(results.classes),
         "customdata": counts.tolist(),
         "colorscale": "Blues",
         "reversescale": True,
@@ -218,7 +218,7 @@ def confusion_figure(judged: ClassificationResults) -> Figure:
         "zmax": 1,
         "hovertemplate": "truth %{y}, answer %{x}: %{customdata} (%{z:.1%} of the row)<extra></extra>",
     }
-    if len(judged.classes) <= NUMBERED:
+    if len(results.classes) <= NUMBERED:
         heat |= {"text": counts.tolist(), "texttemplate": "%{text}"}
     axis = {"type": "category", "tickfont": {"size": 10}}
     return {
@@ -233,8 +233,8 @@ def confusion_figure(judged: ClassificationResults) -> Figure:
 def roc_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
     """A curve a group, micro-averaged over classes, thinned to what can be seen."""
     traces: list[dict[str, Any]] = [diagonal()]
-    for number, (name, judged) in enumerate(groups.items()):
-        false, true, area = judged.roc()
+    for number, (name, results) in enumerate(groups.items()):
+        false, true, area = results.roc()
         kept = np.unique(np.linspace(0, len(false) - 1, 200).astype(int))
         traces.append(
             {
@@ -257,8 +257,8 @@ def roc_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
 def calibration_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
     """Reliability: how often answers of each confidence are right; the legend has the expected calibration error."""
     traces: list[dict[str, Any]] = [diagonal()]
-    for number, (name, judged) in enumerate(groups.items()):
-        found = judged.calibration()
+    for number, (name, results) in enumerate(groups.items()):
+        found = results.calibration()
         full = found.counts > 0
         traces.append(
             {
