@@ -96,7 +96,7 @@ def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             others.append(word)
         else:
             raise ConfigError(
-                f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN_WORDS, *TRAIN_GROUPS])}"
+                f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN_OPTIONS, *TRAIN_GROUPS])}"
             )
     if own.get("trust_custom_code", "false") not in ("true", "false"):
         raise ConfigError(f"trust_custom_code={own['trust_custom_code']}: true or false is wanted here.")
