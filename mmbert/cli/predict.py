@@ -53,7 +53,7 @@ def predict_inputs(words: list[str]) -> None:
         predict_table_rows(folder, given, trust)
         return
     if not given:
-        raise ConfigError('Nothing to judge. Give at least one modality: text="...", image=FILE or audio=FILE.')
+        raise ConfigError('Nothing to predict from. Give at least one modality: text="...", image=FILE or audio=FILE.')
 
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
 

@@ -173,7 +173,7 @@ def predictions_are_the_labels_words(case: TaskCase) -> None:
     state, targets = case.state(task), case.all_targets(task)
     first, last = learn_by_heart(task, case)
     if task.kind not in ("classification", "multilabel", "regression") and last > LEARNT * first:
-        return  # not learnt: nothing can be said
+        return  # not learnt: nothing can be checked
     with torch.no_grad():
         given = [one["prediction"] for one in task.predict(state, task(state))]
     for row, (label, prediction) in enumerate(zip(task.decode(targets), given, strict=True)):

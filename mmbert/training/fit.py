@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dic
     state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
     module.on_load_checkpoint(state)
     module.load_state_dict(state["state_dict"])
-    path = str(Path(saver.best_model_path).relative_to(folder.path.absolute()))
+    path = os.path.relpath(os.path.realpath(saver.best_model_path), os.path.realpath(folder.path))
     value = saver.best_model_score
     best = {"path": path, "epoch": state["epoch"], "step": state["global_step"]}
     return {**best, **chosen_by, "value": None if value is None else float(value)}

@@ -204,7 +204,7 @@ class FusionModule(pl.LightningModule):
     def _write(self, values: Mapping[str, Tensor]) -> None:
         """Hands numbers to the loggers now.
 
-        Lightning would do so behind all hooks, and a checkpoint made in a hook would lack what had been measured.
+        Lightning would do so after all hooks, and a checkpoint made in a hook would lack what had been measured.
         """
         step = self.trainer.fit_loop.epoch_loop._batches_that_stepped
         for logger in self.loggers:

@@ -173,7 +173,7 @@ class SampleDataset(Dataset[Sample]):
 
     @contextmanager
     def naming(self, name: str, row: int) -> Iterator[None]:
-        """What goes wrong with a sample is told with its file, row and column."""
+        """An error in a sample names its file, row and column."""
         try:
             yield
         except MmbertError as error:

@@ -191,7 +191,7 @@ class Check:
         self._unseen(name)
 
     def _unseen(self, task: str) -> None:
-        """Classes that are configured and judged, but that train does not show."""
+        """Classes that are configured and measured, but that train does not show."""
         shown = self.splits["train"].labels.get(task) if "train" in self.splits else None
         if shown is None:
             return

@@ -159,7 +159,7 @@ def file_faults(
 
 
 def file_fault(path: str) -> str:
-    """Why a file cannot be read, as far as its name, kind and size say; empty where nothing speaks against it."""
+    """Why a file cannot be read, as far as its name, kind and size say; empty where they show no fault."""
     try:
         found = os.stat(path)
     except PermissionError:

@@ -32,6 +32,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.runs.folder import RunFolder
+from mmbert.training.callbacks.moved_run import use_own_checkpoints
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
 
@@ -121,12 +122,13 @@ class LastCheckpoint(Checkpoint):
         """Takes this process's part of a checkpoint, until training starts.
 
         Raises:
-            ConfigError: the checkpoint is of a run with another number of processes.
+            ConfigError: the checkpoint is of a run with another number of processes, or the best one is missing.
         """
         rank, world = rank_and_world_size()
         parts = checkpoint[STATE]
         if len(parts) != world:
             raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
+        use_own_checkpoints(trainer.checkpoint_callbacks, checkpoint.get("callbacks", {}))
         self._held = parts[rank]
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -60,7 +60,7 @@ class OGMGE(ModalityBalance):
         alpha: α, how much a lead costs; 0 = nothing.
         noise: with the noise (OGM-GE), or without it (OGM).
         first_epoch: modulation begins with it, counted from 0.
-        last_epoch: and ends behind it; None = never.
+        last_epoch: and ends after it; None = never.
         seed: see ``ModalityBalance``.
 
     Raises:
