@@ -3,10 +3,12 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from mmbert.cli.report import main
 from mmbert.reporting.collect import collect
+from mmbert.reporting.outputs import wandb_report
 from mmbert.reporting.report import make_report
 
 METRIC = "test/mood/accuracy"
@@ -76,3 +78,9 @@ def test_a_run_that_is_switched_off_says_so(illustrated, no_key, monkeypatch, ca
     monkeypatch.setenv("WANDB_MODE", "disabled")
     main([str(illustrated / "runs"), "--wandb"])
     assert "nothing is logged" in capsys.readouterr().out and not (tmp_path / "wandb").exists()
+
+
+def test_an_option_is_shared_if_all_runs_that_name_it_agree():
+    runs = pd.DataFrame({"project": ["ours", None, "ours"], "entity": ["us", "them", None]})
+    assert wandb_report.shared(runs, "project") == "ours"
+    assert wandb_report.shared(runs, "entity") is None and wandb_report.shared(runs, "gone") is None
