@@ -31,6 +31,7 @@ LAWS: dict[str, Law[TaskCase]] = {
     "predictions are the labels' words": labels.predictions_are_the_labels_words,
     "everything learns": conventions.everything_learns,
     "deterministic in evaluation": conventions.evaluation_is_deterministic,
+    "labels change no output": conventions.labels_change_no_output,
     "inputs are left alone": conventions.inputs_are_left_alone,
     "small batches work": conventions.small_batches_work,
     "bfloat16 works": conventions.bfloat16_works,

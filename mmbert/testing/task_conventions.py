@@ -57,6 +57,27 @@ def evaluation_is_deterministic(case: TaskCase) -> None:
             )
 
 
+def labels_change_no_output(case: TaskCase) -> None:
+    """An output that the head gives without labels is the same with them, whatever they are.
+
+    Metrics are computed from the outputs: a head that reads the label would be measured on its own answer. A task with
+    teacher forcing gives what it computes from labels under names that it gives only then.
+    """
+    task = case.make().eval()
+    state = case.state(task)
+    with torch.no_grad():
+        free = task(state)
+        for rows in (range(case.size), [*range(1, case.size), 0], [None] * case.size):
+            forced = task(state, case.targets(task, list(rows)))
+            shared = [name for name in free if name in forced]
+            seen = difference({name: free[name] for name in shared}, {name: forced[name] for name in shared})
+            if seen:
+                raise ContractViolation(
+                    f"given labels, {seen}",
+                    "forward reads targets for more than teacher forcing: metrics would be too good",
+                )
+
+
 def inputs_are_left_alone(case: TaskCase) -> None:
     """State, targets, outputs and cells are not edited in place."""
     for training in (False, True):

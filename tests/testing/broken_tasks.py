@@ -495,6 +495,24 @@ class DropoutInEvaluation(Sound):
         return F.dropout(super().read(state), 0.2)
 
 
+@breaks("labels change no output")
+class LeaksItsLabel(Sound):
+    def forward(self, state, targets=None):
+        outputs = super().forward(state, targets)
+        if targets is None:
+            return outputs
+        label = targets["label"].clamp(min=0)
+        known = (targets["label"] != UNLABELLED).unsqueeze(1)
+        return outputs | {"logits": outputs["logits"] + F.one_hot(label, outputs["logits"].shape[1]) * known}
+
+
+@breaks("labels change no output")
+class AnswersOtherwiseWhenItIsGivenLabels(Sound):
+    def forward(self, state, targets=None):
+        outputs = super().forward(state, targets)
+        return outputs if targets is None else outputs | {"logits": 2 * outputs["logits"]}
+
+
 @breaks("deterministic in evaluation")
 class SamplesItsPrediction(Sound):
     def predict(self, state, outputs):

@@ -69,7 +69,7 @@ class WandbRunLogger(WandbLogger, RunLogger):
         }
         wandb_run = begin_run(mode, options, run) if is_rank_zero() else None
         super().__init__(
-            name=options["name"],
+            name=name or run.name,
             project=project,
             save_dir=run.folder.path,
             experiment=wandb_run,
