@@ -7,11 +7,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.runs.folder import RunFolder
-from mmbert.reporting.statistics.compare import p_value_text
-from mmbert.reporting.report import RunsReport
 from mmbert.reporting.outputs.robustness_tables import text_tables
-from mmbert.reporting.tables import summary_table, markdown_table, number_text
+from mmbert.reporting.report import RunsReport
+from mmbert.reporting.statistics.compare import p_value_text
+from mmbert.reporting.tables import markdown_table, number_text, summary_table
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,10 @@ def markdown_page(report: RunsReport) -> str:
     parts = [f"# {report.study.get('name') or report.metric}\n"]
     if report.study.get("question"):
         parts.append(f"**Question.** {report.study['question']}\n")
-    parts += [f"`{report.metric}`, by {', '.join(report.by)}:\n", markdown_table(*summary_table(report.summary, report.metric))]
+    parts += [
+        f"`{report.metric}`, by {', '.join(report.by)}:\n",
+        markdown_table(*summary_table(report.summary, report.metric)),
+    ]
     parts += ["".join(f"- {note}\n" for note in report.notes)]
     if report.comparisons:
         parts += [f"## Compared with {report.baseline}\n", comparison_table(report), comparison_note()]

@@ -56,7 +56,9 @@ def subset_table(found: RobustnessResults, metric: str) -> TextTable:
     rows = []
     for group in dict.fromkeys(one.group for one in found.subsets):
         known = [by_key.get((label, group)) for label in samples]
-        rows.append([group, *("–" if one is None else mean_and_interval(list(one.values.values()))[0] for one in known)])
+        rows.append(
+            [group, *("–" if one is None else mean_and_interval(list(one.values.values()))[0] for one in known)]
+        )
     return TextTable(
         f"Subsets of the modalities at test, {metric}",
         ["group", *(f"{label} ({count:,})" if counted else label for label, count in samples.items())],

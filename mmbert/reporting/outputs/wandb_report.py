@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbert.reporting.outputs.page.build import page_with_sections
+from mmbert.reporting.report import RunsReport
+from mmbert.reporting.statistics.compare import Comparison
+from mmbert.reporting.tables import results_table
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.naming import group_name
 from mmbert.runs.wandb_session import begin, choose_mode
-from mmbert.reporting.statistics.compare import Comparison
-from mmbert.reporting.outputs.page.build import page_with_sections
-from mmbert.reporting.report import RunsReport
-from mmbert.reporting.tables import results_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +163,9 @@ def keep(run: Any, files: Sequence[Path]) -> None:
 
 def frame(table: pd.DataFrame) -> tuple[list[str], list[list[Any]]]:
     """A data frame as head and rows of plain values."""
-    return [str(name) for name in table.columns], [[table_value(cell) for cell in row] for row in table.to_numpy().tolist()]
+    return [str(name) for name in table.columns], [
+        [table_value(cell) for cell in row] for row in table.to_numpy().tolist()
+    ]
 
 
 def table_value(value: Any) -> Any:

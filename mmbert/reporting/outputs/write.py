@@ -31,7 +31,11 @@ def write_report_files(report: RunsReport, folder: Path, with_latex: bool = Fals
         report.summary.to_csv(paths[1], index=False)
         table = results_table(report.runs)
         table.to_csv(paths[2], index=False)
-        mixed = [name for name in table if table[name].map(type).nunique() > 1 and not table[name].map(is_python_number).all()]
+        mixed = [
+            name
+            for name in table
+            if table[name].map(type).nunique() > 1 and not table[name].map(is_python_number).all()
+        ]
         table.astype(dict.fromkeys(mixed, str)).to_parquet(paths[3], index=False)
         paths[4].write_text(html_page(report), encoding="utf-8")
         if with_latex:

@@ -8,18 +8,18 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.runs.folder import RunFolder
-from mmbert.reporting.statistics.curves import learning_curve, mean_group_ranks
-from mmbert.reporting.statistics.hardest import HardSample, hardest
-from mmbert.reporting.statistics.classification import ClassificationResults, classification_results
 from mmbert.reporting.outputs.markdown import command_of, contribution_note, environment_text
 from mmbert.reporting.outputs.page import figures
 from mmbert.reporting.outputs.page.html import Cell, Page, choice
 from mmbert.reporting.outputs.page.robustness import robustness_section
 from mmbert.reporting.outputs.page.weights import weights_section
 from mmbert.reporting.report import RunsReport, name_of
+from mmbert.reporting.statistics.classification import ClassificationResults, classification_results
+from mmbert.reporting.statistics.curves import learning_curve, mean_group_ranks
+from mmbert.reporting.statistics.hardest import HardSample, hardest
 from mmbert.reporting.statistics.summary import column_of, grouped, is_error
 from mmbert.reporting.tables import number_text
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,9 @@ def page_with_sections(report: RunsReport) -> Page:
     made.add("shown", "What is shown", sentences_list(report), comparisons_section(made, report))
     made.add("modalities", "Modalities", modalities_section(made, report))
     made.add("robustness", "Robustness", *robustness_section(made, report))
-    made.add("weights", "Weights of modalities", *weights_section(made, folders(members), report.metric.partition("/")[0]))
+    made.add(
+        "weights", "Weights of modalities", *weights_section(made, folders(members), report.metric.partition("/")[0])
+    )
     made.add("learning", "Learning", learning_section(made, report, members))
     made.add("cost", "Quality and cost", costs_section(made, report, members))
     made.add("classes", "Classes", classes_section(made, report, members))
@@ -101,7 +103,9 @@ def summary_section(made: Page, report: RunsReport, members: Mapping[str, pd.Dat
     values = by_seed(members, report.metric)
     ends = {line["group"]: (line["low"], line["high"]) for line in report.summary.to_dict("records")}
     ranked = mean_group_ranks(values, not is_error(report.metric)) if len(values) > 1 else {}
-    plots = made.plot(figures.scores_figure(values, ends, report.metric), "Points are seeds; diamonds means with t intervals")
+    plots = made.plot(
+        figures.scores_figure(values, ends, report.metric), "Points are seeds; diamonds means with t intervals"
+    )
     plots += made.plot(figures.ranks_figure(ranked), "Mean rank over the seeds that all have") if ranked else ""
     question = report.study.get("question")
     return [
@@ -161,7 +165,9 @@ def modalities_section(made: Page, report: RunsReport) -> str:
     """What each modality contributes."""
     if not report.contributions:
         return ""
-    plot = made.plot(figures.contributions_figure(report.contributions, report.metric), "Shapley values, means and seeds")
+    plot = made.plot(
+        figures.contributions_figure(report.contributions, report.metric), "Shapley values, means and seeds"
+    )
     return f'<p class="soft">{escape(contribution_note(report))}</p><div class="plots">{plot}</div>'
 
 
@@ -198,7 +204,9 @@ def classes_section(made: Page, report: RunsReport, members: Mapping[str, pd.Dat
     split, _, rest = report.metric.partition("/")
     task = rest.rpartition("/")[0]
     known: dict[str, ClassificationResults] = {
-        name: found for name, runs_ in folders(members).items() if (found := classification_results(runs_, split, task)) is not None
+        name: found
+        for name, runs_ in folders(members).items()
+        if (found := classification_results(runs_, split, task)) is not None
     }
     if not known:
         return ""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mmbert.reporting.statistics.curves import pareto_front
 from mmbert.reporting.statistics.classification import ClassificationResults
+from mmbert.reporting.statistics.curves import pareto_front
 from mmbert.reporting.statistics.shapley import Contribution
 
 #: ``{"data": [traces], "layout": {…}}``
@@ -145,7 +145,9 @@ def weight_curves_figure(runs: Mapping[str, Mapping[str, Sequence[tuple[int, flo
     return {"data": traces, "layout": {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"rangemode": "tozero"}}}
 
 
-def learning_curves_figure(curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str) -> Figure:
+def learning_curves_figure(
+    curves: Mapping[str, Sequence[tuple[str, Sequence[tuple[float, float]]]]], metric: str
+) -> Figure:
     """A line a run, a colour a group: ``{group: [(run, points), …]}``."""
     traces = []
     for number, (group, runs) in enumerate(curves.items()):

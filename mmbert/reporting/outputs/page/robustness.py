@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 from mmbert.reporting.outputs.page.figures import COLOURS, Figure
 from mmbert.reporting.outputs.page.html import Cell, Page
+from mmbert.reporting.outputs.robustness_tables import (
+    LEVEL_NAMES,
+    TITLES,
+    TextTable,
+    area_table,
+    curve_table,
+    subset_table,
+)
 from mmbert.reporting.statistics.robustness import Curve, RobustnessResults, Subset
-from mmbert.reporting.outputs.robustness_tables import LEVEL_NAMES, TITLES, TextTable, area_table, curve_table, subset_table
 
 if TYPE_CHECKING:
     from mmbert.reporting.report import RunsReport

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmbert.runs.folder import RunFolder
-from mmbert.runs.modality_weights import curves_over_epochs
 from mmbert.reporting.outputs.page import figures
 from mmbert.reporting.outputs.page.html import Page, choice
+from mmbert.runs.folder import RunFolder
+from mmbert.runs.modality_weights import curves_over_epochs
 
 
 def weights_section(made: Page, groups: Mapping[str, Sequence[Path]], split: str) -> list[str]:
