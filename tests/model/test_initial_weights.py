@@ -5,6 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from mmbert.core.errors import ConfigError, InputError
+from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.model.initial_weights import check_same_encoder, load_initial_weights
 from mmbert.training.build import build
 
 FROZEN = ("encoders.image.frozen=true", "encoders.text.frozen=true", "encoders.audio.frozen=true")
@@ -77,3 +79,18 @@ def test_what_was_taken_over_is_announced_and_stands_in_the_card(compose_tiny, f
 def test_what_cannot_be_taken_over_is_told(compose_tiny, finished_run, word, more, error, message):
     with pytest.raises(error, match=message):
         build(compose_tiny(*more, f"encoders_from={word.replace('RUN', str(finished_run))}"))
+
+
+def test_an_encoder_with_other_options_is_refused():
+    encoder = MelspecCNN(24, (4, 8), (2, 2), 16)
+    saved = {
+        "class": "mmbert.encoders.melspec_cnn.MelspecCNN",
+        "args": {**encoder.init_args, "channels": [4, 8], "time_strides": [2, 2]},
+    }
+    check_same_encoder("audio", encoder, saved, "a run")
+    other = {**saved, "args": {**saved["args"], "channels": [4, 9]}}
+    with pytest.raises(ConfigError, match=r"encoders.audio.channels is \[4, 8\] here, but \[4, 9\] in a run"):
+        check_same_encoder("audio", encoder, other, "a run")
+    with pytest.raises(ConfigError, match="'audio' is mmbert.encoders.melspec_cnn.MelspecCNN here, but a.B in a run"):
+        check_same_encoder("audio", encoder, {**saved, "class": "a.B"}, "a run")
+    assert load_initial_weights({"audio": encoder}, None) == {}

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmbert.data.modalities.processor import Storable
+from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.processors.image import ImageProcessor
 from mmbert.encoders.text import TextEncoder
+from mmbert.store.packed import PackingProcessor
 
 SPEECH = MelspecCNN(24, (4, 8), (2, 2), 16)
 
@@ -77,3 +79,11 @@ def test_log_mel_frames(lengths, seed):
             assert torch.equal(given_.mask, expected.mask)
             torch.testing.assert_close(given_.tokens, expected.tokens, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(given_.pooled, expected.pooled, rtol=1e-4, atol=1e-5)
+
+
+def test_a_packing_processor_prepares_what_is_written_to_disk():
+    packing = PackingProcessor(ImageProcessor((2, 3), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), fit="stretch"))
+    long, _ = packing.prepare(Image.new("RGB", (6, 4), (255, 0, 7)))
+    assert long.dtype == np.uint8 and sorted(np.unique(long, return_counts=True)[1]) == [6, 6, 6]
+    assert set(long.reshape(-1)) == {255, 0, 7}
+    assert packing.modality is modality_of(packing.processor) and not hasattr(packing, "max_seconds")

@@ -21,6 +21,7 @@ from mmbert.fusion.tmc import TMCFusion
 from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.classification import Classification
+from mmbert.tasks.decision_heads import DecisionHeads
 from mmbert.tasks.multilabel import Multilabel
 from mmbert.tasks.regression import Regression
 from mmbert.training.balance.fixed import FixedBalance
@@ -244,3 +245,16 @@ def test_a_run_trains_saves_loads_and_predicts_with_late_fusion(compose_tiny, tm
     assert metrics["flops_fusion"] > 0 and "test/answer/accuracy" in metrics
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert "train/answer/loss/view/text" in history.columns
+
+
+def test_the_joined_number_is_the_mean_of_the_present_heads():
+    task = Regression(1, "size", mean=100.0, std=10.0, dropout=0.0)
+    heads = DecisionHeads("size", task, LateMeanFusion({"text": 4, "image": 3}, 1)).eval()
+    for weight, head in zip((1.0, 3.0), (task.eval(), heads.siblings["image"]), strict=True):
+        for name, parameter in head.named_parameters():
+            torch.nn.init.constant_(parameter, weight if name.endswith("weight") else 0.0)
+    views = {"text": torch.tensor([[2.0], [2.0]]), "image": torch.tensor([[1.0], [0.0]])}
+    masks = {"text": torch.tensor([True, True]), "image": torch.tensor([True, False])}
+    output = heads(task, State(Fused(torch.zeros(2, 1), views=views, view_masks=masks), {}))
+    assert_close(output.outputs[0], torch.tensor([[120.0], [130.0]]))  # 2·1 and 1·3 standard deviations above 100
+    assert_close(heads.outputs(output)["value"], torch.tensor([125.0, 120.0]))

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +11,10 @@ from omegaconf import OmegaConf
 
 from mmbert.cli import evaluate as command
 from mmbert.data.tables.table import Table
+from mmbert.runs.folder import RunFolder
+from mmbert.tasks.regression import Regression
 from mmbert.training.build import build
+from mmbert.training.evaluate import measure
 
 
 @pytest.fixture
@@ -158,3 +162,26 @@ def test_a_model_outside_its_run_needs_data(evaluate, finished_run, tmp_path):
     shutil.copytree(finished_run / "model", tmp_path / "alone")
     code, said, _, _ = evaluate(f"model={tmp_path / 'alone'}")
     assert code == 2 and "lies in no run's folder" in said
+
+
+class MeasuresHalf:
+    """A trainer that measures 0.5, a loss, and something of another split."""
+
+    def __init__(self, **options):
+        self.options = options
+
+    def test(self, module, dataloaders, verbose):
+        return [{f"{dataloaders}/a/accuracy": 0.5, f"{dataloaders}/loss": 2.0, "train/a/accuracy": 1.0}]
+
+
+def test_metrics_are_of_the_split_alone_and_without_its_total_loss(monkeypatch, tmp_path):
+    module = SimpleNamespace(begin_test=lambda split: SimpleNamespace(gather=lambda: f"predictions of {split}"))
+    monkeypatch.setattr("mmbert.training.evaluate.FusionModule", lambda *parts: module)
+    monkeypatch.setattr("mmbert.training.evaluate.make", lambda cfg, **options: MeasuresHalf(**options))
+    data = SimpleNamespace(rows={"val": [0], "test": [1]}, loader=lambda split: split, skipped={})
+    model = SimpleNamespace(named_tasks=lambda: {"a": Regression(1, "a")})
+    analysis = SimpleNamespace(measure=lambda *parts: {"robustness": 1})
+    done = measure(model, data, OmegaConf.create({"enable_progress_bar": False}), RunFolder(tmp_path), [analysis])
+    assert done.metrics == {"val/a/accuracy": 0.5, "test/a/accuracy": 0.5}
+    assert done.predictions == {"val": "predictions of val", "test": "predictions of test"}
+    assert done.facts == {"robustness": 1}

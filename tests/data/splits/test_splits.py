@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.splits.draws import apportion, choose, fold_numbers, generator
+from mmbert.data.splits.splits import Drawing, few_shot, group_codes, split_rows
 from mmbert.data.tables.fingerprint import file_fingerprint, splits_fingerprint
+from mmbert.data.tables.table import Table
 
 
 def table(folder, rows, header="text,label,speaker"):
@@ -206,3 +208,25 @@ def test_fingerprints_change_with_what_they_stand_for(people, tmp_path):
     rows = {"train": np.array([0, 1]), "val": np.array([2])}
     assert splits_fingerprint(rows) == splits_fingerprint(dict(reversed(rows.items())))
     assert splits_fingerprint(rows) != splits_fingerprint({"train": np.array([0]), "val": np.array([1, 2])})
+
+
+# the functions themselves
+
+
+def test_rows_are_those_that_the_column_names(tmp_path):
+    path = table(tmp_path, ["t0,tr,s", "t1,dev,s", "t2,tr,", "t3,te,r", "t4,other,"], "text,split,speaker")
+    names = {"train": "tr", "val": "dev", "test": "te"}
+    rows = split_rows(Table(path), "split", names, Drawing())
+    assert {name: list(part) for name, part in rows.items()} == {"train": [0, 2], "val": [1], "test": [3]}
+    assert list(split_rows(Table(path), "split", names, Drawing(), only=["all"])["all"]) == [0, 1, 2, 3, 4]
+    codes = group_codes(Table(path), "speaker", np.arange(5))
+    assert codes[0] == codes[1] and len(set(codes)) == 4  # s twice, r, and two rows of a group each
+
+
+def test_few_shot_takes_so_many_rows_of_each_class(tmp_path):
+    cells = Table(table(tmp_path, ["x,a,", "x,a,", "x,b,", "x,,", "x,a,", "x,b,"]))
+    rows = np.array([1, 2, 3, 5])  # one a, two b, one without a label
+    assert list(few_shot(cells, rows, "label", 1, seed=0))[0] == 1
+    assert list(few_shot(cells, rows, "label", 2, seed=0, keep_rare=True)) == [1, 2, 5]
+    with pytest.raises(DataError, match="the class 'a' of 'label' has 1 rows"):
+        few_shot(cells, rows, "label", 2, seed=0)

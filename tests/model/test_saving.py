@@ -1,0 +1,101 @@
+"""A saved model's folder: what is in it, what is refused, and names of earlier versions."""
+
+import json
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from mmbert.core.errors import InputError
+from mmbert.fusion.base import Fusion
+from mmbert.fusion.mean import MeanFusion
+from mmbert.model.saving import (
+    ModelParts,
+    class_of,
+    current_name,
+    distinct_tensors,
+    load_parts,
+    part_config,
+    pop_encoder_state,
+    read_config,
+    save_parts,
+    targets_in,
+)
+from mmbert.tasks.regression import Regression
+
+MEAN = "mmbert.fusion.mean.MeanFusion"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    state = {"fusion.x": torch.tensor([1.0, 2.0]), "panels.size.y": torch.tensor([3])}
+    parts = ModelParts({}, MeanFusion({"text": 4}, 8), {"size": Regression(8, "cm", mean=3.0)}, state, "# A card")
+    return save_parts(parts, tmp_path / "model")
+
+
+def test_a_folder_holds_classes_arguments_tensors_and_card(folder):
+    assert sorted(path.name for path in folder.parent.rglob("*")) == [
+        "README.md",
+        "config.json",
+        "model",
+        "model.safetensors",
+    ]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["fusion"] == {"class": MEAN, "args": {"dims": {"text": 4}, "out_dim": 8}}
+    parts = load_parts(folder)
+    assert type(parts.fusion) is MeanFusion and parts.fusion.out_dim == 8 and parts.card == "# A card"
+    assert parts.tasks["size"].init_args == {"in_dim": 8, "column": "cm", "mean": 3.0}
+    assert set(parts.state) == {"fusion.x", "decision_heads.size.y"}  # the second under its present name
+    assert_close(parts.state["fusion.x"], torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 3}, "in a newer format than this version"),
+        ({"fusion": {"class": "elsewhere.Mine", "args": {}}}, "uses elsewhere.Mine, from outside the package"),
+        ({"fusion": {"class": MEAN, "args": {"x": [{"_target_": "os.system"}]}}}, "uses os.system, from outside"),
+        ({"fusion": {"class": "mmbert.tasks.regression.Regression", "args": {}}}, "which is no Fusion"),
+    ],
+)
+def test_what_is_not_loaded(folder, change, message):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        load_parts(folder)
+
+
+def test_a_folder_without_a_model_names_the_one_inside(folder, tmp_path):
+    with pytest.raises(InputError, match=r"config.json is missing. Its folder model/ does: use that"):
+        read_config(tmp_path)
+
+
+def test_arguments_that_json_cannot_hold_are_refused():
+    with pytest.raises(InputError, match="Odd was built with arguments that JSON cannot hold"):
+        part_config(Odd(some={1}))
+
+
+class Odd(MeanFusion):
+    """Takes a set."""
+
+    def __init__(self, some=frozenset()):
+        super().__init__({"text": 4}, 8)
+
+
+def test_tensors_that_share_storage_are_written_twice():
+    shared = torch.arange(3.0)
+    distinct = distinct_tensors({"a": shared, "b": shared, "c": torch.arange(6.0).reshape(2, 3).T})
+    assert distinct["a"].data_ptr() != distinct["b"].data_ptr() and distinct["c"].is_contiguous()
+    assert distinct["b"].tolist() == [0, 1, 2] and distinct["c"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_an_encoders_tensors_leave_the_models_state():
+    state = {"encoders.text.a": torch.ones(1), "encoders.text2.a": torch.ones(1), "fusion.a": torch.ones(1)}
+    assert set(pop_encoder_state(state, "text")) == {"a"}
+    assert set(state) == {"encoders.text2.a", "fusion.a"}
+
+
+def test_names_targets_and_classes():
+    assert current_name("panels.x.panels.y") == "decision_heads.x.panels.y" and current_name("x.panels.") == "x.panels."
+    assert list(targets_in({"a": [{"_target_": "b.C", "d": {"_target_": "e.F"}}], "g": 1})) == ["b.C", "e.F"]
+    assert class_of({"class": MEAN}, Fusion, None) is MeanFusion
