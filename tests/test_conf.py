@@ -98,9 +98,7 @@ def commands() -> list[tuple[str, str]]:
         for line in file.read_text("utf-8").splitlines():
             if match := re.match(r"# [A-Z]\w*: +mmbert-train ?(.*?)(?:, then .*)?$", line):
                 found.append((str(file.relative_to(ROOT)), match[1]))
-    own = {
-        ROOT / "docs" / f"your_own_{subject}.md" for subject in ("data", "fusion")
-    }  # which have folders of their own
+    own = {*(ROOT / "docs").glob("your_own_*.md")}  # which have folders of their own
     pages = {*(ROOT / "docs").glob("*.md")} - own
     for file in [ROOT / "README.md", *pages, *ROOT.glob("experiments/*/README.md")]:
         text = file.read_text("utf-8").replace("\\\n", " ") if file.exists() else ""

@@ -126,7 +126,7 @@ def test_options_of_the_model_can_be_overridden() -> None:
 
 
 def test_wrong_options_say_what_is_right(no_network: None) -> None:
-    with pytest.raises(ConfigError, match="pooling=max is unknown.*Choices: cls, mean, pooler"):
+    with pytest.raises(ConfigError, match="pooling=max is unknown.*Choices: mean, cls, pooler"):
         TextEncoder("tiny", pooling="max")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="max_tokens=1000 does not fit minilm: choose from 3 to 512"):
         TextEncoder("minilm", max_tokens=1000)

@@ -19,7 +19,7 @@ def report(monkeypatch):
 
 
 def test_files_hold_what_was_given(report, tmp_path):
-    paths = write.write_files(report, tmp_path / "new" / "out", with_latex=True)
+    paths = write.write_report_files(report, tmp_path / "new" / "out", with_latex=True)
     assert [path.name for path in paths] == [
         *("report.md", "summary.csv", "results.csv", "results.parquet", "report.html", "results.tex"),
     ]
@@ -31,14 +31,14 @@ def test_files_hold_what_was_given(report, tmp_path):
 
 
 def test_without_latex_there_is_none(report, tmp_path):
-    write.write_files(report, tmp_path)
+    write.write_report_files(report, tmp_path)
     assert not (tmp_path / "results.tex").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(report, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"--out .*file/out: it cannot be written \(Not a directory\)"):
-        write.write_files(report, tmp_path / "file" / "out")
+        write.write_report_files(report, tmp_path / "file" / "out")
 
 
 def test_true_is_no_number():
