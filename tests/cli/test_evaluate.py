@@ -13,7 +13,7 @@ from mmbert.core.errors import ConfigError
 
 
 def test_own_words_and_those_of_training_are_separated():
-    own, others = evaluate.split_words(
+    own, others = evaluate.separate_options(
         ["model=out", "data=manifest", "split=val,test", "+data.columns.text=t", "store.dir=s", "drop=[audio]"]
     )
     assert own == {"model": "out", "split": "val,test", "drop": "[audio]"}
@@ -31,7 +31,7 @@ def test_own_words_and_those_of_training_are_separated():
 )
 def test_a_wrong_word_is_refused(words, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        evaluate.split_words(words)
+        evaluate.separate_options(words)
 
 
 def test_names_are_read_with_and_without_brackets():
