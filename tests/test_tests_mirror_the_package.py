@@ -17,7 +17,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: Tests of the whole program, of its documentation and of this repository: they mirror no module.
 WHOLE_PROGRAM = {"conf", "docs", "experiments", "fusion_zoo", "layers", "names", "packaging", "wheel"}
-WHOLE_PROGRAM |= {f"your_own_{name}" for name in ("data", "data_set", "encoder", "fusion", "logger", "modality")}
+WHOLE_PROGRAM |= {
+    f"your_own_{name}" for name in ("balance", "data", "data_set", "encoder", "fusion", "logger", "modality")
+}
 WHOLE_PROGRAM |= {"your_own_task", "tests_mirror_the_package"}
 
 
