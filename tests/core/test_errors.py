@@ -27,8 +27,8 @@ def test_a_workers_traceback_is_left_out_of_the_message():
 
 
 def test_a_message_that_only_looks_alike_is_left_as_it_is():
-    assert errors.own_words("Caught? No.") == "Caught? No."
-    assert errors.own_words("row 3: Caught in a net") == "row 3: Caught in a net"
+    assert errors.without_worker_traceback("Caught? No.") == "Caught? No."
+    assert errors.without_worker_traceback("row 3: Caught in a net") == "row 3: Caught in a net"
 
 
 def test_the_nearest_word_is_offered_if_there_is_one():
