@@ -1,0 +1,1 @@
+"""What a report is written to: Markdown, HTML, LaTeX, wandb."""
