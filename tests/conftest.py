@@ -10,6 +10,7 @@ import shlex
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# datasets reads this as it is imported, which a test file may do before any fixture runs
+DATASETS_CACHE = tempfile.TemporaryDirectory(prefix="mmbert-tests-")
+os.environ["HF_DATASETS_CACHE"] = DATASETS_CACHE.name
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +31,7 @@ def own_home(tmp_path_factory):
     """Caches of the tests' own, so that nothing found at home can make a test pass."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("MMBERT_HOME", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "HF_DATASETS_CACHE"):
+        for name in ("MMBERT_HOME", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
             patch.setenv(name, str(folder / name.lower()))
         yield folder
 

@@ -71,6 +71,26 @@ def test_the_rest_of_a_run_is_the_same_to_the_bit(compose_tiny, tmp_path, monkey
     assert not (tmp_path / "error.json").exists()
 
 
+@pytest.mark.slow
+def test_a_run_that_accumulates_gradients_goes_on_between_two_of_its_steps(
+    compose_tiny, tmp_path, monkeypatch, what_is_left
+):
+    """Six batches an epoch make windows of four and of two: the window after the break must be known for what it is."""
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Stop.__module__])
+    cfg = compose_tiny(*OPTIONS, "trainer.accumulate_grad_batches=4")
+    (tmp_path / "whole").mkdir()
+    run(cfg, tmp_path / "whole")
+    (tmp_path / "broken").mkdir()
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        run(stopping(cfg, 3), tmp_path / "broken")  # in the second epoch, after its window of four
+    assert torch.load(tmp_path / "broken" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    torch.manual_seed(99)
+    run(cfg, tmp_path / "broken", resume=True)
+    expected, resumed = what_is_left(tmp_path / "whole"), what_is_left(tmp_path / "broken")
+    for part in expected:
+        assert resumed[part] == expected[part], part
+
+
 def test_random_states_go_on_where_they_were_after_a_trip_through_a_file(tmp_path):
     import random
 
