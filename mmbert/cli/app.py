@@ -231,6 +231,7 @@ def reporting_errors(job: Job, command: str, failures: list[Exception], full: bo
 
     from mmbert.cli.options.check import check_config
     from mmbert.cli.options.custom_class import drop_unaccepted_of_job
+    from mmbert.cli.options.subset import keep_subset
 
     here = os.getcwd()
 
@@ -244,6 +245,7 @@ def reporting_errors(job: Job, command: str, failures: list[Exception], full: bo
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
         try:
             drop_unaccepted_of_job(cfg, hydra_cfg.overrides.task)
+            keep_subset(cfg)
             check_config(cfg)
             with isolated_job(sweep):
                 return job(cfg)

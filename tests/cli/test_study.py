@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_module
+from hydra import compose as compose_by_hydra
+from hydra import initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 
 from mmbert.cli import study as command
+from mmbert.cli.options.subset import keep_subset
 from mmbert.cli.options.values import without_hydra
 from mmbert.cli.study import load_study, wandb_file
 from mmbert.cli.sweep.sweeper import as_job
@@ -50,6 +52,13 @@ CLASSES = [
 def hydra_here():
     with initialize_config_module("mmbert.conf", version_base="1.3"):
         yield
+
+
+def compose(name, words, **given):
+    """A job's config, less the encoders that its subset leaves out."""
+    cfg = compose_by_hydra(name, words, **given)
+    keep_subset(cfg)
+    return cfg
 
 
 def group_of(cfg, axis):

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmbert.cli.options import custom_class, schema
 from mmbert.cli.options.groups import Groups
 from mmbert.cli.options.signatures import Signature, signature_of
+from mmbert.cli.options.subset import keep_subset, overruled_words
 from mmbert.cli.options.values import (
     apply_override,
     check_value,
@@ -76,6 +77,9 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
         print(
             f"{word}: {noun} of the chosen file left out, which it does not take: {', '.join(names)}", file=sys.stderr
         )
+    left_out = keep_subset(cfg)
+    for word in [] if sweep else overruled_words(lines, left_out):
+        print(f"{word}: left out, for subset=[{','.join(cfg.subset)}] does not name it", file=sys.stderr)
     check_config(without_hydra(cfg))
     return cfg
 

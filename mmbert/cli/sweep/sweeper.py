@@ -97,6 +97,7 @@ class StudySweeper(Sweeper):
         """Composes every job, which finds what cannot be composed, and gives each a folder of its own."""
         assert self.config is not None and self.hydra_context is not None
         from mmbert.cli.options.custom_class import drop_unaccepted_of_job
+        from mmbert.cli.options.subset import keep_subset
         from mmbert.runs.job import job_hash
 
         planned = []
@@ -108,6 +109,7 @@ class StudySweeper(Sweeper):
                 subdir = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
                 own = without_hydra(cfg)
                 drop_unaccepted_of_job(own, words)
+                keep_subset(own)
                 planned.append((words, Path(str(cfg.hydra.sweep.dir)), job_hash(own), subdir))
         uses = Counter(subdir for *_, subdir in planned)
         return [

@@ -101,3 +101,18 @@ def test_jobs_of_one_folder_are_told_apart_by_their_hash(monkeypatch):
     assert [job.subdir for job in jobs] == ["mean-mean1-an", "mean-mean2-an", "mlb"]
     assert [str(job.folder) for job in jobs] == ["out/mean-mean1-an", "out/mean-mean2-an", "out/mlb"]
     assert jobs[1].words == ["fusion=mean", "seed=2"] and jobs[1].hash == "mean2-and-more"
+
+
+def test_a_subset_that_no_job_can_have_is_refused_before_the_first_job_starts():
+    def compose(_, words):
+        subset = words[0].partition("=")[2].split("_")
+        encoders = {"text": {"a": 1}, "image": {}}
+        cfg = OmegaConf.create({"subset": subset, "encoders": encoders, "hydra": HydraConf})
+        cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir = "out", "0"
+        return cfg
+
+    study = sweeper.StudySweeper()
+    study.config = OmegaConf.create({})
+    study.hydra_context = SimpleNamespace(config_loader=SimpleNamespace(load_sweep_config=compose))
+    with pytest.raises(ConfigError, match="uses the encoder 'image', but the config leaves it out"):
+        study.plan([["modalities=text"], ["modalities=text_image"]])
