@@ -10,6 +10,9 @@ from torch import nn
 from mmbert.core.errors import ConfigError
 from mmbert.encoders.base import Encoder
 
+#: Options of ``peft.LoraConfig`` that have modules imported.
+IMPORTING = ("megatron_config", "megatron_core")
+
 
 class LayeredEncoder(Encoder):
     """An encoder whose network is a stack of layers, which can be frozen or slowed down one by one.
@@ -120,8 +123,11 @@ def add_adapters(network: nn.Module, options: dict[str, Any]) -> None:
     """Adds low-rank adapters to a network, in place; only they are trained.
 
     Raises:
-        ConfigError: peft is not installed, or refuses the options.
+        ConfigError: peft is not installed, or refuses the options; or one names a module that it would import.
     """
+    for name in IMPORTING:
+        if options.get(name) is not None:
+            raise ConfigError(f"lora.{name} is not taken: it names a module that peft would import.")
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:

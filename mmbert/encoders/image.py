@@ -17,6 +17,9 @@ from mmbert.encoders.pretrained.timm import small_network
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, hub, load_weights, read_weights, wheel_folder
 from mmbert.encoders.processors.image import Fit, ImageProcessor
 
+#: Options of ``timm.create_model`` that name files or addresses.
+FILE_OPTIONS = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+
 
 class ImageEncoder(LayeredEncoder):
     """A timm network: one token a grid position, after class and register tokens where the network has some.
@@ -34,7 +37,7 @@ class ImageEncoder(LayeredEncoder):
         lr_scale: factor on the learning rate.
         trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
         checkpoint: a local file with weights for this architecture (.safetensors or .pth), instead of a download.
-        options: further options of the network, such as ``{"drop_path_rate": 0.1}``.
+        options: further options of the network, such as ``{"drop_path_rate": 0.1}``; none that reads a file.
 
     Raises:
         ConfigError: an option does not fit the network.
@@ -185,6 +188,7 @@ def build_image_network(
     import timm
     from timm.data import resolve_model_data_config
 
+    refuse_file_options(options)
     small = small_network(name, options)
     if small is not None:
         return small
@@ -210,6 +214,20 @@ def build_image_network(
     if pretrained and from_wheel:
         load_efficientnet_lite0(network)
     return network, resolve_model_data_config(network)
+
+
+def refuse_file_options(options: dict[str, Any]) -> None:
+    """Refuses options by which timm itself reads or fetches a file: the author of a saved model may have set them.
+
+    Raises:
+        ConfigError: names the option, and what to use instead.
+    """
+    for name in FILE_OPTIONS:
+        if name in options:
+            raise ConfigError(
+                f"options.{name} is not taken: weights are read from checkpoint=FILE "
+                "(encoders.image.checkpoint=weights.safetensors), which runs nothing that the file holds."
+            )
 
 
 def nearest_of_many(name: str, known: list[str]) -> str:

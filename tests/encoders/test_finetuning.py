@@ -194,6 +194,8 @@ def test_an_adapted_encoder_comes_back_from_its_folder(tmp_path):
         ({"layer_decay": 1.5}, "layer_decay=1.5 must be above 0 and at most 1"),
         ({"lora": {"rank": 3}}, "peft refuses lora="),
         ({"lora": {"target_modules": ["nothing"]}}, "peft refuses lora="),
+        ({"lora": {"megatron_config": {}, "megatron_core": "my_core"}}, "lora.megatron_config is not taken"),
+        ({"lora": {"megatron_core": "my_core"}}, "lora.megatron_core is not taken"),
     ],
 )
 def test_contradictions_are_refused(options, message):

@@ -187,6 +187,12 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"])
+def test_options_by_which_timm_reads_files_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"options.{name} is not taken: weights are read from checkpoint=FILE"):
+        ImageEncoder("resnet18", pretrained=False, options={name: str(tmp_path / "weights.pth")})
+
+
 def test_wrong_options_say_what_is_right() -> None:
     with pytest.raises(ConfigError, match="'resnet_18' is unknown to timm.*Did you mean 'resnet18'"):
         ImageEncoder("resnet_18")

