@@ -18,8 +18,8 @@ usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--jso
        mmbert-predict model=FOLDER table=my.csv out=answers.jsonl [columns.text=COLUMN] [batch_size=32]
                       [device=auto] [num_workers=2] [on_error=skip] [trust_custom_code=true]
 
-Says what a saved model answers to one sample, or to every row of a table (CSV, TSV, JSONL, Parquet; labels are
-not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
+Says what a saved model answers to one sample, or to every row of a table (CSV, TSV, JSONL, Parquet, Excel; labels
+are not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
 folder, the model/ in it, or user/name on the Hugging Face hub.
 
   --json       print everything the model says, all probabilities too, as JSON
@@ -102,6 +102,8 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None
             on_error=given.get("on_error", "raise"),
             progress=sys.stderr.isatty(),
         )
+    for note in done.notes:
+        print(f"  {note}")
     if done.absent:
         print(f"  the table has no column for {', '.join(done.absent)}: answered without")
     print(f"  {done.rows} rows answered, {done.skipped} skipped: {out}")

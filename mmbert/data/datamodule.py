@@ -33,7 +33,7 @@ class MultimodalData(pl.LightningDataModule):
     """A table of samples, split by one of its columns.
 
     Args:
-        path: the table: CSV, TSV, JSONL or Parquet. File names in it are relative to its folder.
+        path: the table: CSV, TSV, JSONL, Parquet or Excel (.xlsx). File names in it are relative to its folder.
         columns: the table's column for each encoder, and for ``split``; an encoder not listed reads the column of
             its own name.
         splits: the value of the split column for ``train``, ``val`` and each test split (every other name).
@@ -135,6 +135,11 @@ class MultimodalData(pl.LightningDataModule):
     def column_names(self) -> list[str]:
         """The table's columns."""
         return self.table.column_names
+
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed, or left out, as the table was read, a sentence each."""
+        return self.table.notes
 
     @property
     def test_splits(self) -> list[str]:

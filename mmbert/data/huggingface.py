@@ -19,7 +19,7 @@ from mmbert.core.errors import DataError, MmbertError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.splits.splits import SPLIT_COLUMN
 from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
-from mmbert.data.tables.formats import row_name
+from mmbert.data.tables.reading import row_name
 from mmbert.data.tables.table import Table
 
 if TYPE_CHECKING:
@@ -112,6 +112,14 @@ class HuggingFaceTable(Table):
                 else:
                     digest.update(pa.RecordBatch.from_arrays([piece], ["cells"]).serialize())
         return digest.hexdigest()[:FINGERPRINT_LENGTH]
+
+    @property
+    def notes(self) -> list[str]:
+        """Nothing is guessed."""
+        return []
+
+    def _hidden(self) -> dict[str, str]:
+        return {}
 
     def where(self, row: int) -> str:
         """How messages name a row, given from 0: ``user/name, split 'train', row 17``."""

@@ -76,6 +76,7 @@ def evaluate(
     tasks = model.named_tasks()
     label = class_column_of(tasks)
     data: MultimodalData = make(data_cfg, seed=0, label=label, augment=None, drop=list(drop), only=list(splits))
+    console.print_notes(data.notes)
     if not any(all(map(data.has_column, task.columns)) for task in tasks.values()):
         columns = ", ".join(f"{name}: '{column}'" for name, task in tasks.items() for column in task.columns)
         raise DataError(

@@ -102,11 +102,13 @@ class Answered:
         rows: so many have answers.
         skipped: so many could not be used.
         absent: modalities of the model for which the table has no column.
+        notes: what was guessed as the table was read.
     """
 
     rows: int
     skipped: int
     absent: list[str]
+    notes: list[str]
 
 
 def predict_table(
@@ -124,7 +126,7 @@ def predict_table(
 
     Args:
         model: a loaded model.
-        table: CSV, TSV, JSONL or Parquet; file names in it are relative to its folder.
+        table: CSV, TSV, JSONL, Parquet or Excel; file names in it are relative to its folder.
         out: .jsonl or .parquet. Until all is done the file has ``.partial`` in its name; what is in it stays if the
             work is interrupted.
         columns: the table's column by encoder name; an encoder that is not listed reads the column of its own name,
@@ -158,7 +160,7 @@ def predict_table(
     if count:
         partial.replace(out)
     write_skipped(out.with_suffix(".skipped.csv"), data.table, skipped)
-    return Answered(count, len(skipped), absent)
+    return Answered(count, len(skipped), absent, data.notes)
 
 
 def answered(

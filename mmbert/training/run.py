@@ -204,8 +204,9 @@ def run_loggers(config: Mapping[str, Any], folder: RunFolder) -> Iterator[RunLog
 
 
 def announce_run(parts: Parts, folder: RunFolder) -> None:
-    """Prints what is about to be trained, and warns of cells that several splits share."""
+    """Prints what is about to be trained, what was guessed of the data, and which cells several splits share."""
     console.announce(parts.model, folder, parts.initial_weights)
+    console.print_notes(parts.data.notes)
     console.warn_of(shared_cells(parts.data))
 
 

@@ -57,6 +57,7 @@ def check_data(
         DataError: the table lacks a column.
     """
     check = Check(data, tasks)
+    check.findings += [Finding("warning", note) for note in data.notes]
     data.require_columns(encoders)
     check.rows({name: data.column_of(name) for name in encoders})
     for name, reads in encoders.items():

@@ -15,13 +15,14 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from mmbert.core.errors import DataError
-from mmbert.data.tables.formats import FORMATS, reading
+from mmbert.core.errors import DataError, MmbertError
+from mmbert.data.tables.formats import FORMATS
+from mmbert.data.tables.reading import reading
 
 #: Files up to this size are recognised by their content; larger ones by path, size and time of change.
 HASHED_BYTES = 256 * 2**20
 #: Part of the cache's key: to be raised when the same file is read differently.
-READER_VERSION = 1
+READER_VERSION = 2
 
 
 class TableBuilder(datasets.ArrowBasedBuilder):
@@ -58,6 +59,7 @@ def cached_files(path: Path) -> list[str]:
 
     Raises:
         DataError: the file cannot be read, or the cache cannot be written.
+        ConfigError: its format needs an extra that is not installed.
     """
     with reading(path):  # what is wrong with the table is no fault of the cache's
         name = digest(path)
@@ -66,10 +68,10 @@ def cached_files(path: Path) -> list[str]:
             builder = TableBuilder(path, name)
             builder.download_and_prepare(verification_mode="no_checks")
             rows = builder.as_dataset(split="rows", in_memory=False)
-    except DataError:
+    except MmbertError:
         raise
     except Exception as error:
-        own = next((cause for cause in causes(error) if isinstance(cause, DataError)), None)
+        own = next((cause for cause in causes(error) if isinstance(cause, MmbertError)), None)
         if own is not None:
             raise own from error
         if isinstance(error, OSError):

@@ -1,7 +1,7 @@
-"""``Table``: samples in a CSV, TSV, JSONL or Parquet file, memory-mapped, with rows that messages can name.
+"""``Table``: samples in a CSV, TSV, JSONL, Parquet or Excel file, memory-mapped, with rows that messages can name.
 
-``formats.py`` says how files are read. Null, NaN, the empty string and one of white space alone are empty cells; any
-other text is text.
+The format's own file says how it is read (``formats.py``). Null, NaN, the empty string and one of white space alone are
+empty cells; any other text is text.
 
 Row numbers in messages count data rows from 1, a header not included, and text formats add the line of the file:
 ``row 17 (line 19)``. ``Batch.rows`` and every ``row`` in code count the same rows from 0.
@@ -9,6 +9,7 @@ Row numbers in messages count data rows from 1, a header not included, and text 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, nearest
 from mmbert.data.tables.fingerprint import file_fingerprint
-from mmbert.data.tables.formats import FORMATS, reading, row_name
+from mmbert.data.tables.formats import FORMATS
+from mmbert.data.tables.reading import bare_name, reading, row_name
 
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
@@ -67,9 +69,21 @@ class Table:
         """Sixteen hexadecimal digits that change with the file's content."""
         return file_fingerprint(self.path)
 
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed as the file was read, and what of it was not read, a sentence each."""
+        return FORMATS[self.path.suffix.lower()].notes(self.path)
+
     def has_column(self, name: str) -> bool:
-        """Whether the table has a column of this name."""
-        return name in self._columns
+        """Whether the table has a column of this name; see ``written_name``."""
+        return self.written_name(name) in self._columns
+
+    def written_name(self, name: str) -> str:
+        """The name as the file spells it: blanks around it do not count, nor whether its accents are composed."""
+        if name in self._columns:
+            return name
+        found = [written for written in self._columns if bare_name(written) == bare_name(name)]
+        return found[0] if len(found) == 1 else name
 
     def require(self, column: str, why: str = "") -> None:
         """Refuses a column that is not there.
@@ -82,6 +96,8 @@ class Table:
             DataError: the table has no such column; the message offers the nearest.
         """
         if not self.has_column(column):
+            if (kind := self._hidden().get(column)) is not None:
+                raise DataError(f"{self.path}: the column '{column}' cannot be read: its type is {kind}. {why}".strip())
             hint = nearest(column, self.column_names).replace("Choices:", "Columns:")
             raise DataError(" ".join(f"{self.path} has no column '{column}'. {hint} {why}".split()))
 
@@ -92,7 +108,7 @@ class Table:
 
     def written(self, row: int, column: str) -> Any:
         """What is written in a cell, blanks included. row counts from 0."""
-        return self._columns[column][row].as_py()
+        return self._columns[self.written_name(column)][row].as_py()
 
     def column(self, name: str, rows: Rows | None = None) -> list[Any]:
         """The cells of a column, None where empty; of all rows or of those given."""
@@ -108,8 +124,11 @@ class Table:
         """(rows,) bool: which cells of a column are empty."""
         values = self._values(column)
         gone = pc.is_null(values, nan_is_null=True)
-        if self.is_media(column):
-            gone = pc.or_kleene(gone, pc.and_(*(pc.is_null(pc.struct_field(values, name)) for name in MEDIA)))
+        if is_binary(values.type):
+            gone = pc.or_kleene(gone, pc.equal(pc.binary_length(values), 0))
+        elif self.is_media(column):
+            parts = [pc.is_null(pc.struct_field(values, field.name)) for field in values.type]
+            gone = pc.or_kleene(gone, functools.reduce(pc.and_, parts))
         if self.is_text(column):
             gone = pc.or_kleene(gone, is_blank(values))
         return np.asarray(gone.to_numpy(), bool)
@@ -120,9 +139,12 @@ class Table:
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
     def is_media(self, column: str) -> bool:
-        """Whether the cells are pictures or sounds themselves, ``{"bytes": ..., "path": ...}``."""
+        """Whether the cells are pictures or sounds themselves: bytes, or ``{"bytes": ..., "path": ...}``."""
         kind = self._values(column).type
-        return bool(pa.types.is_struct(kind)) and {field.name for field in kind} == set(MEDIA)
+        if is_binary(kind):
+            return True
+        names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
+        return "bytes" in names and names <= set(MEDIA)
 
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
@@ -184,6 +206,10 @@ class Table:
         line = FORMATS[self.path.suffix.lower()].line(self.path, row)
         return f"{self.path}, {row_name(row, line)}"
 
+    def _hidden(self) -> dict[str, str]:
+        """Types of columns that cannot be read, by name."""
+        return FORMATS[self.path.suffix.lower()].hidden(self.path)
+
     def _plain_values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
         values = self._values(name, rows)
         if pa.types.is_nested(values.type):
@@ -192,17 +218,22 @@ class Table:
 
     def _values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
         self.require(name)
-        values = self._columns[name]
+        values = self._columns[self.written_name(name)]
         return values if rows is None else values.take(pa.array(np.asarray(rows, np.int64)))
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column holds bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
 def is_empty(value: Any) -> bool:
-    """None, NaN, an empty or blank string; of a picture or sound in the table, neither bytes nor a path."""
+    """None, NaN, an empty or blank string, no bytes; of a picture or sound in the table, neither bytes nor a path."""
     if isinstance(value, dict):
         return all(part is None for part in value.values())
     if isinstance(value, str):
         return not value or value.isspace()
-    return value is None or (isinstance(value, float) and value != value)
+    return value is None or value == b"" or (isinstance(value, float) and value != value)
 
 
 def is_blank(texts: Any) -> Any:

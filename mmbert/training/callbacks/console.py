@@ -102,6 +102,13 @@ def print_line(line: str) -> None:
 
 
 @rank_zero_only
+def print_notes(notes: Sequence[str]) -> None:
+    """What was guessed, or left out, as the data were read."""
+    for note in notes:
+        Console(highlight=False).print(f"  [yellow]warning[/]   {escape(note)}", soft_wrap=True)
+
+
+@rank_zero_only
 def warn_of(lines: Sequence[str]) -> None:
     """What may mislead whoever reads the results."""
     console = Console(highlight=False)

@@ -125,6 +125,14 @@ class TestFindings:
         assert empty.what == "audio, column 'audio': the file is empty (0 bytes)" and "row 2" in empty.rows[0]
         assert gone.what == "audio, column 'audio': there is no such file" and "c.wav" in gone.rows[0]
 
+    def test_what_was_guessed_of_the_file(self, tmp_path):
+        lines = ["text;label;split", *(f"words {split};yes;{split}" for split in ("train", "val", "test"))]
+        (tmp_path / "a.csv").write_text("\n".join(lines))
+        report = check_data(MultimodalData(tmp_path / "a.csv", num_workers=0), TEXT_ALONE, TASKS)
+        assert found(report) == [
+            ("warning", "a.csv: its cells are separated by semicolons, not by commas, and are read so")
+        ]
+
     def test_leaks_between_splits(self, make, tmp_path):
         (tmp_path / "d.wav").write_bytes((tmp_path / "a.wav").read_bytes())
         recompressed(picture(ord("a")), 60).save(tmp_path / "d.png")

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmbert.core.errors import DataError
-from mmbert.data.tables import formats
+from mmbert.data.tables import reading
+from mmbert.data.tables.json_lines import JsonLines
 from mmbert.data.tables.table import Table, is_blank, is_empty
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -134,7 +135,7 @@ def test_mixed_jsonl_cells_become_text_as_json_writes_them(tmp_path):
 
 
 def test_what_only_later_batches_show_still_decides_the_type(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "BATCH_ROWS", 2)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 2)
     rows = [{"a": None, "b": 1, "c": 1}] * 5 + [{"a": "x.png", "b": 1.5, "c": "one", "late": [1]}]
     assert contents(write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))) == {
         "a": [None] * 5 + ["x.png"],
@@ -164,7 +165,7 @@ def test_nan_in_parquet_is_empty(tmp_path):
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet", "large"])
 def test_a_cell_of_white_space_alone_is_empty_however_it_is_asked_for(ending, tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "BATCH_ROWS", 2)  # so that columns have several chunks
+    monkeypatch.setattr(reading, "BATCH_ROWS", 2)  # so that columns have several chunks
     cells = ["a", " ", "\t \n", "\u00a0\u3000", " b ", "", "\u200b", "a"]  # a zero-width space is a character
     split = ["train"] * 4 + ["val"] * 4
     path = tmp_path / f"t.{'parquet' if ending == 'large' else ending}"
@@ -201,7 +202,7 @@ def test_arrow_and_python_mean_the_same_by_white_space():
 
 @pytest.fixture
 def table(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "BATCH_ROWS", 3)  # so that columns have several chunks
+    monkeypatch.setattr(reading, "BATCH_ROWS", 3)  # so that columns have several chunks
     rows = [f"t{i},{i % 3 or ''},{('train', 'val')[i % 2]}" for i in range(10)]
     return Table(write(tmp_path, "m.csv", "\n".join(["text,label,split", *rows])))
 
@@ -280,8 +281,8 @@ def test_a_changed_file_is_noticed_when_it_is_too_large_to_hash(tmp_path, monkey
 def test_a_file_is_parsed_once(tmp_path, monkeypatch):
     path = write(tmp_path, "a.jsonl", '{"text": "parsed once"}\n')
     Table(path)
-    monkeypatch.setattr(formats.JsonLines, "batches", None)
-    monkeypatch.setattr(formats.JsonLines, "schema", None)
+    monkeypatch.setattr(JsonLines, "batches", None)
+    monkeypatch.setattr(JsonLines, "schema", None)
     assert contents(path)["text"] == ["parsed once"]
 
 
@@ -355,7 +356,7 @@ def test_progress_bars_are_for_terminals(terminal, tmp_path, monkeypatch, capfd)
         ("a.jsonl", '{"a": 1}\n[1]\n', "line 2 is no JSON object: write one {...} a line"),
         ("a.jsonl", '{"a": "\\ud83d"}\n', "a.jsonl, line 1 is no JSON: .*surrogates"),
         ("a.parquet", "PAR1 or not", "a.parquet cannot be read as PARQUET"),
-        ("a.xlsx", "x", "a.xlsx: tables end in .csv, .tsv, .jsonl, .ndjson, .parquet"),
+        ("a.ods", "x", "a.ods: tables end in .csv, .tsv, .jsonl, .ndjson, .parquet, .xlsx"),
     ],
 )
 def test_a_broken_table_is_told_with_file_and_place(name, content, message, tmp_path, capfd):
@@ -381,3 +382,54 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(arrow_cache.datasets.config, "HF_DATASETS_CACHE", write(tmp_path, "file", "x"))
     with pytest.raises(DataError, match="cannot be kept in the cache .*Set the environment variable HF_DATASETS_CACHE"):
         Table(write(tmp_path, "a.csv", "text,split\na,nowhere to write\n"))
+
+
+# names of columns
+
+
+def test_names_are_found_without_regard_to_blanks_and_to_how_accents_are_spelt(tmp_path):
+    composed, decomposed = "\xe9t\xe9", "e\u0301te\u0301"
+    pq.write_table(
+        pa.table({f"{decomposed} ": ["x"], "\u6587\u672c": ["y"], "a": ["1"], " a": ["2"]}), tmp_path / "a.parquet"
+    )
+    table = Table(tmp_path / "a.parquet")
+    assert table.has_column(composed) and table.column(composed) == ["x"] and table.cell(0, decomposed) == "x"
+    assert table.cell(0, "\u6587\u672c ") == "y"
+    assert table.column("a") == ["1"] and table.column(" a") == ["2"]  # exact names come first
+    with pytest.raises(DataError, match="no column 'a '"):
+        table.column("a ")  # which of the two?
+
+
+def test_a_column_that_cannot_be_read_is_named_with_its_type_when_it_is_asked_for(tmp_path):
+    maps = pa.array([[("speaker", "s1")]], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"text": ["x"], "meta": maps}), tmp_path / "a.parquet")
+    table = Table(tmp_path / "a.parquet")
+    assert table.column_names == ["text"] and table.cell(0, "text") == "x"
+    with pytest.raises(DataError, match="the column 'meta' cannot be read: its type is map<"):
+        table.require("meta")
+
+
+# pictures and sounds within the table
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_cells_of_bytes_are_media_and_no_bytes_are_an_empty_cell(tmp_path, kind):
+    pq.write_table(pa.table({"image": pa.array([b"one", None, b""], kind)}), tmp_path / "a.parquet")
+    table = Table(tmp_path / "a.parquet")
+    assert table.is_media("image") and not table.is_text("image")
+    assert table.empty("image").tolist() == [False, True, True]
+    assert table.column("image") == [b"one", None, None] and table.cell(2, "image") is None
+
+
+def test_a_structure_of_bytes_alone_is_media_and_others_are_not(tmp_path):
+    columns = {"image": [{"bytes": b"one"}, {"bytes": None}], "other": [{"bytes": 3, "unit": "kB"}] * 2}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    table = Table(tmp_path / "a.parquet")
+    assert table.is_media("image") and table.empty("image").tolist() == [False, True]
+    assert not table.is_media("other")
+
+
+def test_what_was_guessed_is_noted(tmp_path):
+    assert Table(write(tmp_path, "a.csv", "text,label\nx,y\n")).notes == []
+    (note,) = Table(write(tmp_path, "b.csv", "text;label\nx;y\n")).notes
+    assert note.startswith("b.csv: its cells are separated by semicolons")

@@ -33,3 +33,11 @@ def test_without_a_terminal_there_is_a_line_an_epoch(monkeypatch):
     assert isinstance(console.progress_display(), console.EpochLines)
     monkeypatch.setattr(console, "on_terminal", lambda: True)
     assert not isinstance(console.progress_display(), console.EpochLines)
+
+
+def test_notes_on_the_data_are_warnings_of_one_line_each(capsys):
+    console.print_notes(["a.csv: its cells are [separated] by tabs", "another"])
+    assert capsys.readouterr().out.splitlines() == [
+        "  warning   a.csv: its cells are [separated] by tabs",
+        "  warning   another",
+    ]
