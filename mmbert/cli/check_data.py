@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.whole_files import write_whole_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -168,7 +169,7 @@ def write_reports(
         texts["--html"] = data_page(report, data, {name: reads.modality for name, reads in encoders.items()}, tasks)
     for flag, text in texts.items():
         try:
-            pages[flag].write_text(text, encoding="utf-8")
+            write_whole_text(pages[flag], text)
         except OSError as error:
             raise ConfigError(f"{flag} {pages[flag]}: it cannot be written ({error.strerror}).") from error
         print(f"  {pages[flag]}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmbert.cli.app import run_plain
 from mmbert.core.errors import ConfigError
+from mmbert.core.whole_files import write_whole_text
 
 
 def new_parser(part: str, description: str) -> argparse.ArgumentParser:
@@ -84,6 +85,5 @@ def write_files(files: dict[str, str], folder: Path) -> list[Path]:
         if (folder / name).exists():
             raise ConfigError(f"{name} exists already, and nothing was written. Choose another name, or remove it.")
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole_text(folder / name, text)
     return [Path(name) for name in files]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_plain
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.whole_files import write_whole_text
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -203,8 +204,7 @@ def main() -> None:
         elif args.out is None:
             print(wandb_file(args.name), end="")
         else:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(wandb_file(args.name), encoding="utf-8")
+            write_whole_text(args.out, wandb_file(args.name))
             print(args.out, file=sys.stderr)
 
     run_plain(job, "mmbert-study")

@@ -17,8 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +29,7 @@ import pyarrow.parquet as pq
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.home import home
 from mmbert.core.ranges import OneOf, Range
+from mmbert.core.whole_files import building, whole_folder
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.synthetic_information import Information
 
@@ -131,7 +130,7 @@ class SyntheticModalities(MultimodalData):
 def build_synthetic(folder: Path, recipe: Recipe) -> Path:
     """The table in ``folder``, built unless it is already there; returns its path.
 
-    It is built beside the folder and renamed when it is whole.
+    It is built beside the folder and renamed when it is whole, by one process at a time.
 
     Raises:
         DataError: nothing can be written there.
@@ -140,22 +139,15 @@ def build_synthetic(folder: Path, recipe: Recipe) -> Path:
     if table.is_file():
         return table
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            scratch.chmod(0o755)
+        with building(folder):
+            if table.is_file():  # another process was quicker: what it has built is the same
+                return table
             books = codebooks(recipe)
-            pq.write_table(pa.table(columns(recipe, books)), scratch / TABLE)
-            (scratch / SYNTHETIC_CARD).write_text(
-                json.dumps(synthetic_card(recipe, books), indent=2) + "\n", encoding="utf-8"
-            )
-            try:
-                scratch.rename(folder)
-            except OSError:  # another process was quicker: what it has built is the same
-                if not table.is_file():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with whole_folder(folder) as scratch:
+                pq.write_table(pa.table(columns(recipe, books)), scratch / TABLE)
+                (scratch / SYNTHETIC_CARD).write_text(
+                    json.dumps(synthetic_card(recipe, books), indent=2) + "\n", encoding="utf-8"
+                )
     except OSError as error:
         raise DataError(
             f"The synthetic modalities cannot be written to {folder} ({error.strerror or error}). Name another place "

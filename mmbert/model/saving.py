@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import mmbert
 from mmbert.core.errors import InputError
 from mmbert.core.init_args import SavesInitArgs, class_path, find_class
 from mmbert.core.permissions import usual_permissions
+from mmbert.core.whole_files import whole_folder
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained import frozen_file
 from mmbert.fusion.base import Fusion
@@ -57,10 +56,7 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
         InputError: a part was built with arguments that JSON cannot hold.
     """
     folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        scratch.chmod(0o755)  # mkdtemp makes folders that only the owner can enter
+    with whole_folder(folder) as scratch:
         config, state = describe(parts), distinct_tensors(parts.state)
         for name, encoder in parts.encoders.items():
             assets = scratch / "encoders" / name
@@ -73,11 +69,6 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
         (scratch / MODEL_CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if parts.card is not None:
             (scratch / MODEL_CARD).write_text(parts.card, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 

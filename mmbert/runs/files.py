@@ -5,19 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import DataError
+from mmbert.core.whole_files import write_whole_text
 
 
 def write_json(path: Path, content: Any) -> None:
     """Indented JSON; NaN and infinity, which JSON does not have, become null."""
     text = json.dumps(to_json_types(content), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_whole_text(path, text + "\n")
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:
@@ -30,18 +29,7 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
     from omegaconf import OmegaConf
 
     node = config if OmegaConf.is_config(config) else OmegaConf.create(dict(config))
-    write_text(path, OmegaConf.to_yaml(node, resolve=True))
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file, written under another name and renamed: no reader and no kill ever leaves half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole_text(path, OmegaConf.to_yaml(node, resolve=True))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import torch
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import InputError
+from mmbert.core.whole_files import whole_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -181,13 +182,8 @@ class PredictionTable:
             return
         import pyarrow.parquet as pq
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with whole_file(path) as temporary:
             pq.write_table(self.to_arrow(), temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _settle(self) -> None:
         """Orders the samples by row and drops the copies that a distributed sampler adds to fill its last batch."""

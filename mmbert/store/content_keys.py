@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from mmbert.core.whole_files import whole_file
 from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import SLICE, Table
 
@@ -142,11 +143,8 @@ class FileMemo:
         """Writes the memo, completely or not at all; files that another process added meanwhile are read again."""
         if not self.changed:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
             np.save(file, self.files)
-        temporary.replace(self.path)
         self.changed = False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import ConfigError
-from mmbert.core.permissions import usual_permissions
+from mmbert.core.whole_files import whole_file
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.cached import StoredTokens, as_float
 from mmbert.store.use_store import StoreUsage
@@ -79,17 +79,16 @@ def write_arrays(arrays: dict[str, np.ndarray], path: Path, about: dict[str, str
     """
     if path.suffix not in EXPORT_FORMATS:
         raise ConfigError(f"out={path}: its name must end in {' or '.join(EXPORT_FORMATS)}.")
-    temporary = path.with_name(f".{path.name}.part")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"out={path}: it cannot be written (there is no folder {path.parent}).")
     try:
-        if path.suffix == ".npz":
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-        else:
-            from safetensors.numpy import save_file
+        with whole_file(path) as temporary:
+            if path.suffix == ".npz":
+                with temporary.open("wb") as file:
+                    np.savez(file, allow_pickle=False, **arrays)
+            else:
+                from safetensors.numpy import save_file
 
-            with usual_permissions(temporary):
                 save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, about)
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ConfigError(f"out={path}: it cannot be written ({error.strerror or error}).") from error

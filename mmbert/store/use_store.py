@@ -11,7 +11,6 @@ and an encoder with other weights or options has others.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +23,7 @@ import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.home import home
+from mmbert.core.whole_files import write_whole_text
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.cached import BFLOAT16
 from mmbert.data.loading.dataset import SampleDataset
@@ -210,11 +210,8 @@ class StoreFill:
         folder = self.options.folder / self.what / identity_hash(identity)
         about = folder / ABOUT
         if not about.exists():
-            folder.mkdir(parents=True, exist_ok=True)
             content = {"what": self.what, "identity": identity, "layout": layout, "began": utc_now()}
-            temporary = about.with_name(f"{ABOUT}.{os.getpid()}")
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            temporary.replace(about)
+            write_whole_text(about, json.dumps(content, indent=1) + "\n")
         return ArrayStore(folder, *layout)
 
     def complete(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, usage: StoreUsage) -> None:

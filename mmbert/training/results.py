@@ -12,6 +12,7 @@ import numpy as np
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.types import InputFile
+from mmbert.core.whole_files import write_whole_bytes
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.runs.folder import RunFolder
@@ -107,6 +108,5 @@ def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, fold
 def write_cell(cell: dict[str, Any], target: Path) -> Path:
     """A picture or sound as the file that it was, its ending that of its own name."""
     path = target.with_suffix(Path(cell.get("path") or "").suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cell["bytes"])
+    write_whole_bytes(path, cell["bytes"])
     return path

@@ -37,12 +37,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
     write_json(path, {"a": 1})
 
-    def broken(self, text, **options):
-        with self.open("w") as file:
-            file.write(text[: len(text) // 2])
+    def broken(self, content):
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError("disk full")
 
-    monkeypatch.setattr("pathlib.Path.write_text", broken)
+    monkeypatch.setattr("pathlib.Path.write_bytes", broken)
     with pytest.raises(OSError, match="disk full"):
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}

@@ -32,6 +32,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmbert.cli.failures import SweepFailed
 from mmbert.core.errors import ConfigError
+from mmbert.core.whole_files import write_whole_text
 from mmbert.runs.folder import RunFolder
 
 SEARCH_LOG = "optuna.log"
@@ -106,7 +107,7 @@ class OptunaSweeper(Sweeper):
                 f"hydra.sweep.dir=FOLDER"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        write_whole_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         return optuna.create_study(
             storage=search_storage(folder),
@@ -165,7 +166,7 @@ class OptunaSweeper(Sweeper):
         if counts["complete"]:
             best: FrozenTrial = study.best_trial
             found |= {"best_trial": best.number, "best_value": best.value, "best_params": dict(best.params)}
-        OmegaConf.save(OmegaConf.create(found), folder / SEARCH_RESULTS)
+        write_whole_text(folder / SEARCH_RESULTS, OmegaConf.to_yaml(OmegaConf.create(found)))
         counts_text = ", ".join(f"{count} {name}" for name, count in found["trials"].items())
         print(f"{folder}: {counts_text}", file=sys.stderr)
         if "best_params" in found:

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.values import without_hydra
 from mmbert.core.errors import ConfigError
+from mmbert.core.whole_files import write_whole_text
 from mmbert.runs.folder import RunFolder
 
 
@@ -84,7 +85,7 @@ class StudySweeper(Sweeper):
         resume = bool(self.config.study.resume) if "study" in self.config else False
         todo = unfinished_jobs(jobs, folder) if resume else refuse_existing_runs(jobs)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        write_whole_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         results: list[Sequence[JobReturn]] = []
         size = self.max_batch_size or max(1, len(todo))
         for start in range(0, len(todo), size):

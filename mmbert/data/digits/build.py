@@ -9,9 +9,7 @@ import io
 import json
 import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError
+from mmbert.core.whole_files import building, whole_folder
 from mmbert.data.digits import pictures, sentences, speech
 from mmbert.data.digits.options import TALKING_DIGITS_VERSION, TalkingDigitsOptions
 
@@ -50,18 +49,10 @@ def build_talking_digits(folder: Path, options: TalkingDigitsOptions) -> Path:
             f"{folder} is there but has no {MANIFEST}. Delete it, or name another place with data.folder=DIR."
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            scratch.chmod(0o755)
-            write_all(scratch, options)
-            try:
-                scratch.rename(folder)
-            except OSError:  # another process was quicker: what it has built is the same
-                if not manifest.is_file():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with building(folder):
+            if not manifest.is_file():  # else another process was quicker: what it has built is the same
+                with whole_folder(folder) as scratch:
+                    write_all(scratch, options)
     except OSError as error:
         raise DataError(
             f"The demo set cannot be written to {folder} ({error.strerror or error}). It takes about 200 MB; name "

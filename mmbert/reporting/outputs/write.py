@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.folder_lock import folder_lock
+from mmbert.core.whole_files import clear_leftovers, whole_file, write_whole_text
 from mmbert.reporting.outputs.markdown import latex, markdown_page
 from mmbert.reporting.outputs.page.build import html_page
 from mmbert.reporting.report import RunsReport
@@ -23,26 +25,31 @@ def write_report_files(report: RunsReport, folder: Path, with_latex: bool = Fals
         ConfigError: the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [
-            folder / name for name in ("report.md", "summary.csv", "results.csv", "results.parquet", "report.html")
-        ]
-        paths[0].write_text(markdown_page(report), encoding="utf-8")
-        report.summary.to_csv(paths[1], index=False)
-        table = results_table(report.runs)
-        table.to_csv(paths[2], index=False)
-        mixed = [
-            name
-            for name in table
-            if table[name].map(type).nunique() > 1 and not table[name].map(is_python_number).all()
-        ]
-        table.astype(dict.fromkeys(mixed, str)).to_parquet(paths[3], index=False)
-        paths[4].write_text(html_page(report), encoding="utf-8")
-        if with_latex:
-            paths.append(folder / "results.tex")
-            paths[-1].write_text(latex(report), encoding="utf-8")
+        with folder_lock(folder, "written", "another report goes there; wait for it, or name another folder"):
+            return write_all_files(report, folder, with_latex)
     except OSError as error:
         raise ConfigError(f"--out {folder}: it cannot be written ({error.strerror or error}).") from error
+
+
+def write_all_files(report: RunsReport, folder: Path, with_latex: bool) -> list[Path]:
+    """The files of ``write_report_files``, each whole or not at all."""
+    names = ["report.md", "summary.csv", "results.csv", "results.parquet", "report.html"]
+    paths = [folder / name for name in [*names, *(["results.tex"] if with_latex else [])]]
+    clear_leftovers(folder, [path.name for path in paths])
+    write_whole_text(paths[0], markdown_page(report))
+    with whole_file(paths[1]) as temporary:
+        report.summary.to_csv(temporary, index=False)
+    table = results_table(report.runs)
+    with whole_file(paths[2]) as temporary:
+        table.to_csv(temporary, index=False)
+    mixed = [
+        name for name in table if table[name].map(type).nunique() > 1 and not table[name].map(is_python_number).all()
+    ]
+    with whole_file(paths[3]) as temporary:
+        table.astype(dict.fromkeys(mixed, str)).to_parquet(temporary, index=False)
+    write_whole_text(paths[4], html_page(report))
+    if with_latex:
+        write_whole_text(paths[5], latex(report))
     return paths
 
 

@@ -8,7 +8,6 @@ seed and the epoch, and the samples that were seen are skipped.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import threading
@@ -29,6 +28,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.whole_files import whole_file
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.runs.folder import RunFolder
@@ -166,21 +166,12 @@ def asked_to_end() -> SIGTERMException:
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoint files that are whole or not there: written under another name, flushed to the disk, then renamed."""
+    """Checkpoint files that are whole or not there."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Writes a checkpoint."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def begun_with(cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.types import Batch
+from mmbert.core.whole_files import write_whole_text
 from mmbert.data.tables.table import Table
-from mmbert.runs.files import write_text
 
 #: Rows that the terminal names; the file has all.
 SHOWN = 5
@@ -77,7 +77,7 @@ def write_skipped(path: Path, table: Table, skipped: Mapping[int, str]) -> None:
     rows = rows_and_reasons(table, skipped)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("row", "reason"), *rows])
-    write_text(path, text.getvalue())
+    write_whole_text(path, text.getvalue())
     count = f"{len(rows)} rows were" if len(rows) > 1 else "1 row was"
     print(f"  {count} skipped, all listed in {path.name}:")
     for row, reason in rows[:SHOWN]:

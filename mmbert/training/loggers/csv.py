@@ -12,6 +12,7 @@ from pytorch_lightning.loggers.csv_logs import CSVLogger, ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from mmbert.core.whole_files import whole_file
 from mmbert.runs.folder import RunFolder
 from mmbert.training.loggers.base import LoggedRun, RunLogger
 
@@ -27,6 +28,16 @@ class HistoryWriter(ExperimentWriter):
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 self.metrics_keys = next(csv.reader(file), [])
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        """Adds columns to the file; Lightning would write it anew in its place, where a kill leaves half of it."""
+        path = Path(self.metrics_file_path)
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=fieldnames)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 class HistoryLogger(CSVLogger, RunLogger):
@@ -75,10 +86,8 @@ class HistoryLogger(CSVLogger, RunLogger):
             return
         with self.path.open(newline="", encoding="utf-8") as file:
             kept = list(islice(csv.reader(file), rows + 1))
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)
-        temporary.replace(self.path)
 
     def close(self, failed: bool, error: BaseException | None = None) -> None:
         """Writes what is pending and lets the file go."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbert.core.whole_files import whole_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -48,8 +50,8 @@ def square(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """A PNG file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, facecolor="white")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, facecolor="white", format="png")
 
 
 def shorten(name: str) -> str:
