@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.regular_files import SpecialFileError, refuse_special_inside
 from mmbert.runs.folder import RunFolder
 
 RESUME_PREFIX = "resume="
@@ -37,6 +38,10 @@ def resume(words: list[str]) -> None:
             f"resume={folder}: there is no {unfinished.config.name}, so this is no run's folder. "
             f"{nearest(str(folder), runs)}"
         )
+    try:
+        refuse_special_inside(folder)
+    except SpecialFileError as error:
+        raise ConfigError(f"resume={folder}: {error.filename}: {error.strerror}.") from error
     if unfinished.finished:
         print(f"{folder} has finished: its numbers are in {unfinished.metrics.name}", file=sys.stderr)
         return

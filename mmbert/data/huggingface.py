@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, MmbertError
+from mmbert.core.regular_files import refuse_special_inside
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.splits.splits import SPLIT_COLUMN
 from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
@@ -142,6 +143,8 @@ def load_splits(path: str | Path, name: str | None, revision: str | None) -> dic
 
     folder = Path(path)
     try:
+        if folder.is_dir():
+            refuse_special_inside(folder)
         with bars_in_terminals():
             if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
                 found = datasets.load_from_disk(str(folder))

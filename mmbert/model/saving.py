@@ -16,6 +16,7 @@ import mmbert
 from mmbert.core.errors import InputError
 from mmbert.core.init_args import SavesInitArgs, class_path, find_class
 from mmbert.core.permissions import usual_permissions
+from mmbert.core.regular_files import SpecialFileError, refuse_special_inside
 from mmbert.core.whole_files import whole_folder
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained import frozen_file
@@ -211,6 +212,10 @@ def read_config(folder: Path) -> dict[str, Any]:
             found = next(folder.glob(f"*/{name}"), None)
             inside = "" if found is None else f" Its folder {found.parent.name}/ does: use that."
             raise InputError(f"{folder} holds no saved model: {name} is missing.{inside}")
+    try:
+        refuse_special_inside(folder)
+    except SpecialFileError as error:
+        raise InputError(f"{error.filename}: {error.strerror}, so {folder} is not read as a saved model.") from error
     config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
     if config.get("format", 0) > MODEL_FORMAT:
         raise InputError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import DataError
+from mmbert.core.regular_files import refuse_special
 from mmbert.core.whole_files import write_whole_text
 
 
@@ -58,6 +59,7 @@ def read_yaml(path: Path) -> Any:
     import yaml
 
     try:
+        refuse_special(path)
         return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, MmbertError
+from mmbert.core.regular_files import refuse_special
 from mmbert.runs.environment import environment
 from mmbert.runs.files import read_json, read_yaml, timestamp, write_config, write_json
 
@@ -196,6 +197,7 @@ class RunFolder:
     def crashed(self) -> bool:
         """Whether the run ended by a fault of a program, not by a user's mistake or an interruption."""
         try:
+            refuse_special(self.error)
             return "traceback" in json.loads(self.error.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False

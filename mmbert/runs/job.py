@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.moved import first_path
+from mmbert.core.regular_files import refuse_special
 from mmbert.runs.files import write_json
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.naming import flatten
@@ -67,6 +68,7 @@ def write_job(run: RunFolder, cfg: DictConfig, words: Sequence[str] | None, flag
 def read_job_hash(run: RunFolder) -> str | None:
     """The hash of the job that a folder is of; None if there is none, or nobody can read it."""
     try:
+        refuse_special(run.job)
         content: Mapping[str, Any] = json.loads(run.job.read_text(encoding="utf-8"))
         return str(content["hash"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from mmbert.core.regular_files import refuse_special
 from mmbert.core.whole_files import whole_file
 from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import SLICE, Table
@@ -104,8 +105,9 @@ class FileMemo:
         for number, path in enumerate(paths):
             now[number]["path"] = xxhash.xxh3_64_intdigest(os.fsencode(path))
             try:
+                refuse_special(path)
                 state = os.stat(path)
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a null character in the name
                 now[number]["size"] = -1
                 continue
             now[number]["size"], now[number]["mtime"] = state.st_size, state.st_mtime_ns

@@ -38,7 +38,10 @@ def encoder_identity(encoder: Encoder) -> dict[str, Any]:
         "encoder": class_path(encoder),
         "options": json_value(encoder.identity()),
         "weights": weights_fingerprint(encoder),
-        "code": code_fingerprint({type(modality_of(encoder)), type(encoder.processor), *map(type, encoder.modules())}),
+        "code": code_fingerprint(
+            {type(modality_of(encoder)), type(encoder.processor), *map(type, encoder.modules())},
+            modality_of(encoder).code,
+        ),
     }
 
 
@@ -51,7 +54,7 @@ def prepared_identity(encoder: Encoder) -> dict[str, Any]:
         "kind": modality.kind,
         "processor": class_path(processor),
         "settings": json_value(processor.settings()),
-        "code": code_fingerprint([type(modality), type(processor)]),
+        "code": code_fingerprint([type(modality), type(processor)], modality.code),
         "libraries": {name: version(name) for name in modality.libraries},
     }
 
@@ -62,9 +65,9 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
 
-def code_fingerprint(classes: Iterable[type]) -> str:
-    """A hash of the source files that define classes and their bases, without libraries."""
-    files = {Path(masks.__file__)}
+def code_fingerprint(classes: Iterable[type], modules: Iterable[str] = ()) -> str:
+    """A hash of the source files that define classes and their bases, without libraries, and of further modules."""
+    files = {Path(masks.__file__), *(Path(str(sys.modules[name].__file__)) for name in modules)}
     for one in classes:
         for base in inspect.getmro(one):
             path = getattr(sys.modules.get(base.__module__), "__file__", None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.regular_files import refuse_special
 from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, SegmentWriter
 from mmbert.store.locks import exclusive_lock
 from mmbert.store.use_store import ABOUT, USES
@@ -93,6 +94,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         ConfigError: there is none, or it cannot be read.
     """
     try:
+        refuse_special(folder / ABOUT)
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder / ABOUT} cannot be read: {error}") from error
@@ -102,7 +104,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 def read_uses(folder: Path) -> Iterator[dict[str, Any]]:
     """The record of uses, one a line; incomplete lines are skipped."""
     path = folder / USES
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             yield json.loads(line)
         except ValueError:

@@ -1,5 +1,8 @@
 """Whatever changes an encoder's numbers changes its name, and nothing else does."""
 
+import importlib
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -111,12 +114,18 @@ def test_weights_are_known_by_name_shape_type_and_number():
 
 
 def test_code_that_is_edited_changes_the_name(tmp_path, monkeypatch):
-    import importlib
-    import sys
-
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     (tmp_path / "my_net.py").write_text("from torch import nn\nclass Net(nn.Module):\n    scale = 1\n")
     before = code_fingerprint([importlib.import_module("my_net").Net])
     (tmp_path / "my_net.py").write_text("from torch import nn\nclass Net(nn.Module):\n    scale = 2\n")
     assert code_fingerprint([sys.modules["my_net"].Net]) != before
+
+
+def test_code_that_reads_files_counts_though_it_lies_beside_the_class(tmp_path, monkeypatch):
+    (tmp_path / "my_reader.py").write_text("def read():\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("my_reader")
+    before = code_fingerprint([], ["my_reader"])
+    (tmp_path / "my_reader.py").write_text("def read():\n    return 2\n")
+    assert code_fingerprint([], ["my_reader"]) != before != code_fingerprint([])

@@ -106,7 +106,8 @@ class Entry:
         """
         texts = [" ".join(line.lstrip("# ") for line in self.head)]
         signature, target = self.signature(), str(self.target)
-        others = [path.read_text(encoding="utf-8") for path in self.path.parent.glob("*.yaml") if path != self.path]
+        beside = [path for path in self.path.parent.glob("*.yaml") if path.is_file() and path != self.path]
+        others = [path.read_text(encoding="utf-8") for path in beside]
         if signature is not None and not any(f"_target_: {target}\n" in text for text in others):
             texts.append(signature.doc)
             if not any(f"_target_: {target.rpartition('.')[0]}." in text for text in others):
@@ -161,6 +162,6 @@ def entries(group: str) -> list[Entry]:
         folders.append((here / "experiments", True))
     found: dict[str, Entry] = {}
     for folder, own in folders:
-        for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else []:
+        for path in sorted(filter(Path.is_file, folder.glob("*.yaml"))) if folder.is_dir() else []:
             found.setdefault(path.stem, Entry(group, path.stem, path, own))
     return [found[name] for name in sorted(found)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,14 +13,15 @@ import numpy as np
 import soundfile
 
 from mmbert.core.errors import DataError
+from mmbert.core.regular_files import refuse_special
 from mmbert.data.augment.audio import AudioAugmentation
 from mmbert.data.augment.corruptions import Degradation, degraded_audio
+from mmbert.data.modalities import sound_files
 from mmbert.data.modalities.base import CellFacts, bytes_and_name
 from mmbert.data.modalities.media import MediaModality, data_uri
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.modalities.sound_files import SoundFacts, Waveform, checked_samples, decode_sound, measure_sound
 
-#: Samples (T,) float32 in [-1, 1], and their rate in hertz.
-Waveform = tuple[np.ndarray, int]
 #: Seconds of an example that can be heard.
 EXAMPLE_SECONDS = 10.0
 
@@ -32,21 +33,14 @@ class AudioModality(MediaModality):
     noun = "sound"
     shown_as = "audio"
     length_unit = "seconds"
+    code = (sound_files.__name__,)
     libraries = ("torch", "torchaudio", "soundfile")
     python_example = '"sound.wav"'
     augmentation = AudioAugmentation
 
     def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Waveform:
-        """See ``MediaModality``: -> samples (T,) float32, the channels' mean, and hertz.
-
-        Raises:
-            DataError: there are no samples, or some are not finite.
-        """
-        with soundfile.SoundFile(os.fspath(source) if isinstance(source, Path) else source) as file:
-            rate = int(file.samplerate)
-            frames = -1 if max_seconds is None else math.ceil(max_seconds * rate)
-            samples = file.read(frames, dtype="float32")
-        return mono(samples), rate
+        """See ``MediaModality``: -> samples (T,) float32, the channels' mean, and hertz; see ``decode_sound``."""
+        return decode_sound(source, max_seconds)
 
     def from_python(self, value: Any, processor: Any) -> Waveform:
         """A path, ``(array, hertz)``, or an array (T,) or (T, channels) at the encoder's own rate; see ``Modality``."""
@@ -64,8 +58,10 @@ class AudioModality(MediaModality):
         content, name = bytes_and_name(cell)
         try:
             source = io.BytesIO(content) if content is not None else os.path.join(folder, name)  # type: ignore[arg-type]
+            if content is None:
+                refuse_special(source)  # type: ignore[arg-type]
             return float(soundfile.info(source).duration)
-        except (OSError, TypeError, RuntimeError):  # whoever reads it will say what is wrong with it
+        except (OSError, TypeError, ValueError, RuntimeError):  # whoever reads it will say what is wrong with it
             return 0.0
 
     def made_up(
@@ -82,9 +78,10 @@ class AudioModality(MediaModality):
 
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: seconds and hertz."""
-        samples, rate = self.read(cell, folder)
-        quantities = {"seconds": len(samples) / rate, "hertz": rate}
-        return CellFacts(digest=self.stored_digest(cell, folder), quantities=quantities)
+        facts: SoundFacts = self.using(cell, folder, partial(measure_sound, max_seconds=options.get("max_seconds")))
+        quantities = {"seconds": facts.seconds, "hertz": facts.hertz}
+        remarks = (facts.remark,) if facts.remark else ()
+        return CellFacts(digest=self.stored_digest(cell, folder), quantities=quantities, remarks=remarks)
 
     def corrupted(
         self, raw: Waveform, processor: Processor, level: float, random: np.random.Generator, options: Degradation
@@ -112,12 +109,4 @@ def mono(samples: np.ndarray) -> np.ndarray:
     samples = np.asarray(samples, np.float32)
     if samples.ndim not in (1, 2):
         raise DataError(f"its shape is {samples.shape} where (T,) or (T, channels) is needed")
-    single = samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32)
-    if not len(single):
-        raise DataError("it has no samples: its length is zero")
-    # the sum of squares is many times faster; it is finite but where a sample is not, or is beyond all loudness
-    with np.errstate(over="ignore"):
-        energy = np.dot(single, single)
-    if not math.isfinite(energy) and not np.isfinite(single).all():
-        raise DataError("it has samples that are not finite numbers")
-    return single
+    return checked_samples(samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32))

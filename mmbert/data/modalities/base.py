@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from mmbert.core.regular_files import refuse_special
 from mmbert.core.types import ShownAs
 from mmbert.data.augment.base import InputAugmentation
 from mmbert.data.augment.corruptions import Degradation
@@ -36,6 +37,7 @@ class CellFacts:
         quantities: numbers by name, with their unit where it is not plain: ``{"seconds": 1.5, "hertz": 16000}``.
         width: D of a sequence of vectors, which must be the same in all rows; None = of no interest.
         look: perceptual hash of a picture (64 bits); None = of no interest.
+        remarks: what training reads otherwise than one may think, such as one frame of an animation.
     """
 
     fault: str | None = None
@@ -43,6 +45,7 @@ class CellFacts:
     quantities: Mapping[str, float] = field(default_factory=dict)
     width: int | None = None
     look: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Modality:
@@ -55,6 +58,7 @@ class Modality:
         shown_as: what a page or a tracker makes of a cell.
         length_unit: the unit of ``length``; None = inputs are all alike, or too dear to measure.
         logs_padding: whether ``padding/ENCODER``, the share of padding in a batch, is worth logging.
+        code: modules, besides that of the class, whose code decides what is read; part of the store's fingerprint.
         libraries: those whose versions decide what encoders of this kind compute; part of the store's fingerprint.
         python_example: Python source of a value, as the model card shows it.
         augmentation: the options of ``augment.KIND``, and what they do; None = there are none.
@@ -67,6 +71,7 @@ class Modality:
     shown_as: ClassVar[ShownAs] = "none"
     length_unit: ClassVar[str | None] = None
     logs_padding: ClassVar[bool] = True
+    code: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     python_example: ClassVar[str] = "..."
     augmentation: ClassVar[type[InputAugmentation] | None] = None
@@ -202,5 +207,6 @@ def content_digest(content: bytes) -> bytes:
 
 def file_digest(path: str | Path) -> bytes:
     """``content_digest`` of a file, which is not read whole at once."""
+    refuse_special(path)
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

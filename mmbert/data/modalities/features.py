@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError, nearest
+from mmbert.core.regular_files import refuse_special
 from mmbert.data.modalities.base import CellFacts, Modality, content_digest
 from mmbert.data.modalities.errors import REMEDY, unusable_file
 from mmbert.data.modalities.processor import Processor
@@ -63,6 +64,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     if ending not in ENDINGS:
         raise DataError(f"{path}: features lie in files that end in {', '.join(ENDINGS)}. {REMEDY}")
     try:
+        refuse_special(path)
         if ending == ".npy":
             return {"": np.load(path, allow_pickle=False)}
         if ending == ".npz":

@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from mmbert.core.errors import DataError
+from mmbert.core.regular_files import refuse_special
 from mmbert.data.modalities.base import Modality, bytes_and_name, content_digest, file_digest
-from mmbert.data.modalities.errors import REMEDY, unusable_file
+from mmbert.data.modalities.errors import REMEDY, unusable_file, why_no_content
+
+T = TypeVar("T")
 
 
 class MediaModality(Modality):
@@ -22,15 +27,7 @@ class MediaModality(Modality):
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
         """See ``Modality``."""
-        if isinstance(cell, dict):
-            if cell.get("bytes") is not None:
-                return self._read_bytes(cell, max_seconds)
-            if not cell.get("path"):
-                raise DataError(f"neither bytes nor a path of the {self.kind} are there: {list(cell)}")
-            cell = cell["path"]
-        if not isinstance(cell, str):
-            raise DataError(f"a file name is needed, not {cell!r:.60}")
-        return self.read_file(os.path.join(folder, cell), max_seconds)
+        return self.using(cell, folder, partial(self.decode, max_seconds=max_seconds))
 
     def read_file(self, path: str | Path, max_seconds: float | None = None) -> Any:
         """A file -> the raw value that ``Processor.prepare`` takes.
@@ -38,21 +35,40 @@ class MediaModality(Modality):
         Raises:
             DataError: the file does not exist, or cannot be decoded.
         """
+        return self._using_file(path, partial(self.decode, max_seconds=max_seconds))
+
+    def using(self, cell: Any, folder: str | Path, use: Callable[[Any], T]) -> T:
+        """What a function makes of the file that a cell names, or of the bytes that it holds.
+
+        Raises:
+            DataError: the cell names no file, or the function fails; the message names the file.
+        """
+        if isinstance(cell, dict):
+            if cell.get("bytes") is not None:
+                return self._using_bytes(cell, use)
+            if not cell.get("path"):
+                raise DataError(f"neither bytes nor a path of the {self.kind} are there: {list(cell)}")
+            cell = cell["path"]
+        if not isinstance(cell, str):
+            raise DataError(f"a file name is needed, not {cell!r:.60}")
+        return self._using_file(os.path.join(folder, cell), use)
+
+    def _using_file(self, path: str | Path, use: Callable[[Any], T]) -> T:
         try:
-            return self.decode(path, max_seconds)
+            refuse_special(path)
+            return use(path)
         except Exception as error:  # decoders raise whatever a broken file makes them meet
             raise unusable_file(path, self.noun, error) from error
 
-    def _read_bytes(self, cell: dict[str, Any], max_seconds: float | None) -> Any:
+    def _using_bytes(self, cell: dict[str, Any], use: Callable[[Any], T]) -> T:
         try:
-            return self.decode(io.BytesIO(cell["bytes"]), max_seconds)
+            return use(io.BytesIO(cell["bytes"]))
         except MemoryError:
             raise
         except Exception as error:  # as above
             path = cell.get("path")
             named = f"the {self.noun} in the table" + (f" ('{path}')" if path else "")
-            why = f"{error}" if isinstance(error, DataError) else f"this is no {self.noun} that can be read ({error})"
-            raise DataError(f"{named}: {why}. {REMEDY}") from error
+            raise DataError(f"{named}: {why_no_content(self.noun, error)}. {REMEDY}") from error
 
     def file_name(self, cell: Any) -> str | None:
         """See ``Modality``; any other cell counts as the name of a file, which does not exist."""

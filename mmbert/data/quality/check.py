@@ -114,6 +114,7 @@ class Check:
                 by_fault[fault_alone(fact.fault, self.data.path.parent, table.cell(first, column))] += all_rows(rows)
         for fault, unreadable in by_fault.items():
             self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
+        self._remarks(name, column, facts, holders)
         good = [(fact, rows) for fact, rows in zip(facts, holders, strict=True) if not fact.fault]
         for split in self.splits:
             values: dict[str, list[float]] = defaultdict(list)
@@ -124,6 +125,15 @@ class Check:
                 self._spread(split, name, quantity, of_rows)
         self._widths(name, reads.options.get("width"), good)
         self._duplicates(name, reads.modality, good)
+
+    def _remarks(self, name: str, column: str, facts: Sequence[CellFacts], holders: Sequence[RowsBySplit]) -> None:
+        """What training reads otherwise than one may think."""
+        by_remark: dict[str, list[int]] = defaultdict(list)
+        for fact, rows in zip(facts, holders, strict=True):
+            for remark in fact.remarks:
+                by_remark[remark] += all_rows(rows)
+        for remark, rows_of in by_remark.items():
+            self.find("warning", f"{name}, column '{column}': {remark}", rows_of, column)
 
     def _holders(self, column: str) -> list[RowsBySplit]:
         """The rows that hold each different file name of a column; cells that are not text count as different."""

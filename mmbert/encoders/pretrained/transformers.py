@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mmbert.core.errors import ConfigError, WeightsError, nearest
+from mmbert.core.regular_files import refuse_special_inside
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, hub, wheel_folder
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def load_transformer(
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     try:
+        if Path(source).is_dir():
+            refuse_special_inside(source)
         with hub():
             # without the word, transformers asks at the keyboard whether to run code from the folder
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import Range
 from mmbert.core.types import InputFile
+from mmbert.data.modalities.registry import modality_named
 from mmbert.runs.files import to_json_types
 from mmbert.runs.modality_weights import WeightCurves
 from mmbert.runs.naming import flatten
@@ -69,7 +70,7 @@ class TensorBoardRunLogger(TensorBoardLogger, RunLogger):
                 if value.shown_as == "image":
                     self.experiment.add_image(tag, picture_array(thumbnail(value.path)), dataformats="HWC")
                 elif value.shown_as == "audio":
-                    sound, rate = read_sound(value.path)
+                    sound, rate = sound_tensor(value.path)
                     self.experiment.add_audio(tag, sound, sample_rate=rate)
         self.experiment.add_text(f"samples/{split}", rows_as_markdown(rows))
 
@@ -108,13 +109,12 @@ def picture_array(image: Any) -> Any:
     return np.asarray(image)
 
 
-def read_sound(path: Any) -> tuple[Any, int]:
-    """A sound file -> (1, samples) float32 tensor, its first channel, and its rate in Hz."""
-    import soundfile
+def sound_tensor(path: Any) -> tuple[Any, int]:
+    """A sound file, as an encoder reads it -> (1, samples) float32 tensor and its rate in Hz."""
     import torch
 
-    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    return torch.from_numpy(samples[:, :1].T.copy()), int(rate)
+    samples, rate = modality_named("audio").read_file(path)  # type: ignore[attr-defined]
+    return torch.from_numpy(samples)[None], rate
 
 
 def rows_as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:

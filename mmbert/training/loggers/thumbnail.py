@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 #: Longest side in pixels.
@@ -9,10 +10,10 @@ PICTURE_PIXELS = 256
 
 
 def thumbnail(source: Any) -> Any:
-    """A picture's file, or a PIL image -> a small RGB PIL image, upright."""
-    from PIL import Image, ImageOps
+    """A picture's file, or a PIL image -> a small RGB PIL image, upright, as an encoder reads it."""
+    from mmbert.data.modalities.image import MODALITY as PICTURES
+    from mmbert.data.modalities.image import to_rgb
 
-    image = source if isinstance(source, Image.Image) else Image.open(source)
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    image = PICTURES.read_file(source) if isinstance(source, (str, Path)) else to_rgb(source).copy()
     image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
     return image

@@ -133,6 +133,14 @@ class TestFindings:
             ("warning", "a.csv: its cells are separated by semicolons, not by commas, and are read so")
         ]
 
+    def test_what_is_read_otherwise_than_one_may_think_is_a_warning(self, make, tmp_path):
+        whole = (tmp_path / "b.wav").read_bytes()
+        (tmp_path / "b.wav").write_bytes(whole[:8_000])  # 0.25 of 0.5 seconds
+        reads = {"audio": EncoderInput(modality_named("audio"), {"max_seconds": 0.2})}
+        (remark,) = check_data(make(rows_of_three()), reads, TASKS).findings
+        assert (remark.severity, remark.count, remark.rows) == ("warning", 1, ["row 2 (line 2) b.wav"])
+        assert remark.what == "audio, column 'audio': the sound breaks off after the 0.2 seconds that are read"
+
     def test_leaks_between_splits(self, make, tmp_path):
         (tmp_path / "d.wav").write_bytes((tmp_path / "a.wav").read_bytes())
         recompressed(picture(ord("a")), 60).save(tmp_path / "d.png")

@@ -1,5 +1,6 @@
 """Small pictures for tables of samples: their size, colours, and which way is up."""
 
+import numpy as np
 from PIL import Image
 
 from mmbert.training.loggers.thumbnail import PICTURE_PIXELS, thumbnail
@@ -18,3 +19,8 @@ def test_a_turned_photograph_is_upright(tmp_path):
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     Image.new("RGB", (30, 10)).save(tmp_path / "turned.jpg", exif=exif)
     assert thumbnail(tmp_path / "turned.jpg").size == (10, 30)
+
+
+def test_a_picture_of_sixteen_bits_is_shown_as_encoders_read_it(tmp_path):
+    Image.fromarray(np.full((4, 4), 25_700, np.uint16)).save(tmp_path / "a.png")
+    assert thumbnail(tmp_path / "a.png").getpixel((0, 0)) == (100, 100, 100)
