@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmbert.core.masks import masked_mean
+from mmbert.core.precision import exact_dtype
 
 #: Named tensors whose first dimension is the samples: a task's targets, and its outputs.
 Tensors = dict[str, Tensor]
@@ -93,8 +94,14 @@ class Batch:
         return len(self.rows)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on another device."""
-        return self.mapped(lambda t: t.to(device, non_blocking=non_blocking))
+        """The same batch on another device; numbers that it cannot hold in float64 become float32."""
+        exact = exact_dtype(device)
+
+        def move(tensor: Any) -> Any:
+            held = tensor.to(exact) if tensor.dtype is torch.float64 else tensor
+            return held.to(device, non_blocking=non_blocking)
+
+        return self.mapped(move)
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (torch's DataLoader calls this)."""

@@ -97,8 +97,8 @@ class StackingDecision(Decision):
         else:
             normalised = outputs.softmax(-1) if self.spec.kind == "classification" else outputs.sigmoid()
         read = torch.cat([blank(normalised, present).flatten(1), present.to(normalised.dtype)], 1)  # (B, V · C + V)
-        answer: Tensor = self.network(read)
+        answer: Tensor = self.network(read.to(next(self.network.parameters()).dtype))
         if self.spec.kind != "regression":
             return answer
-        # in the outputs' own format, float32 from a regression: half precision would round 1003 to 1000
+        # in the outputs' own format, float64 from a regression: half precision would round 1003 to 1000
         return answer.to(outputs.dtype) * self.spec.scale + self.spec.centre

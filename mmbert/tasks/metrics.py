@@ -6,6 +6,8 @@
     AUROC                 the mean over the classes that have both a positive and a negative sample
     average precision     the mean over the classes that have a positive sample
     Pearson, Spearman     NaN if predictions or labels are constant;  R²: NaN if the labels are
+    MAE, RMSE             NaN if no sample is labelled; of all samples at once in float64, for torchmetrics adds up in
+                          float32, where the squares of numbers above 1e19 are infinite
 
 NaN says *undefined for this split*, never *bad*. Every metric may be updated with an empty batch, so that all
 processes of a distributed run can make the same calls whoever has labelled samples.
@@ -170,6 +172,26 @@ def over(defined: Tensor, scores: Tensor, truth: Tensor, function: Any) -> Tenso
         scores[:, defined], truth[:, defined].long(), num_labels=count, average="macro", validate_args=False
     )
     return result
+
+
+class MAE(Stored):
+    """Mean absolute error, in float64."""
+
+    higher_is_better = False
+
+    def score(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """scores (N,), truth (N,) -> () in their unit."""
+        return (scores.cpu().double() - truth.cpu().double()).abs().mean()
+
+
+class RMSE(Stored):
+    """Root mean squared error, in float64."""
+
+    higher_is_better = False
+
+    def score(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """scores (N,), truth (N,) -> () in their unit."""
+        return (scores.cpu().double() - truth.cpu().double()).square().mean().sqrt()
 
 
 class Pearson(Stored):

@@ -9,15 +9,16 @@ from typing import Annotated, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
+from torchmetrics import MetricCollection
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.masks import blank
+from mmbert.core.precision import exact_dtype
 from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Loss, OutputSpec, State, Tensors
 from mmbert.data.labels import as_number
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.metrics import R2, Pearson, Spearman
+from mmbert.tasks.metrics import MAE, R2, RMSE, Pearson, Spearman
 
 #: element-wise losses on standardised values
 LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
@@ -26,7 +27,8 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, 
 class Regression(Task):
     """A real number. The head learns it in units of the train labels' spread; outputs and metrics are in the table's.
 
-    Targets: ``label`` (B,) float32 in the table's unit, NaN where missing; outputs: ``value`` (B,).
+    Targets: ``label`` (B,) float64 in the table's unit, NaN where missing; outputs: ``value`` (B,) float64.
+    float32 knows no number between 1700000000 and 1700000128: errors of seconds in times of day would vanish.
 
     Metrics: ``mae`` and ``rmse`` in the table's unit, ``pearson``, ``spearman``, ``r2``.
 
@@ -70,9 +72,20 @@ class Regression(Task):
         self.mean: Tensor
         self.std: Tensor
         # saved with the weights: the head's numbers mean nothing without them
-        self.register_buffer("mean", torch.tensor(float(mean)))
-        self.register_buffer("std", torch.tensor(float(std)))
+        self.register_buffer("mean", torch.tensor(float(mean), dtype=torch.float64))
+        self.register_buffer("std", torch.tensor(float(std), dtype=torch.float64))
         self.head = Head(in_dim, 1, hidden_dim, dropout)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Regression:
+        """Moves the task; the unit of its labels stays exact where the weights become bfloat16."""
+        unit = {name: self._buffers.pop(name) for name in ("mean", "std")}
+        super()._apply(fn, recurse)
+        device = next(self.parameters()).device
+        for name, value in unit.items():
+            assert value is not None
+            unset = value.is_meta or device.type == "meta"
+            self._buffers[name] = fn(value) if unset else value.to(device, exact_dtype(device))
+        return self
 
     @property
     def output_spec(self) -> OutputSpec:
@@ -115,8 +128,9 @@ class Regression(Task):
         return None if cell is None else as_number(cell)
 
     def collate(self, targets: Sequence[float | None]) -> Tensors:
-        """``label`` (B,) float32."""
-        return {"label": torch.tensor([math.nan if target is None else target for target in targets])}
+        """``label`` (B,) float64."""
+        numbers = [math.nan if target is None else target for target in targets]
+        return {"label": torch.tensor(numbers, dtype=torch.float64)}
 
     def labelled(self, targets: Tensors) -> Tensor:
         """(B,) bool."""
@@ -127,9 +141,9 @@ class Regression(Task):
         return [None if math.isnan(value) else value for value in targets["label"].tolist()]
 
     def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
-        """pooled (B, H) -> ``value`` (B,) float32 in the table's unit."""
+        """pooled (B, H) -> ``value`` (B,) float64 in the table's unit; float32 on Apple GPUs."""
         standard: Tensor = self.head(state.fused.pooled).squeeze(-1)
-        return {"value": standard.float() * self.std + self.mean}  # float32: bfloat16 would round 1003 to 1000
+        return {"value": standard.to(exact_dtype(standard.device)) * self.std + self.mean}
 
     def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
         """The chosen loss of standardised values."""
@@ -140,8 +154,8 @@ class Regression(Task):
     def _residual(self, outputs: Tensors, targets: Tensors, labelled: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) what is wrong, in standard deviations of the train labels, 0 where there is no label; and zeros."""
         # blanked before the difference is taken: NaN - x would reach the gradient
-        value, label = blank(outputs["value"].float(), labelled), blank(targets["label"].float(), labelled)
-        difference = (value - label) / self.std
+        value, label = blank(outputs["value"], labelled), blank(targets["label"], labelled)
+        difference = ((value - label) / self.std).float()
         return difference, torch.zeros_like(difference)
 
     def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
@@ -157,20 +171,20 @@ class Regression(Task):
         """``mae``, ``rmse``, ``pearson``, ``spearman``, ``r2``."""
         return MetricCollection(
             {
-                "mae": MeanAbsoluteError(),
-                "rmse": MeanSquaredError(squared=False),
+                "mae": MAE(),
+                "rmse": RMSE(),
                 "pearson": Pearson(),
                 "spearman": Spearman(),
                 "r2": R2(),
             },
-            compute_groups=[["mae"], ["rmse"], ["pearson", "spearman", "r2"]],
+            compute_groups=[["mae", "rmse", "pearson", "spearman", "r2"]],
         )
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds the labelled samples of a batch."""
         labelled = self.labelled(targets)
-        metrics.update(outputs["value"][labelled].float(), targets["label"][labelled].float())
+        metrics.update(outputs["value"][labelled], targets["label"][labelled])
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, a number in the table's unit."""
-        return [{"prediction": value} for value in outputs["value"].detach().float().tolist()]
+        return [{"prediction": value} for value in outputs["value"].detach().tolist()]

@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mmbert.core.precision import exact_dtype
+
 
 class EpochMeans:
     """Weighted means by name, summed in float64.
@@ -18,7 +20,7 @@ class EpochMeans:
 
     def add(self, name: str, value: Tensor, weight: float) -> None:
         """One step's scalar, that stands for so many samples; with weight 0 the value does not matter."""
-        exact = torch.float32 if value.device.type == "mps" else torch.float64
+        exact = exact_dtype(value.device)
         pair = value.detach().new_tensor([0.0, weight], dtype=exact)
         if weight:
             pair[0] = value.detach().to(exact) * weight

@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mmbert.core.precision import exact_dtype
 from mmbert.core.types import Batch
 
 #: The name under which a window counts its samples, for losses that stand for samples rather than labels.
@@ -114,7 +115,6 @@ def counts_of_all_processes(counts: Counts, device: torch.device | None) -> dict
     """The same, added up over all processes; every process must call it with the same names."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return dict(counts)
-    exact = torch.float32 if device is not None and device.type == "mps" else torch.float64
-    values = torch.tensor([counts[name] for name in counts], dtype=exact, device=device)
+    values = torch.tensor([counts[name] for name in counts], dtype=exact_dtype(device), device=device)
     dist.all_reduce(values)
     return dict(zip(counts, values.tolist(), strict=True))

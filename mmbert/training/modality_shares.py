@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mmbert.core.precision import exact_dtype
 from mmbert.core.types import Batch
 
 #: How the names of what is logged each epoch begin: ``diagnostics/val/NAME/MODALITY``.
@@ -41,7 +42,7 @@ class ModalityShares:
         present = torch.stack([batch.inputs[name]["mask"].any(1) for name in self.modalities], 1)  # (B, M)
         counted = present & (batch.rows >= 0).unsqueeze(1)
         for name, tensor in chosen.items():
-            values = tensor.detach().double() if tensor.device.type != "mps" else tensor.detach().float()
+            values = tensor.detach().to(exact_dtype(tensor.device))
             values = values.mean(2) if values.ndim == 3 else values
             spoken = torch.where(present, values, 0).ne(0).any(1, keepdim=True)
             kept = torch.where(counted & spoken, values, torch.nan)  # (B, M)

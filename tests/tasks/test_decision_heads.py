@@ -256,5 +256,7 @@ def test_the_joined_number_is_the_mean_of_the_present_heads():
     views = {"text": torch.tensor([[2.0], [2.0]]), "image": torch.tensor([[1.0], [0.0]])}
     masks = {"text": torch.tensor([True, True]), "image": torch.tensor([True, False])}
     output = heads(task, State(Fused(torch.zeros(2, 1), views=views, view_masks=masks), {}))
-    assert_close(output.outputs[0], torch.tensor([[120.0], [130.0]]))  # 2·1 and 1·3 standard deviations above 100
-    assert_close(heads.outputs(output)["value"], torch.tensor([125.0, 120.0]))
+    assert_close(
+        output.outputs[0], torch.tensor([[120.0], [130.0]]).double()
+    )  # 2·1 and 1·3 standard deviations above 100
+    assert_close(heads.outputs(output)["value"], torch.tensor([125.0, 120.0]).double())

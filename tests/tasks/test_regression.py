@@ -61,16 +61,17 @@ def test_outputs_are_in_the_tables_unit():
     task = make().eval()
     torch.nn.init.zeros_(task.head[1].weight)
     torch.nn.init.constant_(task.head[1].bias, 0.5)
-    assert_close(task(of(torch.randn(2, 4)))["value"], tensor([105.0, 105.0]))  # 100 + 0.5 * 10
+    value = task(of(torch.randn(2, 4)))["value"]
+    assert_close(value, tensor([105.0, 105.0], dtype=torch.float64))  # 100 + 0.5 * 10
     assert task.predict(of(None), {"value": tensor([1.5, -2.0])}) == [{"prediction": 1.5}, {"prediction": -2.0}]
 
 
-def test_a_bfloat16_head_still_answers_in_float32():
+def test_a_bfloat16_head_still_answers_exactly():
     task = make(mean=1003.0).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = task(of(torch.zeros(1, 4)))["value"]
     # bfloat16 knows no number between 1000 and 1008
-    assert output.dtype == torch.float32 and abs(output.item() - 1003 - 10 * task.head[1].bias.item()) < 0.1
+    assert output.dtype == torch.float64 and abs(output.item() - 1003 - 10 * task.head[1].bias.item()) < 0.1
 
 
 @pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
@@ -105,6 +106,55 @@ def test_metrics_equal_scipy_and_scikit_learn_over_several_batches():
         },
         rel=1e-5,
     )
+
+
+#: Seconds since 1970: float32 knows no number between 1700000000 and 1700000128.
+SECONDS = [1700000001.5, 1700000011.5, 1700000031.5]
+
+
+def test_errors_of_seconds_in_times_of_day_are_measured_and_learnt():
+    task = make(**Regression.fit_labels(SECONDS, "value"))
+    targets = task.collate([task.encode({"value": str(cell)}, {}) for cell in SECONDS])
+    assert task.decode(targets) == SECONDS
+    output = {"value": targets["label"] + tensor([5.0, -5.0, 5.0])}
+    metrics = task.make_metrics()
+    task.update(metrics, output, targets)
+    assert {key: float(value) for key, value in metrics.compute().items() if key in ("mae", "rmse")} == {
+        "mae": 5.0,
+        "rmse": 5.0,
+    }
+    spread = np.std(np.array(SECONDS))
+    assert_close(task.loss(output, targets).mean, tensor(25 / spread**2, dtype=torch.float32))
+    assert task.predict(of(None), output)[0]["prediction"] == 1700000006.5
+
+
+def test_the_head_reaches_numbers_that_single_precision_does_not_know():
+    task = make(mean=SECONDS[0], std=10.0).eval()
+    torch.nn.init.zeros_(task.head[1].weight)
+    torch.nn.init.constant_(task.head[1].bias, 0.5)
+    for kind in (torch.float32, torch.bfloat16):
+        task = task.to(kind)
+        assert task(of(torch.ones(1, 4, dtype=kind)))["value"].item() == SECONDS[0] + 5
+
+
+def test_a_model_saved_in_single_precision_loads_and_its_unit_is_exact_from_then_on():
+    old = {**make(mean=0.1, std=3.0).state_dict(), "mean": tensor(0.1), "std": tensor(3.0)}
+    task = make()
+    task.load_state_dict(old)
+    assert (task.mean.dtype, task.std.dtype, float(task.mean)) == (torch.float64, torch.float64, float(tensor(0.1)))
+    assert list(task.state_dict()) == list(old)
+
+
+def test_a_task_is_built_without_memory_and_filled_later():
+    with torch.device("meta"):
+        task = make()
+    task.to_empty(device="cpu").load_state_dict(make(mean=7.0).state_dict())
+    assert float(task.mean) == 7
+
+
+def test_squares_beyond_single_precision_are_no_infinity():
+    got = measure(make(), tensor([1e30, -1e30]).double(), torch.zeros(2).double())
+    assert got["mae"] == got["rmse"] == pytest.approx(1e30)
 
 
 def test_equal_values_share_their_mean_rank():
@@ -181,7 +231,7 @@ def test_the_unit_travels_with_the_weights():
 def test_cells_become_numbers_and_come_back(cell, expected):
     task = make()
     targets = task.collate([task.encode({"value": cell}, {}), None])
-    assert targets["label"].dtype == torch.float32 and task.labelled(targets).tolist() == [True, False]
+    assert targets["label"].dtype == torch.float64 and task.labelled(targets).tolist() == [True, False]
     assert task.decode(targets) == [expected, None]
     assert task.encode({"value": None}, {}) is None
 

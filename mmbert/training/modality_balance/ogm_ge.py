@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.precision import exact_dtype
 from mmbert.core.ranges import Range
 from mmbert.core.types import Batch
 from mmbert.model import ModelOutput, MultimodalModel
@@ -110,8 +111,7 @@ class OGMGE(ModalityBalance):
     def trained_loss(self, module: TrainedModule, batch: Batch, output: ModelOutput, joint: Tensor) -> Tensor:
         """Measures how well each modality does alone; the loss stays as it is."""
         names = list(self.owned)
-        exact = torch.float32 if module.device.type == "mps" else torch.float64
-        sums = torch.zeros(2, len(names), dtype=exact, device=module.device)
+        sums = torch.zeros(2, len(names), dtype=exact_dtype(module.device), device=module.device)
         with torch.no_grad(), without_dropout(module.model):
             for place, name in enumerate(names):
                 found = decode_unimodal(module.model, batch, output.encoded, name)
