@@ -28,8 +28,9 @@ from torchmetrics import MetricCollection
 from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.types import UNLABELLED, Loss, State, Tensors
+from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Task
-from mmbert.tasks.class_options import natural_order
+from mmbert.tasks.class_options import ClassIndex, joined_counts, natural_order
 from mmbert.tasks.metrics import Accuracy
 
 
@@ -54,6 +55,7 @@ class {kind}(Task):
     ) -> None:
         super().__init__(in_dim, column, weight)
         self.classes = list(classes)
+        self.index = ClassIndex(self.classes)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(in_dim, len(self.classes)))
 
     # labels: encode and collate run in the loader's worker processes, on a copy without weights
@@ -61,16 +63,17 @@ class {kind}(Task):
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
         """Arguments of ``__init__`` that follow from the train split's cells."""
-        return {{"classes": natural_order(str(cell) for cell in cells if cell is not None)}}
+        return {{"classes": natural_order(joined_counts(cell_text(cell) for cell in cells if cell is not None))}}
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> int | None:
         """A cell -> its class; None where it is empty."""
         cell = cells[self.columns[0]]
         if cell is None:
             return None
-        if str(cell) not in self.classes:
+        place = self.index.find(cell_text(cell))
+        if place is None:
             raise DataError(f"the label '{{cell}}' is no class. {{nearest(str(cell), self.classes)}}")
-        return self.classes.index(str(cell))
+        return place
 
     def collate(self, targets: Sequence[int | None]) -> Tensors:
         """What ``encode`` gave of a batch -> ``label`` (B,) int64."""

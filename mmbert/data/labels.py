@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -12,6 +11,8 @@ import torch
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.types import Inputs, Tensors
 from mmbert.data.modalities.processor import Aligned, Processor
+from mmbert.data.tables.cells import cell_text, is_empty
+from mmbert.data.tables.written_lists import written_list
 
 #: The largest target that is finite in float32.
 LARGEST = torch.finfo(torch.float32).max
@@ -60,24 +61,30 @@ def check_needs(processors: Mapping[str, Processor], tasks: Mapping[str, TargetE
                 )
 
 
-def class_name(cell: Any) -> str:
-    """A class cell as text: 7, 7.0 and "7" are one class (a column with empty cells turns integers into floats)."""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
 def split_labels(cell: Any, separator: str = "|") -> list[str]:
-    """A multilabel cell -> its names."""
-    if isinstance(cell, (list, tuple)):
-        return [class_name(value) for value in cell]
-    text = str(cell).strip()
-    if text.startswith("["):
-        try:
-            return [class_name(value) for value in json.loads(text)]
-        except json.JSONDecodeError as error:
-            raise DataError(f"'{text}' looks like a JSON list but is none: {error.msg}") from error
-    return [part.strip() for part in text.split(separator) if part.strip()]
+    """A multilabel cell -> its names, empty ones left out.
+
+    Raises:
+        DataError: the cell looks like a list but is none, or holds more than names and numbers.
+    """
+    values = list(cell) if isinstance(cell, (list, tuple)) else [cell]
+    if isinstance(cell, str):
+        found, text = written_list(cell), cell.strip()
+        if found is None and text.startswith("["):
+            raise DataError(f'\'{text}\' looks like a list but is none; write ["one name", "another"]')
+        values = text.split(separator) if found is None else found
+    if any(isinstance(value, (list, tuple, dict)) for value in values):
+        raise DataError(f"'{cell}' holds lists; a list of names is wanted")
+    return [cell_text(value) for value in values if not is_empty(value)]
+
+
+def finite_number(cell: Any) -> float | None:
+    """The cell as a finite number, None if it is none ("nan" and "inf" are words here, and so is "1_000")."""
+    try:
+        value = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return value if math.isfinite(value) and not (isinstance(cell, str) and "_" in cell) else None
 
 
 def as_number(cell: Any) -> float:
@@ -86,10 +93,7 @@ def as_number(cell: Any) -> float:
     Raises:
         DataError: the cell is no such number.
     """
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if not abs(value) <= LARGEST:  # False for NaN too
+    value = finite_number(cell)
+    if value is None or not abs(value) <= LARGEST:
         raise DataError(f"'{cell}' is no finite number")
     return value

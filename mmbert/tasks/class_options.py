@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.data.labels import finite_number
+from mmbert.data.tables.cells import cell_key
 
 #: A column with more different numbers than this that hardly repeat holds quantities, not classes.
 MANY_CLASSES = 100
@@ -25,13 +27,50 @@ def natural_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=key)
 
 
-def finite_number(cell: Any) -> float | None:
-    """The cell as a finite number, None if it is none ("nan" and "inf" are words here)."""
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if math.isfinite(value) else None
+class ClassIndex:
+    """Finds the class that a label names.
+
+    A name that is written like a class's is that class; else one that is equal to it as cells are: ``0.0`` finds ``0``.
+
+    Args:
+        classes: C names.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._written = {name: i for i, name in enumerate(classes)}
+        self._keys: dict[str | None, int] = {}
+        for i, name in enumerate(classes):
+            self._keys.setdefault(cell_key(name), i)
+
+    def find(self, name: str) -> int | None:
+        """The class's place, 0 to C - 1; None if there is no such class."""
+        place = self._written.get(name)
+        return self._keys.get(cell_key(name)) if place is None else place
+
+    def counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Numbers by name -> numbers by the names of these classes; of others none."""
+        names = list(self._written)
+        found: Counter[str] = Counter()
+        for name, count in counts.items():
+            place = self.find(str(name))
+            if place is not None:
+                found[names[place]] += int(count)
+        return dict(found)
+
+
+def joined_counts(names: Iterable[str]) -> dict[str, int]:
+    """How often each class occurs. Names that are equal as cells are one class, called by the shortest of them.
+
+    Of names as short, the most frequent one counts, and of those the first of the alphabet.
+    """
+    written = Counter(names)
+    same: dict[str | None, list[str]] = {}
+    for name in written:
+        same.setdefault(cell_key(name), []).append(name)
+    return {
+        min(group, key=lambda name: (len(name), -written[name], name)): sum(written[name] for name in group)
+        for group in same.values()
+    }
 
 
 def checked_classes(classes: Sequence[str], column: str, least: int) -> list[str]:

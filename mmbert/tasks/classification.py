@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -15,15 +14,17 @@ from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import UNLABELLED, Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import class_name
+from mmbert.data.labels import finite_number
+from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
     MANY_CLASSES,
+    ClassIndex,
     checked_classes,
     checked_smoothing,
     checked_weights,
     count_of,
-    finite_number,
+    joined_counts,
     natural_order,
 )
 from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1
@@ -32,8 +33,9 @@ from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1
 class Classification(Task):
     """One label out of C, trained with cross-entropy.
 
-    Cells are compared as text, so 7 and "7" are the same class. Targets: ``label`` (B,) int64, UNLABELLED where
-    missing; outputs: ``logits`` (B, C).
+    Cells are compared by the rule of ``mmbert.data.tables.cells``, so 7, "7" and "7.0" are one class.
+
+    Targets: ``label`` (B,) int64, UNLABELLED where missing; outputs: ``logits`` (B, C).
 
     Metrics: ``accuracy`` (micro), ``f1`` (macro, over classes that occur among labels or predictions), ``auroc``
     (macro, one class against the rest, over classes that some labelled samples have and others have not).
@@ -71,9 +73,10 @@ class Classification(Task):
     ) -> None:
         super().__init__(in_dim, column, weight)
         self.classes = checked_classes(classes, column, least=2)
-        self._index = {name: i for i, name in enumerate(self.classes)}
+        self._index = ClassIndex(self.classes)
         self.label_smoothing = checked_smoothing(label_smoothing, column)
-        balanced = None if class_counts is None else balanced_class_weights(self.classes, class_counts)
+        counts = None if class_counts is None else self._index.counts(class_counts)
+        balanced = None if counts is None else balanced_class_weights(self.classes, counts)
         weights = checked_weights(class_weights, balanced, self.classes, column)
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)  # the loss's business, not the model's
@@ -92,7 +95,7 @@ class Classification(Task):
         Raises:
             DataError: no cell is labelled, all carry the same label, or the column holds a quantity.
         """
-        counts = Counter(class_name(cell) for cell in cells if cell is not None)
+        counts = joined_counts(cell_text(cell) for cell in cells if cell is not None)
         if not counts:
             raise DataError(f"Column '{column}' has no label in the train split: every cell is empty.")
         if len(counts) == 1:
@@ -118,10 +121,11 @@ class Classification(Task):
         cell = cells[self.columns[0]]
         if cell is None:
             return None
-        name = class_name(cell)
-        if name not in self._index:
+        name = cell_text(cell)
+        place = self._index.find(name)
+        if place is None:
             raise DataError(f"the label '{name}' is no class of the train split. {nearest(name, self.classes)}")
-        return self._index[name]
+        return place
 
     def collate(self, targets: Sequence[int | None]) -> Tensors:
         """``label`` (B,) int64."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -17,7 +16,15 @@ from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import Loss, OutputSpec, State, Tensors
 from mmbert.data.labels import split_labels
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.class_options import checked_classes, checked_smoothing, checked_weights, count_of, natural_order
+from mmbert.tasks.class_options import (
+    ClassIndex,
+    checked_classes,
+    checked_smoothing,
+    checked_weights,
+    count_of,
+    joined_counts,
+    natural_order,
+)
 from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1
 
 
@@ -32,8 +39,8 @@ class Multilabel(Task):
 
     Args:
         in_dim: width H of the fused vector.
-        column: the table's column with the labels: lists, JSON lists, or names joined by ``separator``. An empty
-            list says that no property holds, an empty cell that nobody labelled the sample.
+        column: the table's column with the labels: lists, lists as JSON or Python write them, or names joined by
+            ``separator``. An empty list says that no property holds, an empty cell that nobody labelled the sample.
         classes: the C names in the order of the logits; learnt from the train split.
         weight: share of this task in a multi-task loss.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
@@ -69,11 +76,11 @@ class Multilabel(Task):
         super().__init__(in_dim, column, weight)
         self.classes = checked_classes(classes, column, least=1)
         self.separator = separator
-        self._index = {name: i for i, name in enumerate(self.classes)}
+        self._index = ClassIndex(self.classes)
         self.label_smoothing = checked_smoothing(label_smoothing, column)
         balanced = None
         if class_counts is not None and labelled_count is not None:
-            balanced = balanced_positive_weights(self.classes, class_counts, labelled_count)
+            balanced = balanced_positive_weights(self.classes, self._index.counts(class_counts), labelled_count)
         weights = checked_weights(class_weights, balanced, self.classes, column)
         self.positive_weights: Tensor | None
         self.register_buffer("positive_weights", weights, persistent=False)  # the loss's business, not the model's
@@ -92,16 +99,19 @@ class Multilabel(Task):
         Raises:
             DataError: no cell is labelled, no cell names a property, or a cell cannot be read.
         """
-        counts: Counter[str] = Counter()
+        names: list[str] = []
         labelled = 0
         for cell in cells:
             if cell is None:
                 continue
             try:
-                counts.update(set(split_labels(cell, separator)))
+                held = split_labels(cell, separator)
             except DataError as error:
                 raise DataError(f"Column '{column}': {error}") from error
+            check_no_vector(held, column)
+            names += joined_counts(held)  # a name that comes twice holds once
             labelled += 1
+        counts = joined_counts(names)
         if not labelled:
             raise DataError(f"Column '{column}' has no label in the train split: every cell is empty.")
         if not counts:
@@ -125,11 +135,13 @@ class Multilabel(Task):
         if cell is None:
             return None
         names = split_labels(cell, self.separator)
-        unknown = [name for name in names if name not in self._index]
-        if unknown:
-            hint = nearest(unknown[0], self.classes)
-            raise DataError(f"the label '{unknown[0]}' never occurs in the train split. {hint}")
-        return [self._index[name] for name in names]
+        places = []
+        for name in names:
+            place = self._index.find(name)
+            if place is None:
+                raise DataError(f"the label '{name}' never occurs in the train split. {nearest(name, self.classes)}")
+            places.append(place)
+        return places
 
     def collate(self, targets: Sequence[list[int] | None]) -> Tensors:
         """``label`` (B, C) float."""
@@ -194,6 +206,19 @@ class Multilabel(Task):
             {"prediction": self._names(row), "probabilities": dict(zip(self.classes, row, strict=True))}
             for row in probabilities
         ]
+
+
+def check_no_vector(names: Sequence[str], column: str) -> None:
+    """Refuses a cell such as ``[1, 0, 1]``, whose places stand for the properties: as names, 0 and 1 mean nothing.
+
+    Raises:
+        DataError: the names are zeros and ones, and one of them comes twice.
+    """
+    if len(set(names)) < len(names) and set(names) <= {"0", "1"}:
+        raise DataError(
+            f"Column '{column}': [{', '.join(names)}] looks like a 0 or 1 for each property. "
+            'Write the names of those that hold instead: ["one", "another"].'
+        )
 
 
 def balanced_positive_weights(classes: Sequence[str], counts: Mapping[str, int], labelled: int) -> list[float]:

@@ -4,11 +4,12 @@ import pytest
 
 from mmbert.core.errors import ConfigError
 from mmbert.tasks.class_options import (
+    ClassIndex,
     checked_classes,
     checked_smoothing,
     checked_weights,
     count_of,
-    finite_number,
+    joined_counts,
     natural_order,
 )
 
@@ -17,9 +18,18 @@ def test_numbers_come_first_and_by_value():
     assert natural_order(["10", "b", "2", "-3", "A", "nan", "2"]) == ["-3", "2", "10", "A", "b", "nan"]
 
 
-@pytest.mark.parametrize(("cell", "number"), [("1e2", 100.0), (" 3 ", 3.0), ("inf", None), ("nan", None), (None, None)])
-def test_finite_numbers(cell, number):
-    assert finite_number(cell) == number
+def test_names_that_are_equal_as_cells_are_one_class_called_by_the_shortest():
+    assert joined_counts(["0.0", "0", "1.0", "0.0", "a"]) == {"0": 3, "1.0": 1, "a": 1}
+    assert joined_counts(["TRUE", "true", "true", "False"]) == {"true": 3, "False": 1}
+    assert joined_counts(["1.10", "1.1", "007", "7"]) == {"1.10": 1, "1.1": 1, "007": 1, "7": 1}
+
+
+def test_a_class_is_found_by_how_it_is_written_and_else_by_the_rule_of_cells():
+    index = ClassIndex(["0.0", "1.0", "True", "caf\u00e9"])  # as an old model may have saved them
+    assert [index.find(name) for name in ("0", "0.0", "1", "TRUE", "cafe\u0301", "1.00")] == [0, 0, 1, 2, 3, None]
+    both = ClassIndex(["0", "0.0"])  # an older version learnt two classes
+    assert [both.find(name) for name in ("0", "0.0", "-0.0")] == [0, 1, 0]
+    assert ClassIndex(["0", "1"]).counts({"0.0": 3, "1": 2, "1.0": 1, "gone": 5}) == {"0": 3, "1": 3}
 
 
 def test_class_names():

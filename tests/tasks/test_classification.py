@@ -288,3 +288,16 @@ def test_an_unknown_class_is_named_with_the_nearest():
         DataError, match=r"the label 'dgo' is no class of the train split. Did you mean 'dog'\? Choices: cat, dog"
     ):
         label("dgo", ["cat", "dog"])
+
+
+def test_writings_of_one_number_are_one_class():
+    learnt = Classification.fit_labels(["0", "0.0", 1, "1.0", " cat", "cat", None, "1.10"], "label")
+    assert learnt == {"classes": ["0", "1", "1.10", "cat"], "class_counts": {"0": 2, "1": 2, "1.10": 1, "cat": 2}}
+    task = Classification(4, "label", ["0.0", "1.0"])  # as a model that was saved before may have them
+    assert [task.encode({"label": cell}, {}) for cell in ("0", 0, "0.0", "1", " 1.0 ")] == [0, 0, 0, 1, 1]
+
+
+def test_balanced_weights_count_a_class_however_its_cells_are_written():
+    counts = {"0.0": 3, "1.0": 1}  # learnt from the table; the classes are given by the config
+    task = Classification(4, "label", ["0", "1"], class_weights="balanced", class_counts=counts)
+    assert task.class_weights.tolist() == pytest.approx([4 / (2 * 3), 4 / (2 * 1)])

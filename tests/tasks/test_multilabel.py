@@ -152,7 +152,7 @@ def test_learning_from_every_spelling_of_a_list():
     [
         ([None], "Column 'properties' has no label in the train split"),
         (["[]", []], "Column 'properties' names no property in the train split"),
-        (["even", "[broken"], r"Column 'properties': '\[broken' looks like a JSON list"),
+        (["even", "[broken"], r"Column 'properties': '\[broken' looks like a list"),
     ],
 )
 def test_columns_that_cannot_be_learnt(cells, message):
@@ -229,3 +229,19 @@ def test_any_labels_come_back(names, data):
     task = make(classes=names, in_dim=1)
     targets = task.collate([task.encode({"properties": some}, {})])
     assert task.decode(targets) == [[name for name in names if name in some]]
+
+
+def test_a_name_is_one_property_however_it_is_written():
+    learnt = Multilabel.fit_labels(["1|1.0|a", ["1.0", " a"], "['a']"], "label")
+    assert learnt == {"classes": ["1", "a"], "class_counts": {"1": 2, "a": 3}, "labelled_count": 3}
+    task = Multilabel(4, "label", ["1.0", "a"])
+    assert task.encode({"label": "a|1"}, {}) == [1, 0]
+
+
+def test_zeros_and_ones_for_each_property_are_no_names():
+    for cell in ("[1, 0, 1]", "[1. 0. 0.]", [0, 0, 1]):
+        with pytest.raises(
+            DataError, match=r"\[[01], 0, [01]\] looks like a 0 or 1 for each property. Write the names"
+        ):
+            Multilabel.fit_labels([cell], "label")
+    assert Multilabel.fit_labels(["[0, 1]", "[1]"], "label")["classes"] == ["0", "1"]

@@ -1,7 +1,6 @@
 """``Table``: samples in a CSV, TSV, JSONL, Parquet or Excel file, memory-mapped, with rows that messages can name.
 
-The format's own file says how it is read (``formats.py``). Null, NaN, the empty string and one of white space alone are
-empty cells; any other text is text.
+The format's own file says how it is read (``formats.py``), and ``cells.py`` which cells are empty and which are equal.
 
 Row numbers in messages count data rows from 1, a header not included, and text formats add the line of the file:
 ``row 17 (line 19)``. ``Batch.rows`` and every ``row`` in code count the same rows from 0.
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, nearest
+from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, without_words
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
 from mmbert.data.tables.reading import bare_name, reading, row_name
@@ -43,6 +43,9 @@ class Table:
         DataError: there is no such file, or it cannot be read in the format of its ending.
     """
 
+    #: words that count as empty cells; see ``take_for_empty``
+    _no_cells: tuple[Any, ...] = ()
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._files = arrow_files(self.path)
@@ -61,6 +64,14 @@ class Table:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._map()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpickled, (type(self), self.__getstate__(), self._no_cells)
+
+    def take_for_empty(self, words: Sequence[Any]) -> None:
+        """From now on cells that are equal to one of the words, whatever their capitals, are empty, in every column."""
+        self._no_cells = (*self._no_cells, *words)
+        self._columns = {name: without_words(values, words) for name, values in self._columns.items()}
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
@@ -148,22 +159,21 @@ class Table:
 
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
-        cells = self._values(column, second)
+        cells = column_keys(self._values(column, second))
         numbers, found = np.asarray(first, np.int64), np.zeros(len(second), bool)
         for start in range(0, len(numbers), SLICE):  # a hash table of all rows would outweigh the rest of a run
-            part = self._values(column, numbers[start : start + SLICE])
+            part = column_keys(self._values(column, numbers[start : start + SLICE]))
             found |= np.asarray(pc.is_in(cells, part).to_numpy(), bool)
-        return int((found & ~self.empty(column)[np.asarray(second, np.int64)]).sum())
+        return int((found & np.asarray(pc.is_valid(cells).to_numpy(), bool)).sum())
 
     def rows_where(self, column: str, value: Any) -> np.ndarray:
-        """(n,) int64: the rows, from 0, whose cell is ``value``; numbers and truth values are compared by their text.
+        """(n,) int64: the rows, from 0, whose cell is equal to ``value``.
 
         Raises:
             DataError: there is no such column, or its cells are lists or structures.
         """
-        cells = pc.cast(self._plain_values(column), pa.string())
-        wanted = str(value).lower() if isinstance(value, bool) else str(value)
-        return pc.indices_nonzero(pc.fill_null(pc.equal(cells, wanted), False)).to_numpy().astype(np.int64)
+        same = pc.equal(column_keys(self._plain_values(column)), cell_key(value))
+        return pc.indices_nonzero(pc.fill_null(same, False)).to_numpy().astype(np.int64)
 
     def distinct(self, column: str, rows: Rows | None = None) -> Iterator[tuple[int, Any]]:
         """Each different cell of a column, empty ones left out, with the first row that has it, in order of rows.
@@ -189,17 +199,18 @@ class Table:
                 yield int(part[place]), value
 
     def codes(self, column: str, rows: Rows | None = None) -> np.ndarray:
-        """(n,) int64: equal numbers, equal cells, compared by their text; -1 where empty.
+        """(n,) int64: equal numbers, equal cells; -1 where empty.
 
         Raises:
             DataError: there is no such column, or its cells are lists or structures.
         """
-        values = pc.fill_null(pc.cast(self._plain_values(column, rows), pa.string()), "")
-        encoded = values.combine_chunks().dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        empty = pc.indices_nonzero(is_blank(encoded.dictionary)).to_numpy()
-        codes[np.isin(codes, empty)] = -1
-        return codes
+        return self.coded(column, rows)[0]
+
+    def coded(self, column: str, rows: Rows | None = None) -> tuple[np.ndarray, list[str]]:
+        """``codes``, in the order in which the cells first appear, and the key of each."""
+        encoded = pc.dictionary_encode(column_keys(self._plain_values(column, rows))).combine_chunks()
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return codes, encoded.dictionary.to_pylist()
 
     def where(self, row: int) -> str:
         """How messages name a row, given from 0: ``manifest.csv, row 17 (line 19)``."""
@@ -227,18 +238,13 @@ def is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def is_empty(value: Any) -> bool:
-    """None, NaN, an empty or blank string, no bytes; of a picture or sound in the table, neither bytes nor a path."""
-    if isinstance(value, dict):
-        return all(part is None for part in value.values())
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return value is None or value == b"" or (isinstance(value, float) and value != value)
-
-
-def is_blank(texts: Any) -> Any:
-    """``is_empty`` for an Arrow array of texts; each is looked at up to its first letter, and none is copied."""
-    return pc.or_kleene(pc.equal(texts, ""), pc.utf8_is_space(texts))
+def unpickled(kind: type[Table], state: dict[str, Any], no_cells: Sequence[Any]) -> Table:
+    """The table that was pickled, its columns mapped anew."""
+    table = kind.__new__(kind)
+    table.__setstate__(state)
+    if no_cells:
+        table.take_for_empty(no_cells)
+    return table
 
 
 def arrow_files(path: Path) -> list[str]:

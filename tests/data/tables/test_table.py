@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from mmbert.core.errors import DataError
 from mmbert.data.tables import reading
+from mmbert.data.tables.cells import is_blank, is_empty
 from mmbert.data.tables.json_lines import JsonLines
-from mmbert.data.tables.table import Table, is_blank, is_empty
+from mmbert.data.tables.table import Table
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CELL = st.one_of(
@@ -433,3 +434,27 @@ def test_what_was_guessed_is_noted(tmp_path):
     assert Table(write(tmp_path, "a.csv", "text,label\nx,y\n")).notes == []
     (note,) = Table(write(tmp_path, "b.csv", "text;label\nx;y\n")).notes
     assert note.startswith("b.csv: its cells are separated by semicolons")
+
+
+def test_cells_are_compared_by_one_rule_and_not_as_they_are_written(tmp_path):
+    cells = ["cat", " cat", "cat ", "1", "1.0", "TRUE", "true", "Cat", "", "007"]
+    path = write(tmp_path, "a.csv", "x\n" + "\n".join(f'"{cell}"' for cell in cells))
+    table = Table(path)
+    assert table.codes("x").tolist() == [0, 0, 0, 1, 1, 2, 2, 3, -1, 4]
+    assert table.coded("x", [9, 0, 8, 1]) == (pytest.approx([0, 1, -1, 1]), ["007", "cat"])
+    assert [table.rows_where("x", value).tolist() for value in (" cat", 1, True, "7")] == [
+        [0, 1, 2],
+        [3, 4],
+        [5, 6],
+        [],
+    ]
+    assert table.shared("x", [0, 3], [1, 2, 4, 7, 8, 9]) == 3
+
+
+def test_words_that_count_as_empty_do_so_in_workers_too(tmp_path):
+    table = Table(write(tmp_path, "a.csv", "x,y\nNA,a\nb,na\n-,c\n"))
+    table.take_for_empty(["NA", "-"])
+    for one in (table, pickle.loads(pickle.dumps(table))):
+        assert one.column("x") == [None, "b", None] and one.column("y") == ["a", None, "c"]
+        assert one.empty("x").tolist() == [True, False, True] and one.cell(0, "x") is None
+        assert list(one.distinct("y")) == [(0, "a"), (2, "c")] and one.codes("x").tolist() == [-1, 0, -1]
