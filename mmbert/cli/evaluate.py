@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.predict import model_folder
+from mmbert.cli.run_config import consent, used_config
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder
 
@@ -35,9 +36,9 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
   trainer  as for mmbert-train (default: trainer=auto)
   robustness  subsets, missing or noise: the first split with modalities missing or damaged, as for mmbert-train
            (robustness.json; default: none of it)
-  store    store.OPTION=VALUE, as for mmbert-train; without it, the run's own
+  store    store.OPTION=VALUE, as for mmbert-train; without it, that of a run that you began yourself
 
-  trust_custom_code=true   let classes outside the package be imported
+  trust_custom_code=true   let classes outside the package be imported, and use the run's own data as it says
 """
 
 OWN_OPTIONS = ("model", "split", "drop", "out", "trust_custom_code")
@@ -58,7 +59,8 @@ def evaluate_model(words: list[str]) -> None:
     """
     own, others = separate_options(words)
     folder = model_folder(own.get("model"))
-    cfg = compose_configs(others, folder)
+    trusted = consent(own)
+    cfg = compose_configs(others, folder, trusted)
     splits = names_in(own.get("split", "")) or test_splits(cfg.data)
     out = RunFolder(own["out"] if "out" in own else default_folder())
     if out.metrics.exists():
@@ -69,7 +71,7 @@ def evaluate_model(words: list[str]) -> None:
     from mmbert.training.evaluate import evaluate
     from mmbert.training.resources.out_of_memory import explain_out_of_memory
 
-    model = MultimodalModel.from_pretrained(folder, trust_custom_code=own.get("trust_custom_code") == "true")
+    model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted)
     drop = names_in(own.get("drop", ""))
     with explain_out_of_memory(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
         done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
@@ -98,8 +100,6 @@ def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             raise ConfigError(
                 f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN_OPTIONS, *TRAIN_GROUPS])}"
             )
-    if own.get("trust_custom_code", "false") not in ("true", "false"):
-        raise ConfigError(f"trust_custom_code={own['trust_custom_code']}: true or false is wanted here.")
     return own, others
 
 
@@ -108,11 +108,17 @@ def names_in(value: str) -> list[str]:
     return [name.strip() for name in value.strip("[] ").split(",") if name.strip()]
 
 
-def compose_configs(words: list[str], folder: Path) -> DictConfig:
+def compose_configs(words: list[str], folder: Path, trusted: bool = False) -> DictConfig:
     """A config with data, trainer, store and robustness: from the words, or of the run that the model comes from.
 
+    Args:
+        words: for Hydra.
+        folder: of the saved model.
+        trusted: the user consents to whatever the run's config names.
+
     Raises:
-        ConfigError: a word is wrong, or the model lies outside its run and no ``data=`` is given.
+        ConfigError: a word is wrong, the model lies outside its run and no ``data=`` is given, or the run's own data
+            need consent.
     """
     import hydra
 
@@ -125,10 +131,12 @@ def compose_configs(words: list[str], folder: Path) -> DictConfig:
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="evaluate"):
         cfg = check_words([word for word in words if word not in own], "train")
         if not chosen:
-            cfg.data = with_overrides(run_config(folder).data, own)
+            run = run_of(folder)
+            begun_with = used_config(run, trusted, ("data",))
+            cfg.data = with_overrides(begun_with.data, own)
             check_config(cfg.__class__({"data": cfg.data}))
-            if not any(word.lstrip("+~").startswith("store") for word in words):
-                cfg.store = run_config(folder).get("store", cfg.store)
+            if run.begun_here and not any(word.lstrip("+~").startswith("store") for word in words):
+                cfg.store = begun_with.get("store", cfg.store)
     return cfg
 
 
@@ -154,17 +162,15 @@ def with_overrides(data_cfg: Any, words: list[str]) -> Any:
     return cfg.data
 
 
-def run_config(folder: Path) -> Any:
-    """The config of the run that a model's folder lies in.
+def run_of(folder: Path) -> RunFolder:
+    """The run that a model's folder lies in.
 
     Raises:
         ConfigError: it lies in none.
     """
-    from omegaconf import OmegaConf
-
-    for place in (folder, folder.parent):
-        if (config := RunFolder(place).config).is_file():
-            return OmegaConf.load(config)
+    for run in (RunFolder(folder), RunFolder(folder.parent)):
+        if run.config.is_file():
+            return run
     raise ConfigError(
         f"model={folder} lies in no run's folder, so its data are not known. Say which: data=manifest data.path=my.csv"
     )

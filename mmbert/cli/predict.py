@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mmbert.cli.app import run_with_usage
+from mmbert.cli.run_config import consent, literal_config
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder, model_in
 
@@ -48,7 +49,8 @@ def predict_inputs(words: list[str]) -> None:
     as_json = "--json" in words
     given = named_inputs([word for word in words if word != "--json"])
     folder = model_folder(given.pop("model", None))
-    trust = given.pop("trust_custom_code", "false").lower() in ("true", "1", "yes")
+    trust = consent(given)
+    given.pop("trust_custom_code", None)
     if "table" in given:
         predict_table_rows(folder, given, trust)
         return
@@ -132,7 +134,7 @@ def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str
 
     from mmbert.data.tables.table import Table
 
-    known = OmegaConf.select(OmegaConf.load(config), "data.columns") or {}
+    known = OmegaConf.select(literal_config(config), "data.columns") or {}
     there = Table(table)
     return {name: str(known[name]) for name in encoders if known.get(name) and there.has_column(str(known[name]))}
 

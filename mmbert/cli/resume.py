@@ -1,4 +1,7 @@
-"""``mmbert-train resume=FOLDER``: continues an interrupted run with its own config, in its own folder."""
+"""``mmbert-train resume=FOLDER``: continues an interrupted run with its own config, in its own folder.
+
+Of a run that somebody else began only listed classes and places are used (``run_config.py``).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from mmbert.core.regular_files import SpecialFileError, refuse_special_inside
 from mmbert.runs.folder import RunFolder
 
 RESUME_PREFIX = "resume="
+#: What may stand beside it: no number depends on these.
+BESIDE = ("store.dir", "trust_custom_code")
 
 
 def asks_to_resume(words: list[str]) -> bool:
@@ -23,7 +28,8 @@ def resume(words: list[str]) -> None:
     Raises:
         ConfigError: there is no run, or something else is asked for as well.
     """
-    others = [word for word in words if not word.startswith(RESUME_PREFIX)]
+    beside = {word.partition("=")[0]: word.partition("=")[2] for word in words if word.partition("=")[0] in BESIDE}
+    others = [word for word in words if word.partition("=")[0] not in (*BESIDE, RESUME_PREFIX.rstrip("="))]
     if others:
         raise ConfigError(
             f"resume=FOLDER goes on with the run's own config, so that it ends as if it had not stopped: leave out "
@@ -32,8 +38,8 @@ def resume(words: list[str]) -> None:
     folder = Path(next(word for word in words if word.startswith(RESUME_PREFIX)).removeprefix(RESUME_PREFIX))
     unfinished = RunFolder(folder)
     if not unfinished.config.is_file():
-        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-        runs = [str(path) for path in beside if RunFolder(path).config.is_file()]
+        neighbours = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        runs = [str(path) for path in neighbours if RunFolder(path).config.is_file()]
         raise ConfigError(
             f"resume={folder}: there is no {unfinished.config.name}, so this is no run's folder. "
             f"{nearest(str(folder), runs)}"
@@ -49,10 +55,13 @@ def resume(words: list[str]) -> None:
     from omegaconf import OmegaConf
 
     from mmbert.cli.options.check import check_config
+    from mmbert.cli.run_config import consent, used_config
 
-    cfg = OmegaConf.load(unfinished.config)
-    check_config(cfg)  # type: ignore[arg-type]
+    cfg = used_config(unfinished, consent(beside))
+    if "store.dir" in beside:
+        OmegaConf.update(cfg, "store.dir", beside["store.dir"])
+    check_config(cfg)
 
     from mmbert.training.run import run
 
-    run(cfg, folder, resume=True)  # type: ignore[arg-type]
+    run(cfg, folder, resume=True)

@@ -55,3 +55,16 @@ def find_class(path: str) -> type:
         raise InputError(f"The module '{module_name}' has no class '{name}'. {nearest(name, classes)}")
     found: type = getattr(module, name)
     return found
+
+
+def package_class(path: str, base: type) -> type:
+    """The class of the package that ``mmbert.module.Class`` names; nothing outside the package is imported.
+
+    Raises:
+        InputError: the path leads out of the package, or to no class that is defined in it and derives from ``base``.
+    """
+    own = f"{__name__.partition('.')[0]}."
+    found: object = find_class(path) if current_path(path).startswith(own) else None
+    if not (isinstance(found, type) and found.__module__.startswith(own) and issubclass(found, base)):
+        raise InputError(f"'{path}' is no {base.__name__} of the package.")
+    return found

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.core.distributed import is_rank_zero
-from mmbert.core.errors import ConfigError, MmbertError
+from mmbert.core.errors import ConfigError, DataError, MmbertError
 from mmbert.core.regular_files import refuse_special
 from mmbert.runs.environment import environment
 from mmbert.runs.files import read_json, read_yaml, timestamp, write_config, write_json
+from mmbert.runs.own_runs import is_signed, signature
 
 
 class RunFolder:
@@ -189,6 +190,14 @@ class RunFolder:
         return self.finished or self.pruned.exists()
 
     @property
+    def begun_here(self) -> bool:
+        """Whether this user began the run, and nobody has changed its config since."""
+        try:
+            return is_signed(self.config, self.read_environment().get("config_signature"))
+        except DataError:
+            return False
+
+    @property
     def resumable(self) -> bool:
         """Whether there is a checkpoint to go on from; there is none if the run was interrupted before the first."""
         return self.last_checkpoint.is_file()
@@ -325,7 +334,8 @@ class RunFolder:
         for outcome in (self.error, self.pruned):
             outcome.unlink(missing_ok=True)
         write_config(self.config, config)
-        write_json(self.environment, {"started": timestamp(), **environment()})
+        signed = {"config_signature": signature(self.config)}
+        write_json(self.environment, {"started": timestamp(), **environment(), **signed})
 
     def write_metrics(
         self,

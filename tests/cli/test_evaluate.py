@@ -26,7 +26,6 @@ def test_own_words_and_those_of_training_are_separated():
         (["model=a", "model=b"], "'model' is given twice"),
         (["splt=val"], "'splt=val' is no option of mmbert-evaluate. Did you mean 'split'?"),
         (["model"], "'model' is no option of mmbert-evaluate"),
-        (["trust_custom_code=yes"], "trust_custom_code=yes: true or false is wanted here"),
     ],
 )
 def test_a_wrong_word_is_refused(words, message):
@@ -49,6 +48,6 @@ def test_the_config_is_that_of_the_run_around_the_model(tmp_path):
     model = tmp_path / "run" / "model"
     model.mkdir(parents=True)
     with pytest.raises(ConfigError, match="lies in no run's folder, so its data are not known"):
-        evaluate.run_config(model)
+        evaluate.run_of(model)
     (tmp_path / "run" / "config.yaml").write_text("seed: 7\n")
-    assert evaluate.run_config(model).seed == evaluate.run_config(model.parent).seed == 7
+    assert evaluate.run_of(model).path == evaluate.run_of(model.parent).path == tmp_path / "run"

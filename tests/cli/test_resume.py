@@ -56,3 +56,32 @@ def test_an_unfinished_run_continues_with_its_own_config(run_folder, runs):
     run_folder.metrics.write_text("{}")  # without weights it is not complete
     resume([f"resume={run_folder}"])
     assert runs == [({"seed": 1}, run_folder.path, True)]
+
+
+@pytest.fixture
+def others_run(run_folder):
+    """The run as somebody else's, with a class and a store of their own."""
+    run_folder.config.write_text("fusion:\n  _target_: their_module.Theirs\nstore:\n  dir: /data/their_store\n")
+    return run_folder
+
+
+def test_anothers_classes_need_consent(others_run, runs):
+    with pytest.raises(ConfigError, match=r"fusion\._target_=their_module\.Theirs.*add trust_custom_code=true"):
+        resume([f"resume={others_run}"])
+    assert runs == []
+
+
+def test_anothers_store_is_not_written_to(others_run, runs, capsys):
+    others_run.config.write_text("store:\n  dir: /data/their_store\n")
+    resume([f"resume={others_run}"])
+    assert "store.dir=/data/their_store" in capsys.readouterr().err
+    resume([f"resume={others_run}", "store.dir=mine"])
+    assert [cfg["store"]["dir"] for cfg, _, _ in runs] == [None, "mine"]
+
+
+def test_with_consent_a_run_goes_on_as_it_was_begun(others_run, runs):
+    others_run.config.write_text("fusion:\n  _target_: mmbert.testing.laws.Theirs\n")
+    with pytest.raises(ConfigError, match="trust_custom_code=true"):
+        resume([f"resume={others_run}"])
+    resume([f"resume={others_run}", "trust_custom_code=true"])
+    assert [cfg["fusion"]["_target_"] for cfg, _, _ in runs] == ["mmbert.testing.laws.Theirs"]

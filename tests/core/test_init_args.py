@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from mmbert.core.errors import InputError, nearest
-from mmbert.core.init_args import SavesInitArgs, class_path, find_class
+from mmbert.core.init_args import SavesInitArgs, class_path, find_class, package_class
 
 
 class Part(SavesInitArgs, nn.Module):
@@ -66,3 +66,12 @@ def test_the_nearest_choice_is_offered_and_all_are_listed():
     assert nearest("conact", ["concat", "mean"]) == "Did you mean 'concat'? Choices: concat, mean."
     assert nearest("zzz", ["concat", "mean"]) == "Choices: concat, mean."
     assert nearest("zzz", []) == ""
+
+
+def test_a_class_of_the_package_is_defined_in_it():
+    assert package_class("mmbert.core.types.Encoded", object).__name__ == "Encoded"
+    for path in ("mmbert.core.types.Tensor", "json.JSONDecoder", "mmbert.core.masks.blank", "mmbert_evil.x.Y"):
+        with pytest.raises(InputError, match="is no object of the package"):
+            package_class(path, object)
+    with pytest.raises(InputError, match="'mmbert.core.types.Encoded' is no SavesInitArgs of the package"):
+        package_class("mmbert.core.types.Encoded", SavesInitArgs)

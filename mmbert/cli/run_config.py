@@ -1,0 +1,100 @@
+"""The config of a run that lies in a folder, as far as it may be used: all of one's own, of others' what is listed.
+
+Nothing in ``config.yaml`` is resolved: a run writes it resolved, so that ``${oc.env:NAME}`` in it is mere text.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+#: Where another's run kept what it made for itself; here it is made in one's own place.
+MADE_IN = {"store.dir": "store.dir=FOLDER", "data.folder": "data.folder=FOLDER"}
+
+
+def used_config(run: RunFolder, trusted: bool, parts: Sequence[str] = ()) -> DictConfig:
+    """The config of a run for use here.
+
+    Args:
+        run: its folder.
+        trusted: the user consents to whatever it names.
+        parts: the parts that will be used, such as ``data``; empty = all.
+
+    Returns:
+        The config. Of a run that the user did not begin, places of its own are left out, which is said on stderr.
+
+    Raises:
+        ConfigError: the file is no config; or it names what needs consent.
+    """
+    from omegaconf import OmegaConf
+
+    cfg = literal_config(run.config)
+    if trusted or run.begun_here:
+        return cfg
+    from mmbert.cli.options.trusted import check_untrusted
+
+    plain: Any = OmegaConf.to_container(cfg)
+    check_untrusted({name: value for name, value in plain.items() if not parts or name in parts}, str(run.config))
+    for place, word in MADE_IN.items():
+        given = OmegaConf.select(cfg, place, throw_on_missing=False)
+        if given is None:
+            continue
+        OmegaConf.update(cfg, place, None)
+        if not parts or place.partition(".")[0] in parts:
+            print(
+                f"{place}={given} of {run} is not taken over, for the run is not one that you began here: the default "
+                f"is used. For another: {word}",
+                file=sys.stderr,
+            )
+    return cfg
+
+
+def consent(words: Mapping[str, str]) -> bool:
+    """What the word ``trust_custom_code`` of a command says; without it, no.
+
+    Raises:
+        ConfigError: it is neither true nor false.
+    """
+    given = words.get("trust_custom_code", "false").lower()
+    if given not in ("true", "1", "yes", "false", "0", "no"):
+        raise ConfigError(f"trust_custom_code={given}: true or false is wanted here.")
+    return given in ("true", "1", "yes")
+
+
+def literal_config(path: Path) -> DictConfig:
+    """A YAML file as a config whose text is nothing but text.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no options.
+    """
+    import yaml
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        read = OmegaConf.load(path)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} cannot be read as a config: {error}") from error
+    if not isinstance(read, DictConfig):
+        raise ConfigError(f"{path} holds no options.")
+    made = OmegaConf.create(unresolved(OmegaConf.to_container(read)))
+    assert isinstance(made, DictConfig)
+    return made
+
+
+def unresolved(value: Any) -> Any:
+    """Plain values in which no text is an interpolation for OmegaConf."""
+    if isinstance(value, dict):
+        return {key: unresolved(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [unresolved(inner) for inner in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
