@@ -108,12 +108,16 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     from hydra._internal.utils import get_args_parser
 
     from mmbert.cli.options.check import check_folder, writing_folders
+    from mmbert.cli.options.quoting import quoted_words
     from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
     working_folder_first()
     add_working_folder()
     sys.argv = [sys.argv[0], *flags_first(sys.argv[1:])]
     args = get_args_parser().parse_args()
+    flags = sys.argv[: len(sys.argv) - len(args.overrides)]
+    args.overrides = quoted_words(args.overrides)
+    sys.argv = [*flags, *args.overrides]
     gc.disable()  # composing makes many small objects that all live on: collecting among them costs a fifth of it
     try:
         cfg = check_command_line(args, config_name)

@@ -57,6 +57,7 @@ def load_study(name: str) -> Study:
 
     from mmbert.cli.options.check import check_words
     from mmbert.cli.options.help import group_choices
+    from mmbert.cli.options.quoting import quoted_words
     from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
     known = group_choices().get("experiment", [])
@@ -67,7 +68,7 @@ def load_study(name: str) -> Study:
         cfg = check_words([f"experiment={name}"], "train", sweep=True)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         given = cfg.hydra.sweeper.get("params") or {}
-        swept = parser.parse_overrides([f"{key}={value}" for key, value in given.items()])
+        swept = parser.parse_overrides(quoted_words([f"{key}={value}" for key, value in given.items()]))
     if not swept:
         raise ConfigError(f"The study '{name}' sweeps nothing: it has no hydra.sweeper.params.")
     return Study(name, cfg, {override.get_key_element(): swept_values(override) for override in swept})

@@ -71,6 +71,19 @@ def fail(error: BaseException, at_seed: int = 0) -> app.Job:
     return train
 
 
+def test_words_of_any_script_reach_the_job_and_the_jobs_of_a_sweep(run: Run) -> None:
+    seen = []
+
+    def train(cfg: DictConfig) -> int:
+        seen.append((cfg.data.columns.text, cfg.data.columns.image))
+        return 0
+
+    words = ["data=manifest", "data.path=größe (1).csv", "data.columns.text=文本"]
+    assert run(train, *words, "data.columns.image=Bild & Ton") == 0
+    assert run(train, "-m", *words, "data.columns.image=été,l'hiver", "hydra.sweep.subdir=${data.columns.image}") == 0
+    assert seen == [("文本", "Bild & Ton"), ("文本", "été"), ("文本", "l'hiver")]
+
+
 def test_a_job_gets_the_composed_config(run: Run) -> None:
     seen = []
     assert run(seen.append, *OWN, "seed=3", "fusion=mean") == 0

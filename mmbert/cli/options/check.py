@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmbert.cli.options import custom_class, schema
 from mmbert.cli.options.groups import Groups
+from mmbert.cli.options.quoting import quoted_words
 from mmbert.cli.options.signatures import Signature, signature_of
 from mmbert.cli.options.subset import keep_subset, overruled_words
 from mmbert.cli.options.values import (
@@ -81,6 +82,7 @@ def check_words(words: list[str], config_name: str, sweep: bool = False) -> Dict
     for word in [] if sweep else overruled_words(lines, left_out):
         print(f"{word}: left out, for subset=[{','.join(cfg.subset)}] does not name it", file=sys.stderr)
     check_config(without_hydra(cfg))
+    check_added(cfg, overrides, groups)
     return cfg
 
 
@@ -150,7 +152,7 @@ def check_config(cfg: DictConfig) -> None:
 
 
 def parse_overrides(words: list[str], groups: Groups) -> list[Override]:
-    """Words -> overrides.
+    """Words -> overrides; see ``quoted_words``.
 
     Raises:
         ConfigError: a word is not of Hydra's grammar.
@@ -159,7 +161,7 @@ def parse_overrides(words: list[str], groups: Groups) -> list[Override]:
     overrides = []
     for word in words:
         try:
-            overrides += parser.parse_overrides([word])
+            overrides += parser.parse_overrides(quoted_words([word]))
         except OverrideParseException as error:
             if "=" not in word:
                 raise ConfigError(f"'{word}' is no option. Options are key=value, such as fusion=concat.") from error
@@ -196,6 +198,23 @@ def check_group(override: Override, groups: Groups) -> None:
     for value in override_values(override):
         for name in value if isinstance(value, list) else [value]:
             check_choice(override, name, groups)
+
+
+def check_added(cfg: DictConfig, overrides: list[Override], groups: Groups) -> None:
+    """Refuses ``+NAME=VALUE`` where NAME is no group and no part of the config refers to it: a group was meant.
+
+    Raises:
+        ConfigError: names the nearest group.
+    """
+    for override in overrides:
+        name = override.key_or_group
+        if not override.is_add() or "." in name or groups.options(name) or isinstance(first_value(override), dict):
+            continue
+        if f"${{{name}" not in OmegaConf.to_yaml(cfg):
+            raise ConfigError(
+                f"{override.input_line}: there is no group '{name}', and nothing reads an option of this name. "
+                f"{nearest(name, groups.names)}"
+            )
 
 
 def check_choice(override: Override, name: Any, groups: Groups) -> None:

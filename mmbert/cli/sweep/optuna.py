@@ -31,6 +31,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mmbert.cli.failures import SweepFailed
+from mmbert.cli.options.quoting import quoted_words
 from mmbert.core.errors import ConfigError
 from mmbert.core.whole_files import write_whole_text
 from mmbert.runs.folder import RunFolder
@@ -84,7 +85,7 @@ class OptunaSweeper(Sweeper):
                 "A search wants hydra.sweeper.direction=maximize or minimize, and hydra.sweeper.n_trials and n_jobs "
                 "of at least 1."
             )
-        words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        words = quoted_words([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
         last = {override.get_key_element(): override for override in overrides}  # a later word wins
         space = {key: search_distribution(one) for key, one in last.items() if one.is_sweep_override()}

@@ -24,6 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmbert.cli.failures import SweepFailed
+from mmbert.cli.options.quoting import in_quotes, quoted_words
 from mmbert.cli.options.values import without_hydra
 from mmbert.core.errors import ConfigError
 from mmbert.core.whole_files import write_whole_text
@@ -78,7 +79,7 @@ class StudySweeper(Sweeper):
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-        words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        words = quoted_words([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
         jobs = self.plan(BasicSweeper.split_arguments(overrides, None)[0])
         folder = Path(str(self.config.hydra.sweep.dir))
@@ -89,7 +90,8 @@ class StudySweeper(Sweeper):
         results: list[Sequence[JobReturn]] = []
         size = self.max_batch_size or max(1, len(todo))
         for start in range(0, len(todo), size):
-            launched = [[*job.words, f"hydra.sweep.subdir='{job.subdir}'"] for job in todo[start : start + size]]
+            batch = todo[start : start + size]
+            launched = [[*job.words, f"hydra.sweep.subdir={in_quotes(job.subdir)}"] for job in batch]
             results.append(self.launcher.launch(launched, initial_job_idx=sum(map(len, results))))
         raise_failures(results)
         return results

@@ -68,7 +68,8 @@ composed = functools.cache(lambda name, *words, **given: compose(name, [*words],
         ("~fusin", "'fusin' does not exist. Did you mean 'fusion'?"),
         # grammar
         ("concat", "'concat' is no option. Options are key=value"),
-        ("data.path=a(1).csv", "data.path=a\\(1\\).csv: the value cannot be read. .*'data.path=\"a\\(1\\).csv\"'"),
+        ("data.path=a=1.csv", "data.path=a=1.csv: the value cannot be read. .*'data.path=\"a=1.csv\"'"),
+        ("+qqq=minilm", "there is no group 'qqq', and nothing reads an option of this name. Choices: .*fusion"),
         ("fusion=concat,mean", "several values are a sweep. To run one after the other, add -m. As a list: fusion="),
         # values
         ("trainer.max_epochs=abc", "trainer.max_epochs=abc: a whole number of at least -1 is wanted"),
@@ -146,6 +147,8 @@ def test_a_value_that_is_missing_is_asked_for(check: Check) -> None:
         (["data.columns.text=3"], {"data.columns.text": 3}),
         (["+data.columns.scan=file"], {"data.columns.scan": "file"}),
         (["debug=[fast,overfit]"], {"trainer.overfit_batches": 3}),
+        (["data.columns.text=文本", "data.path=a(1).csv"], {"data.columns.text": "文本", "data.path": "a(1).csv"}),
+        (["+rate=0.25", "fusion.dropout=${rate}"], {"rate": 0.25}),
         (["experiment=fusion_comparison"], {"study.name": "fusion_comparison"}),
         (["hydra.run.dir=/tmp/x", "hydra.verbose=true"], {"data.path": "my.csv"}),
         (["data.path=${hydra:runtime.output_dir}/x.csv"], {}),
