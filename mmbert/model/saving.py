@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mmbert.core.whole_files import whole_folder
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained import frozen_file
 from mmbert.fusion.base import Fusion
+from mmbert.model.trust import check_names, refuse_untrusted
 from mmbert.tasks.base import Task
 
 MODEL_FORMAT = 2
@@ -111,16 +112,8 @@ def load_parts(folder: Path, trust_custom_code: bool = False) -> ModelParts:
             ``trust_custom_code``.
     """
     config = read_config(folder)
-    parts = [*config["encoders"].values(), config["fusion"], *config["tasks"].values()]
-    foreign = {part["class"] for part in parts if not part["class"].startswith("mmbert.")}
-    # an adapter builds the class that its arguments name: there only fusion strategies of the package are allowed
-    foreign |= {path for part in parts for path in targets_in(part["args"]) if not path.startswith("mmbert.fusion.")}
-    if foreign and not trust_custom_code:
-        named = ", ".join(sorted(foreign))
-        raise InputError(
-            f"The model in {folder} uses {named}, from outside the package; loading it runs that code. "
-            "If you trust it: from_pretrained(folder, trust_custom_code=True), or trust_custom_code=true on a command."
-        )
+    if not trust_custom_code:
+        refuse_untrusted(config, folder)
     encoders = {}
     for name, part in config["encoders"].items():
         found: type[Encoder] = class_of(part, Encoder, folder)
@@ -183,18 +176,6 @@ def class_of(part: dict[str, Any], base: type[Any], folder: Path) -> type[Any]:
     return found
 
 
-def targets_in(value: Any) -> Iterator[str]:
-    """Every ``_target_`` in a part's arguments, however deep."""
-    if isinstance(value, dict):
-        if "_target_" in value:
-            yield str(value["_target_"])
-        for inner in value.values():
-            yield from targets_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from targets_in(inner)
-
-
 def read_card(folder: Path) -> str | None:
     """The model card of a saved model, None if it has none."""
     path = folder / MODEL_CARD
@@ -222,6 +203,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} was saved by mmbert {config.get('mmbert_version')} in a newer format than this version "
             f"({mmbert.__version__}) reads: update mmbert."
         )
+    check_names(config, folder)
     return config
 
 

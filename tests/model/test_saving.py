@@ -19,7 +19,6 @@ from mmbert.model.saving import (
     pop_encoder_state,
     read_config,
     save_parts,
-    targets_in,
 )
 from mmbert.tasks.regression import Regression
 
@@ -95,7 +94,6 @@ def test_an_encoders_tensors_leave_the_models_state():
     assert set(state) == {"encoders.text2.a", "fusion.a"}
 
 
-def test_names_targets_and_classes():
+def test_names_and_classes():
     assert current_name("panels.x.panels.y") == "decision_heads.x.panels.y" and current_name("x.panels.") == "x.panels."
-    assert list(targets_in({"a": [{"_target_": "b.C", "d": {"_target_": "e.F"}}], "g": 1})) == ["b.C", "e.F"]
     assert class_of({"class": MEAN}, Fusion, None) is MeanFusion

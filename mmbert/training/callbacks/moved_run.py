@@ -24,10 +24,13 @@ def use_own_checkpoints(savers: Iterable[Any], states: Mapping[str, dict[str, An
         states: Lightning's saved states by ``state_key``; changed in place, before the callbacks load them.
 
     Raises:
-        ConfigError: the best checkpoint is not in the folder that the run now lies in.
+        ConfigError: the best checkpoint is not in the folder that the run now lies in; or a state names a file that is
+            not in its folder of checkpoints.
     """
     for saver in savers:
         state = states.get(saver.state_key) if isinstance(saver, ModelCheckpoint) else None
+        if state is not None and saver.dirpath:
+            refuse_others_files(state)
         if state is None or not saver.dirpath or not state.get("dirpath") or state["dirpath"] == saver.dirpath:
             continue
         before, now = str(state["dirpath"]), str(saver.dirpath)
@@ -40,6 +43,21 @@ def use_own_checkpoints(savers: Iterable[Any], states: Mapping[str, dict[str, An
             raise ConfigError(
                 f"{state['best_model_path']} is missing, the best checkpoint so far. The run began in another folder: "
                 f"copy that folder whole (there the file was in {before})."
+            )
+
+
+def refuse_others_files(state: Mapping[str, Any]) -> None:
+    """Refuses a saved state by which a file outside its folder of checkpoints would be read, or deleted as outdated.
+
+    Raises:
+        ConfigError: names the file.
+    """
+    names = ("best_model_path", "kth_best_model_path", "last_model_path")
+    for path in [*(state.get(name) for name in names), *(state.get("best_k_models") or ())]:
+        if path and Path(os.path.normpath(str(state.get("dirpath")))) not in Path(os.path.normpath(path)).parents:
+            raise ConfigError(
+                f"last.ckpt names {path}, which is not in its folder of checkpoints ({state.get('dirpath')}): the file "
+                "was changed, so the run cannot go on from it. Start a new one."
             )
 
 

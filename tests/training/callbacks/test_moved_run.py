@@ -67,3 +67,16 @@ def test_a_run_copied_without_its_best_checkpoint_is_refused(tmp_path):
     saver = ModelCheckpoint(dirpath=str(tmp_path / "new"), filename="best", monitor="val/loss")
     with pytest.raises(ConfigError, match=r"new/best\.ckpt is missing.*copy that folder whole"):
         use_own_checkpoints([saver], {saver.state_key: state_of(tmp_path / "old")})
+
+
+@pytest.mark.parametrize("name", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])
+@pytest.mark.parametrize(
+    "there", ["{folder}/../../thesis.txt", "/elsewhere/thesis.txt", "{folder}/sub/../../x", "s3://x/y"]
+)
+def test_a_file_outside_is_neither_read_nor_deleted(tmp_path, name, there):
+    for folder in (tmp_path / "new", tmp_path / "old"):  # the folder of the run, and one that it was moved from
+        saver = ModelCheckpoint(dirpath=str(tmp_path / "new"), filename="best", monitor="val/loss")
+        path = there.format(folder=folder)
+        state = {**state_of(folder), name: {path: tensor(0.5)} if name == "best_k_models" else path}
+        with pytest.raises(ConfigError, match="which is not in its folder of checkpoints"):
+            use_own_checkpoints([saver], {saver.state_key: state})
