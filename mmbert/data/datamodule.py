@@ -22,8 +22,9 @@ from mmbert.data.loading.loaders import check_loader_options, default_workers, m
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Missing
+from mmbert.data.splits.named import checked_splits, default_splits
 from mmbert.data.splits.removed_cells import removal_facts, remove_cells
-from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, checked_splits, default_splits, few_shot, split_rows
+from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, few_shot, split_rows, used_column
 from mmbert.data.tables.fingerprint import splits_fingerprint
 from mmbert.data.tables.row_checks import check_table, rows_without_modality, unusable_rows, without_rows
 from mmbert.data.tables.table import Table
@@ -110,16 +111,17 @@ class MultimodalData(pl.LightningDataModule):
         self.processors: dict[str, Processor] = {}
         self.tasks: dict[str, TargetEncoder] = {}
         self.sources: dict[str, Source] = {}
-        drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
+        self.drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         column = self.columns.get(SPLIT_COLUMN, SPLIT_COLUMN)
-        self.rows = split_rows(self.table, column, self.splits, drawing, label, only)
+        self.rows = split_rows(self.table, column, self.splits, self.drawing, label, only)
+        self.split_column = used_column(self.table, column, splits or default_splits(), self.drawing, only)
         self.missing.check_splits([*known_splits, *self.rows])
         if only:
             self.splits = {name: self.splits.get(name, name) for name in self.rows}
             return
         if per_class is not None:
             self.rows["train"] = few_shot(
-                self.table, self.rows["train"], label, per_class, drawing.seed, keep_rare=per_class_rare == "keep"
+                self.table, self.rows["train"], label, per_class, self.drawing.seed, keep_rare=per_class_rare == "keep"
             )
 
     def open_table(self, path: str | Path) -> Table:
@@ -154,8 +156,14 @@ class MultimodalData(pl.LightningDataModule):
             "splits_fingerprint": splits_fingerprint(self.rows),
             **sizes,
             "skipped_rows": len(self.skipped),
+            "rows_in_no_split": len(self.rows_in_no_split()),
             **removal_facts(self.missing, self.taken, self.realised),
         }
+
+    def rows_in_no_split(self) -> np.ndarray:
+        """(n,) int64: the rows whose cell of the split column names no split."""
+        parts = {} if self.split_column is None else self.split_column.rows_of_no_split(self.table)
+        return np.concatenate([np.empty(0, np.int64), *parts.values()])
 
     def has_column(self, name: str) -> bool:
         """Whether the table has this column."""

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.quality.splits import split_remarks
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
@@ -77,6 +78,7 @@ def evaluate(
     label = class_column_of(tasks)
     data: MultimodalData = make(data_cfg, seed=0, label=label, augment=None, drop=list(drop), only=list(splits))
     console.print_notes(data.notes)
+    console.warn_of([remark.line(data) for remark in split_remarks(data)])
     if not any(all(map(data.has_column, task.columns)) for task in tasks.values()):
         columns = ", ".join(f"{name}: '{column}'" for name, task in tasks.items() for column in task.columns)
         raise DataError(

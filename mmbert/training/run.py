@@ -19,6 +19,7 @@ from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.quality.shared import shared_cells
+from mmbert.data.quality.splits import split_remarks
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import write_job
 from mmbert.runs.peak_memory import PeakMemory
@@ -204,10 +205,10 @@ def run_loggers(config: Mapping[str, Any], folder: RunFolder) -> Iterator[RunLog
 
 
 def announce_run(parts: Parts, folder: RunFolder) -> None:
-    """Prints what is about to be trained, what was guessed of the data, and which cells several splits share."""
+    """Prints what is about to be trained, what was guessed of the data, and what of its splits may mislead."""
     console.announce(parts.model, folder, parts.initial_weights)
     console.print_notes(parts.data.notes)
-    console.warn_of(shared_cells(parts.data))
+    console.warn_of([*(remark.line(parts.data) for remark in split_remarks(parts.data)), *shared_cells(parts.data)])
 
 
 def described_inputs(data: MultimodalData) -> dict[str, Any]:

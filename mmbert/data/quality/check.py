@@ -17,6 +17,7 @@ from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.modalities.perceptual_hash import near_pairs
 from mmbert.data.quality.files import all_facts
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
+from mmbert.data.quality.splits import split_remarks
 from mmbert.data.tables.row_checks import rows_without_modality
 
 #: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
@@ -58,6 +59,8 @@ def check_data(
     """
     check = Check(data, tasks)
     check.findings += [Finding("warning", note) for note in data.notes]
+    for remark in split_remarks(data):
+        check.find("warning", remark.what, remark.rows)
     data.require_columns(encoders)
     check.rows({name: data.column_of(name) for name in encoders})
     for name, reads in encoders.items():

@@ -16,6 +16,7 @@ import numpy as np
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.ranges import Range
 from mmbert.data.splits.draws import choose, fold_numbers, generator
+from mmbert.data.splits.named import SplitColumn, drop_hint
 from mmbert.data.tables.table import Table
 
 #: The column that names each row's split, unless ``data.columns.split`` names another.
@@ -110,17 +111,16 @@ def split_rows(
     for name in only:
         if name not in values:
             raise ConfigError(f"There is no split '{name}'. {nearest(name, [*values, ALL])}")
-    if only and not drawing.draws:
-        values = {name: values[name] for name in only}
+    wanted = list(only) if only and not drawing.draws else list(values)
     if column is not None and (table.has_column(column) or not drawing.draws):
-        rows = named_rows(table, column, values, drawing)
+        rows = named_rows(table, column, values, drawing, wanted)
     else:
         if not drawing.draws:
             raise ConfigError("Without a split column the splits are drawn: data.split.val=0.1 data.split.test=0.1.")
         rows = {"train": np.arange(len(table), dtype=np.int64)}
     if drawing.draws:
         rows |= draw_splits(table, rows["train"], drawing, label)
-    for name in values:
+    for name in wanted:
         if name not in rows:
             raise ConfigError(
                 f"There is no split '{name}': no column names its rows and none are drawn. "
@@ -129,16 +129,43 @@ def split_rows(
     return {name: rows[name] for name in only or values}
 
 
-def named_rows(table: Table, column: str, values: Mapping[str, str], drawing: Drawing) -> dict[str, np.ndarray]:
-    """The rows that the split column names; splits that are drawn must not be in it."""
+def used_column(
+    table: Table, column: str | None, splits: Mapping[str, str | None], drawing: Drawing, only: Sequence[str] = ()
+) -> SplitColumn | None:
+    """The split column as ``split_rows`` uses it; None if it needs none.
+
+    Args:
+        table: the samples.
+        column: the split column, if there is one.
+        splits: the value of each split; None = the split is done without.
+        drawing: what is drawn, and how.
+        only: the splits that are wanted; none = all.
+
+    Raises:
+        DataError: the table lacks the column of the groups that are to be kept together.
+    """
+    if drawing.group is not None and not only:
+        table.require(drawing.group, "Rows with the same value stay in one split: data.split.group=COLUMN, or null.")
+    if column is None or not table.has_column(column) or list(only) == [ALL]:
+        return None
+    left_out = [name for name, value in splits.items() if value is None]
+    return SplitColumn(column, {name: str(value) for name, value in splits.items() if value is not None}, left_out)
+
+
+def named_rows(
+    table: Table, column: str, values: Mapping[str, str], drawing: Drawing, wanted: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The rows of the wanted splits that the split column names; splits that are drawn must not be in it."""
     table.require(
         column,
         "It says which rows are train, val and test; name another with data.columns.split=COLUMN, or draw the splits: "
         "data.split.val=0.1 data.split.test=0.1",
     )
-    rows = {name: table.rows_where(column, value) for name, value in values.items()}
+    found = SplitColumn(column, values).rows(table)
+    rows = {name: found[name] for name in wanted}
     drawn = {"val": drawing.val, "test": drawing.test if drawing.folds is None else drawing.folds}
-    for name, value in values.items():
+    for name in wanted:
+        value = values[name]
         if drawn.get(name) is None:
             if not len(rows[name]):
                 raise DataError(no_rows_message(table, column, name, value))
@@ -161,36 +188,6 @@ def no_rows_message(table: Table, column: str, name: str, value: str) -> str:
         f"{table.path} has no row whose '{column}' is '{value}' (data.splits.{name}). "
         f"{nearest(value, found)} Name another with data.splits.{name}=VALUE{draw}{drop_hint(name)}."
     )
-
-
-def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:
-    """The splits that there are, by name.
-
-    Raises:
-        ConfigError: train or val is missing, or two splits are the same rows: what chooses a model must not judge it.
-    """
-    given = {name: str(value) for name, value in splits.items() if value is not None}
-    for name in ("train", "val"):
-        if name not in given:
-            raise ConfigError(f"data.splits needs '{name}': which value of the split column is it?")
-    for name, value in given.items():
-        twin = next((other for other in given if other != name and given[other] == value), None)
-        if twin is not None:
-            raise ConfigError(
-                f"data.splits.{name} and data.splits.{twin} are both '{value}': the same rows would be used twice. "
-                f"Name another value{drop_hint(twin)}."
-            )
-    return given
-
-
-def drop_hint(split: str) -> str:
-    """How to do without a split, where that is possible."""
-    return "" if split in ("train", "val") else f", or do without it: data.splits.{split}=null"
-
-
-def default_splits() -> dict[str, str]:
-    """Splits that are called what they are."""
-    return {"train": "train", "val": "val", "test": "test"}
 
 
 def draw_splits(table: Table, rows: np.ndarray, drawing: Drawing, label: str | None = None) -> dict[str, np.ndarray]:
