@@ -20,7 +20,8 @@ def read_history(path: Path) -> dict[str, list[tuple[int, float]]]:
 def read_epochs(path: Path, metric: str) -> list[tuple[int, float]]:
     """A metric as ``[(epoch, value), …]`` in the order of writing; the first epoch is 0, and one may come twice.
 
-    A resumed run measures an epoch again, and the chosen checkpoint is measured once more at the end.
+    A resumed run measures an epoch again. In files of earlier versions the chosen checkpoint's own validation comes
+    last, filed under an epoch after the last.
     """
     return [
         (int(float(row["epoch"])), float(row[metric]))

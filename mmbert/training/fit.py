@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -42,7 +45,7 @@ def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dic
     saver = trainer.checkpoint_callback
     if not (isinstance(saver, ModelCheckpoint) and saver.best_model_path):
         value = trainer.callback_metrics.get(monitor.name)
-        last = {"path": None, "epoch": trainer.current_epoch, "step": trainer.global_step}
+        last = {"path": None, "epoch": max(trainer.current_epoch - 1, 0), "step": trainer.global_step}  # epochs from 0
         return {**last, **chosen_by, "value": None if value is None else float(value)}
     state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
     module.on_load_checkpoint(state)
@@ -53,13 +56,33 @@ def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dic
     return {**best, **chosen_by, "value": None if value is None else float(value)}
 
 
+@contextmanager
+def no_logging(trainer: pl.Trainer) -> Iterator[None]:
+    """Within the context loggers get nothing: Lightning would file it under the last step, whatever is measured."""
+    loggers, trainer.loggers = trainer.loggers, []
+    try:
+        yield
+    finally:
+        trainer.loggers = loggers
+
+
+def log_at(trainer: pl.Trainer, metrics: Mapping[str, float], checkpoint: Mapping[str, Any]) -> None:
+    """Hands numbers to the loggers under the epoch and the step of the checkpoint that they were measured with."""
+    for logger in trainer.loggers:
+        logger.log_metrics({**metrics, "epoch": checkpoint["epoch"]}, checkpoint["step"])
+
+
 def measure_splits(training: Training, data: MultimodalData, results: Results) -> None:
     """Measures validation and every test split once, with the weights that are loaded, and adds it to the results."""
     module = training.module
     for split in ["val", *data.test_splits]:
         table = module.begin_test(split)
-        measured = training.trainer.test(module, dataloaders=data.loader(split), verbose=False)[0]
-        results.metrics |= {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
+        with no_logging(training.trainer):
+            measured = training.trainer.test(module, dataloaders=data.loader(split), verbose=False)[0]
+        metrics = {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
+        if split != "val":  # of which the curves hold what this epoch gave
+            log_at(training.trainer, metrics, results.checkpoint)
+        results.metrics |= metrics
         results.predictions[split] = table.gather()
         shares = module.shares[split]
         if values := shares.values():

@@ -17,6 +17,7 @@ from mmbert.data.modalities.registry import modality_of
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.runs.predictions import PredictionTable
 from mmbert.tasks.base import Task
+from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.epoch_means import EpochMeans
 from mmbert.training.frozen_checkpoint import remove_frozen, restore_frozen
 from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
@@ -83,6 +84,7 @@ class FusionModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.balance = balance
+        self.fixed_balance = FixedBalance(model.named_tasks())
         self.make_optimizer = make_optimizer
         self.penalty = penalty
         self.modality_balance = modality_balance
@@ -288,17 +290,23 @@ class FusionModule(pl.LightningModule):
         stage.reset()
 
     def _total(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``loss`` of an evaluated split; nothing where no sample is labelled for any task."""
+        """``loss`` of an evaluated split, and ``loss_sum``; nothing where no sample is labelled for any task.
+
+        ``loss_sum`` is what ``balance=fixed`` would make of the tasks' losses: a balance that learns changes what its
+        total means as it learns, and only this sum can be compared between runs.
+        """
         losses = {name: means[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in means}
         if not losses:
             return {}
         counts = {name: float(name in losses) for name in self.tasks}
         nothing = torch.zeros((), device=self.device)
-        total, _ = self.balance({name: losses.get(name, nothing) for name in counts}, counts)
+        means_of_tasks = {name: losses.get(name, nothing) for name in counts}
+        total, _ = self.balance(means_of_tasks, counts)
+        plain, _ = self.fixed_balance(means_of_tasks, counts)
         for name, value in means.items():
             if name.startswith(AUXILIARY):
-                total = total + value
-        return {"loss": total.detach()}
+                total, plain = total + value, plain + value
+        return {"loss": total.detach(), "loss_sum": plain.detach()}
 
     def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Each task's mean loss and how much is labelled for it; both go into the split's means."""

@@ -58,7 +58,7 @@ def choose_monitor(wanted: str | None, tasks: Mapping[str, Task], unlabelled: Co
 
 def directions(tasks: Mapping[str, Task]) -> dict[str, str]:
     """``max`` or ``min`` for every metric of the validation split."""
-    modes = {"val/loss": "min"}
+    modes = {"val/loss": "min", "val/loss_sum": "min"}
     for name, task in tasks.items():
         modes[f"val/{name}/loss"] = "min"
         for key, metric in task.make_metrics().items():

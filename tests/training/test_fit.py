@@ -1,6 +1,7 @@
 """After the fit: an interruption is passed on, and the best checkpoint's weights are loaded and described."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_without_a_checkpoint_the_last_weights_stay(tmp_path, metrics, value):
     weight = module.weight.item()
     trainer = SimpleNamespace(checkpoint_callback=None, callback_metrics=metrics, current_epoch=3, global_step=12)
     facts = restore_best(SimpleNamespace(trainer=trainer, module=module), MONITOR, RunFolder(tmp_path))
-    assert (facts["path"], facts["epoch"], facts["step"], facts["value"]) == (None, 3, 12, value)
+    assert (facts["path"], facts["epoch"], facts["step"], facts["value"]) == (None, 2, 12, value)
     assert module.weight.item() == weight
 
 
@@ -66,10 +67,18 @@ def test_val_and_every_test_split_are_measured_once():
     module = SimpleNamespace(
         begin_test=lambda split: begun.append(split) or SimpleNamespace(gather=lambda: split.upper()), shares=shares
     )
-    trainer = SimpleNamespace(test=lambda m, dataloaders, verbose: [{f"{dataloaders}/a": 1, "other/a": 2}])
+    logged: list[Any] = []
+
+    def test(m, dataloaders, verbose):
+        assert trainer.loggers == []  # nothing is filed under the last step
+        return [{f"{dataloaders}/a": 1, "other/a": 2}]
+
+    logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((metrics, step)))
+    trainer = SimpleNamespace(test=test, loggers=[logger])
     training = SimpleNamespace(trainer=trainer, module=module, epochs=SimpleNamespace(by_epoch=[{"epoch": 0}]))
-    results = Results(["test"], {})
+    results = Results(["test"], {"epoch": 2, "step": 7})
     measure_splits(training, SimpleNamespace(test_splits=["test"], loader=lambda split: split), results)
     assert begun == ["val", "test"] and results.metrics == {"val/a": 1.0, "test/a": 1.0}
     assert results.predictions == {"val": "VAL", "test": "TEST"} and results.shares == {"test": gate}
     assert set(results.diagnostics) == {"test", "val_by_epoch"}
+    assert logged == [({"test/a": 1.0, "epoch": 2}, 7)] and trainer.loggers == [logger]

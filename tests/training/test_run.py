@@ -75,6 +75,26 @@ def test_the_checkpoint_is_the_best_epoch_on_validation(finished_run):
     assert metrics_of(finished_run)["checkpoint"]["value"] == pytest.approx(best, abs=1e-6)
 
 
+def test_the_history_files_each_number_under_the_epoch_and_step_that_it_belongs_to(compose_tiny, tmp_path):
+    # the first epoch is the best by its loss: the second trains with a learning rate that spoils everything
+    spoiled = ["trainer.max_epochs=2", "optimizer.lr=0.3", "scheduler=constant", "optimizer.weight_decay=0"]
+    run(compose_tiny("logger=csv", "balance=uncertainty", "monitor=val/answer/loss", *spoiled), tmp_path)
+    history, facts = pd.read_csv(tmp_path / "history.csv"), metrics_of(tmp_path)
+    validated = history[history["val/loss"].notna()]
+    assert validated["epoch"].tolist() == [0, 1]  # one validation an epoch, and none of the chosen checkpoint
+    tested = history[history["test/loss"].notna()]
+    chosen = facts["checkpoint"]
+    assert chosen["epoch"] == int(validated["val/answer/loss"].to_numpy().argmin())
+    assert tested[["epoch", "step"]].to_numpy().tolist() == [[chosen["epoch"], chosen["step"]]]
+    assert tested["test/answer/accuracy"].item() == pytest.approx(facts["test/answer/accuracy"])
+    weights = {name: task.weight for name, task in OmegaConf.load(tmp_path / "config.yaml").tasks.items()}
+    sums = sum(weight * validated[f"val/{name}/loss"].to_numpy() for name, weight in weights.items())
+    assert validated["val/loss_sum"].to_numpy() == pytest.approx(sums, rel=1e-5)
+    assert abs(validated["val/loss_sum"] - validated["val/loss"]).min() > 0.1  # the balance's own total is another
+    tested_sum = sum(weight * facts[f"test/{name}/loss"] for name, weight in weights.items())
+    assert facts["test/loss_sum"] == pytest.approx(tested_sum)
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(compose_tiny, tmp_path):
     def numbers(name, *overrides):

@@ -15,7 +15,7 @@ from mmbert.runs.history import read_epochs
 def learning_curve(run: Path, metric: str) -> list[tuple[float, float]]:
     """``[(epoch, value), …]`` of a metric from a run's ``history.csv``; nothing where it was not logged.
 
-    What follows the last epoch in the file was measured with the chosen checkpoint, and is left out.
+    Earlier versions filed the chosen checkpoint's own validation under an epoch after the last: it is left out.
     """
     folder = RunFolder(run)
     if not folder.history.is_file():
