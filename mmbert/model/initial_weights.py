@@ -9,7 +9,8 @@ from typing import Any
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.init_args import class_path
 from mmbert.encoders.base import Encoder
-from mmbert.model.saving import encoder_weights, part_config, read_config
+from mmbert.model.saved_files import load_saved_weights, read_saved_config
+from mmbert.model.saving import encoder_weights, part_config
 
 
 def load_initial_weights(
@@ -39,13 +40,13 @@ def load_initial_weights(
         if name not in encoders:
             raise ConfigError(f"encoders_from.{name}: there is no such encoder. {nearest(name, encoders)}")
         folder = locate(place)
-        config = read_config(folder)["encoders"]
+        config = read_saved_config(folder)["encoders"]
         if name not in config:
             if isinstance(source, Mapping):
                 raise ConfigError(f"encoders_from.{name}={place}: its encoders are {', '.join(config)}.")
             continue
         check_same_encoder(name, encoders[name], config[name], place)
-        encoders[name].load_state_dict(encoder_weights(folder, name))
+        load_saved_weights(encoders[name], encoder_weights(folder, name), folder)
         loaded[name] = str(place)
     if not loaded:
         raise InputError(f"encoders_from={source} has none of the encoders {', '.join(encoders)}.")

@@ -18,6 +18,8 @@ from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import DecisionOutput
 from mmbert.model.hub import fetch, is_hub_name, push
+from mmbert.model.rebuild import part_errors
+from mmbert.model.saved_files import is_finite, load_saved_weights
 from mmbert.model.saving import ModelParts, load_parts, save_parts
 from mmbert.tasks.base import Task
 from mmbert.tasks.decision_heads import DecisionHeads
@@ -59,6 +61,7 @@ class MultimodalModel(nn.Module):
 
     Attributes:
         card: the model card, Markdown, that is saved with it as ``README.md``; a run writes one.
+        source: the folder that it was loaded from; None = none.
 
     Raises:
         ConfigError: a name cannot be used, or the widths of the parts do not fit.
@@ -86,6 +89,7 @@ class MultimodalModel(nn.Module):
             }
         )
         self.card: str | None = None
+        self.source: Path | None = None
 
     def named_encoders(self) -> dict[str, Encoder]:
         """The encoders by name."""
@@ -194,13 +198,14 @@ class MultimodalModel(nn.Module):
             token: for private repositories; None = that of ``hf auth login`` or HF_TOKEN.
 
         Raises:
-            InputError: there is no model, or one that needs ``trust_custom_code``.
+            InputError: there is no model, one that is damaged, or one that needs ``trust_custom_code``.
         """
         place = fetch(str(folder), revision, token) if is_hub_name(folder) else Path(folder)
         parts = load_parts(place, trust_custom_code)
-        model = cls(parts.encoders, parts.fusion, parts.tasks)
-        model.load_state_dict(parts.state)
-        model.card = parts.card
+        with part_errors(place, "the whole"):
+            model = cls(parts.encoders, parts.fusion, parts.tasks)
+        load_saved_weights(model, parts.state, place)
+        model.card, model.source = parts.card, place
         return model.eval()
 
     def push_to_hub(
@@ -261,7 +266,17 @@ class MultimodalModel(nn.Module):
         return answers
 
     def answers(self, output: ModelOutput) -> list[dict[str, dict[str, Any]]]:
-        """What ``predict`` returns for the samples of a batch."""
+        """What ``predict`` returns for the samples of a batch.
+
+        Raises:
+            InputError: the model's numbers overflow, so that it has no answer.
+        """
+        for name, outputs in output.outputs.items():
+            if not all(map(is_finite, outputs.values())):
+                raise InputError(
+                    f"The task '{name}' answers with NaN or infinity: the numbers of {self.source or 'the model'} "
+                    "overflow. Its training diverged, or its files are damaged."
+                )
         by_task = {name: task.predict(output.state, output.outputs[name]) for name, task in self.named_tasks().items()}
         return [dict(zip(by_task, answers, strict=True)) for answers in zip(*by_task.values(), strict=True)]
 

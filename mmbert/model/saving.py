@@ -8,28 +8,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 import mmbert
 from mmbert.core.errors import InputError
-from mmbert.core.init_args import SavesInitArgs, class_path, find_class
+from mmbert.core.init_args import SavesInitArgs, class_path
 from mmbert.core.permissions import usual_permissions
-from mmbert.core.regular_files import SpecialFileError, refuse_special_inside
 from mmbert.core.whole_files import whole_folder
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.pretrained import frozen_file
 from mmbert.fusion.base import Fusion
-from mmbert.model.trust import check_names, refuse_untrusted
+from mmbert.model.rebuild import rebuild_encoders, rebuild_fusion, rebuild_tasks
+from mmbert.model.saved_files import (
+    CHECKSUMS,
+    FROZEN_WEIGHTS,
+    MODEL_CARD,
+    MODEL_CONFIG,
+    MODEL_FORMAT,
+    MODEL_WEIGHTS,
+    check_saved_files,
+    checksums,
+    read_saved_config,
+    read_tensors,
+)
+from mmbert.model.trust import refuse_untrusted
 from mmbert.tasks.base import Task
-
-MODEL_FORMAT = 2
-MODEL_CONFIG = "config.json"
-MODEL_WEIGHTS = "model.safetensors"
-MODEL_CARD = "README.md"
-#: In ``config.json``, by encoder: the fingerprint of weights that are in a file of their own.
-FROZEN_WEIGHTS = "frozen_weights"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
                 config["encoders"][name][FROZEN_WEIGHTS] = frozen_file.write_frozen_weights(frozen, assets, folder)
         with usual_permissions(scratch / MODEL_WEIGHTS):
             save_file(state, scratch / MODEL_WEIGHTS)
+        config[CHECKSUMS] = checksums(scratch)
         (scratch / MODEL_CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if parts.card is not None:
             (scratch / MODEL_CARD).write_text(parts.card, encoding="utf-8")
@@ -108,19 +113,17 @@ def load_parts(folder: Path, trust_custom_code: bool = False) -> ModelParts:
         trust_custom_code: allow classes from outside the package, whose import runs their code.
 
     Raises:
-        InputError: there is no saved model, a class is of the wrong kind, or one is from outside the package without
-            ``trust_custom_code``.
+        InputError: there is no saved model, it is damaged, a class is of the wrong kind, or one is from outside the
+            package without ``trust_custom_code``.
     """
-    config = read_config(folder)
+    config = read_saved_config(folder)
     if not trust_custom_code:
         refuse_untrusted(config, folder)
-    encoders = {}
-    for name, part in config["encoders"].items():
-        found: type[Encoder] = class_of(part, Encoder, folder)
-        encoders[name] = found(**found.rebuild_args(part["args"], folder / "encoders" / name))
-    fusion = class_of(config["fusion"], Fusion, folder)(**config["fusion"]["args"])
-    tasks = {name: class_of(part, Task, folder)(**part["args"]) for name, part in config["tasks"].items()}
-    state = {current_name(name): tensor for name, tensor in load_file(folder / MODEL_WEIGHTS).items()}
+    check_saved_files(folder, config)
+    encoders = rebuild_encoders(config, folder)
+    fusion = rebuild_fusion(config, folder)
+    tasks = rebuild_tasks(config, folder)
+    state = {current_name(name): tensor for name, tensor in read_tensors(folder / MODEL_WEIGHTS).items()}
     for name in encoders:
         state |= {state_prefix(name) + key: tensor for key, tensor in frozen_weights(config, folder, name).items()}
     return ModelParts(encoders, fusion, tasks, state, read_card(folder))
@@ -158,53 +161,17 @@ def encoder_weights(folder: Path, encoder: str) -> dict[str, Tensor]:
     Raises:
         InputError: their file is missing or damaged.
     """
-    with safe_open(folder / MODEL_WEIGHTS, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(state_prefix(encoder))]  # noqa: SIM118
-        state = {name.removeprefix(state_prefix(encoder)): file.get_tensor(name) for name in names}
-    return state | frozen_weights(read_config(folder), folder, encoder)
-
-
-def class_of(part: dict[str, Any], base: type[Any], folder: Path) -> type[Any]:
-    """The class that a part of ``config.json`` names.
-
-    Raises:
-        InputError: it is no subclass of ``base``, so a folder cannot have anything else called.
-    """
-    found = find_class(part["class"])
-    if not isinstance(found, type) or not issubclass(found, base):
-        raise InputError(f"{folder / MODEL_CONFIG} names '{part['class']}', which is no {base.__name__}.")
-    return found
+    config, prefix = read_saved_config(folder), state_prefix(encoder)
+    check_saved_files(folder, config, MODEL_WEIGHTS)
+    found = read_tensors(folder / MODEL_WEIGHTS, lambda name: name.startswith(prefix))
+    state = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return state | frozen_weights(config, folder, encoder)
 
 
 def read_card(folder: Path) -> str | None:
     """The model card of a saved model, None if it has none."""
     path = folder / MODEL_CARD
-    return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a saved model.
-
-    Raises:
-        InputError: there is none, or a newer version of mmbert wrote it.
-    """
-    for name in (MODEL_CONFIG, MODEL_WEIGHTS):
-        if not (folder / name).is_file():
-            found = next(folder.glob(f"*/{name}"), None)
-            inside = "" if found is None else f" Its folder {found.parent.name}/ does: use that."
-            raise InputError(f"{folder} holds no saved model: {name} is missing.{inside}")
-    try:
-        refuse_special_inside(folder)
-    except SpecialFileError as error:
-        raise InputError(f"{error.filename}: {error.strerror}, so {folder} is not read as a saved model.") from error
-    config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
-    if config.get("format", 0) > MODEL_FORMAT:
-        raise InputError(
-            f"{folder} was saved by mmbert {config.get('mmbert_version')} in a newer format than this version "
-            f"({mmbert.__version__}) reads: update mmbert."
-        )
-    check_names(config, folder)
-    return config
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def distinct_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

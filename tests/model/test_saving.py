@@ -7,17 +7,14 @@ import torch
 from torch.testing import assert_close
 
 from mmbert.core.errors import InputError
-from mmbert.fusion.base import Fusion
 from mmbert.fusion.mean import MeanFusion
 from mmbert.model.saving import (
     ModelParts,
-    class_of,
     current_name,
     distinct_tensors,
     load_parts,
     part_config,
     pop_encoder_state,
-    read_config,
     save_parts,
 )
 from mmbert.tasks.regression import Regression
@@ -66,7 +63,7 @@ def test_what_is_not_loaded(folder, change, message):
 
 def test_a_folder_without_a_model_names_the_one_inside(folder, tmp_path):
     with pytest.raises(InputError, match=r"config.json is missing. Its folder model/ does: use that"):
-        read_config(tmp_path)
+        load_parts(tmp_path)
 
 
 def test_arguments_that_json_cannot_hold_are_refused():
@@ -96,4 +93,3 @@ def test_an_encoders_tensors_leave_the_models_state():
 
 def test_names_and_classes():
     assert current_name("panels.x.panels.y") == "decision_heads.x.panels.y" and current_name("x.panels.") == "x.panels."
-    assert class_of({"class": MEAN}, Fusion, None) is MeanFusion

@@ -58,6 +58,11 @@ def load_transformer(
         raise text_model_error(name, source, error) from error
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
+    if not {"input_ids", "attention_mask"} <= {part for part in tokenizer.model_input_names if isinstance(part, str)}:
+        raise ConfigError(
+            f"The tokenizer of {name} gives {tokenizer.model_input_names}, but input_ids and attention_mask are "
+            "needed: see model_input_names in its tokenizer_config.json."
+        )
     return network, tokenizer
 
 

@@ -89,6 +89,8 @@ def damaged_tree(draw: Random, tree: Any, deep: int = 60) -> tuple[str, Any]:
     way = draw.choice(
         ("drop", "rename", "type", "type", "number", "not finite", "string", "long", "nest", "null", "empty", "order")
     )
+    if container is holder and way == "drop":
+        way = "null"
     what = change(draw, container, key, way, deep)
     return f"{name or 'all of it'}: {what}", holder[0]
 
@@ -146,7 +148,7 @@ def new_value(draw: Random, value: Any, way: str, deep: int) -> Any:
 def of_another_type(draw: Random, value: Any) -> Any:
     """The value as another type would have it, or one that has nothing to do with it."""
     others: list[Any] = [str(value), True, False, 3, 0.25, [value], {"a": value}, [], {}, None]
-    if isinstance(value, str) and value.replace(".", "").isdigit():
+    if isinstance(value, str) and value.replace(".", "", 1).isdecimal():
         others.append(float(value))
     if isinstance(value, list):
         others += [dict(enumerate(map(str, value))), value + value, value[:-1]]

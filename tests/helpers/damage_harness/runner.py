@@ -163,7 +163,10 @@ def serve(subject: Subject, scratch: Path, pipe: Any) -> None:
                 pipe.send(Outcome(subject.name, 0, "made", "traceback", traceback.format_exc()))
                 return
         resource.setrlimit(resource.RLIMIT_AS, (address, resource.RLIM_INFINITY))
-        pipe.send(run_case(subject, scratch, seed, whole, kept, output))
+        try:
+            pipe.send(run_case(subject, scratch, seed, whole, kept, output))
+        except Exception:
+            pipe.send(Outcome(subject.name, seed or 0, "in the harness itself", "traceback", traceback.format_exc()))
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
