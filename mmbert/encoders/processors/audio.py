@@ -12,9 +12,12 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Inputs
+from mmbert.data.modalities.sound_files import HIGHEST_HERTZ
 
 #: A resampling filter bank larger than this (both rates divided by their common divisor, multiplied) is not built.
 MAX_KERNEL = 4_000_000
+#: Filter banks that are kept, one for each rate met; a table has few rates.
+MOST_KERNELS = 16
 
 
 class AudioProcessor:
@@ -49,8 +52,8 @@ class AudioProcessor:
         waveform = torch.as_tensor(samples, dtype=torch.float32)
         if waveform.ndim != 1:
             raise InputError(f"A sound must have one channel, shape (T,), but has the shape {tuple(waveform.shape)}.")
-        if not rate_hz > 0:
-            raise InputError(f"A sound's rate must be positive, not {rate_hz}.")
+        if not 1 <= rate_hz <= HIGHEST_HERTZ:
+            raise InputError(f"A sound's rate must lie from 1 to {HIGHEST_HERTZ:,} Hz, not at {rate_hz:,}.")
         # the sum of squares is many times faster; it is finite unless a sample is not, or is larger than any real one
         if not math.isfinite(float(waveform.dot(waveform))) and not bool(waveform.isfinite().all()):
             raise InputError("A sound has samples that are NaN or infinite.")
@@ -75,20 +78,32 @@ class AudioProcessor:
     def _resample(self, waveform: Tensor, rate_hz: int) -> Tensor:
         if rate_hz == self.sample_rate_hz or not len(waveform):
             return waveform
-        if rate_hz not in self._resamplers:
+        near = nearest_rate(rate_hz, self.sample_rate_hz)
+        if near not in self._resamplers:
             from torchaudio.transforms import Resample
 
-            usual = rate_hz
-            if rate_hz * self.sample_rate_hz // math.gcd(rate_hz, self.sample_rate_hz) ** 2 > MAX_KERNEL:
-                usual = max(100, round(rate_hz / 100) * 100)  # 22,051 Hz has no small filter; 22,100 is 0.2 % off
-            self._resamplers[rate_hz] = Resample(usual, self.sample_rate_hz)
-        resampled: Tensor = self._resamplers[rate_hz](waveform)
+            if len(self._resamplers) >= MOST_KERNELS:
+                self._resamplers.clear()
+            self._resamplers[near] = Resample(near, self.sample_rate_hz)
+        resampled: Tensor = self._resamplers[near](waveform)
         return resampled
 
     def collate(self, prepared: list[Tensor | np.ndarray | None]) -> Inputs:
         """Sounds (None = missing) -> waveform (B, T) float, mask (B, T) bool, True where there is sound."""
         waveform, mask = padded(prepared, self.min_samples)
         return {"waveform": waveform, "mask": mask}
+
+
+def nearest_rate(rate_hz: int, target_hz: int) -> int:
+    """The rate nearest to a sound's own from which a filter of at most ``MAX_KERNEL`` numbers leads to the target.
+
+    Of ordinary rates it is the rate itself. 22,051 Hz has no small filter to 16,000; 22,050, 0.005 % off, has one.
+    """
+    for off in range(rate_hz + target_hz):
+        for near in (rate_hz - off, rate_hz + off):
+            if near > 0 and near * target_hz // math.gcd(near, target_hz) ** 2 <= MAX_KERNEL:
+                return near
+    return target_hz
 
 
 def padded(parts: Sequence[Tensor | np.ndarray | None], shortest: int, *width: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Fit = Literal["crop", "stretch", "pad"]
+#: Pixels of a whole picture at its final scale; more are not computed only to be cut off.
+MOST_SCALED = 2**24
 
 
 class ImageProcessor:
@@ -107,9 +109,13 @@ class ImageProcessor:
         # as timm: the frame that is cut out is crop_pct of what was scaled
         scale = max(math.floor(height / self.crop_pct) / image.height, math.floor(width / self.crop_pct) / image.width)
         target = (max(width, int(image.width * scale + 1e-6)), max(height, int(image.height * scale + 1e-6)))
+        left, top = round((target[0] - width) / 2), round((target[1] - height) / 2)
+        if target[0] * target[1] > MOST_SCALED:  # of a picture like a line only what stays is scaled
+            across, down = image.width / target[0], image.height / target[1]
+            right, lower = min(image.width, (left + width) * across), min(image.height, (top + height) * down)
+            return image.resize((width, height), how, (left * across, top * down, right, lower))
         if image.size != target:
             image = image.resize(target, how)
-        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
         return image.crop((left, top, left + width, top + height))
 
     def collate(self, prepared: list[Tensor | np.ndarray | None]) -> Inputs:

@@ -12,7 +12,7 @@ PICTURE_PIXELS = 256
 def thumbnail(source: Any) -> Any:
     """A picture's file, or a PIL image -> a small RGB PIL image, upright, as an encoder reads it."""
     from mmbert.data.modalities.image import MODALITY as PICTURES
-    from mmbert.data.modalities.image import to_rgb
+    from mmbert.data.modalities.picture_colours import to_rgb
 
     image = PICTURES.read_file(source) if isinstance(source, (str, Path)) else to_rgb(source).copy()
     image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))

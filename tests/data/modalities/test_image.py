@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities.image import MODALITY as IMAGE
-from mmbert.data.modalities.image import to_rgb
+from mmbert.data.modalities.picture_colours import to_rgb
 from mmbert.runs.peak_memory import PeakMemory
 
 read_image = IMAGE.read_file
@@ -202,6 +202,6 @@ def test_a_picture_of_one_pixel_is_a_picture(mode, tmp_path):
 
 def test_running_out_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     picture("L", [5]).save(tmp_path / "a.png")
-    monkeypatch.setattr("mmbert.data.modalities.image.to_rgb", lambda image: bytearray(2**62))
+    monkeypatch.setattr("mmbert.data.modalities.picture_files.to_rgb", lambda image: bytearray(2**62))
     with pytest.raises(MemoryError):
         read_image(tmp_path / "a.png")

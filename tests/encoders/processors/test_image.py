@@ -6,7 +6,9 @@ import torch
 from PIL import Image
 
 from mmbert.core.errors import ConfigError, InputError
+from mmbert.encoders.processors import image as image_processor
 from mmbert.encoders.processors.image import ImageProcessor
+from mmbert.runs.peak_memory import PeakMemory
 
 MEAN, STD = (0.5, 0.25, 0.0), (0.5, 0.25, 0.125)
 
@@ -37,6 +39,31 @@ def test_crop_keeps_the_centre():
     # scaled so that the frame is half of the shorter side: 2 / 0.5 = 4 pixels, of which the inner 2 stay
     rows = np.arange(16).reshape(4, 4) * 10
     assert colours(processor((2, 2), crop_pct=0.5).prepare(picture(rows))) == [[50, 60], [90, 100]]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("size", [(300, 7), (7, 300), (64, 90), (33, 31)])
+def test_what_is_cut_off_need_not_be_scaled(size, interpolation, monkeypatch):
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (3, 3, 3), np.uint8))
+    image = coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    cut = ImageProcessor((24, 20), MEAN, STD, interpolation, crop_pct=0.9)
+    whole = cut.pack(image)[0].astype(int)
+    monkeypatch.setattr(image_processor, "MOST_SCALED", 0)
+    assert whole.std() > 20 and np.abs(cut.pack(image)[0] - whole).max() <= 2  # PIL takes the frame in float32
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (2, 60_000)])
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+def test_a_picture_like_a_line_takes_no_memory(shape, fit):
+    line = Image.new("RGB", shape, (255, 51, 0))
+    prepare = ImageProcessor((224, 224), MEAN, STD, "bicubic", 0.875, fit)
+    with PeakMemory() as memory:
+        before = memory.peak_mib()
+        prepared = prepare.prepare(line)
+    assert memory.peak_mib() - before < 100
+    assert prepared.shape == (3, 224, 224)
+    assert fit == "pad" or colours(prepared)[100][100] == 255
 
 
 def test_stretch_takes_all_of_it():
