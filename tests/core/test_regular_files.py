@@ -47,12 +47,12 @@ def readers(path):
     from mmbert.data.huggingface import load_splits
     from mmbert.data.modalities.audio import MODALITY as AUDIO
     from mmbert.data.modalities.base import file_digest
-    from mmbert.data.modalities.features import read_arrays
+    from mmbert.data.modalities.feature_files import read_arrays
     from mmbert.data.modalities.image import MODALITY as IMAGE
     from mmbert.data.tables.table import arrow_files
     from mmbert.encoders.pretrained.transformers import load_transformer
     from mmbert.encoders.pretrained.weights import read_weights
-    from mmbert.model.saving import read_config
+    from mmbert.model.saved_files import read_saved_config
     from mmbert.runs.files import read_json, read_yaml
     from mmbert.store.inventory import read_about
 
@@ -68,7 +68,7 @@ def readers(path):
         "json": lambda: read_json(path),
         "a data set": lambda: load_splits(folder, None, None),
         "a text model": lambda: load_transformer("mine", str(folder), True, {}),
-        "a saved model": lambda: read_config(folder),
+        "a saved model": lambda: read_saved_config(folder),
         "a store": lambda: read_about(folder),
     }
 
@@ -105,14 +105,14 @@ def test_no_reader_waits_for_a_pipe(what, tmp_path):
 
 
 def test_in_a_saved_model_every_file_is_one(tmp_path):
-    from mmbert.model.saving import MODEL_CONFIG, MODEL_WEIGHTS, read_config
+    from mmbert.model.saved_files import MODEL_CONFIG, MODEL_WEIGHTS, read_saved_config
 
     for name in (MODEL_CONFIG, MODEL_WEIGHTS):
         (tmp_path / name).write_text("{}")
     (tmp_path / "encoders" / "text").mkdir(parents=True)
     os.mkfifo(tmp_path / "encoders" / "text" / "tokenizer.json")
     with time_limit(20), pytest.raises(MmbertError, match="tokenizer.json: this is a named pipe, not a file"):
-        read_config(tmp_path)
+        read_saved_config(tmp_path)
 
 
 def test_the_length_and_the_key_of_a_pipe_are_those_of_what_cannot_be_read(tmp_path):

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.modalities.features import as_sequence, read_arrays
+from mmbert.data.modalities.feature_files import read_arrays
+from mmbert.data.modalities.features import as_sequence
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.tables.vector_width import first_vector_width
 from mmbert.encoders.features import FeatureEncoder
@@ -39,7 +40,7 @@ def test_every_kind_of_file_gives_the_same(tmp_path):
             lambda p: np.save(p / "x.npy", np.array([[1.0, 2], [np.nan, 1]])),
             "not finite numbers, the first in its row 2",
         ),
-        (lambda p: np.save(p / "x.npy", np.array([{}], dtype=object)), "no file of features that can be read"),
+        (lambda p: np.save(p / "x.npy", np.array([{}], dtype=object)), "holds Python objects"),
         (lambda p: (p / "x.npy").write_bytes(b"\x93NUMPY"), "no file of features that can be read"),
         (lambda p: (p / "x.npy").mkdir(), "this is a folder"),
         (lambda p: None, "there is no such file"),

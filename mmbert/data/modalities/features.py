@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError, nearest
-from mmbert.core.regular_files import refuse_special
+from mmbert.data.modalities import feature_files
 from mmbert.data.modalities.base import CellFacts, Modality, content_digest
-from mmbert.data.modalities.errors import REMEDY, unusable_file
+from mmbert.data.modalities.feature_files import read_arrays
 from mmbert.data.modalities.processor import Processor
 
-ENDINGS = (".npy", ".npz", ".safetensors")
+#: Beyond it float32 has no longer every whole number.
+WHOLE_IN_FLOAT32 = 2**24
+LOST_DIGITS = (
+    "it has numbers of more than 7 digits, such as times since 1970, that lose the last ones in float32: subtract a "
+    "constant first"
+)
 
 
 class FeaturesModality(Modality):
@@ -24,6 +29,7 @@ class FeaturesModality(Modality):
     kind = "features"
     noun = "file of features"
     python_example = '"features.npy"'
+    code = (feature_files.__name__,)
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
         """See ``Modality``: arrays by name from a file, or the cell as it is."""
@@ -45,36 +51,16 @@ class FeaturesModality(Modality):
 
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: the length L, and the width D."""
-        sequence = as_sequence(self.read(cell, folder), options.get("key"))
+        value = self.read(cell, folder)
+        sequence = as_sequence(value, options.get("key"))
         length, width = sequence.shape
-        return CellFacts(digest=content_digest(sequence.tobytes()), quantities={"length": length}, width=width)
+        lossy = loses_digits(selected_array(value, options.get("key")) if isinstance(value, dict) else value)
+        remarks = (LOST_DIGITS,) if lossy else ()
+        digest = content_digest(sequence.tobytes())
+        return CellFacts(digest=digest, quantities={"length": length}, width=width, remarks=remarks)
 
 
 MODALITY = FeaturesModality()
-
-
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name; of a .npy file the one, called ``""``. Nothing in a file is ever run.
-
-    Raises:
-        DataError: the file does not exist, has another ending, or holds no arrays.
-    """
-    path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise DataError(f"{path}: features lie in files that end in {', '.join(ENDINGS)}. {REMEDY}")
-    try:
-        refuse_special(path)
-        if ending == ".npy":
-            return {"": np.load(path, allow_pickle=False)}
-        if ending == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        from safetensors.torch import load_file  # torch's, because NumPy has no bfloat16
-
-        return {name: tensor.float().numpy() for name, tensor in load_file(path).items()}
-    except Exception as error:  # readers raise whatever a broken file makes them meet
-        raise unusable_file(path, "file of features", error) from error
 
 
 def selected_array(arrays: dict[str, np.ndarray], key: str | None) -> np.ndarray:
@@ -99,8 +85,11 @@ def as_sequence(value: Any, key: str | None = None) -> np.ndarray:
     """
     array = selected_array(value, key) if isinstance(value, dict) else value
     try:
-        sequence = np.asarray(array, np.float32)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(array)
+        refuse_kind(given)
+        with np.errstate(over="ignore"):
+            sequence = np.asarray(given, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"it is no array of numbers ({error})") from error
     if sequence.ndim == 1:
         sequence = sequence[None]
@@ -110,5 +99,28 @@ def as_sequence(value: Any, key: str | None = None) -> np.ndarray:
         raise DataError(f"it is empty, its shape is {sequence.shape}")
     if not np.isfinite(sequence).all():
         row = int(np.argwhere(~np.isfinite(sequence))[0, 0])
+        if np.isfinite(given.astype(np.float64, copy=False)).all():
+            raise DataError(f"it has numbers beyond 3.4e38, the most of float32, the first in its row {row + 1}")
         raise DataError(f"it has values that are not finite numbers, the first in its row {row + 1}")
     return sequence
+
+
+def refuse_kind(array: np.ndarray) -> None:
+    """Refuses what NumPy would turn into numbers by leaving a part out, or by counting days.
+
+    Raises:
+        DataError: the array holds complex numbers, dates or records.
+    """
+    if array.dtype.kind == "c":
+        raise DataError("its numbers are complex: store real and imaginary parts, or size and phase, side by side")
+    if array.dtype.kind in "mMV":
+        raise DataError(f"its values are of the type {array.dtype}, not numbers")
+
+
+def loses_digits(value: Any) -> bool:
+    """Whether numbers (an array, or lists) that are large and whole in float64 are others in float32."""
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "iuf" or numbers.dtype.itemsize < 4 or numbers.dtype == np.float32:
+        return False
+    large = numbers[np.abs(numbers.astype(np.float64, copy=False)) > WHOLE_IN_FLOAT32]
+    return bool((large.astype(np.float32).astype(np.float64) != large).any())

@@ -14,7 +14,7 @@ from PIL import Image
 from mmbert.core.errors import DataError
 from mmbert.data.modalities.audio import MODALITY as AUDIO
 from mmbert.data.modalities.errors import REMEDY, unusable_file, why_unusable
-from mmbert.data.modalities.features import read_arrays
+from mmbert.data.modalities.feature_files import read_arrays
 from mmbert.data.modalities.image import MODALITY as IMAGE
 from mmbert.data.tables.table import Table
 
