@@ -86,7 +86,7 @@ def as_sequence(value: Any, key: str | None = None) -> np.ndarray:
     array = selected_array(value, key) if isinstance(value, dict) else value
     try:
         given = np.asarray(array)
-        refuse_kind(given)
+        refuse_other_values(given)
         with np.errstate(over="ignore"):
             sequence = np.asarray(given, np.float32)
     except (TypeError, ValueError, OverflowError) as error:
@@ -105,7 +105,7 @@ def as_sequence(value: Any, key: str | None = None) -> np.ndarray:
     return sequence
 
 
-def refuse_kind(array: np.ndarray) -> None:
+def refuse_other_values(array: np.ndarray) -> None:
     """Refuses what NumPy would turn into numbers by leaving a part out, or by counting days.
 
     Raises:

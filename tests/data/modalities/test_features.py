@@ -12,7 +12,7 @@ from mmbert.data.modalities.features import (
     MODALITY,
     as_sequence,
     loses_digits,
-    refuse_kind,
+    refuse_other_values,
     selected_array,
 )
 
@@ -91,4 +91,4 @@ def test_numbers_that_float32_does_not_have_are_told(values, lossy, tmp_path):
 
 def test_truth_values_are_zero_and_one():
     assert as_sequence(np.array([True, False])).tolist() == [[1, 0]]
-    refuse_kind(np.array([True]))
+    refuse_other_values(np.array([True]))
