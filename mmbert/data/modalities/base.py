@@ -194,7 +194,9 @@ class Modality:
 
 
 def bytes_and_name(cell: Any) -> tuple[bytes | None, str | None]:
-    """The bytes that lie in a cell (``{"bytes": ..., "path": ...}``), and the file that it names; None = neither."""
+    """The bytes that lie in a cell, or in its ``{"bytes": ..., "path": ...}``, and the file that it names."""
+    if isinstance(cell, bytes):
+        return cell, None
     if isinstance(cell, dict):
         return cell.get("bytes"), cell.get("path")
     return None, cell if isinstance(cell, str) else None

@@ -31,41 +31,47 @@ class TableBuilder(datasets.ArrowBasedBuilder):
     Args:
         path: the table.
         digest: changes with the table.
+        ending: of the formats, which reads it.
     """
 
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path = path
+    def __init__(self, path: Path, digest: str, ending: str) -> None:
+        self.path, self.format = path, FORMATS[ending]
         super().__init__(dataset_name="mmbert_table", hash=digest)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo()
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        schema = FORMATS[self.path.suffix.lower()].schema(self.path)
+        schema = self.format.schema(self.path)
         self.info.features = datasets.Features.from_arrow_schema(schema)
         return [datasets.SplitGenerator(name="rows", gen_kwargs={"schema": schema})]
 
     def _generate_tables(self, schema: pa.Schema) -> Iterator[tuple[int, pa.Table]]:  # type: ignore[override]
         empty = True
-        for number, table in enumerate(FORMATS[self.path.suffix.lower()].batches(self.path, schema)):
+        for number, table in enumerate(self.format.batches(self.path, schema)):
             empty = False
             yield number, table
         if empty:
             raise DataError(f"{self.path} has no rows.")
 
 
-def cached_files(path: Path) -> list[str]:
+def cached_files(path: Path, ending: str | None = None) -> list[str]:
     """The Arrow files that hold the table, written now if they are not there yet.
+
+    Args:
+        path: the table.
+        ending: names its format; None = that of its own name.
 
     Raises:
         DataError: the file cannot be read, or the cache cannot be written.
         ConfigError: its format needs an extra that is not installed.
     """
+    ending = ending or path.suffix.lower()
     with reading(path):  # what is wrong with the table is no fault of the cache's
-        name = digest(path)
+        name = digest(path, ending)
     try:
         with bars_in_terminals():
-            builder = TableBuilder(path, name)
+            builder = TableBuilder(path, name, ending)
             builder.download_and_prepare(verification_mode="no_checks")
             rows = builder.as_dataset(split="rows", in_memory=False)
     except MmbertError:
@@ -90,10 +96,10 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def digest(path: Path) -> str:
-    """A name that changes with the file's content."""
+def digest(path: Path, ending: str) -> str:
+    """A name that changes with the file's content and with what reads it."""
     stat = path.stat()
-    key = hashlib.blake2b(f"{READER_VERSION} {path.suffix.lower()} {stat.st_size}".encode(), digest_size=16)
+    key = hashlib.blake2b(f"{READER_VERSION} {ending} {stat.st_size}".encode(), digest_size=16)
     if stat.st_size <= HASHED_BYTES:
         with path.open("rb") as file:
             key.update(hashlib.file_digest(file, "blake2b").digest())

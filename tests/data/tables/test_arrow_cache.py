@@ -34,16 +34,16 @@ def test_the_files_hold_the_rows_and_are_made_once(table, monkeypatch):
 
 
 def test_small_files_are_known_by_content_and_large_ones_by_place_and_time(table, monkeypatch):
-    before = digest(table)
+    before = digest(table, ".csv")
     os.utime(table, (0, 0))
-    assert digest(table) == before
+    assert digest(table, ".csv") == before
     monkeypatch.setattr(arrow_cache, "HASHED_BYTES", 3)
-    large = digest(table)
+    large = digest(table, ".csv")
     os.utime(table, (9, 9))
-    assert before != large != digest(table)
+    assert before != large != digest(table, ".csv")
     monkeypatch.undo()
     monkeypatch.setattr(arrow_cache, "READER_VERSION", arrow_cache.READER_VERSION + 1)
-    assert digest(table) != before  # the same file, read differently
+    assert digest(table, ".csv") != before  # the same file, read differently
 
 
 def test_a_table_without_rows_is_refused(tmp_path):
