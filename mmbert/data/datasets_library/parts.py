@@ -29,7 +29,7 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitPart:
     """Rows of one split that lie in one place.
 
     Attributes:
@@ -47,7 +47,7 @@ class Part:
     hidden: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_parts(path: str | Path, name: str | None, revision: str | None) -> tuple[list[Part], list[str]]:
+def find_parts(path: str | Path, name: str | None, revision: str | None) -> tuple[list[SplitPart], list[str]]:
     """The parts of a data set, in the order of its splits, and what of it was left out, a sentence each.
 
     Raises:
@@ -58,12 +58,13 @@ def find_parts(path: str | Path, name: str | None, revision: str | None) -> tupl
     from mmbert.data.tables.arrow_cache import bars_in_terminals
 
     folder = Path(path)
+    notes: list[str] = []
     try:
         if folder.is_dir():
             refuse_special_inside(folder)
         with bars_in_terminals():
             if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-                parts, notes = saved_parts(datasets.load_from_disk(str(folder)), path), []
+                parts = saved_parts(datasets.load_from_disk(str(folder)), path)
             else:
                 make = partial(datasets.load_dataset_builder, str(path), name, revision=revision)
                 parts, notes = built_parts(make, path)
@@ -76,7 +77,7 @@ def find_parts(path: str | Path, name: str | None, revision: str | None) -> tupl
     return parts, notes
 
 
-def built_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple[list[Part], list[str]]:
+def built_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple[list[SplitPart], list[str]]:
     """What a builder of the library finds: its tables read by our readers, all else by its own.
 
     Args:
@@ -96,7 +97,7 @@ def built_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple[
     return saved_parts(splits, path), left_out_notes(builder, splits)
 
 
-def table_parts(builder: DatasetBuilder, endings: Mapping[str, str]) -> list[Part]:
+def table_parts(builder: DatasetBuilder, endings: Mapping[str, str]) -> list[SplitPart]:
     """A part for each table; those of the hub are downloaded first."""
     import datasets
 
@@ -109,7 +110,7 @@ def table_parts(builder: DatasetBuilder, endings: Mapping[str, str]) -> list[Par
             local = Path(loader.extract(loader.download(file)))
             reader = FORMATS[endings[file]]
             parts.append(
-                Part(
+                SplitPart(
                     str(split),
                     tuple(cached_files(local, endings[file])),
                     namings(declared_features(local, endings[file]) or builder.info.features or {}),
@@ -143,7 +144,7 @@ def declared_features(path: Path, ending: str) -> Mapping[str, Any] | None:
         return None
 
 
-def saved_parts(found: Any, path: str | Path) -> list[Part]:
+def saved_parts(found: Any, path: str | Path) -> list[SplitPart]:
     """The parts of one or more ``datasets.Dataset``; a split without rows is none.
 
     Raises:
@@ -155,7 +156,7 @@ def saved_parts(found: Any, path: str | Path) -> list[Part]:
         found = {str(found.split or "train"): found}
     assert isinstance(found, Mapping)
     return [
-        Part(str(split), tuple(dataset_arrow_files(part, path)), namings(part.features))
+        SplitPart(str(split), tuple(dataset_arrow_files(part, path)), namings(part.features))
         for split, part in found.items()
         if len(part)
     ]
