@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbert.core.attention import self_attention
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
@@ -111,9 +112,7 @@ def conformer_layer(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
     first = torch.arange(mask.shape[1], device=mask.device) == 0
     keys = mask | (first & ~mask.any(1, keepdim=True))  # a missing sound attends to one blank: no key gives NaN
     x = x + 0.5 * layer.ffn1(x)
-    normed = layer.self_attn_layer_norm(x).transpose(0, 1)  # (L, B, D), as this attention wants it
-    attended, _ = layer.self_attn(normed, normed, normed, key_padding_mask=~keys, need_weights=False)
-    x = x + layer.self_attn_dropout(attended.transpose(0, 1))
+    x = x + layer.self_attn_dropout(self_attention(layer.self_attn, layer.self_attn_layer_norm(x), keys))
     x = x + convolution_module(layer.conv_module, x, mask)
     x = x + 0.5 * layer.ffn2(x)
     normed = layer.final_layer_norm(x)

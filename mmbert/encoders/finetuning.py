@@ -138,8 +138,26 @@ def add_adapters(network: nn.Module, options: dict[str, Any]) -> None:
         inject_adapter_in_model(LoraConfig(**options), network)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ConfigError(f"peft refuses lora={options}: {error}") from error
+    refuse_passed_by(network)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_("lora_" in name)
+
+
+def refuse_passed_by(network: nn.Module) -> None:
+    """Refuses adapters of layers whose weights torch reads without calling the layer: they would have no effect.
+
+    Raises:
+        ConfigError: names the first one.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in network.named_modules():
+        parent = network.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, LoraLayer) and isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
+            raise ConfigError(
+                f"lora.target_modules names '{name}', but {type(parent).__name__} of torch reads that layer's weights "
+                "past an adapter, at the latest in evaluation. Leave it out, or leave target_modules to mmbert."
+            )
 
 
 def adaptable(network: nn.Module) -> list[str]:
@@ -147,8 +165,8 @@ def adaptable(network: nn.Module) -> list[str]:
     names = []
     for name, module in network.named_modules():
         parent = network.get_submodule(name.rpartition(".")[0])
-        if isinstance(parent, nn.MultiheadAttention):
-            continue  # it reads its projection's weight without calling the module, so an adapter would have no effect
+        if isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
+            continue  # they read weights without calling the module, so an adapter would have no effect
         if isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.groups == 1:
             names.append(name)
     return names

@@ -34,6 +34,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from mmbert.core.attention import encoder_layer
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
@@ -110,7 +111,7 @@ class MISAFusion(Fusion):
         shared = [self.shared(u).sigmoid() for u in unified]
         both = present.repeat(1, 2)  # (B, 2M)
         vectors = blank(torch.stack([*private, *shared], 1), both)  # (B, 2M, H)
-        joined = blank(self.transformer(vectors, src_key_padding_mask=~both), both)
+        joined = blank(encoder_layer(self.transformer, vectors, both), both)
         pooled: Tensor = self.mlp(joined.flatten(1))
         if not self.training:
             return Fused(pooled)

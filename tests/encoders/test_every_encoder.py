@@ -15,6 +15,8 @@ from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
 from mmbert.testing import check_encoder
+from mmbert.testing.encoder_samples import EncoderCase, collated
+from wrapped_layers import passed_by
 
 COVERS = ("base",)
 
@@ -62,6 +64,13 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 @pytest.mark.parametrize("name", ENCODERS)
 def test_an_encoder_keeps_the_contract(name: str) -> None:
     check_encoder(ENCODERS[name])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_no_layers_weights_are_read_past_it(name: str) -> None:
+    encoder = ENCODERS[name]().eval()
+    inputs = collated(encoder, [*EncoderCase(ENCODERS[name]).values(encoder), None])
+    assert passed_by(encoder, lambda: encoder(inputs).tokens) == []
 
 
 @pytest.mark.parametrize("name", ["text-tiny-mean", "image-tiny", "audio-melspec_cnn", "audio-wav2vec2_base"])

@@ -8,6 +8,7 @@ from torch import nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.encoders.audio import SpeechEncoder
+from mmbert.encoders.finetuning import adaptable, add_adapters
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
@@ -250,3 +251,23 @@ def test_batch_statistics_see_no_blank():
     encoder({**inputs, "mask": torch.zeros(4, 1, dtype=torch.bool)})
     assert all(torch.equal(b, before[name]) for name, b in encoder.named_buffers())
     assert all(m.training for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+class OfTorch(nn.Module):
+    """A network with torch's encoder layer, which reads weights past whatever stands around a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
+        self.out = nn.Linear(8, 8)
+
+
+def test_no_adapter_is_put_where_torch_would_pass_it_by():
+    pytest.importorskip("peft")
+    network = OfTorch()
+    assert adaptable(network) == ["out"]
+    add_adapters(network, {"r": 2})
+    assert {name.split(".lora_")[0] for name, _ in network.named_parameters() if "lora_" in name} == {"out"}
+    for target in ("linear1", "linear2", "self_attn.out_proj"):
+        with pytest.raises(ConfigError, match=rf"lora.target_modules names 'layer.{target}', but \w+ of torch reads"):
+            add_adapters(OfTorch(), {"r": 2, "target_modules": [target]})

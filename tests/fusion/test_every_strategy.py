@@ -11,6 +11,7 @@ from fusion_harness import DIMS, PRESENT, STRATEGIES, WIDTH, batch_of, build, op
 from mmbert.core.errors import ConfigError
 from mmbert.testing import check_fusion, random_inputs
 from mmbert.testing.fusion_inputs import fill_padding
+from wrapped_layers import passed_by
 
 TRACED = {"concat", "cross_attention", "mcb", "bottleneck", "late_mean"}
 #: Their first weights are drawn so that the output has a variance of about 1, however many modalities there are.
@@ -31,6 +32,21 @@ def test_the_strategies_are_found():
 def test_it_keeps_every_law(name):
     kind, options = options_of(name)
     assert check_fusion(kind, dims={"text": 6, "image": 5, "audio": 4}, **options).passed
+
+
+@pytest.mark.parametrize("mode", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_layers_weights_are_read_past_it(name, mode):
+    kind, options = options_of(name)
+    fusion = kind(DIMS, WIDTH, **options).train(mode)
+    inputs = random_inputs(DIMS, 4)
+
+    def run():
+        torch.manual_seed(0)
+        fused = fusion(inputs)
+        return torch.cat([t.flatten() for t in (fused.pooled, *fused.tokens.values(), *fused.views.values())])
+
+    assert passed_by(fusion, run) == []
 
 
 class Largest(TorchDispatchMode):
