@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.failures import SweepFailed, is_hydra_error, is_user_error, message_of, picklable
 from mmbert.core.errors import ConfigError, MmbertError
+from mmbert.core.working_folder import admit_working_folder, standing_in
 
 if TYPE_CHECKING:  # Hydra takes a fifth of a second to import, which --help does not need
     from argparse import Namespace
@@ -31,6 +32,8 @@ Job = Callable[["DictConfig"], Any]
 
 FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--experimental-rerun"}
+#: The word by which a user consents to code of others.
+CONSENT = "trust_custom_code=true"
 #: What may follow --info.
 INFO_TOPICS = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 #: What a distributed run leaves in the environment.
@@ -74,7 +77,6 @@ def run_app(job: Job, config_name: str) -> None:
 def run_plain(job: Callable[[list[str]], None], command: str, words: list[str] | None = None) -> None:
     """Runs a job that does not need Hydra, given the words of the command line; mistakes are reported as above."""
     full = wants_traceback() or "--traceback" in (words or ())
-    working_folder_first()
     try:
         job([word for word in (sys.argv[1:] if words is None else words) if word != "--traceback"])
     except KeyboardInterrupt:
@@ -111,10 +113,13 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     from mmbert.cli.options.quoting import quoted_words
     from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
-    working_folder_first()
     add_working_folder()
     sys.argv = [sys.argv[0], *flags_first(sys.argv[1:])]
     args = get_args_parser().parse_args()
+    if args.experimental_rerun is not None:
+        refuse_pickle(args)
+    if args.multirun:  # errors of one's own classes may come back from the processes of a launcher
+        admit_working_folder()
     flags = sys.argv[: len(sys.argv) - len(args.overrides)]
     args.overrides = quoted_words(args.overrides)
     sys.argv = [*flags, *args.overrides]
@@ -163,11 +168,18 @@ def flags_first(words: list[str]) -> list[str]:
     return [*flags, *options]
 
 
-def working_folder_first() -> None:
-    """Makes the modules in the working folder importable, as ``python -m`` does, for ``_target_``."""
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+def refuse_pickle(args: Namespace) -> None:
+    """Refuses Hydra's rerun of a job from its pickle, which runs any code in it, unless the user consents.
+
+    Raises:
+        ConfigError: says how to run the job otherwise.
+    """
+    if CONSENT not in args.overrides:
+        raise ConfigError(
+            f"--experimental-rerun {args.experimental_rerun}: this is a pickle, which runs any code that is in it. "
+            f"The command in the run's job.json does the same without. If you trust whoever wrote it: {CONSENT}"
+        )
+    sys.argv = [word for word in sys.argv if word != CONSENT]
 
 
 def check_command_line(args: Namespace, config_name: str) -> DictConfig | None:
@@ -241,17 +253,15 @@ def reporting_errors(job: Job, command: str, failures: list[Exception], full: bo
 
     @functools.wraps(job)
     def run_job(cfg: DictConfig) -> Any:
-        if here not in sys.path and "" not in sys.path:  # in a process that a launcher has started
-            sys.path.insert(0, here)
         reset_start_method()
         hydra_cfg = HydraConfig.get()
         sweep = hydra_cfg.mode == RunMode.MULTIRUN
         which = f"job {hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)}): " if sweep else ""
         try:
-            drop_unaccepted_of_job(cfg, hydra_cfg.overrides.task)
-            keep_subset(cfg)
-            check_config(cfg)
-            with isolated_job(sweep):
+            with standing_in(here), isolated_job(sweep):
+                drop_unaccepted_of_job(cfg, hydra_cfg.overrides.task)
+                keep_subset(cfg)
+                check_config(cfg)
                 return job(cfg)
         except Exception as error:
             sent = picklable(error) if sweep else error

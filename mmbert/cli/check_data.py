@@ -114,8 +114,7 @@ def data_to_check(
 
     The last is what kept a task from learning its labels: findings like the others.
     """
-    from hydra.utils import get_class
-
+    from mmbert.core.init_args import find_class
     from mmbert.data.modalities.registry import modality_of
     from mmbert.data.quality.check import EncoderInput
     from mmbert.data.quality.report import Finding
@@ -126,7 +125,7 @@ def data_to_check(
     if not parts:
         raise ConfigError("Every encoder is 'none', so there is nothing to check.")
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
-    encoders = {name: EncoderInput(modality_of(get_class(part._target_)), part) for name, part in parts.items()}
+    encoders = {name: EncoderInput(modality_of(find_class(part._target_)), part) for name, part in parts.items()}
     tasks: dict[str, TargetEncoder] = {}
     faults: list[Any] = []
     for name, part in all_tasks(cfg, data).items():

@@ -72,7 +72,7 @@ def check_name(name: str, noun: str, groups: Sequence[str]) -> None:
         raise ConfigError(f"The package has a {noun} '{name}', which would be taken instead. Try my_{name}.")
     here = module_file(name)
     if importable(name) and (here is None or here.parent != Path.cwd()):
-        raise ConfigError(f"There is a Python module '{name}' already, which yours would hide. Try my_{name}.")
+        raise ConfigError(f"There is a Python module '{name}' already, which would be imported instead. Try my_{name}.")
 
 
 def write_files(files: dict[str, str], folder: Path) -> list[Path]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmbert.core.errors import InputError, nearest
 from mmbert.core.moved import current_path
+from mmbert.core.working_folder import admit_working_folder, shadowed_hint
 
 
 class SavesInitArgs:
@@ -44,15 +46,18 @@ def find_class(path: str) -> type:
         InputError: the module cannot be imported or has no such class.
     """
     module_name, _, name = current_path(path).rpartition(".")
+    admit_working_folder(module_name)
     try:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError) as error:
         raise InputError(
             f"The class '{path}' cannot be imported: {error}. Is its file in the folder you stand in or installed?"
+            f"{shadowed_hint(module_name)}"
         ) from error
     if not hasattr(module, name):
         classes = [n for n, value in vars(module).items() if inspect.isclass(value)]
-        raise InputError(f"The module '{module_name}' has no class '{name}'. {nearest(name, classes)}")
+        hint = shadowed_hint(module_name, getattr(module, "__file__", None))
+        raise InputError(f"The module '{module_name}' has no class '{name}'. {nearest(name, classes)}{hint}")
     found: type = getattr(module, name)
     return found
 
@@ -68,3 +73,15 @@ def package_class(path: str, base: type) -> type:
     if not (isinstance(found, type) and found.__module__.startswith(own) and issubclass(found, base)):
         raise InputError(f"'{path}' is no {base.__name__} of the package.")
     return found
+
+
+def targets_in(value: Any) -> Iterator[str]:
+    """Every ``_target_`` in a config node or in a part's arguments, plain dictionaries and lists, however deep."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield str(value["_target_"])
+        for inner in value.values():
+            yield from targets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from targets_in(inner)

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from mmbert.core.errors import InputError
-from mmbert.core.init_args import package_class
+from mmbert.core.init_args import package_class, targets_in
 from mmbert.core.moved import current_path
 
 
@@ -43,18 +43,6 @@ def is_fusion_module(path: str) -> bool:
         return current_path(path).startswith("mmbert.fusion.") and package_class(path, nn.Module) is not None
     except InputError:
         return False
-
-
-def targets_in(value: Any) -> Iterator[str]:
-    """Every ``_target_`` in a part's arguments, however deep."""
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield str(value["_target_"])
-        for inner in value.values():
-            yield from targets_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from targets_in(inner)
 
 
 def check_names(config: Mapping[str, Any], folder: Path) -> None:

@@ -116,7 +116,8 @@ def git(folder: Path, *words: str) -> str | None:
     """Output of a git command in a folder, None if there is no git, no repository, or no answer in time."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words],
+            # a repository's own config may name a program for git to run; this one is asked of whatever folder it is
+            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *words],
             capture_output=True,
             text=True,
             errors="replace",

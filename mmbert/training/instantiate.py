@@ -9,7 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.init_args import targets_in
 from mmbert.core.moved import current_path
+from mmbert.core.working_folder import admit_working_folder, shadowed_hint
 
 
 def make(part: DictConfig, **extra: Any) -> Any:
@@ -25,12 +27,15 @@ def make(part: DictConfig, **extra: Any) -> Any:
     target = part.get("_target_")
     if target is not None and current_path(target) != target:
         part = DictConfig({**part, "_target_": current_path(target)})
+    for path in targets_in(OmegaConf.to_container(part)):
+        admit_working_folder(path)
     try:
         # extra does not pass through OmegaConf, which would read a class called "${x}" as an interpolation
         return instantiate(part, _convert_="all", _partial_=True)(**extra)
     except InstantiationException as error:
         cause = error.__cause__ or error
-        raise ConfigError(f"{part.get('_target_')} cannot be found or built: {cause}") from error
+        hint = shadowed_hint(str(part.get("_target_")))
+        raise ConfigError(f"{part.get('_target_')} cannot be found or built: {cause}{hint}") from error
     except TypeError as error:
         if f"{error}".startswith(f"{str(part.get('_target_')).rpartition('.')[2]}.__init__()"):
             raise ConfigError(f"{part.get('_target_')} cannot be built: {error}") from error

@@ -141,7 +141,7 @@ def test_four_files_are_written_and_none_is_overwritten(here, capsys, monkeypatc
         ("my-fusion", "use small letters"),
     ],
 )
-def test_a_name_that_would_hide_another_is_refused(here, name, message):
+def test_a_name_that_another_module_has_is_refused(here, name, message):
     with pytest.raises(ConfigError, match=message):
         new_fusion.contents(name)
 

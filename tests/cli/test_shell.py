@@ -236,9 +236,9 @@ def test_a_users_own_folder_gives_groups_modules_and_studies(run: Run, capsys: p
     Path("swirl_of_mine.py").write_text("class Swirl:\n    def __init__(self, turns):\n        self.turns = turns\n")
 
     def train(cfg: DictConfig) -> None:
-        from hydra.utils import instantiate
+        from mmbert.training.instantiate import make
 
-        print("turns", instantiate(cfg.fusion).turns)
+        print("turns", make(cfg.fusion).turns)
 
     assert run(train, *OWN, "fusion=swirl") == 0
     assert capsys.readouterr().out == "turns 3\n"
@@ -280,3 +280,9 @@ def test_processes_that_are_started_from_a_job_know_whether_tracebacks_are_wante
         environ = json.loads(done.stdout.splitlines()[0])
         wanted[asked] = (environ["MMBERT_TRACEBACK"], environ["HYDRA_FULL_ERROR"])
     assert wanted == {"0": ("0", "1"), "1": ("1", "1")}
+
+
+def test_a_pickle_of_hydras_is_not_read_without_consent(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.pickle").write_bytes(b"")
+    assert run(lambda cfg: pytest.fail("it ran"), "--experimental-rerun", "config.pickle") == 2
+    assert "this is a pickle, which runs any code that is in it" in capsys.readouterr().err

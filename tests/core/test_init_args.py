@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from mmbert.core.errors import InputError, nearest
-from mmbert.core.init_args import SavesInitArgs, class_path, find_class, package_class
+from mmbert.core.init_args import SavesInitArgs, class_path, find_class, package_class, targets_in
 
 
 class Part(SavesInitArgs, nn.Module):
@@ -75,3 +75,7 @@ def test_a_class_of_the_package_is_defined_in_it():
             package_class(path, object)
     with pytest.raises(InputError, match="'mmbert.core.types.Encoded' is no SavesInitArgs of the package"):
         package_class("mmbert.core.types.Encoded", SavesInitArgs)
+
+
+def test_targets_are_found_however_deep():
+    assert list(targets_in({"a": [{"_target_": "b.C", "d": {"_target_": "e.F"}}], "g": 1})) == ["b.C", "e.F"]

@@ -10,7 +10,7 @@ from mmbert.core.errors import ConfigError, InputError
 from mmbert.encoders.image import ImageEncoder
 from mmbert.fusion.mean import MeanFusion
 from mmbert.model.saving import ModelParts, load_parts, save_parts
-from mmbert.model.trust import is_fusion_module, targets_in
+from mmbert.model.trust import is_fusion_module
 from mmbert.tasks.regression import Regression
 
 
@@ -36,10 +36,6 @@ def theirs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path / "ran"
     sys.modules.pop("their_parts", None)
-
-
-def test_targets_are_found_however_deep():
-    assert list(targets_in({"a": [{"_target_": "b.C", "d": {"_target_": "e.F"}}], "g": 1})) == ["b.C", "e.F"]
 
 
 @pytest.mark.parametrize("kind", ["fusion", "tasks", "encoders"])

@@ -28,6 +28,15 @@ def test_git_tells_commit_and_changes(repository):
     assert machine.git_state(repository)["dirty"] is True
 
 
+def test_a_program_that_a_repositorys_config_names_is_not_run(repository, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
+    program.chmod(0o755)
+    subprocess.run(["git", "-C", repository, "config", "core.fsmonitor", str(program)], check=True)
+    assert machine.git_state(repository)["dirty"] is False
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_package_installed_inside_a_users_repository_is_not_that_repository(repository, monkeypatch):
     site = repository / ".venv" / "mmbert"
     site.mkdir(parents=True)

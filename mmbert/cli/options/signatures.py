@@ -20,6 +20,7 @@ from mmbert.cli.options.source import (
 )
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.moved import current_path
+from mmbert.core.working_folder import shadowed_hint
 
 #: How many steps from a name to its definition, or from a class to its bases, are followed.
 MAX_STEPS = 12
@@ -75,12 +76,12 @@ def signature_of(target: str) -> Signature | None:
             return None  # compiled, or made by an import hook
         raise ConfigError(
             f"There is no module '{module}', neither in the folder you stand in nor installed. "
-            f"{nearest(module, modules_beside(module))}"
+            f"{nearest(module, modules_beside(module))}{shadowed_hint(module)}"
         )
     tree = syntax_tree(path)
     if definition(path, name) is None and all_names_visible(tree):
         classes = [node.name for node in statements(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
-        raise ConfigError(f"{path.name} has no '{name}'. {nearest(name, classes)}")
+        raise ConfigError(f"{path.name} has no '{name}'. {nearest(name, classes)}{shadowed_hint(module, path)}")
     return look_up(module, name, MAX_STEPS)
 
 

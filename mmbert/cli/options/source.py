@@ -18,6 +18,7 @@ from pathlib import Path
 
 import mmbert
 from mmbert.core.errors import ConfigError
+from mmbert.core.working_folder import lies_here, working_folder
 
 PACKAGE_FOLDER = Path(mmbert.__file__).parent
 #: The first line of a function, and the end of its head.
@@ -30,7 +31,7 @@ def module_file(module: str) -> Path | None:
     first, *rest = module.split(".")
     if first == mmbert.__name__:
         return package_file(module)
-    path, places = in_places(first, [Path.cwd(), *(Path(entry or ".") for entry in sys.path)])
+    path, places = in_places(first, [*(Path(entry or ".") for entry in sys.path), Path(working_folder())])
     if path is None and not places:
         try:
             spec = importlib.util.find_spec(first)  # an editable install has a finder of its own
@@ -67,16 +68,17 @@ def in_places(name: str, places: list[Path]) -> tuple[Path | None, list[Path]]:
 
 def importable(module: str) -> bool:
     """Whether the top-level package of a module exists, also where it has no source that could be read."""
+    name = module.partition(".")[0]
     try:
-        return importlib.util.find_spec(module.partition(".")[0]) is not None
+        return importlib.util.find_spec(name) is not None or lies_here(name)
     except (ImportError, ValueError):
-        return module.partition(".")[0] in sys.modules
+        return name in sys.modules
 
 
 def modules_beside(module: str) -> list[str]:
     """The modules among which a misspelt one may be meant: its neighbours in our package, or in the working folder."""
     package = module.rpartition(".")[0] if module.startswith(f"{mmbert.__name__}.") else ""
-    folder = PACKAGE_FOLDER.joinpath(*package.split(".")[1:]) if package else Path.cwd()
+    folder = PACKAGE_FOLDER.joinpath(*package.split(".")[1:]) if package else Path(working_folder())
     names = sorted(path.stem for path in folder.glob("*.py") if path.stem.isidentifier() and path.stem[:2] != "__")
     return [f"{package}.{name}" for name in names] if package else names
 

@@ -46,7 +46,6 @@ WRITES_ELSEWHERE = ("callbacks.*.dirpath", "logger.entity", "logger.tracking_uri
 FILE_NAMES = ("callbacks.*.filename",)
 #: What Hydra takes for an order, beside ``_target_``: none is needed for the classes above.
 HYDRA_ORDERS = ("_args_", "_partial_")
-CONSENT = "trust_custom_code=true"
 
 
 def check_untrusted(config: Mapping[str, Any], origin: str) -> None:
@@ -118,5 +117,6 @@ def untrusted(path: str, value: object, wrong: str, origin: str) -> ConfigError:
     """The error for an option that is not used without consent."""
     return ConfigError(
         f"{origin}: {path}={value!s:.200}: {wrong}. The run's folder is not one that you began on this machine, or its "
-        f"config was changed since: it may run code and write files. If you trust whoever wrote it, add {CONSENT}"
+        f"config was changed since: it may run code and write files. If you trust whoever wrote it, add "
+        "trust_custom_code=true"
     )

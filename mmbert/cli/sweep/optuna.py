@@ -34,6 +34,7 @@ from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.quoting import quoted_words
 from mmbert.core.errors import ConfigError
 from mmbert.core.whole_files import write_whole_text
+from mmbert.core.working_folder import admit_working_folder
 from mmbert.runs.folder import RunFolder
 
 SEARCH_LOG = "optuna.log"
@@ -226,6 +227,7 @@ def trial_of(hydra_cfg: Any, number: int) -> optuna.Trial:
         hydra_cfg: the job's ``hydra`` part.
         number: of the trial.
     """
+    admit_working_folder(str(OmegaConf.select(hydra_cfg, "sweeper.pruner._target_")))
     pruner = instantiate(hydra_cfg.sweeper.pruner) or optuna.pruners.NopPruner()
     study = optuna.load_study(
         study_name=STUDY_NAME, storage=search_storage(Path(str(hydra_cfg.sweep.dir))), pruner=pruner
