@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mmbert.core.terminal import PlainConsole
 from mmbert.data.quality.report import DataReport, Finding, Spread
 
 #: Classes that are listed; of more, the rarest, for these are what fails.
@@ -19,7 +19,7 @@ MAX_ROWS = 5
 
 def print_data_report(report: DataReport, path: Path) -> None:
     """Splits, sizes, classes, then findings."""
-    console = Console(highlight=False)
+    console = PlainConsole(markup=True)
     console.print(splits_table(report, path))
     for table in (spreads_table(report), *class_tables(report)):
         if table.row_count:

@@ -179,13 +179,14 @@ def model_folder(given: str | None) -> Path:
 
 def print_answers(result: dict[str, dict[str, object]]) -> None:
     """A small table: each task's answer and how sure the model is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from mmbert.core.terminal import PlainConsole
 
     table = Table("task", "answer", "probability")
     for task, answer in result.items():
         table.add_row(task, prediction_text(answer["prediction"]), probability_text(answer))
-    Console(highlight=False).print(table)
+    PlainConsole().print(table)
 
 
 def prediction_text(prediction: object) -> str:

@@ -75,14 +75,15 @@ def run_report(args: argparse.Namespace) -> None:
 
 def print_table(head: list[str], rows: list[list[str]], notes: list[str], title: str | None = None) -> None:
     """The table and its notes in the terminal."""
-    from rich.console import Console
     from rich.table import Table
+
+    from mmbert.core.terminal import PlainConsole
 
     table = Table(*head, title=title)
     for row in rows:
         table.add_row(*row)
     # a pipe has no width of its own; 80 columns would cut names
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console = PlainConsole(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     for note in notes:
         console.print(f"  {note}", soft_wrap=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.shown_text import printable
 from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def used_config(run: RunFolder, trusted: bool, parts: Sequence[str] = ()) -> Dic
         OmegaConf.update(cfg, place, None)
         if not parts or place.partition(".")[0] in parts:
             print(
-                f"{place}={given} of {run} is not taken over, for the run is not one that you began here: the default "
-                f"is used. For another: {word}",
+                f"{place}={printable(given)} of {run} is not taken over, for the run is not one that you began here: "
+                f"the default is used. For another: {word}",
                 file=sys.stderr,
             )
     return cfg

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.shown_text import printable
 
 if TYPE_CHECKING:
     pass
@@ -104,8 +105,9 @@ def fill_stores(words: list[str], everything: bool = False) -> tuple[Any, dict[s
 
 def list_stores(words: list[str]) -> None:
     """Prints the table of array stores."""
-    from rich.console import Console
     from rich.table import Table
+
+    from mmbert.core.terminal import PlainConsole
 
     folder, names, _ = store_words(words)
     from mmbert.store.inventory import select_array_stores
@@ -117,7 +119,7 @@ def list_stores(words: list[str]) -> None:
         data = ", ".join(Path(path).parent.name + "/" + Path(path).name for path in one.data)
         row = (one.name, one.what, one.encoder, f"{one.entries:,}", f"{one.size / 2**20:,.1f}")
         table.add_row(*row, f"{one.runs:,}", f"{one.hits:,}", last, data)
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    console = PlainConsole(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     console.print(f"  {folder}: {sum(one.size for one in found) / 2**20:,.1f} MiB in all", soft_wrap=True)
 
@@ -132,7 +134,7 @@ def verify_stores(words: list[str]) -> None:
         entries, bad = inventory.verify_array_store(one)
         damaged += bad
         state = f"{bad:,} damaged, taken out" if bad else "all right"
-        print(f"  {one.name}  {one.encoder}: {entries:,} entries, {state}")
+        print(f"  {one.name}  {printable(one.encoder)}: {entries:,} entries, {state}")
     if damaged:
         raise SystemExit(1)
 
@@ -151,11 +153,11 @@ def prune_stores(words: list[str]) -> None:
         inventory.select_array_stores(folder, names), limits.get("older_than_days"), limits.get("max_gib")
     )
     for one in gone:
-        print(f"  {one.name}  {one.encoder}: deleted, {one.size / 2**20:,.1f} MiB")
+        print(f"  {one.name}  {printable(one.encoder)}: deleted, {one.size / 2**20:,.1f} MiB")
     for one in inventory.array_stores(folder):
         freed = inventory.compact_array_store(one)
         if freed > 0:
-            print(f"  {one.name}  {one.encoder}: compacted, {freed / 2**20:,.1f} MiB")
+            print(f"  {one.name}  {printable(one.encoder)}: compacted, {freed / 2**20:,.1f} MiB")
 
 
 def store_words(words: list[str], numbers: tuple[str, ...] = ()) -> tuple[Path, list[str], dict[str, float]]:

@@ -6,12 +6,14 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from mmbert.core.shown_text import printable
+
 
 class MmbertError(Exception):
     """Base of every error that a user can cause; the message says what, where and what to do next."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(without_worker_traceback(message))
+        super().__init__(printable(without_worker_traceback(message)))
 
 
 class ConfigError(MmbertError):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mmbert.core.shown_text import markdown_code, markdown_text
 from mmbert.reporting.statistics.summary import FACTS, is_error, other_differences, repeated_seeds
 
 if TYPE_CHECKING:
@@ -68,10 +69,19 @@ def notes(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> list[str]:
     return lines
 
 
+class Code(str):
+    """A cell of a Markdown table that is shown as something to type."""
+
+
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; numbers to the right would need to be known, so all stands left."""
     lines = [list(head), ["---"] * len(head), *map(list, rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(map(markdown_cell, line)) + " |" for line in lines) + "\n"
+
+
+def markdown_cell(cell: str) -> str:
+    """A cell as Markdown shows it, whatever is in it."""
+    return markdown_code(cell) if isinstance(cell, Code) else markdown_text(cell)
 
 
 def results_table(runs: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmbert.core.shown_text import markdown_code, markdown_text
 from mmbert.data.modalities.registry import modality_of
 from mmbert.model import MultimodalModel
 from mmbert.runs.environment import environment
@@ -45,7 +46,7 @@ def model_card(
     data = Path(str(config["data"].get("path", "data"))).name
     parts = [
         f"---\n{front_matter(name, data, metrics, splits[:1], model)}\n---\n",
-        f"# {name}\n",
+        f"# {markdown_text(name)}\n",
         "A multimodal model of mmbert: each modality is encoded by itself, a fusion "
         "strategy joins them, and every task reads the joint representation. Any subset of the modalities will do.\n",
         "## Parts\n",
@@ -136,7 +137,7 @@ def about_data(data: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     left_out = f" {skipped:,} rows could not be used and were left out." if skipped else ""
     return (
-        f"`{data}`, fingerprint `{facts.get('data_fingerprint')}`; rows: {counts} "
+        f"{markdown_code(data)}, fingerprint `{facts.get('data_fingerprint')}`; rows: {markdown_text(counts)} "
         f"(fingerprint of the splits `{facts.get('splits_fingerprint')}`).{left_out}\n"
     )
 
@@ -146,8 +147,8 @@ def about_metrics(facts: Mapping[str, Any]) -> str:
     checkpoint = facts.get("checkpoint") or {}
     return (
         f"Seed {facts.get('seed')}; weights of epoch {checkpoint.get('epoch', -1) + 1}, chosen by "
-        f"`{checkpoint.get('monitor')}` on validation. One run: no interval can be given. The test splits chose "
-        "nothing.\n"
+        f"{markdown_code(checkpoint.get('monitor'))} on validation. One run: no interval can be given. The test splits "
+        "chose nothing.\n"
     )
 
 
@@ -184,8 +185,6 @@ def made_with(facts: Mapping[str, Any]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; a bar in a cell is escaped."""
+    """Markdown; whatever is in a cell is shown as it is."""
     lines = [head, ["---"] * len(head), *rows]
-    return (
-        "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
-    )
+    return "\n".join(f"| {' | '.join(map(markdown_text, line))} |" for line in lines) + "\n"

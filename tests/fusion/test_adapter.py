@@ -9,8 +9,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError, InputError
+from mmbert.core.init_args import targets_in
 from mmbert.fusion.adapter import AdapterFusion, given_width
-from mmbert.model.saving import targets_in
 from mmbert.testing import check_fusion, encoded, random_inputs
 
 DIMS = {"text": 6, "image": 5, "audio": 4}

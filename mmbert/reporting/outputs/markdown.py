@@ -7,34 +7,42 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbert.core.shown_text import markdown_code, markdown_text, printable
 from mmbert.reporting.outputs.robustness_tables import text_tables
 from mmbert.reporting.report import RunsReport
 from mmbert.reporting.statistics.compare import p_value_text
-from mmbert.reporting.tables import markdown_table, number_text, summary_table
+from mmbert.reporting.tables import Code, markdown_table, number_text, summary_table
 from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: How LaTeX prints what it would take for an order.
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+}
+
 
 def markdown_page(report: RunsReport) -> str:
     """The whole page."""
-    parts = [f"# {report.study.get('name') or report.metric}\n"]
+    parts = [f"# {markdown_text(report.study.get('name') or report.metric)}\n"]
     if report.study.get("question"):
-        parts.append(f"**Question.** {report.study['question']}\n")
+        parts.append(f"**Question.** {markdown_text(report.study['question'])}\n")
     parts += [
-        f"`{report.metric}`, by {', '.join(report.by)}:\n",
+        f"{markdown_code(report.metric)}, by {markdown_text(', '.join(report.by))}:\n",
         markdown_table(*summary_table(report.summary, report.metric)),
     ]
-    parts += ["".join(f"- {note}\n" for note in report.notes)]
+    parts += ["".join(f"- {markdown_text(note)}\n" for note in report.notes)]
     if report.comparisons:
-        parts += [f"## Compared with {report.baseline}\n", comparison_table(report), comparison_note()]
+        parts += [f"## Compared with {markdown_text(report.baseline)}\n", comparison_table(report), comparison_note()]
     if report.sentences:
-        parts.append("".join(f"- {sentence}\n" for sentence in report.sentences))
+        parts.append("".join(f"- {markdown_text(sentence)}\n" for sentence in report.sentences))
     if report.contributions:
         parts += ["## What each modality contributes\n", contribution_table(report), contribution_note(report)]
     for one in text_tables(report.robustness, report.metric):
-        parts += [f"## {one.title}\n", markdown_table(one.head, one.rows), one.note and f"{one.note}\n"]
+        parts += [f"## {one.title}\n", markdown_table(one.head, one.rows), one.note and f"{markdown_text(one.note)}\n"]
     parts += ["## How it was run\n", provenance(report.runs), "## Every run\n", trace_table(report)]
     return "\n".join(part for part in parts if part)
 
@@ -89,7 +97,7 @@ def provenance(runs: pd.DataFrame) -> str:
     for run in runs["run"]:
         environment = RunFolder(run).read_environment()
         machines[environment_text(environment)] = None
-    return "".join(f"- {line}\n" for line in machines if line)
+    return "".join(f"- {markdown_text(line)}\n" for line in machines if line)
 
 
 def environment_text(environment: dict[str, Any]) -> str:
@@ -120,7 +128,7 @@ def trace_table(report: RunsReport) -> str:
         data = str(line.get("data_fingerprint") or "–")
         state = line["status"] if line["status"] == "finished" else f"{line['status']}: {line['reason']}"
         checkpoint = str(line.get("checkpoint") or "–")
-        command = f"`{command_of(Path(line['run']))}`"
+        command = Code(command_of(Path(line["run"])))
         rows.append([line["run"], *keys, str(line.get("seed")), measured, state, commit, checkpoint, data, command])
     return markdown_table(head, rows)
 
@@ -139,7 +147,8 @@ def latex(report: RunsReport) -> str:
     best = report.summary.iloc[0]["group"]
     clear = {one.group for one in report.comparisons if one.p_holm < 0.05}
     lines = [
-        f"% {report.metric}; mean and standard deviation over n seeds; dagger: differs from {report.baseline}, Holm",
+        f"% {one_line(report.metric)}; mean and standard deviation over n seeds; dagger: differs from "
+        f"{one_line(report.baseline)}, Holm",
         r"\begin{tabular}{lrr}",
         r"\toprule",
         rf"{escaped(', '.join(report.by))} & $n$ & {escaped(report.metric)} \\",
@@ -156,6 +165,9 @@ def latex(report: RunsReport) -> str:
 
 def escaped(text: str) -> str:
     """Text as LaTeX prints it."""
-    for letter in ("\\", "&", "%", "$", "#", "_", "{", "}"):
-        text = text.replace(letter, r"\textbackslash{}" if letter == "\\" else f"\\{letter}")
-    return text
+    return "".join(LATEX.get(letter, letter) for letter in one_line(text))
+
+
+def one_line(text: object) -> str:
+    """Text in one line, without control characters."""
+    return " ".join(printable(text).split())

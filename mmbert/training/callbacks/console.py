@@ -13,10 +13,10 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mmbert.core.terminal import PlainConsole
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
 from mmbert.training.module import count_parameters, count_trainable
@@ -84,7 +84,7 @@ def progress_display() -> Callback:
 @rank_zero_only
 def announce(model: MultimodalModel, run: RunFolder, initial_weights: Mapping[str, str] | None = None) -> None:
     """Prints what is about to be trained; ``initial_weights``: where encoders have their first weights from."""
-    console = Console(highlight=False)
+    console = PlainConsole()
     for name, encoder in model.encoders.items():
         state = "frozen" if encoder.frozen else f"{count_trainable(encoder):,} trained"
         origin = f", from {initial_weights[name]}" if initial_weights and name in initial_weights else ""
@@ -98,20 +98,20 @@ def announce(model: MultimodalModel, run: RunFolder, initial_weights: Mapping[st
 @rank_zero_only
 def print_line(line: str) -> None:
     """Prints one line."""
-    Console(highlight=False).print(f"  {escape(line)}", soft_wrap=True)
+    PlainConsole().print(f"  {line}", soft_wrap=True)
 
 
 @rank_zero_only
 def print_notes(notes: Sequence[str]) -> None:
     """What was guessed, or left out, as the data were read."""
     for note in notes:
-        Console(highlight=False).print(f"  [yellow]warning[/]   {escape(note)}", soft_wrap=True)
+        PlainConsole(markup=True).print(f"  [yellow]warning[/]   {escape(note)}", soft_wrap=True)
 
 
 @rank_zero_only
 def warn_of(lines: Sequence[str]) -> None:
     """What may mislead whoever reads the results."""
-    console = Console(highlight=False)
+    console = PlainConsole(markup=True)
     for line in lines:
         console.print(f"  [yellow]warning[/]   {escape(line)}")
     if lines:
@@ -135,7 +135,7 @@ def print_results(metrics: dict[str, float], splits: list[str], run: RunFolder, 
         name = task or "all"
         table.add_row(name if name != last else "", metric, *cells)
         last = name
-    console = Console(highlight=False)
+    console = PlainConsole()
     console.print(table)
     for what, path in run.contents():
         console.print(f"  {what:<12} {shortest(path)}", soft_wrap=True)

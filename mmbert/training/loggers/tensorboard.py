@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import Range
+from mmbert.core.shown_text import markdown_text
 from mmbert.core.types import InputFile
 from mmbert.data.modalities.registry import modality_named
 from mmbert.runs.files import to_json_types
@@ -121,8 +122,8 @@ def rows_as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows' texts and numbers as a Markdown table, without pictures and sounds."""
     files = {key for row in rows for key, value in row.items() if isinstance(value, InputFile)}
     keys = list(dict.fromkeys(key for row in rows for key in row if key not in files))
-    lines = ["| " + " | ".join(keys) + " |", "|" + " --- |" * len(keys)]
+    lines = ["| " + " | ".join(map(markdown_text, keys)) + " |", "|" + " --- |" * len(keys)]
     for row in rows:
-        cells = ("" if row.get(key) is None else str(row[key]).replace("|", "\\|").replace("\n", " ") for key in keys)
+        cells = ("" if row.get(key) is None else markdown_text(row[key]) for key in keys)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

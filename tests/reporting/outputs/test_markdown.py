@@ -69,3 +69,12 @@ def test_an_environment_in_a_sentence():
 def test_the_command_of_a_run_is_the_one_it_noted(tmp_path):
     (tmp_path / "job.json").write_text(json.dumps({"hash": "h", "command": "mmbert-train seed=3"}))
     assert markdown.command_of(tmp_path) == "mmbert-train seed=3"
+
+
+def test_names_of_strangers_are_shown_and_obeyed_nowhere(report):
+    name = "<script>x</script>|`\n# y"
+    report.comparisons.append(Comparison(name, "concat", 0, *[math.nan] * 6, math.nan, 0))
+    row = markdown.comparison_table(report).splitlines()[-1]
+    assert row.startswith("| &lt;script&gt;x&lt;/script&gt;\\|\\` # y | 0 |")
+    assert markdown.one_line("a\nb\x1b[2J") == "a b\\x1b[2J"
+    assert markdown.escaped("\\input{x}^~\n%") == r"\textbackslash{}input\{x\}\textasciicircum{}\textasciitilde{} \%"
