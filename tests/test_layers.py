@@ -33,7 +33,10 @@ ONLY_IN = {
     # the random changes of pictures are timm's own transforms
     "timm": ["mmbert/encoders/*.py", "mmbert/data/augment/*.py"],
     "datasets": ["mmbert/data/*.py"],
-    "soundfile": ["mmbert/data/*.py", "mmbert/encoders/*.py", "mmbert/training/loggers/*.py"],
+    "soundfile": [
+        *("mmbert/data/*.py", "mmbert/encoders/*.py", "mmbert/training/loggers/*.py"),
+        "mmbert/reporting/statistics/embedded_media.py",
+    ],
     # runs/wandb_session.py: a run of training and one of a report begin alike
     "wandb": ["mmbert/training/loggers/*.py", "mmbert/runs/wandb_session.py", "mmbert/reporting/outputs/wandb_*.py"],
     "wandb_workspaces": ["mmbert/reporting/outputs/wandb_workspace.py"],

@@ -1,5 +1,6 @@
 """Run folders as ``mmbert-train`` leaves them, with what a report reads and nothing else."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -59,6 +60,7 @@ def write_run(folder, fusion, seed, skill, random):
         "wall_seconds": 60.0,
     }
     facts |= {
+        "data_fingerprint": hashlib.sha256((folder / "table.csv").read_bytes()).hexdigest()[:16],
         "inputs": {"table": str(folder / "table.csv"), "encoders": encoders},
         "splits_fingerprint": "s",
         "epochs": 4,

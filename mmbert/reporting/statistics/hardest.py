@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
-import mimetypes
+import os
+import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError
+from mmbert.reporting.statistics.embedded_media import embedded_picture, embedded_sound
 from mmbert.reporting.statistics.samples import per_sample
 from mmbert.runs.folder import RunFolder
 
@@ -123,11 +125,19 @@ def answer_text(value: Any) -> str:
 
 
 def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
-    """What rows are made of: read from the table that the run says it was trained on; nothing if that is gone."""
-    described = (RunFolder(run).read_metrics() or {}).get("inputs") or {}
+    """What rows are made of: read from the table that the run was trained on; nothing if that is gone.
+
+    Of a table with another fingerprint than the run's nothing is shown: it has changed, or somebody has named a table
+    that no run of theirs has seen.
+    """
+    metrics = RunFolder(run).read_metrics() or {}
+    described = metrics.get("inputs") or {}
     path = Path(str(described.get("table", "")))
     if not path.is_file() or path.suffix.lower() not in TABLES:
         return {}
+    if not is_table_of(path, metrics.get("data_fingerprint")):
+        changed = ("samples", "none", f"not shown, {path.name} is not the table that the run was trained on")
+        return {row: [changed] for row in rows}
     table = read_table(path, rows, [part["column"] for part in described.get("encoders", {}).values()])
     return {
         row: [
@@ -136,6 +146,13 @@ def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, 
         ]
         for row, cells in table.items()
     }
+
+
+def is_table_of(path: Path, fingerprint: Any) -> bool:
+    """Whether a file has the bytes of which a run's ``data_fingerprint`` is the beginning of a hash."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return isinstance(fingerprint, str) and len(fingerprint) >= 16 and digest.startswith(fingerprint)
 
 
 def read_table(path: Path, rows: list[int], columns: list[str]) -> dict[int, dict[str, Any]]:
@@ -168,17 +185,35 @@ def shown_cell(cell: Any, kind: str, how: str, folder: Path) -> str:
     if how not in ("image", "audio"):
         return f"{kind}, not shown"
     try:
-        if isinstance(cell, dict) and cell.get("bytes") is not None:
-            content, name = bytes(cell["bytes"]), str(cell.get("path") or "")
-        else:
-            name = str(cell["path"] if isinstance(cell, dict) else cell)
-            path = folder / name
-            if path.stat().st_size > MOST:
-                return f"{name} ({path.stat().st_size / 2**20:.1f} MiB, not shown)"
-            content = path.read_bytes()
-    except OSError as error:
-        return f"{name}: {error.strerror}"
+        content = content_of(cell, folder)
+        return embedded_picture(content) if how == "image" else embedded_sound(content)
+    except (OSError, ValueError) as error:
+        return f"not shown, {getattr(error, 'strerror', None) or error}: {name_in(cell)}"
+
+
+def name_in(cell: Any) -> str:
+    """What a cell names; empty for one that holds its bytes alone."""
+    return str((cell.get("path") or "") if isinstance(cell, dict) else cell)
+
+
+def content_of(cell: Any, folder: Path) -> bytes:
+    """The bytes that a cell holds, or those of the file that it names, which must lie below the table's folder.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it lies elsewhere, is too large, or is no file.
+    """
+    if isinstance(cell, dict) and cell.get("bytes") is not None:
+        content = bytes(cell["bytes"])
+    else:
+        place = Path(os.path.realpath(folder / name_in(cell)))
+        if Path(os.path.realpath(folder)) not in place.parents:
+            raise ValueError("it lies outside the table's folder")
+        if not stat.S_ISREG(place.stat().st_mode):
+            raise ValueError("it is no file")
+        if place.stat().st_size > MOST:
+            raise ValueError(f"{place.stat().st_size / 2**20:.1f} MiB")
+        content = place.read_bytes()
     if len(content) > MOST:
-        return f"{len(content) / 2**20:.1f} MiB, not shown"
-    guessed = mimetypes.guess_type(name)[0] or ("image/png" if how == "image" else "audio/wav")
-    return f"data:{guessed};base64,{base64.b64encode(content).decode()}"
+        raise ValueError(f"{len(content) / 2**20:.1f} MiB")
+    return content

@@ -1,9 +1,14 @@
 """The samples that most runs have wrong: their order, their answers, and how cells are shown."""
 
+import base64
+import hashlib
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from PIL import Image
 
 from mmbert.reporting.statistics import hardest as module
 from mmbert.reporting.statistics.hardest import answer_text, answers_of, hardest, read_table, shown_as, shown_cell
@@ -14,9 +19,10 @@ def write_run(folder, predictions):
     (folder / "predictions").mkdir(parents=True)
     table = {"row": [0, 1, 2], "mood/target": ["a", "b", "b"], "mood/prediction": list(predictions)}
     pd.DataFrame(table).to_parquet(folder / "predictions" / "test.parquet")
-    (folder / "metrics.json").write_text(
-        json.dumps({"inputs": {"table": str(folder.parent / "t.csv"), "encoders": {"text": PART}}})
-    )
+    table = folder.parent / "t.csv"
+    fingerprint = hashlib.sha256(table.read_bytes()).hexdigest()[:16]
+    inputs = {"table": str(table), "encoders": {"text": PART}}
+    (folder / "metrics.json").write_text(json.dumps({"inputs": inputs, "data_fingerprint": fingerprint}))
     return folder
 
 
@@ -64,16 +70,61 @@ def test_every_kind_of_table_is_read(tmp_path, suffix):
     assert read_table(path, [1, 5], ["said", "said", "gone"]) == {1: {"said": "y"}}
 
 
-def test_cells_as_the_page_shows_them(tmp_path, monkeypatch):
-    (tmp_path / "a.png").write_bytes(b"abc")
-    assert shown_cell("a.png", "image", "image", tmp_path) == "data:image/png;base64,YWJj"
-    assert shown_cell({"bytes": b"abc"}, "audio", "audio", tmp_path) == "data:audio/wav;base64,YWJj"
-    assert shown_cell("gone.png", "image", "image", tmp_path) == "gone.png: No such file or directory"
-    assert shown_cell("x.npy", "features", "none", tmp_path) == "features, not shown"
-    assert [shown_cell(cell, "text", "text", tmp_path) for cell in (None, float("nan"), " ")] == ["missing"] * 3
+def test_a_table_that_the_run_has_not_seen_is_not_shown(groups, tmp_path):
+    """A metrics.json may name any table of the reader's; only who has its content knows its fingerprint."""
+    (tmp_path / "t.csv").write_text("said\nmine\nalone\n")
+    (first,) = hardest(groups, "test", "mood", 1)
+    assert first.parts == [("samples", "none", "not shown, t.csv is not the table that the run was trained on")]
+
+
+@pytest.fixture
+def media(tmp_path):
+    """A table's folder with a picture and a sound in it, and the same beside it."""
+    folder = tmp_path / "table"
+    folder.mkdir()
+    for place in (folder, tmp_path):
+        Image.fromarray(np.full((4, 6, 3), 200, np.uint8)).save(place / "a.png")
+        soundfile.write(place / "a.wav", np.zeros(100), 8000)
+    return folder
+
+
+def test_cells_as_the_page_shows_them(media, monkeypatch):
+    assert shown_cell("a.png", "image", "image", media).startswith("data:image/png;base64,")
+    content = (media / "a.wav").read_bytes()
+    assert shown_cell({"bytes": content}, "audio", "audio", media) == (
+        f"data:audio/wav;base64,{base64.b64encode(content).decode()}"
+    )
+    assert shown_cell("gone.png", "image", "image", media) == "not shown, No such file or directory: gone.png"
+    assert shown_cell("x.npy", "features", "none", media) == "features, not shown"
+    assert [shown_cell(cell, "text", "text", media) for cell in (None, float("nan"), " ")] == ["missing"] * 3
     monkeypatch.setattr(module, "MOST", 2)
-    assert shown_cell("a.png", "image", "image", tmp_path) == "a.png (0.0 MiB, not shown)"
-    assert shown_cell({"bytes": b"abc"}, "image", "image", tmp_path) == "0.0 MiB, not shown"
+    assert shown_cell("a.png", "image", "image", media) == "not shown, 0.0 MiB: a.png"
+    assert shown_cell({"bytes": b"abc"}, "image", "image", media) == "not shown, 0.0 MiB: "
+
+
+@pytest.mark.parametrize("how", ["image", "audio"])
+def test_what_is_no_picture_and_no_sound_is_not_in_the_page(media, how):
+    (media / "secret.txt").write_text("the word is swordfish")
+    shown = shown_cell("secret.txt", how, how, media)
+    assert shown.startswith("not shown, no ") and shown.endswith(": secret.txt")
+    assert shown_cell({"bytes": b"swordfish", "path": "a.png"}, how, how, media).startswith("not shown, no ")
+
+
+@pytest.mark.parametrize("how", ["image", "audio"])
+@pytest.mark.parametrize("way", ["absolute", "..", "link", "linked folder"])
+def test_a_file_outside_the_tables_folder_is_not_in_the_page(media, how, way):
+    name = "a.png" if how == "image" else "a.wav"
+    (media / "link").symlink_to(media.parent / name)
+    (media / "up").symlink_to(media.parent)
+    cell = {"absolute": str(media.parent / name), "..": f"../{name}", "link": "link", "linked folder": f"up/{name}"}[
+        way
+    ]
+    assert shown_cell(cell, how, how, media) == f"not shown, it lies outside the table's folder: {cell}"
+
+
+def test_a_folder_is_no_file(media):
+    (media / "sub").mkdir()
+    assert shown_cell("sub", "image", "image", media) == "not shown, it is no file: sub"
 
 
 def test_runs_of_earlier_versions_are_shown_by_kind():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def weights_figure(groups: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
                 "error_y": {"type": "data", "array": [float(np.std(part)) for part in values]},
                 "name": group,
                 "marker": {"color": COLOURS[number % len(COLOURS)]},
-                "hovertemplate": f"{group}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
+                "hovertemplate": f"{template_text(group)}<br>%{{x}}: %{{y:.3f}}<extra></extra>",
             }
         )
     return {"data": traces, "layout": {"barmode": "group", "yaxis": {"rangemode": "tozero"}}}
@@ -138,7 +139,7 @@ def weight_curves_figure(runs: Mapping[str, Mapping[str, Sequence[tuple[int, flo
                     "showlegend": name not in shown,
                     "line": {"color": COLOURS[names.index(name) % len(COLOURS)], "width": 1.6},
                     "marker": {"size": 4},
-                    "hovertemplate": f"{run}, {name}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+                    "hovertemplate": f"{template_text(run)}, {template_text(name)}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 }
             )
             shown.add(name)
@@ -163,7 +164,7 @@ def learning_curves_figure(
                     "showlegend": place == 0,
                     "line": {"color": COLOURS[number % len(COLOURS)], "width": 1.6},
                     "marker": {"size": 4},
-                    "hovertemplate": f"{run}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+                    "hovertemplate": f"{template_text(run)}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 }
             )
     layout = {"xaxis": {"title": {"text": "epoch"}}, "yaxis": {"title": {"text": metric}}}
@@ -196,7 +197,7 @@ def quality_against(
         "text": list(known),
         "textposition": "top center",
         "marker": {"size": 11, "color": ["#1f6feb" if on else "#b8c2cc" for on in front]},
-        "hovertemplate": "%{text}<br>" + cost + " %{x}<br>%{y:.4f}<extra></extra>",
+        "hovertemplate": "%{text}<br>" + template_text(cost) + " %{x}<br>%{y:.4f}<extra></extra>",
         "showlegend": False,
         "cliponaxis": False,
     }
@@ -246,7 +247,7 @@ def roc_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
                 "y": np.round(true[kept], 5).tolist(),
                 "name": f"{name} ({area:.3f})",
                 "line": {"color": COLOURS[number % len(COLOURS)]},
-                "hovertemplate": f"{name}<br>%{{x:.3f}} false, %{{y:.3f}} true<extra></extra>",
+                "hovertemplate": f"{template_text(name)}<br>%{{x:.3f}} false, %{{y:.3f}} true<extra></extra>",
             }
         )
     layout = {
@@ -271,7 +272,7 @@ def calibration_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
                 "customdata": found.counts[full].tolist(),
                 "name": f"{name} (ECE {found.error:.3f})",
                 "line": {"color": COLOURS[number % len(COLOURS)]},
-                "hovertemplate": f"{name}<br>"
+                "hovertemplate": f"{template_text(name)}<br>"
                 f"%{{customdata}} answers, confidence %{{x:.2f}}, right %{{y:.2f}}<extra></extra>",
             }
         )
@@ -293,6 +294,11 @@ def diagonal() -> dict[str, Any]:
         "hoverinfo": "skip",
         "showlegend": False,
     }
+
+
+def template_text(name: str) -> str:
+    """A name inside a template of plotly's, where it is neither HTML nor a place for a value."""
+    return escape(name, quote=False).replace("%{", "%\u200b{")
 
 
 def clean(value: float) -> float | None:

@@ -54,7 +54,7 @@ class Page:
         """A place in which a plot is drawn."""
         if figure is None or not figure["data"]:
             return ""
-        self.figures.append(figure)
+        self.figures.append(without_html(figure))
         self.captions.append(caption)
         place = f'<div class="plot{" tall" * tall}" data-figure="figure-{len(self.figures) - 1}" role="img"'
         figcaption = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
@@ -124,6 +124,15 @@ def choice(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:
         for number, (label, html) in enumerate(options)
     )
     return f'<p><label>{escape(label)} <select class="choice" id="{name}">{words}</select></label></p>{parts}'
+
+
+def without_html(node: Any) -> Any:
+    """A figure in which no name, label or title is HTML for plotly; templates are ours and stay."""
+    if isinstance(node, dict):
+        return {key: part if str(key).endswith("template") else without_html(part) for key, part in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [without_html(part) for part in node]
+    return escape(node, quote=False) if isinstance(node, str) else node
 
 
 def as_script(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from mmbert.reporting.outputs.page.figures import COLOURS, Figure
+from mmbert.reporting.outputs.page.figures import COLOURS, Figure, template_text
 from mmbert.reporting.outputs.page.html import Cell, Page
 from mmbert.reporting.outputs.robustness_tables import (
     LEVEL_NAMES,
@@ -96,7 +96,7 @@ def levels_figure(curves: Sequence[Curve], levels: str, metric: str) -> Figure:
                 "name": curve.group or curve.what,
                 "line": {"color": COLOURS[number % len(COLOURS)], "width": 1.8},
                 "marker": {"size": 6},
-                "hovertemplate": f"{escape(curve.group)}<br>%{{x}}: %{{y:.4f}}<extra></extra>",
+                "hovertemplate": f"{template_text(curve.group)}<br>%{{x}}: %{{y:.4f}}<extra></extra>",
             }
         )
     return {"data": traces, "layout": {"xaxis": {"title": {"text": levels}}, "yaxis": {"title": {"text": metric}}}}
@@ -116,7 +116,7 @@ def subsets_figure(subsets: Sequence[Subset], metric: str) -> Figure:
                 "error_y": {"type": "data", "array": [deviation(part) for part in values]},
                 "name": group,
                 "marker": {"color": COLOURS[number % len(COLOURS)]},
-                "hovertemplate": f"{escape(group)}<br>%{{x}}: %{{y:.4f}}<extra></extra>",
+                "hovertemplate": f"{template_text(group)}<br>%{{x}}: %{{y:.4f}}<extra></extra>",
             }
         )
     layout = {"barmode": "group", "yaxis": {"title": {"text": metric}}, "xaxis": {"type": "category"}}

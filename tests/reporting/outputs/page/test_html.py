@@ -5,6 +5,7 @@ import re
 import pytest
 
 from mmbert.reporting.outputs.page import html
+from mmbert.reporting.outputs.page.figures import template_text
 from mmbert.reporting.outputs.page.html import Cell, Page
 
 FIGURE = {"data": [{"x": ["</script><b>"]}], "layout": {}}
@@ -59,6 +60,16 @@ def test_the_whole_file_has_its_parts_and_no_text_ends_a_script(monkeypatch):
     assert "<title>A &amp; B</title>" in text and "<footer>the &lt;end&gt;</footer>" in text
     assert '<section id="one"><h2>One &lt;</h2>content</section>' in text and 'id="none"' not in text
     data = re.search(r'id="figure-0">(.*?)</script>', text)[1]
-    assert data == '{"data": [{"x": ["\\u003c/script>\\u003cb>"]}], "layout": {}}'
+    assert data == '{"data": [{"x": ["&lt;/script&gt;&lt;b&gt;"]}], "layout": {}}'  # plotly reads entities
+    assert html.as_script("</script>") == '"\\u003c/script>"'
     with pytest.raises(ValueError, match="JSON"):
         html.as_script(float("nan"))
+
+
+def test_names_in_a_figure_are_no_html_for_plotly_and_templates_stay():
+    figure = {"data": [{"name": "<a href='x'>", "y": ["<b>"], "hovertemplate": "%{x}<extra></extra>"}], "layout": {}}
+    assert html.without_html(figure) == {
+        "data": [{"name": "&lt;a href='x'&gt;", "y": ["&lt;b&gt;"], "hovertemplate": "%{x}<extra></extra>"}],
+        "layout": {},
+    }
+    assert template_text("<b>%{x}") == "&lt;b&gt;%\u200b{x}"
