@@ -139,7 +139,7 @@ def weight_curves_figure(runs: Mapping[str, Mapping[str, Sequence[tuple[int, flo
                     "showlegend": name not in shown,
                     "line": {"color": COLOURS[names.index(name) % len(COLOURS)], "width": 1.6},
                     "marker": {"size": 4},
-                    "hovertemplate": f"{template_text(run)}, {template_text(name)}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+                    "hovertemplate": f"{template_text(f'{run}, {name}')}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 }
             )
             shown.add(name)
