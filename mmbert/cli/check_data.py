@@ -128,7 +128,12 @@ def data_to_check(
     encoders = {name: EncoderInput(modality_of(find_class(part._target_)), part) for name, part in parts.items()}
     tasks: dict[str, TargetEncoder] = {}
     faults: list[Any] = []
-    for name, part in all_tasks(cfg, data).items():
+    try:
+        parts_of_tasks = all_tasks(cfg, data)
+    except DataError as error:
+        parts_of_tasks = {}
+        faults.append(Finding("error", str(error).removeprefix(f"{data.path}: ")))
+    for name, part in parts_of_tasks.items():
         try:
             learned = fit_labels(part, data)
         except DataError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.run_config import consent, literal_config
@@ -103,6 +104,7 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None
             device=given.get("device", "auto"),
             on_error=given.get("on_error", "raise"),
             progress=sys.stderr.isatty(),
+            na_values=run_na_values(folder),
         )
     for note in done.notes:
         print(f"  {note}")
@@ -137,6 +139,17 @@ def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str
     known = OmegaConf.select(literal_config(config), "data.columns") or {}
     there = Table(table)
     return {name: str(known[name]) for name in encoders if known.get(name) and there.has_column(str(known[name]))}
+
+
+def run_na_values(folder: Path) -> Any:
+    """The words that counted as empty cells in the run."""
+    config = RunFolder(folder.parent).config
+    if not config.is_file():
+        return []
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(literal_config(config))
+    return (plain.get("data") or {}).get("na_values") or []
 
 
 def named_inputs(words: list[str]) -> dict[str, str]:

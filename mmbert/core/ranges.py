@@ -128,6 +128,16 @@ class String(Rule):
         return isinstance(value, str)
 
 
+class CellValues(Rule):
+    """A value as it stands in a table's cell, or a list of such values: words, numbers, truth values, null."""
+
+    wanted = "a word, or a list of words,"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether it is a single value, or a list of single ones."""
+        return not any(isinstance(one, (list, dict)) for one in (value if isinstance(value, list) else [value]))
+
+
 class OneOf(Rule):
     """One of some words or numbers, or a config node that builds an object (``_target_``)."""
 

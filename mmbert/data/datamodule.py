@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmbert.core.errors import ConfigError, InputError, nearest
-from mmbert.core.ranges import OptionsOf, Range
+from mmbert.core.ranges import CellValues, OptionsOf, Range
 from mmbert.core.types import Batch
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.labels import TargetEncoder, check_needs
@@ -58,6 +58,7 @@ class MultimodalData(pl.LightningDataModule):
         seed: of the order in which training samples come.
         bucket_by_length: training samples of like length come together, so that less of a batch is padding.
         missing: what samples lose on purpose, options of ``Missing``.
+        na_values: words that count as empty cells, whatever their capitals, such as ``NA``; one or several.
 
     Raises:
         DataError: the table cannot be read, lacks the split column, or has no row for a split.
@@ -87,6 +88,7 @@ class MultimodalData(pl.LightningDataModule):
         only: Sequence[str] = (),
         bucket_by_length: bool = False,
         missing: Annotated[Mapping[str, Any] | None, OptionsOf(Missing)] = None,
+        na_values: Annotated[Any, CellValues()] = (),
     ) -> None:
         super().__init__()
         check_loader_options(batch_size, eval_batch_size, num_workers, per_class)
@@ -94,6 +96,7 @@ class MultimodalData(pl.LightningDataModule):
         self.splits = checked_splits(splits or default_splits())
         known_splits = list(self.splits)
         self.table = self.open_table(path)
+        self.table.take_for_empty([] if na_values is None else na_values)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = default_workers() if num_workers is None else num_workers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +16,13 @@ from mmbert.data.modalities.processor import Aligned, Processor
 from mmbert.data.tables.cells import cell_text, is_empty
 from mmbert.data.tables.written_lists import written_list
 
+#: Words for a missing value, in small letters: those of pandas, and signs. The second are names of classes elsewhere.
+MISSING_WORDS = {"na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "null", "-", "--", "?", "."}
+MISSING_BESIDE_NUMBERS = {"none", "nil", "missing", "unknown", "undefined"}
+#: A number with a decimal comma, thousands set apart, a percent sign or a currency.
+DECORATED_NUMBER = re.compile(
+    r"[+\-−]?\s?[$€£¥]?\s?[+\-−]?(?:[0-9]{1,3}(?:[,.' \u00a0\u2009\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)?\s?[%‰$€£¥]?"
+)
 #: The largest target that is finite in float32.
 LARGEST = torch.finfo(torch.float32).max
 
@@ -87,6 +96,31 @@ def finite_number(cell: Any) -> float | None:
     return value if math.isfinite(value) and not (isinstance(cell, str) and "_" in cell) else None
 
 
+def is_decorated_number(cell: Any) -> bool:
+    """Whether a cell is a number to a person alone: ``0,5``, ``10%``, ``1,234.50``, ``5 €``, ``−3`` (no hyphen)."""
+    return (
+        isinstance(cell, str) and finite_number(cell) is None and DECORATED_NUMBER.fullmatch(cell.strip()) is not None
+    )
+
+
+def is_missing_word(cell: Any, beside_numbers: bool = True) -> bool:
+    """Whether a cell is a word that elsewhere often says that a value is missing.
+
+    Args:
+        cell: a cell that is not empty.
+        beside_numbers: whether the other cells are numbers; among words ``none`` may well be a class.
+    """
+    word = str(cell).strip().lower()
+    return word in MISSING_WORDS or beside_numbers and word in MISSING_BESIDE_NUMBERS
+
+
+def na_option(words: Sequence[Any]) -> str:
+    """How to say on the command line that words are empty cells."""
+    if all(str(word).isalnum() for word in words):
+        return f"data.na_values=[{','.join(map(str, words))}]"
+    return f"'data.na_values={json.dumps([str(word) for word in words], ensure_ascii=False)}'"
+
+
 def as_number(cell: Any) -> float:
     """A numeric cell as a float that is finite in single precision.
 
@@ -95,5 +129,6 @@ def as_number(cell: Any) -> float:
     """
     value = finite_number(cell)
     if value is None or not abs(value) <= LARGEST:
-        raise DataError(f"'{cell}' is no finite number")
+        hint = "; write it with a decimal point and without signs" if is_decorated_number(cell) else ""
+        raise DataError(f"'{cell}' is no finite number{hint}")
     return value

@@ -26,6 +26,9 @@ CHANGES_NOTHING = (
     "trainer.log_every_n_steps",
 )
 
+#: Options that came after jobs had been hashed without them, and the value at which a job is what it was before.
+LATER_OPTIONS: dict[str, Any] = {"data.na_values": []}
+
 
 def job_hash(cfg: DictConfig) -> str:
     """16 hexadecimal letters: the same for two configs, less their ``hydra`` part, whose runs give the same numbers.
@@ -36,7 +39,11 @@ def job_hash(cfg: DictConfig) -> str:
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     options = {str(name): value for name, value in flatten({str(k): v for k, v in config.items()}).items()}
-    counted = {name: value for name, value in options.items() if not changes_nothing(name)}
+    counted = {
+        name: value
+        for name, value in options.items()
+        if not changes_nothing(name) and not (name in LATER_OPTIONS and value == LATER_OPTIONS[name])
+    }
     for name, value in counted.items():
         if name.rpartition(".")[2] == "_target_" and isinstance(value, str):
             counted[name] = first_path(value)

@@ -121,6 +121,7 @@ def predict_table(
     device: str = "auto",
     on_error: Any = "raise",
     progress: bool = False,
+    na_values: Any = (),
 ) -> Answered:
     """Writes the model's answers for every row of a table. Labels are not needed.
 
@@ -136,6 +137,7 @@ def predict_table(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         on_error: ``skip`` leaves out rows that cannot be used and lists them in ``NAME.skipped.csv``.
         progress: show a bar.
+        na_values: words that count as empty cells, as in training.
 
     Raises:
         ConfigError: the ending of ``out``, the device or a column is wrong.
@@ -144,7 +146,8 @@ def predict_table(
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"out={out}: answers are written as {', '.join(WRITERS)}; the ending says which.")
     target = chosen_device(device)
-    data, absent = whole_table(model, table, columns or {}, batch_size, num_workers, on_error)
+    options = {"batch_size": batch_size, "num_workers": num_workers, "on_error": on_error, "na_values": na_values}
+    data, absent = whole_table(model, table, columns or {}, options)
     partial = out.with_name(f"{out.stem}.partial{out.suffix}")
     partial.parent.mkdir(parents=True, exist_ok=True)
     kinds = {name: task.kind for name, task in model.named_tasks().items()}
@@ -177,14 +180,9 @@ def answered(
 
 
 def whole_table(
-    model: MultimodalModel,
-    path: Path,
-    columns: Mapping[str, str],
-    batch_size: int,
-    num_workers: int | None,
-    on_error: Any,
+    model: MultimodalModel, path: Path, columns: Mapping[str, str], options: Mapping[str, Any]
 ) -> tuple[MultimodalData, list[str]]:
-    """The table as one split, and the modalities that it has no column for.
+    """The table as one split, and the modalities that it has no column for; ``options`` are those of the data.
 
     Raises:
         ConfigError: ``columns`` names no encoder of the model.
@@ -194,7 +192,6 @@ def whole_table(
     for name in columns:
         if name not in encoders:
             raise ConfigError(f"columns.{name}: the model has no such modality. {nearest(name, encoders)}")
-    options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "on_error": on_error}
     data = MultimodalData(path, columns=dict(columns), only=[ALL], **options)
     data.require_columns(columns)
     absent = [name for name in encoders if not data.has_column(data.column_of(name))]

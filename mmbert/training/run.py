@@ -18,6 +18,7 @@ from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.quality.labels import label_remarks
 from mmbert.data.quality.shared import shared_cells
 from mmbert.data.quality.splits import split_remarks
 from mmbert.runs.folder import RunFolder
@@ -208,7 +209,8 @@ def announce_run(parts: Parts, folder: RunFolder) -> None:
     """Prints what is about to be trained, what was guessed of the data, and what of its splits may mislead."""
     console.announce(parts.model, folder, parts.initial_weights)
     console.print_notes(parts.data.notes)
-    console.warn_of([*(remark.line(parts.data) for remark in split_remarks(parts.data)), *shared_cells(parts.data)])
+    remarks = [*split_remarks(parts.data), *label_remarks(parts.data, parts.data.tasks)]
+    console.warn_of([*(remark.line(parts.data) for remark in remarks), *shared_cells(parts.data)])
 
 
 def described_inputs(data: MultimodalData) -> dict[str, Any]:

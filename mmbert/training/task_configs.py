@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.init_args import find_class
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.labels import is_missing_word, na_option
 from mmbert.tasks.base import Task
-from mmbert.tasks.infer_kind import infer_kind
+from mmbert.tasks.infer_kind import guess_task
 
 DEFAULT_LABEL = "label"
+#: Odd cells that a message names.
+NAMED_CELLS = 5
 
 
 def class_column(cfg: DictConfig) -> str | None:
@@ -58,6 +62,7 @@ def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
 
     Raises:
         ConfigError: there is neither a task nor such a column.
+        DataError: what the column holds does not say what the task is.
     """
     configured = {name: part for name, part in cfg.tasks.items() if part}
     if configured:
@@ -73,12 +78,40 @@ def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
             f"No task is configured and {data.path} has no column '{DEFAULT_LABEL}'. Add one, for example: "
             f"+task@tasks.mine=classification tasks.mine.column=COLUMN. Columns: {', '.join(data.column_names)}."
         )
-    kind = infer_kind(data.cells(DEFAULT_LABEL))
+    kind = guessed_kind(data, DEFAULT_LABEL)
     text = resources.files("mmbert.conf").joinpath(f"task/{kind}.yaml").read_text(encoding="utf-8")
     part = OmegaConf.create(text)
     assert isinstance(part, DictConfig)
     part.column = DEFAULT_LABEL
     return {DEFAULT_LABEL: part}
+
+
+def guessed_kind(data: MultimodalData, column: str) -> str:
+    """The kind of task that a column of labels suggests; see ``guess_task``.
+
+    Raises:
+        DataError: the guess is not safe; names the odd cells, their rows, and the options that settle it.
+    """
+    guess = guess_task(data.cells(column))
+    if not guess.odd:
+        return guess.kind
+    missing = [cell for cell in guess.odd if is_missing_word(cell)]
+    remedies = [f"Or say what the labels are: +task@tasks.{column}=classification tasks.{column}.column={column}"]
+    if len(missing) < len(guess.odd):
+        remedies.insert(0, {"multilabel": 'Write ["one", "another"].', "regression": "Write 0.5 or 12."}[guess.kind])
+    if missing:
+        words = " or ".join(f"'{cell}'" for cell in missing[:NAMED_CELLS])
+        remedies.insert(0, f"If {words} means that there is no label: {na_option(missing)}.")
+    named = ", ".join(cell_and_rows(data, column, cell) for cell in guess.odd[:NAMED_CELLS])
+    more = f" and {len(guess.odd) - NAMED_CELLS} others" if len(guess.odd) > NAMED_CELLS else ""
+    raise DataError(f"{data.path}: the column '{column}' holds {guess.seen}: {named}{more}. {' '.join(remedies)}")
+
+
+def cell_and_rows(data: MultimodalData, column: str, cell: Any) -> str:
+    """``'NA' (3 rows, the first is row 7 (line 8))``: a cell of train, how often it occurs, and where."""
+    rows = np.intersect1d(data.table.rows_where(column, cell), data.rows["train"])
+    first = data.table.where(int(rows[0])).removeprefix(f"{data.path}, ")
+    return f"'{cell}' ({first})" if len(rows) == 1 else f"'{cell}' ({len(rows):,} rows, the first is {first})"
 
 
 def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:

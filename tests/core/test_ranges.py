@@ -4,6 +4,7 @@ import pytest
 
 from mmbert.core.ranges import (
     AnyOf,
+    CellValues,
     CountOrShare,
     Custom,
     EachEncoder,
@@ -30,6 +31,7 @@ WHOLE = Range(1, whole=True)
         (Range(), [-1e9, 0], ["a", True, float("nan")]),
         (Switch(), [True, False], [0, 1, "true"]),
         (String(), ["", "a"], [1, ["a"], True]),
+        (CellValues(), ["NA", -9, True, [], ["NA", float("nan"), None]], [{}, [["NA"]], [{"a": 1}]]),
         (OneOf("a", 16), ["a", 16, {"_target_": "x.Y"}], ["b", 17, True, {}]),
         (OneOf(True, False, "warn"), [True, False, "warn"], [1, 0, "warm"]),
         (Many(WHOLE, length=2), [[1, 2]], [[1], [1, 0], 1, "ab"]),

@@ -3,7 +3,14 @@
 import pytest
 
 from mmbert.core.errors import DataError
-from mmbert.data.labels import as_number, finite_number, split_labels
+from mmbert.data.labels import (
+    as_number,
+    finite_number,
+    is_decorated_number,
+    is_missing_word,
+    na_option,
+    split_labels,
+)
 
 
 def test_a_list_that_is_none_is_named():
@@ -45,3 +52,25 @@ def test_names_of_a_multilabel_cell(cell, names):
 def test_lists_of_lists_are_no_labels(cell):
     with pytest.raises(DataError, match="holds lists; a list of names is wanted"):
         split_labels(cell)
+
+
+@pytest.mark.parametrize(
+    "cell", ["0,5", "-1,25", "10%", "12.5 %", "1,234", "1.234.567,8", "$5", "5 €", "\u22123", "1'000"]
+)
+def test_numbers_that_only_a_person_reads(cell):
+    assert is_decorated_number(cell)
+    with pytest.raises(DataError, match="is no finite number; write it with a decimal point and without signs"):
+        as_number(cell)
+
+
+@pytest.mark.parametrize("cell", ["5", "0.5", "-3", "1e3", "5 kg", "1,2,3", "12-13", "1:30", "", "%", "a,5", 0.5, None])
+def test_what_is_written_as_a_number_or_is_none(cell):
+    assert not is_decorated_number(cell)
+
+
+def test_words_for_missing_values():
+    assert all(map(is_missing_word, ["NA", "n/a", " NaN ", "null", "-", "?", "None", "missing"]))
+    assert not is_missing_word("none", beside_numbers=False) and is_missing_word("NA", beside_numbers=False)
+    assert not any(map(is_missing_word, ["no", "0", "nano"]))
+    assert na_option(["NA", "nan"]) == "data.na_values=[NA,nan]"
+    assert na_option(["n/a", "-"]) == """'data.na_values=["n/a", "-"]'"""

@@ -59,3 +59,8 @@ def test_a_class_that_has_moved_leaves_the_hash(name):
     }
     assert len(hashes) == 1
     assert job_hash(OmegaConf.create({"balance": {"_target_": "mmbert.training.balance.other.Other"}})) not in hashes
+
+
+def test_an_option_that_came_later_leaves_the_hash_until_it_is_used():
+    without = job_hash(OmegaConf.create(CONFIG))
+    assert job_hash(changed("data.na_values", [])) == without != job_hash(changed("data.na_values", ["NA"]))

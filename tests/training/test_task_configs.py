@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.data.datamodule import MultimodalData
 from mmbert.tasks.regression import Regression
 from mmbert.training.task_configs import all_tasks, class_column, class_column_of, fit_labels, task_class, widths
 
@@ -56,6 +57,47 @@ def test_without_tasks_the_column_called_label_is_one():
         all_tasks(nothing, table(size=["1"]))
     with pytest.raises(ConfigError, match=r"tasks.a.column=COLUMN. Columns: size"):
         all_tasks(OmegaConf.create({"tasks": {"a": {**SIZE, "column": "???"}}}), table(size=["1"]))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """``written(labels)``: data whose train rows have these labels; ``val`` has one of its own."""
+
+    def made(labels, **options):
+        rows = ["text,label,split", *(f'x,"{label}",train' for label in labels), 'y,"1.5",val']
+        (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+        return MultimodalData(tmp_path / "t.csv", splits={"train": "train", "val": "val"}, **options)
+
+    return made
+
+
+def guessed(data):
+    return all_tasks(OmegaConf.create({"tasks": {}}), data)["label"]
+
+
+def test_a_guess_that_is_not_safe_is_refused_with_cells_rows_and_remedy(written):
+    with pytest.raises(DataError) as caught:
+        guessed(written(["1.5", "2.5", "NA", "3", "NA", "?"]))
+    assert str(caught.value).endswith(
+        "t.csv: the column 'label' holds numbers, but not only: 'NA' (2 rows, the first is row 3 (line 4)), "
+        "'?' (row 6 (line 7)). If 'NA' or '?' means that there is no label: 'data.na_values=[\"NA\", \"?\"]'. "
+        "Or say what the labels are: "
+        "+task@tasks.label=classification tasks.label.column=label"
+    )
+    with pytest.raises(DataError, match=r"numbers that are not written as such: '0,5' \(2 rows.*Write 0.5 or 12"):
+        guessed(written(["0,5", "0,5", "1,0"]))
+    with pytest.raises(DataError, match=r"what looks like lists and is none: '\[a, b\]'.*Write .*Or say"):
+        guessed(written(["[a, b]", "c"]))
+    with pytest.raises(DataError, match="'w4' .* and 3 others"):
+        guessed(written([*(f"{i}.5" for i in range(9)), *(f"w{i}" for i in range(8))]))
+
+
+def test_words_that_are_named_as_missing_leave_numbers(written):
+    data = written(["1.5", "2.5", "na", "3.5", "-"], na_values=["NA", "-"])
+    part = guessed(data)
+    assert task_class(part) is Regression and fit_labels(part, data)["mean"] == 2.5
+    assert data.cells("label") == [*("1.5", "2.5"), None, "3.5", None]
+    assert written(["1.5", "NA"], na_values="NA").cells("label") == ["1.5", None]  # one word needs no list
 
 
 def test_a_target_must_be_a_task():

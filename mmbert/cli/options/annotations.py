@@ -16,7 +16,9 @@ from mmbert.core import ranges
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range, Rule, Switch
 
-VOCABULARY = {"Range", "Switch", "String", "OneOf", "Many", "EachEncoder", "AnyOf", "CountOrShare", "OptionsOf"}
+VOCABULARY = {
+    *("Range", "Switch", "String", "CellValues", "OneOf", "Many", "EachEncoder", "AnyOf", "CountOrShare", "OptionsOf"),
+}
 LISTS = ("list", "List", "Sequence", "tuple", "Tuple", "Iterable", "Collection")
 PLAIN: dict[str, Rule] = {"bool": Switch(), "int": Range(whole=True), "float": Range()}
 

@@ -16,6 +16,7 @@ from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.modalities.perceptual_hash import near_pairs
 from mmbert.data.quality.files import all_facts
+from mmbert.data.quality.labels import label_remarks
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
 from mmbert.data.quality.splits import split_remarks
 from mmbert.data.tables.row_checks import rows_without_modality
@@ -59,7 +60,7 @@ def check_data(
     """
     check = Check(data, tasks)
     check.findings += [Finding("warning", note) for note in data.notes]
-    for remark in split_remarks(data):
+    for remark in (*split_remarks(data), *label_remarks(data, tasks)):
         check.find("warning", remark.what, remark.rows)
     data.require_columns(encoders)
     check.rows({name: data.column_of(name) for name in encoders})

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.quality.remark import Remark
 
 #: Values of the split column that have a remark each; the others share one.
 MANY_VALUES = 10
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Something that may mislead whoever reads the results.
-
-    Attributes:
-        what: a sentence on the rows, that fits one or many.
-        rows: (n,) int64, n > 0.
-    """
-
-    what: str
-    rows: np.ndarray
-
-    def line(self, data: MultimodalData) -> str:
-        """In one line, with the number of rows and the first of them: finding each takes a pass over the file."""
-        first = data.table.where(int(self.rows[0])).removeprefix(f"{data.path}, ")
-        count = len(self.rows)
-        return f"{self.what} ({first})" if count == 1 else f"{self.what} ({count:,} rows, the first is {first})"
 
 
 def split_remarks(data: MultimodalData) -> list[Remark]:

@@ -9,7 +9,7 @@ Row numbers in messages count data rows from 1, a header not included, and text 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,11 @@ class Table:
     def __reduce__(self) -> tuple[Any, ...]:
         return unpickled, (type(self), self.__getstate__(), self._no_cells)
 
-    def take_for_empty(self, words: Sequence[Any]) -> None:
-        """From now on cells that are equal to one of the words, whatever their capitals, are empty, in every column."""
+    def take_for_empty(self, words: Any) -> None:
+        """From now on cells that are equal to the word, or one of the words, are empty, whatever their capitals."""
+        words = list(words) if isinstance(words, Iterable) and not isinstance(words, str) else [words]
+        if not words:
+            return
         self._no_cells = (*self._no_cells, *words)
         self._columns = {name: without_words(values, words) for name, values in self._columns.items()}
 
