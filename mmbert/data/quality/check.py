@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.modalities.perceptual_hash import near_pairs
+from mmbert.data.quality.classes import class_warnings
 from mmbert.data.quality.files import all_facts
 from mmbert.data.quality.labels import label_remarks
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
@@ -186,36 +187,32 @@ class Check:
             return  # what a label is depends on more than its cell
         (column,) = task.columns
         faults: dict[str, list[int]] = defaultdict(list)
+        holders: dict[str, RowsBySplit] = defaultdict(lambda: defaultdict(list))
         for split, rows in self.data.rows.items():
-            encoded: list[Any] = []
+            encoded: dict[int, Any] = {}
             cells = self.data.table.column(column, rows)
-            for row, cell in zip(rows, cells, strict=True):
+            for row, cell in zip(rows.tolist(), cells, strict=True):
                 try:
-                    encoded += [] if cell is None else [task.encode({column: cell}, {})]
+                    encoded |= {} if cell is None else {row: task.encode({column: cell}, {})}
                 except DataError as error:
-                    faults[str(error)].append(int(row))
+                    faults[str(error)].append(row)
             self.splits[split].unlabelled[name] = sum(cell is None for cell in cells)
-            labels = task.decode(task.collate(encoded)) if encoded else []
+            labels = task.decode(task.collate(list(encoded.values()))) if encoded else []
             if task.kind == "regression":
                 self._spread(split, name, "value", labels)
             elif task.kind in ("classification", "multilabel"):
-                counts = Counter(c for label in labels for c in ([label] if isinstance(label, str) else label))
-                self.splits[split].labels[name] = {c: counts[c] for c in task.classes}  # type: ignore[attr-defined]
+                for row, label in zip(encoded, labels, strict=True):
+                    for held in [label] if isinstance(label, str) else label:
+                        holders[held][split].append(row)
+                classes = task.classes  # type: ignore[attr-defined]
+                self.splits[split].labels[name] = {c: len(holders[c][split]) for c in classes}
         for fault, rows_of in faults.items():
             self.find("error", f"{name}, column '{column}': {fault}", rows_of)
-        self._unseen(name)
-
-    def _unseen(self, task: str) -> None:
-        """Classes that are configured and measured, but that train does not show."""
-        shown = self.splits["train"].labels.get(task) if "train" in self.splits else None
-        if shown is None:
-            return
-        for split, facts in self.splits.items():
-            unseen = [name for name, count in facts.labels.get(task, {}).items() if count and not shown.get(name)]
-            if unseen:
-                what = f"{task}: '{split}' has classes that train never shows: {', '.join(unseen)}"
-                count = sum(facts.labels[task][name] for name in unseen)
-                self.findings.append(Finding("warning", what, [], count))
+        for what, concerned in class_warnings(name, self.splits, holders):
+            if concerned:
+                self.find("warning", what, concerned)
+            else:
+                self.findings.append(Finding("warning", what))
 
     def _shared(self, groups: Iterable[RowsBySplit], what: str) -> None:
         """Groups of rows that are the same, by split: a warning for each pair of splits that shares some."""
