@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
-from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.errors import ConfigError, DataError, WeightsError
 from mmbert.core.whole_files import write_whole_text
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def data_to_check(
     from mmbert.data.modalities.registry import modality_of
     from mmbert.data.quality.check import EncoderInput
     from mmbert.data.quality.report import Finding
+    from mmbert.encoders.base import Encoder
     from mmbert.training.instantiate import make
     from mmbert.training.task_configs import all_tasks, class_column, fit_labels, widths
 
@@ -125,9 +126,17 @@ def data_to_check(
     if not parts:
         raise ConfigError("Every encoder is 'none', so there is nothing to check.")
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
-    encoders = {name: EncoderInput(modality_of(find_class(part._target_)), part) for name, part in parts.items()}
+    encoders: dict[str, EncoderInput] = {}
     tasks: dict[str, TargetEncoder] = {}
     faults: list[Any] = []
+    for name, part in parts.items():
+        found = find_class(part._target_)
+        limit = None
+        try:
+            limit = found.length_limit(part) if issubclass(found, Encoder) else None
+        except WeightsError as error:
+            faults.append(Finding("warning", f"{name}: which rows are longer than max_tokens is not known. {error}"))
+        encoders[name] = EncoderInput(modality_of(found), part, limit)
     try:
         parts_of_tasks = all_tasks(cfg, data)
     except DataError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -16,7 +18,9 @@ from mmbert.core.ranges import Range
 from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, insert_rows, stored_batch
+from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.processor import Processor
+from mmbert.encoders.processors.lengths import seconds_limit
 
 #: Attributes by the names they had before, and by those they have now.
 ENCODER_RENAMES = {
@@ -68,6 +72,19 @@ class Encoder(SavesInitArgs, nn.Module):
     def identity(self) -> dict[str, Any]:
         """The options that outputs depend on, besides weights and processor settings: a part of the store's key."""
         return {name: value for name, value in self.init_args.items() if name not in self.NOT_IN_FINGERPRINT}
+
+    @classmethod
+    def length_limit(cls, options: Mapping[str, Any]) -> LengthLimit | None:
+        """Where an encoder with these options cuts long inputs, without building it; None = nowhere, or unknown.
+
+        By itself, of a constructor that has ``max_seconds``.
+
+        Raises:
+            WeightsError: what counts the length, such as a tokenizer, cannot be had.
+        """
+        known = inspect.signature(cls).parameters.get("max_seconds")
+        most = options.get("max_seconds", getattr(known, "default", None))
+        return seconds_limit(float(most)) if known is not None and isinstance(most, (int, float)) else None
 
     def encode(self, inputs: Inputs) -> Encoded:
         """The network itself, which a subclass implements.

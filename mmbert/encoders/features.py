@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -12,7 +13,9 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.features import as_sequence
+from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.encoders.base import Encoder
+from mmbert.encoders.processors.lengths import vectors_limit
 
 
 class FeatureProcessor:
@@ -30,6 +33,11 @@ class FeatureProcessor:
         self.width = width
         self.max_tokens = max_tokens
         self.key = key
+
+    @property
+    def length_limit(self) -> LengthLimit:
+        """See ``Cutting``."""
+        return vectors_limit(self.max_tokens, self.key)
 
     def prepare(self, raw: Any) -> torch.Tensor:
         """An array (L, D) or (D,), a list, or arrays by name -> (L, D) float32.
@@ -97,6 +105,11 @@ class FeatureEncoder(Encoder):
         self.out_dim = out_dim or width
         self.processor = FeatureProcessor(width, max_tokens, key)
         self.freeze()
+
+    @classmethod
+    def length_limit(cls, options: Mapping[str, Any]) -> LengthLimit:
+        """See ``Encoder``."""
+        return vectors_limit(int(options.get("max_tokens", 512)), options.get("key"))
 
     def encode(self, inputs: Inputs) -> Encoded:
         """features (B, L, width), mask (B, L) -> tokens (B, L, D), mask (B, L)."""

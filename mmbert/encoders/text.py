@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -14,14 +15,19 @@ from mmbert.core.injection import LayerInjection
 from mmbert.core.masks import masked_mean
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
+from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.transformers import (
     check_length,
+    load_tokenizer,
     load_transformer,
     model_source,
+    positions,
     quiet_transformers,
     tiny_bert,
+    tiny_bert_parts,
 )
+from mmbert.encoders.processors.lengths import tokens_limit
 from mmbert.encoders.processors.text import TextProcessor
 from mmbert.encoders.token_cache import TokenCache
 
@@ -84,7 +90,7 @@ class TextEncoder(LayeredEncoder):
                 self.network, tokenizer = load_transformer(name, assets or model_source(name), pretrained, config or {})
         self.out_dim = int(self.network.config.hidden_size)
         check_length(name, max_tokens, self.network.config, tokenizer)
-        self.processor = TextProcessor(tokenizer, max_tokens)
+        self.processor = TextProcessor(tokenizer, max_tokens, positions(self.network.config, tokenizer))
         self._set_pooler(name)
         self._wanted = set(inspect.signature(self.network.forward).parameters)
         self.remember_mib = remember_mib
@@ -98,6 +104,17 @@ class TextEncoder(LayeredEncoder):
             raise ConfigError(f"{name} has no pooler. Choose pooling=cls or pooling=mean.")
         if self.pooling != "pooler" and getattr(self.network, "pooler", None) is not None:
             self.network.pooler = None
+
+    @classmethod
+    def length_limit(cls, options: Mapping[str, Any]) -> LengthLimit:
+        """See ``Encoder``; the tokenizer is loaded, without the network."""
+        name = str(options["name"])
+        with quiet_transformers():
+            if name == "tiny":
+                config, tokenizer = tiny_bert_parts({})
+            else:
+                config, tokenizer = load_tokenizer(name, model_source(name))
+        return tokens_limit(tokenizer, int(options.get("max_tokens", 128)), positions(config, tokenizer))
 
     def identity(self) -> dict[str, Any]:
         """Has the model's configuration in place of its name, since a folder's content may change."""

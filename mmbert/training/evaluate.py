@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.quality.cut_inputs import cut_inputs
 from mmbert.data.quality.splits import split_remarks
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
@@ -89,6 +90,7 @@ def evaluate(
         {name: encoder.processor for name, encoder in model.named_encoders().items()},
         {name: task.without_weights() for name, task in tasks.items()},
     )
+    console.warn_of(cut_inputs(data), None)
     analyses = configured_analyses(robustness_cfg, model, data)
     if store_cfg is not None:
         read_from_store(data, model, store_cfg, trainer_cfg)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from mmbert.core.types import Inputs, Tensors
+from mmbert.data.modalities.length_limit import LengthLimit
 
 
 class Processor(Protocol):
@@ -58,6 +59,16 @@ class Storable(Protocol):
 
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> Any:
         """What ``collate`` takes; the first array comes flat, and neither may be written to. Views of them will do."""
+        ...
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """What a processor has besides, if it cuts long inputs: it is then told how many of a table are cut."""
+
+    @property
+    def length_limit(self) -> LengthLimit:
+        """Where it cuts."""
         ...
 
 

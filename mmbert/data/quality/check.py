@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import CellFacts, Modality
+from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.perceptual_hash import near_pairs
 from mmbert.data.quality.classes import class_warnings
+from mmbert.data.quality.cut_inputs import CutInputs
 from mmbert.data.quality.files import all_facts
 from mmbert.data.quality.labels import label_remarks
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
 from mmbert.data.quality.splits import split_remarks
 from mmbert.data.tables.row_checks import rows_without_modality
+from mmbert.data.tables.table import SLICE
 
 #: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
 Track = Callable[[Iterable[CellFacts], int, str], Iterable[CellFacts]]
@@ -36,10 +39,12 @@ class EncoderInput:
         modality: the kind of input.
         options: the encoder's config. ``width``, where it has it, is that of the vectors that it wants; None = the same
             in all rows.
+        limit: where it cuts long inputs; None = nowhere, or unknown.
     """
 
     modality: Modality
     options: Mapping[str, Any] = field(default_factory=dict)
+    limit: LengthLimit | None = None
 
 
 def check_data(
@@ -120,6 +125,7 @@ class Check:
         for fault, unreadable in by_fault.items():
             self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
         self._remarks(name, column, facts, holders)
+        facts = self._measured(column, facts, firsts, reads.limit)
         good = [(fact, rows) for fact, rows in zip(facts, holders, strict=True) if not fact.fault]
         for split in self.splits:
             values: dict[str, list[float]] = defaultdict(list)
@@ -130,6 +136,35 @@ class Check:
                 self._spread(split, name, quantity, of_rows)
         self._widths(name, reads.options.get("width"), good)
         self._duplicates(name, reads.modality, good)
+        if reads.limit is not None:
+            self._cut(name, reads.limit, good)
+
+    def _measured(
+        self, column: str, facts: list[CellFacts], firsts: Sequence[int], limit: LengthLimit | None
+    ) -> list[CellFacts]:
+        """The facts, with the quantity that the encoder's limit is about."""
+        lacking = [
+            n for n, fact in enumerate(facts) if limit and not fact.fault and limit.quantity not in fact.quantities
+        ]
+        for start in range(0, len(lacking), SLICE):
+            places = lacking[start : start + SLICE]
+            cells = [self.data.table.cell(firsts[n], column) for n in places]
+            for n, length in zip(places, limit.measure(cells, self.data.path.parent), strict=True):
+                facts[n] = replace(facts[n], quantities={**facts[n].quantities, limit.quantity: length})
+        return facts
+
+    def _cut(self, name: str, limit: LengthLimit, facts: Sequence[tuple[CellFacts, RowsBySplit]]) -> None:
+        """Rows whose input the encoder cuts."""
+        cut = CutInputs(name, limit, 0)
+        rows_of: list[int] = []
+        for fact, rows in facts:
+            length = round(fact.quantities[limit.quantity], 3)
+            if length > limit.most:
+                rows_of += all_rows(rows)
+                cut.lengths += [length] * len(all_rows(rows))
+        if rows_of:
+            what = f"{name}: longer than {limit.option}={limit.most:g} and cut ({cut.spread()}); {limit.advice(name)}"
+            self.find("warning", what, rows_of)
 
     def _remarks(self, name: str, column: str, facts: Sequence[CellFacts], holders: Sequence[RowsBySplit]) -> None:
         """What training reads otherwise than one may think."""

@@ -111,13 +111,36 @@ def text_model_error(name: str, source: str, error: Exception) -> WeightsError:
     )
 
 
+def load_tokenizer(name: str, source: str) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """Config and tokenizer of a text model, without its weights.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        if Path(source).is_dir():
+            refuse_special_inside(source)
+        with hub():
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+            return config, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise text_model_error(name, source, error) from error
+
+
+def positions(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The most tokens that a text model takes."""
+    return min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
+
+
 def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuses a length for which the model has no positions, which would be an index error during training.
 
     Raises:
         ConfigError: ``max_tokens`` is too large, or too small for the special tokens.
     """
-    limit = min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
+    limit = positions(config, tokenizer)
     special = tokenizer.num_special_tokens_to_add()
     if not special < max_tokens <= limit:
         raise ConfigError(f"max_tokens={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.")
@@ -125,8 +148,16 @@ def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer
 
 def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """A random BERT of two narrow layers, and a tokenizer whose 256 bytes spell any string."""
+    from transformers import BertModel
+
+    config, tokenizer = tiny_bert_parts(overrides)
+    return BertModel(config), tokenizer
+
+
+def tiny_bert_parts(overrides: dict[str, Any]) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """The config and the tokenizer of ``tiny_bert``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import BertConfig, PreTrainedTokenizerFast
 
     words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     vocabulary = {word: i for i, word in enumerate(words)}
@@ -152,7 +183,7 @@ def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizer
         pad_token_id=0,
     )
     apply_overrides("tiny", config, overrides)
-    return BertModel(config), fast
+    return config, fast
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Inputs
+from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.sound_files import HIGHEST_HERTZ
+from mmbert.encoders.processors.lengths import seconds_limit
 
 #: A resampling filter bank larger than this (both rates divided by their common divisor, multiplied) is not built.
 MAX_KERNEL = 4_000_000
@@ -62,6 +64,11 @@ class AudioProcessor:
         waveform = self._resample(waveform, int(rate_hz))[: int(self.max_seconds * self.sample_rate_hz)]
         lacking = self.min_samples - len(waveform)
         return torch.nn.functional.pad(waveform, (0, lacking)) if lacking > 0 else waveform.contiguous()
+
+    @property
+    def length_limit(self) -> LengthLimit:
+        """See ``Cutting``."""
+        return seconds_limit(self.max_seconds)
 
     def settings(self) -> dict[str, Any]:
         """See ``Storable``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,8 @@ import torch
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Inputs, Tensors
+from mmbert.data.modalities.length_limit import LengthLimit
+from mmbert.encoders.processors.lengths import tokens_limit
 from mmbert.encoders.processors.long_texts import beginning
 
 if TYPE_CHECKING:
@@ -28,15 +31,17 @@ class TextProcessor:
     Args:
         tokenizer: of transformers.
         max_tokens: longer texts are cut, special tokens included.
+        most_tokens: positions of the network.
     """
 
     kind: str = "text"
     #: Token ids, followed by token type ids where the model has them.
     packed: ClassVar[tuple[str, str, int]] = ("int32", "int8", 0)
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, most_tokens: float = math.inf) -> None:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
+        self.most_tokens = most_tokens
 
     def prepare(self, raw: str) -> str:
         """The text itself, of a very long one the beginning; ``collate`` tokenises, which is faster batch by batch."""
@@ -66,6 +71,11 @@ class TextProcessor:
             inputs[name] = torch.full((len(prepared), length), fill)
             inputs[name][present] = encoding[name]
         return inputs
+
+    @property
+    def length_limit(self) -> LengthLimit:
+        """See ``Cutting``."""
+        return tokens_limit(self.tokenizer, self.max_tokens, self.most_tokens)
 
     def settings(self) -> dict[str, Any]:
         """See ``Storable``."""

@@ -21,6 +21,7 @@ from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
 from mmbert.training.module import count_parameters, count_trainable
 
+LISTED_BY_CHECK_DATA = "mmbert-check-data lists them, and looks for equal files under other names"
 RUN_TITLE = "Test metrics of the checkpoint chosen on validation"
 
 
@@ -109,13 +110,13 @@ def print_notes(notes: Sequence[str]) -> None:
 
 
 @rank_zero_only
-def warn_of(lines: Sequence[str]) -> None:
-    """What may mislead whoever reads the results."""
+def warn_of(lines: Sequence[str], more: str | None = LISTED_BY_CHECK_DATA) -> None:
+    """What may mislead whoever reads the results; ``more``: where to find more of it."""
     console = PlainConsole(markup=True)
     for line in lines:
-        console.print(f"  [yellow]warning[/]   {escape(line)}")
-    if lines:
-        console.print("            mmbert-check-data lists them, and looks for equal files under other names")
+        console.print(f"  [yellow]warning[/]   {escape(line)}", soft_wrap=True)
+    if lines and more:
+        console.print(f"            {more}")
 
 
 @rank_zero_only
