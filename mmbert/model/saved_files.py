@@ -62,13 +62,13 @@ def read_saved_config(folder: Path) -> dict[str, Any]:
             f"{folder} was saved by mmbert {config.get('mmbert_version')} in a newer format than this version "
             f"({mmbert.__version__}) reads: update mmbert."
         )
-    for where, what in shape_faults(config):
+    for where, what in config_faults(config):
         raise InputError(f"{path}: {where} is {what}. {AGAIN}")
     check_names(config, folder)
     return config
 
 
-def shape_faults(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def config_faults(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Where ``config.json`` is not made as ``save_pretrained`` makes it, and what stands there instead."""
     if type(config.get("format", 0)) is not int:
         yield "format", "no whole number"

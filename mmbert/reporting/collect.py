@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.history import read_history
 from mmbert.runs.naming import flatten, fusion_name, modalities_label, tasks_label
+from mmbert.runs.predictions_file import read_table_of_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: The status of a run with a damaged file.
+UNREADABLE = "unreadable"
 
 
 def collect(folders: Iterable[Path | str]) -> pd.DataFrame:
     """One row a run, in order of folders, with everything that is known of it.
 
-    Columns: ``run`` (its folder), ``status`` (finished, failed, pruned, unfinished), ``reason`` (why not finished),
+    Columns: ``run`` (its folder), ``status`` (finished, failed, pruned, unfinished, unreadable), ``reason`` (why not
+    finished), of an unreadable one nothing more;
     ``fusion``, ``modalities``, ``seed``, ``tasks``, ``data``, ``commit``, ``dirty``, ``wall_seconds``,
     ``fit_seconds``, ``peak_memory_mib``, ``checkpoint``, ``monitor`` and what ``metrics.json`` has besides; every
     option of the config under its dotted name with ``config.`` before it; every metric under its own name, such as
@@ -39,18 +45,54 @@ def collect(folders: Iterable[Path | str]) -> pd.DataFrame:
             f"No run in {', '.join(map(str, given)) or 'no folder'}: a run's folder holds {RunFolder('').config} and "
             f"{RunFolder('').metrics}. Give a run's folder or any folder above it, such as outputs or multirun."
         )
-    return pd.DataFrame([read_run(run) for run in runs])
+    return pd.DataFrame([read_run_or_why_not(run) for run in runs])
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
     """Run folders at or below a folder, sorted; numbers in their names count as numbers (2 before 10)."""
-    if RunFolder(folder).exists:
+    run = RunFolder(folder)
+    if run.exists or run.metrics.is_file():  # a finished run whose config is gone is one to be named, too
         yield folder
         return
-    with os.scandir(folder) as entries:
-        children = [entry.name for entry in entries if entry.is_dir() and entry.name not in RunFolder.WITHOUT_RUNS]
+    try:
+        with os.scandir(folder) as entries:
+            children = [entry.name for entry in entries if entry.is_dir() and entry.name not in run.WITHOUT_RUNS]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be looked into: {error.strerror or error}.") from error
     for name in sorted(children, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)):
         yield from find_runs(folder / name)
+
+
+def read_run_or_why_not(folder: Path) -> dict[str, Any]:
+    """``read_run``; of a run with a damaged file only its folder and the reason, so that it stops no report."""
+    try:
+        row = read_run(folder)
+        RunFolder(folder).read_job()
+        RunFolder(folder).read_overrides()
+        if row["status"] == "finished":
+            check_finished_run(RunFolder(folder))
+    except DataError as error:
+        return {"run": str(folder), "status": UNREADABLE, "reason": str(error)}
+    return row
+
+
+def check_finished_run(run: RunFolder) -> None:
+    """Reads the files of a finished run that a report may go back to.
+
+    Raises:
+        DataError: one is damaged.
+    """
+    run.read_diagnostics()
+    run.read_robustness()
+    if run.history.is_file():
+        read_history(run.history)
+    for path in sorted(run.predictions.glob("*.parquet")):
+        read_table_of_predictions(path)
+
+
+def readable(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``collect`` without those of unreadable runs."""
+    return runs[runs["status"] != UNREADABLE]
 
 
 def read_run(folder: Path) -> dict[str, Any]:

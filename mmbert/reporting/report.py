@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.reporting.collect import readable
 from mmbert.reporting.statistics.compare import Comparison, bootstrap_interval, compare
 from mmbert.reporting.statistics.robustness import RobustnessResults, robustness_results
 from mmbert.reporting.statistics.samples import compare_samples
@@ -64,7 +65,7 @@ def make_report(
     Raises:
         ConfigError: no such metric, column or group; or no run has finished.
     """
-    study = study_of(runs)
+    study = study_of(readable(runs))
     metric = metric or study.get("metric") or default_metric(runs)
     by = tuple(by) or tuple(known(study.get("axes") or (), runs))
     summary = summarise(runs, metric, by)

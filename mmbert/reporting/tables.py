@@ -90,7 +90,8 @@ def results_table(runs: pd.DataFrame) -> pd.DataFrame:
     same = {column for column in options if runs[column].astype(str).nunique() == 1}
     rest = [column for column in runs.columns if column not in FIRST and column not in same]
     ordered = sorted(rest, key=lambda column: column.startswith("config."))  # stable: metrics and facts, then options
-    return runs[[*(column for column in FIRST if column in runs), *ordered]]
+    table = runs[[*(column for column in FIRST if column in runs), *ordered]]
+    return table.astype({"seed": "Int64"}) if "seed" in table else table  # whole also where a run has none
 
 
 def number_text(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,36 +33,59 @@ def write_config(path: Path, config: Mapping[str, Any]) -> None:
     write_whole_text(path, OmegaConf.to_yaml(node, resolve=True))
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path, fault: Callable[[Any], str | None] = lambda content: None) -> dict[str, Any] | None:
     """A JSON file's content, None if there is no such file.
 
+    Args:
+        path: of the file.
+        fault: says what is wrong with the content (``contents.py``).
+
     Raises:
-        DataError: it is no JSON object.
+        DataError: it is no JSON object, or another than it should be.
     """
     if not path.is_file():
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} holds no JSON object.")
+    refuse_fault(path, fault(content))
     return content
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, fault: Callable[[Any], str | None] = lambda content: None) -> Any:
     """A YAML file's content; an empty dictionary for an empty file.
 
+    Args:
+        path: of the file.
+        fault: says what is wrong with the content (``contents.py``).
+
     Raises:
-        DataError: the file does not exist or is no YAML.
+        DataError: the file does not exist, is no YAML, or holds something else than it should.
     """
     import yaml
 
     try:
         refuse_special(path)
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # dates and numbers that are none raise what Python's own types raise
+    except (OSError, yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    content = {} if content is None else content
+    refuse_fault(path, fault(content))
+    return content
+
+
+def refuse_fault(path: Path, wrong: str | None) -> None:
+    """Refuses a file whose content is another than it should be.
+
+    Raises:
+        DataError: says where.
+    """
+    if wrong:
+        raise DataError(f"{path} is damaged, or was changed: {wrong}.")
 
 
 def to_json_types(value: Any) -> Any:

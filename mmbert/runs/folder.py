@@ -15,6 +15,8 @@ from typing import Any
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, DataError, MmbertError
 from mmbert.core.regular_files import refuse_special
+from mmbert.runs import contents
+from mmbert.runs.contents import shaped
 from mmbert.runs.environment import environment
 from mmbert.runs.files import read_json, read_yaml, timestamp, write_config, write_json
 from mmbert.runs.own_runs import is_signed, signature
@@ -208,7 +210,7 @@ class RunFolder:
         try:
             refuse_special(self.error)
             return "traceback" in json.loads(self.error.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return False
 
     def refuse_taken(self) -> None:
@@ -241,74 +243,75 @@ class RunFolder:
         """The config as plain dictionaries.
 
         Raises:
-            DataError: there is none, or it is no YAML.
+            DataError: there is none, or it is damaged.
         """
-        config: dict[str, Any] = read_yaml(self.config)
+        config: dict[str, Any] = read_yaml(self.config, shaped(contents.CONFIG_SHAPE))
         return config
 
     def read_metrics(self) -> dict[str, Any] | None:
         """Metrics (keys with a ``/``) and facts; None if there are none yet.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.metrics)
+        return read_json(self.metrics, contents.metrics_fault)
 
     def read_environment(self) -> dict[str, Any]:
         """See ``mmbert.runs.environment``; empty if there is none.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.environment) or {}
+        return read_json(self.environment, shaped(contents.ENVIRONMENT_SHAPE)) or {}
 
     def read_job(self) -> dict[str, Any]:
         """See ``mmbert.runs.job``; empty if there is none.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.job) or {}
+        return read_json(self.job, shaped(contents.JOB_SHAPE)) or {}
 
     def read_diagnostics(self) -> dict[str, Any]:
         """What weight the fusion gave each modality; empty if it reports none.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.diagnostics) or {}
+        return read_json(self.diagnostics, contents.diagnostics_fault) or {}
 
     def read_robustness(self) -> dict[str, Any]:
         """Metrics with modalities missing or damaged; empty if they were not measured.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.robustness) or {}
+        return read_json(self.robustness, shaped(contents.ROBUSTNESS_SHAPE)) or {}
 
     def read_error(self) -> dict[str, Any] | None:
         """``type``, ``message``, ``when`` and perhaps ``traceback`` of why the run failed; None if it did not.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.error)
+        return read_json(self.error, shaped(contents.ERROR_SHAPE))
 
     def read_pruned(self) -> dict[str, Any] | None:
         """Where a search ended the run early; None if it did not.
 
         Raises:
-            DataError: the file is no JSON object.
+            DataError: the file is damaged.
         """
-        return read_json(self.pruned)
+        return read_json(self.pruned, shaped(contents.PRUNED_SHAPE))
 
     def read_choices(self) -> dict[str, Any]:
         """The choice made in each config group, as Hydra noted it; empty if the run was started without Hydra.
 
         Raises:
-            DataError: the file is no YAML.
+            DataError: the file is damaged.
         """
-        hydra = read_yaml(self.hydra_config).get("hydra") or {} if self.hydra_config.is_file() else {}
+        content = read_yaml(self.hydra_config, shaped(contents.HYDRA_SHAPE)) if self.hydra_config.is_file() else {}
+        hydra = content.get("hydra") or {}
         choices: dict[str, Any] = (hydra.get("runtime") or {}).get("choices") or {}
         return choices
 
@@ -316,9 +319,11 @@ class RunFolder:
         """The words that followed the command, as Hydra noted them; empty if the run was started without Hydra.
 
         Raises:
-            DataError: the file is no YAML.
+            DataError: the file is damaged.
         """
-        return list(map(str, read_yaml(self.hydra_overrides))) if self.hydra_overrides.is_file() else []
+        if not self.hydra_overrides.is_file():
+            return []
+        return list(map(str, read_yaml(self.hydra_overrides, shaped(contents.OVERRIDES_SHAPE)) or []))
 
     # ------------------------------------------------------------------------------------------------ what is written
 

@@ -183,7 +183,7 @@ class PredictionTable:
         import pyarrow.parquet as pq
 
         with whole_file(path) as temporary:
-            pq.write_table(self.to_arrow(), temporary)
+            pq.write_table(self.to_arrow(), temporary, write_page_checksum=True)
 
     def _settle(self) -> None:
         """Orders the samples by row and drops the copies that a distributed sampler adds to fill its last batch."""

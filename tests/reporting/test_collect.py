@@ -183,7 +183,8 @@ def test_a_broken_file_is_named(tmp_path):
     run = make_run(tmp_path / "a")
     (run / "metrics.json").write_text('{"test/answer')
     with pytest.raises(DataError, match=r"a/metrics.json cannot be read"):
-        collect([tmp_path])
+        read_run(run)
+    assert "a/metrics.json cannot be read" in collect([tmp_path]).iloc[0]["reason"]
 
 
 def test_the_command_shows_and_writes(study, tmp_path, capsys):
@@ -227,3 +228,44 @@ def test_a_seed_run_twice_is_told(tmp_path, capsys):
     make_run(tmp_path / "b", seed=1)
     main([str(tmp_path), "--metric", METRIC])
     assert "a seed occurs more than once" in capsys.readouterr().out
+
+
+DAMAGE = {
+    "config.yaml": "seed: [1, 2\n",
+    "metrics.json": '{"test/answer/accuracy": "0.7"}',
+    "environment.json": '{"git": 3}',
+    "diagnostics.json": '{"test": {"gate": {"modalities": ["text"]}}}',
+    "history.csv": "step,epoch\nx,0\n",
+    "predictions/test.parquet": "PAR1",
+    "job.json": "[]",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_run_with_a_damaged_file_is_named_and_the_others_count(study, tmp_path, name, capsys):
+    path = study / "study" / "0" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(DAMAGE[name])
+    main([str(study), "--metric", METRIC, "--by", "fusion", "--out", str(tmp_path / "out")])
+    shown = capsys.readouterr().out
+    assert f"Not counted: {path.parents[name.count('/')]} (unreadable; {path}" in shown
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
+    assert [row["status"] for row in rows].count("finished") == 5 and rows[0]["status"] == "unreadable"
+    assert [row["seed"] for row in rows[1:3]] == ["1", "2"]  # no 1.0 because one has none
+    summary = {row["fusion"]: row for row in csv.DictReader((tmp_path / "out" / "summary.csv").open())}
+    assert float(summary["concat"]["mean"]) == pytest.approx(0.73) and summary["concat"]["seeds"] == "1 2"
+    assert str(path.name) in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_finished_run_without_its_config_is_named(study):
+    (study / "study" / "0" / "config.yaml").unlink()
+    (study / "study" / "0" / "environment.json").unlink()
+    first = collect([study]).iloc[0]
+    assert first["status"] == "unreadable" and "config.yaml cannot be read" in first["reason"]
+
+
+def test_where_nothing_is_readable_the_reasons_are_told(study):
+    for path in study.glob("*/*/config.yaml"):
+        path.write_text("{")
+    with pytest.raises(ConfigError, match="None of 8 runs has finished.*config.yaml cannot be read"):
+        default_metric(collect([study]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.shown_text import markdown_code, markdown_text, printable
+from mmbert.reporting.collect import UNREADABLE, readable
 from mmbert.reporting.outputs.robustness_tables import text_tables
 from mmbert.reporting.report import RunsReport
 from mmbert.reporting.statistics.compare import p_value_text
@@ -94,7 +95,7 @@ def contribution_note(report: RunsReport) -> str:
 def provenance(runs: pd.DataFrame) -> str:
     """Machine, date and versions, from the runs' own records."""
     machines: dict[str, None] = {}
-    for run in runs["run"]:
+    for run in readable(runs)["run"]:
         environment = RunFolder(run).read_environment()
         machines[environment_text(environment)] = None
     return "".join(f"- {markdown_text(line)}\n" for line in machines if line)
@@ -128,9 +129,15 @@ def trace_table(report: RunsReport) -> str:
         data = str(line.get("data_fingerprint") or "–")
         state = line["status"] if line["status"] == "finished" else f"{line['status']}: {line['reason']}"
         checkpoint = str(line.get("checkpoint") or "–")
-        command = Code(command_of(Path(line["run"])))
-        rows.append([line["run"], *keys, str(line.get("seed")), measured, state, commit, checkpoint, data, command])
+        command = Code(command_of(Path(line["run"]))) if line["status"] != UNREADABLE else "–"
+        seed = seed_text(line.get("seed"))
+        rows.append([line["run"], *keys, seed, measured, state, commit, checkpoint, data, command])
     return markdown_table(head, rows)
+
+
+def seed_text(seed: Any) -> str:
+    """A run's seed; where one run has none, pandas keeps the others as 1.0."""
+    return "–" if seed is None or seed != seed else f"{seed:.0f}"
 
 
 def command_of(run: Path) -> str:

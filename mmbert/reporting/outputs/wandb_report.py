@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbert.reporting.collect import readable
 from mmbert.reporting.outputs.page.build import page_with_sections
 from mmbert.reporting.report import RunsReport
 from mmbert.reporting.statistics.compare import Comparison
@@ -78,7 +79,7 @@ def log_report(
 def group_of(report: RunsReport) -> str | None:
     """What the compared runs are filed under, if it is the same for all."""
     names = set()
-    for run in report.runs["run"]:
+    for run in readable(report.runs)["run"]:
         config = RunFolder(run).read_config()
         logger = config.get("logger")
         own = logger.get("group") if isinstance(logger, Mapping) else None

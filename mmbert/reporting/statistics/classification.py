@@ -11,6 +11,7 @@ import numpy as np
 
 from mmbert.runs.calibration import Reliability, judgements, reliability
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.predictions_file import read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +95,10 @@ def classification_results(runs: Sequence[Path], split: str, task: str) -> Class
 
 def read_results(run: Path, split: str, task: str) -> ClassificationResults | None:
     """One run's results on the labelled samples; None if it has none."""
-    import pandas as pd
-
     path = RunFolder(run).predictions_of(split)
     if not path.is_file() or task not in tasks_in(run, split):
         return None
-    table = pd.read_parquet(path, columns=[f"{task}/target", f"{task}/probabilities"])
+    table = read_predictions(path, [f"{task}/target", f"{task}/probabilities"])
     table = table[table[f"{task}/target"].notna()]
     if table.empty or not isinstance(table[f"{task}/target"].iloc[0], str):
         return None

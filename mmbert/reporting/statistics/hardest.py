@@ -16,6 +16,7 @@ from mmbert.core.errors import DataError
 from mmbert.reporting.statistics.embedded_media import embedded_picture, embedded_sound
 from mmbert.reporting.statistics.samples import per_sample
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.predictions_file import read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,7 @@ def answers_of(runs: Sequence[Path], split: str, task: str, rows: list[Any]) -> 
     """The most frequent answer of some runs to each row, with how many gave it where they disagree."""
     counts: dict[Any, Counter[str]] = {row: Counter() for row in rows}
     for run in runs:
-        table = read_predictions(run, split)
+        table = predictions_of_run(run, split)
         if table is None or f"{task}/prediction" not in table:
             continue
         for row, answer in zip(table["row"], table[f"{task}/prediction"], strict=True):
@@ -103,18 +104,16 @@ def answers_of(runs: Sequence[Path], split: str, task: str, rows: list[Any]) -> 
 def truths(groups: Mapping[str, Sequence[Path]], split: str, task: str) -> dict[Any, str]:
     """The label of each row, from the first run that has predictions."""
     for run in (run for runs in groups.values() for run in runs):
-        table = read_predictions(run, split)
+        table = predictions_of_run(run, split)
         if table is not None and f"{task}/target" in table:
             return {row: answer_text(value) for row, value in zip(table["row"], table[f"{task}/target"], strict=True)}
     return {}
 
 
-def read_predictions(run: Path, split: str) -> pd.DataFrame | None:
+def predictions_of_run(run: Path, split: str) -> pd.DataFrame | None:
     """A run's predictions of a split."""
-    import pandas as pd
-
     path = RunFolder(run).predictions_of(split)
-    return pd.read_parquet(path) if path.is_file() else None
+    return read_predictions(path) if path.is_file() else None
 
 
 def answer_text(value: Any) -> str:

@@ -134,7 +134,7 @@ def robustness_results(
         for seed, run in seeds_of(runs):
             measured = (RunFolder(run).read_robustness().get("splits") or {}).get(split) or {}
             for one in measured.get("subsets") or ():
-                if name in one["metrics"]:
+                if one["metrics"].get(name) is not None:
                     label = "+".join(one["modalities"])
                     subset = subsets.setdefault((label, group), Subset(label, group, {}, one["samples"]))
                     subset.values[seed] = one["metrics"][name]
@@ -161,7 +161,7 @@ def curves_in_file(measured: Mapping[str, Any], name: str) -> Iterable[tuple[str
     found: dict[tuple[str, str], Points] = {}
     for kind, level in (("noise", "level"), ("missing", "rate")):
         for one in measured.get(kind) or ():
-            if name not in one["metrics"] or clean is None:
+            if one["metrics"].get(name) is None or clean is None:
                 continue
             what = "+".join(one["modalities"]) if kind == "noise" else str(one["mechanism"])
             found.setdefault((kind, what), {0.0: clean})[float(one[level])] = one["metrics"][name]

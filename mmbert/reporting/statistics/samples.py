@@ -10,6 +10,7 @@ import numpy as np
 from mmbert.core.errors import DataError
 from mmbert.reporting.statistics.compare import bootstrap_difference, mcnemar
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.predictions_file import read_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +29,9 @@ def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
     path = RunFolder(run).predictions_of(split)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file, so nothing is known of single samples.")
-    table = pd.read_parquet(path)
+    table = read_predictions(path)
     names = f"{task}/target", f"{task}/prediction"
-    if any(name not in table for name in names):
+    if any(name not in table for name in ("row", *names)):
         raise DataError(f"{path} has no predictions of '{task}'.")
     target, predicted = (table[name] for name in names)
     there = target.notna() & predicted.notna()

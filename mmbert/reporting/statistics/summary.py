@@ -43,10 +43,7 @@ def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.Dat
     """
     import pandas as pd
 
-    finished = runs[runs["status"] == "finished"]
-    if finished.empty:
-        reasons = "; ".join(f"{row.run}: {row.reason}" for row in runs.head(3).itertuples())
-        raise ConfigError(f"None of {len(runs)} runs has finished. {reasons}")
+    finished = finished_runs(runs)
     if metric not in finished.columns:
         raise ConfigError(f"No run has the metric '{metric}'. {nearest(metric, metric_names(finished))}")
     measured = finished[finished[metric].notna()]
@@ -54,11 +51,24 @@ def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.Dat
     rows = []
     for values, group in grouped(measured, keys):
         row = {key.removeprefix("config."): value for key, value in zip(keys, values, strict=True)}
-        row |= {"n": len(group), "seeds": " ".join(str(seed) for seed in sorted(group["seed"].dropna().unique()))}
+        row |= {"n": len(group), "seeds": " ".join(f"{seed:.0f}" for seed in sorted(group["seed"].dropna().unique()))}
         row |= statistics([float(value) for value in group[metric]])
         row |= {fact: group[fact].astype(float).mean() for fact in FACTS if fact in group}
         rows.append(row)
     return pd.DataFrame(rows).sort_values("mean", ascending=is_error(metric), kind="stable", ignore_index=True)
+
+
+def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Those that finished.
+
+    Raises:
+        ConfigError: none has; says why the first have not.
+    """
+    finished = runs[runs["status"] == "finished"]
+    if finished.empty:
+        reasons = "; ".join(f"{row.run}: {row.reason}" for row in runs.head(3).itertuples())
+        raise ConfigError(f"None of {len(runs)} runs has finished. {reasons}")
+    return finished
 
 
 def statistics(values: Sequence[float]) -> dict[str, float]:
@@ -137,7 +147,7 @@ def default_metric(runs: pd.DataFrame) -> str:
     Raises:
         ConfigError: no run has finished, or they have no metric on test.
     """
-    finished = runs[runs["status"] == "finished"]
+    finished = finished_runs(runs)
     names = metric_names(finished)
     for monitor in finished["monitor"].dropna() if "monitor" in finished else ():
         name = str(monitor).replace("val/", "test/", 1)

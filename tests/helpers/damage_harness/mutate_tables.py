@@ -226,7 +226,7 @@ def other_column(draw: Random, column: Any, way: str) -> Any:
 
     if way == "nulls":
         return pa.nulls(len(column))
-    if way == "dictionary":
+    if way == "dictionary" and not pa.types.is_nested(column.type):
         return column.combine_chunks().dictionary_encode()
     if way == "binary":
         return pa.array([draw.randbytes(5) for _ in range(len(column))])

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmbert.reporting.collect import UNREADABLE, readable
 from mmbert.reporting.outputs.markdown import command_of, contribution_note, environment_text
 from mmbert.reporting.outputs.page import figures
 from mmbert.reporting.outputs.page.html import Cell, Page, choice
@@ -292,7 +293,8 @@ def runs_section(made: Page, report: RunsReport) -> str:
         keys = [Cell(str(line.get(key, line.get(f"config.{key}")))) for key in report.by]
         seconds = line.get("wall_seconds")
         commit = str(line.get("commit") or "–")[:9] + ("+" if line.get("dirty") is True else "")
-        job = RunFolder(run).read_job()
+        known = line["status"] != UNREADABLE
+        job = RunFolder(run).read_job() if known else {}
         rows.append(
             [
                 Cell(line["run"]),
@@ -305,7 +307,7 @@ def runs_section(made: Page, report: RunsReport) -> str:
                 Cell(str(job.get("hash") or "–"), code=True),
                 Cell(str(line.get("checkpoint") or "–"), code=True),
                 Cell(str(line.get("data_fingerprint") or "–"), code=True),
-                Cell(command_of(run), code=True),
+                Cell(command_of(run) if known else "–", code=True),
             ]
         )
     return made.table(head, rows, 2 + len(report.by), filtered=True)
@@ -321,7 +323,7 @@ def numeric(value: Any, form: str = "") -> Cell:
 def footer(report: RunsReport) -> str:
     """Machines and versions."""
     known_words: dict[str, None] = {}
-    for run in report.runs["run"]:
+    for run in readable(report.runs)["run"]:
         words: Sequence[str] = [environment_text(RunFolder(run).read_environment())]
         known_words |= dict.fromkeys(word for word in words if word)
     return " · ".join(known_words)
