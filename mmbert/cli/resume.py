@@ -11,6 +11,7 @@ from pathlib import Path
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.regular_files import SpecialFileError, refuse_special_inside
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.start import start_command
 
 RESUME_PREFIX = "resume="
 #: What may stand beside it: no number depends on these.
@@ -37,6 +38,10 @@ def resume(words: list[str]) -> None:
         )
     folder = Path(next(word for word in words if word.startswith(RESUME_PREFIX)).removeprefix(RESUME_PREFIX))
     unfinished = RunFolder(folder)
+    if not unfinished.config.is_file() and (command := start_command(unfinished)) is not None:
+        raise ConfigError(
+            f"resume={folder}: that run was ended before it began, so nothing is lost. Start it again: {command}"
+        )
     if not unfinished.config.is_file():
         neighbours = folder.parent.iterdir() if folder.parent.is_dir() else ()
         runs = [str(path) for path in neighbours if RunFolder(path).config.is_file()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+    from mmbert.runs.folder import RunFolder
     from mmbert.training.callbacks.pruning import Trial
 
 
@@ -23,6 +25,9 @@ def train(cfg: DictConfig) -> float:
 
     from hydra.core.hydra_config import HydraConfig
 
+    from mmbert.core.folder_lock import FolderInUse
+    from mmbert.runs.folder import RunFolder
+    from mmbert.runs.start import run_lock
     from mmbert.training.run import run
 
     hydra = HydraConfig.get()
@@ -31,7 +36,29 @@ def train(cfg: DictConfig) -> float:
     flags = [word for folder in folders for word in ("--config-dir", str(folder))]
     if hydra.job.config_name != "train":
         flags += ["--config-name", str(hydra.job.config_name)]
-    return run(cfg, run_dir, continues_run(cfg, run_dir), list(hydra.overrides.task), flags, search_of(cfg, hydra))
+    words, search = list(hydra.overrides.task), search_of(cfg, hydra)
+    if not cfg.study.resume:
+        return run(cfg, run_dir, False, words, flags, search)
+    try:
+        with run_lock(RunFolder(run_dir)):
+            done = value_of_ended(cfg, RunFolder(run_dir))
+            if done is not None:
+                return done
+            return run(cfg, run_dir, continues_run(cfg, run_dir), words, flags, search)
+    except FolderInUse as error:
+        print(f"{str(error).partition(': ')[0]}: this job is left to it", file=sys.stderr)
+        return math.nan
+
+
+def value_of_ended(cfg: DictConfig, run: RunFolder) -> float | None:
+    """What a job gave that another process has ended since the sweep was planned; None if it is still to be run."""
+    from mmbert.runs.job import job_hash, read_job_hash
+
+    if not run.ended or read_job_hash(run) != job_hash(cfg):
+        return None
+    print(f"{run}: another process has done this job meanwhile", file=sys.stderr)
+    value = (run.read_pruned() or (run.read_metrics() or {}).get("checkpoint") or {}).get("value")
+    return math.nan if value is None else float(value)
 
 
 def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:

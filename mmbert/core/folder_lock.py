@@ -1,6 +1,6 @@
 """A lock on a folder that a process writes to, so that no second process spoils what the first one makes.
 
-    with folder_lock(run_dir, "trained", "wait until it has ended"):
+    with folder_lock(run_dir, "wait until it has ended"):
         ...
 
 The system takes the lock back when the process ends, however it ends: a run that was killed can go on at once. The file
@@ -40,38 +40,38 @@ class FolderInUse(ConfigError):
 
 
 @contextmanager
-def folder_lock(folder: Path, doing: str, remedy: str, shared: bool = False) -> Iterator[None]:
+def folder_lock(folder: Path, remedy: str, shared: bool = False, file: str | None = None) -> Iterator[None]:
     """Holds the lock of a folder, which is made if it does not exist.
 
     A thread may take the same lock again inside. Processes that are forked meanwhile do not keep it.
 
     Args:
         folder: that is written to.
-        doing: what is done to it, a participle for the message: ``trained``.
         remedy: what whoever is refused can do, the rest of a sentence.
         shared: others may hold it at the same time, if they share it too.
+        file: the only file of the folder that is written to; others may be written meanwhile.
 
     Raises:
         FolderInUse: another process, or thread, holds the lock; the message says which, since when and on what machine.
         OSError: the folder cannot be written to.
     """
-    path = Path(os.path.realpath(folder)) / LOCK_FILE
+    path = Path(os.path.realpath(folder)) / (LOCK_FILE if file is None else f".{file}{LOCK_FILE}")
     if _held.get(path, (0, None))[1] == threading.get_ident():
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = acquired(path, shared)
-    if file is None:
-        raise FolderInUse(f"{folder} is being {doing} by {holder(path)}: {remedy}.")
-    _held[path] = (file, threading.get_ident())
+    opened = acquired(path, shared)
+    if opened is None:
+        raise FolderInUse(f"{folder if file is None else folder / file} is in use by {holder(path)}: {remedy}.")
+    _held[path] = (opened, threading.get_ident())
     try:
         yield
     finally:
         del _held[path]
-        release(path, file, shared)
+        release(path, opened, shared)
 
 
-def refuse_locked(folder: Path, doing: str, remedy: str) -> None:
+def refuse_locked(folder: Path, remedy: str) -> None:
     """Refuses a folder whose lock somebody else holds at this moment, without taking it; see ``folder_lock``.
 
     Raises:
@@ -84,7 +84,7 @@ def refuse_locked(folder: Path, doing: str, remedy: str) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FolderInUse(f"{folder} is being {doing} by {holder(path)}: {remedy}.") from None
+            raise FolderInUse(f"{folder} is in use by {holder(path)}: {remedy}.") from None
 
 
 def acquired(path: Path, shared: bool) -> int | None:

@@ -14,12 +14,17 @@ from typing import Any
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, DataError, MmbertError
+from mmbert.core.folder_lock import refuse_locked
 from mmbert.core.regular_files import refuse_special
 from mmbert.runs import contents
 from mmbert.runs.contents import shaped
+from mmbert.core.whole_files import whole_file
 from mmbert.runs.environment import environment
 from mmbert.runs.files import read_json, read_yaml, timestamp, write_config, write_json
 from mmbert.runs.own_runs import is_signed, signature
+
+#: What whoever finds a folder in use can do.
+IN_USE = "wait until it has ended, or end it first; a new run needs another folder: hydra.run.dir=FOLDER"
 
 
 class RunFolder:
@@ -159,6 +164,11 @@ class RunFolder:
         """The words that followed the command."""
         return self.path / ".hydra" / "overrides.yaml"
 
+    def written(self) -> list[Path]:
+        """Every file, and the model's folder, that a run or an evaluation writes at the top of its folder."""
+        files = [self.config, self.environment, self.job, self.history, self.metrics, self.diagnostics]
+        return [*files, self.robustness, self.evaluation, self.error, self.pruned, self.skipped, self.model]
+
     def contents(self) -> list[tuple[str, Path]]:
         """What a person is shown of a finished run, with a word for each; only what exists."""
         places = {
@@ -218,11 +228,15 @@ class RunFolder:
 
         Raises:
             ConfigError: says what is there.
+            FolderInUse: another process trains there.
         """
+        refuse_locked(self.path, IN_USE)
         lost = self.metrics.exists() or any(self.checkpoints.glob("*.ckpt"))
+        another = "hydra.run.dir=FOLDER, or hydra.sweep.dir=FOLDER of a sweep"
+        if self.evaluation.exists():
+            raise ConfigError(f"{self} holds an evaluation, which would be overwritten. Name another folder: {another}")
         if not lost and (self.error.exists() or not self.config.exists()):
             return
-        another = "hydra.run.dir=FOLDER, or hydra.sweep.dir=FOLDER of a sweep"
         if self.finished:
             raise ConfigError(
                 f"{self} holds a finished run, which would be overwritten. Name another folder: {another}"
@@ -233,8 +247,10 @@ class RunFolder:
         )
 
     def clear(self) -> None:
-        """Deletes what an unfinished run left and a new one in its folder would go on from."""
-        for path in [*self.checkpoints.glob("*.ckpt"), self.history, self.metrics]:
+        """Deletes what an unfinished run left and a new one in its folder would go on from, or be taken for."""
+        weights = [self.weights] if self.exists else []  # with those and new metrics it would count as finished
+        files = [self.history, self.metrics, self.diagnostics, self.robustness, self.skipped]
+        for path in [*self.checkpoints.glob("*.ckpt"), *files, *weights]:
             path.unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------------------------- what is read
@@ -338,9 +354,11 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for outcome in (self.error, self.pruned):
             outcome.unlink(missing_ok=True)
-        write_config(self.config, config)
-        signed = {"config_signature": signature(self.config)}
-        write_json(self.environment, {"started": timestamp(), **environment(), **signed})
+        about = {"started": timestamp(), **environment()}
+        # the config comes last, so that a run which has one has everything else
+        with whole_file(self.config) as temporary:
+            write_config(temporary, config)
+            write_json(self.environment, {**about, "config_signature": signature(temporary)})
 
     def write_metrics(
         self,

@@ -18,6 +18,7 @@ from mmbert.data.quality.splits import split_remarks
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
+from mmbert.runs.start import run_lock
 from mmbert.training.analyses import Analysis, configured_analyses
 from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.callbacks import console
@@ -70,6 +71,7 @@ def evaluate(
     Raises:
         ConfigError: an option is at fault.
         DataError: the table cannot be used, or has no label for any of the tasks.
+        FolderInUse: another process writes to the folder.
     """
     console.quiet()
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
@@ -95,9 +97,11 @@ def evaluate(
     if store_cfg is not None:
         read_from_store(data, model, store_cfg, trainer_cfg)
     output = RunFolder(folder)
-    done = measure(model, data, trainer_cfg, output, analyses)
-    done.facts |= {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path), **data.facts()}
-    write_evaluation(done, data, output)
+    with run_lock(output, "wait until it has ended, or name another folder: out=FOLDER"):
+        done = measure(model, data, trainer_cfg, output, analyses)
+        facts = {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path)}
+        done.facts |= {**facts, **data.facts()}
+        write_evaluation(done, data, output)
     return done
 
 

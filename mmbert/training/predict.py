@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.folder_lock import folder_lock
 from mmbert.core.types import Batch
+from mmbert.core.whole_files import sync
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.splits.splits import ALL
 from mmbert.model import MultimodalModel
@@ -148,22 +150,36 @@ def predict_table(
     target = chosen_device(device)
     options = {"batch_size": batch_size, "num_workers": num_workers, "on_error": on_error, "na_values": na_values}
     data, absent = whole_table(model, table, columns or {}, options)
-    partial = out.with_name(f"{out.stem}.partial{out.suffix}")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     kinds = {name: task.kind for name, task in model.named_tasks().items()}
-    writer, skipped, count = WRITERS[out.suffix.lower()](partial, kinds), dict(data.skipped), 0
-    try:
-        with bar(progress) as track:
-            for rows, answers, faults in answered(model.to(target).eval(), track(data.loader(ALL)), target):
-                writer.write(rows, answers)
-                skipped |= faults
-                count += len(rows)
-    finally:
-        writer.close()
-    if count:
-        partial.replace(out)
+    skipped, count = dict(data.skipped), 0
+    with growing_file(out, kinds) as writer, bar(progress) as track:
+        for rows, answers, faults in answered(model.to(target).eval(), track(data.loader(ALL)), target):
+            writer.write(rows, answers)
+            skipped |= faults
+            count += len(rows)
     write_skipped(out.with_suffix(".skipped.csv"), data.table, skipped)
     return Answered(count, len(skipped), absent, data.notes)
+
+
+@contextmanager
+def growing_file(out: Path, kinds: Mapping[str, str]) -> Iterator[Writer]:
+    """A writer into ``NAME.partial.ENDING``, which gets its own name when all is done; ``out`` stays if nothing came.
+
+    Raises:
+        FolderInUse: another process writes the same file.
+    """
+    partial = out.with_name(f"{out.stem}.partial{out.suffix}")
+    with folder_lock(out.parent, "wait until it has ended, or name another file: out=FILE", file=out.name):
+        partial.unlink(missing_ok=True)
+        writer = WRITERS[out.suffix.lower()](partial, kinds)
+        try:
+            yield writer
+        finally:
+            writer.close()
+        if partial.exists() and partial.stat().st_size:
+            sync(partial)
+            partial.replace(out)
+        partial.unlink(missing_ok=True)
 
 
 def answered(

@@ -64,9 +64,6 @@ def write_results(
         run.write_diagnostics(results.diagnostics)
     for split, table in results.predictions.items():
         table.write(run.predictions_of(split))
-    known = {**results.facts, "checkpoint": results.checkpoint}
-    parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
-    folder = parts.model.save_pretrained(run.model)
     loggers.show_summary({**results.metrics, **results.facts})
     drawn = config.get("plots", True)
     figures = plots.write_learning_curves(run) if drawn else {}
@@ -80,7 +77,10 @@ def write_results(
         if loggers.num_samples:
             loggers.show_samples(shown_samples(table, parts.data, loggers.num_samples, run.samples), split)
     loggers.show_figures(figures)
-    loggers.show_model(folder)
+    known = {**results.facts, "checkpoint": results.checkpoint}
+    parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
+    # last: a run that has its numbers and its model is finished, and nothing must be missing then
+    loggers.show_model(parts.model.save_pretrained(run.model))
 
 
 def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, folder: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
@@ -25,6 +24,7 @@ from mmbert.data.quality.splits import split_remarks
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import write_job
 from mmbert.runs.peak_memory import PeakMemory
+from mmbert.runs.start import begin, run_lock, what_is_kept
 from mmbert.training.analyses import configured_analyses
 from mmbert.training.build import Parts, build
 from mmbert.training.callbacks import console
@@ -71,18 +71,39 @@ def run(
     Raises:
         MmbertError: an option, a file or a row is at fault, or the machine is full. Why a run failed is also left in
             its folder.
+        FolderInUse: another process trains in ``run_dir``.
     """
     watch = Stopwatch()
     console.quiet()
     folder = RunFolder(run_dir)
-    if not resume and is_rank_zero():
-        folder.refuse_taken()
-    afterwards = f"What was computed is kept: mmbert-train resume={folder} goes on from it."
+    with ExitStack() as stack:
+        with explain_full_machine(cfg, folder):
+            stack.enter_context(run_lock(folder))
+            begin(folder, resume)
+        return locked_run(cfg, folder, watch, resume, words, flags, search)
+
+
+def explain_full_machine(cfg: DictConfig, folder: RunFolder) -> AbstractContextManager[None]:
+    """A context in which what the machine refuses is explained; see ``explain_out_of_memory``."""
+    return explain_out_of_memory(folder.path, less_memory(cfg), lambda: what_is_kept(folder))
+
+
+def locked_run(
+    cfg: DictConfig,
+    folder: RunFolder,
+    watch: Stopwatch,
+    resume: bool,
+    words: Sequence[str] | None,
+    flags: Sequence[str],
+    search: Search | None,
+) -> float:
+    """As ``run``, in a folder whose lock is held; why it fails is left there."""
     try:
-        with explain_out_of_memory(folder.path, less_memory(cfg), afterwards), PeakMemory() as memory:
-            folder.write_start(cfg)
+        with explain_full_machine(cfg, folder), PeakMemory() as memory:
+            # the config comes last: a run that is killed before can be started again as if it had not been
             if not (resume and words is None and folder.job.exists()):
                 write_job(folder, cfg, words, flags)
+            folder.write_start(cfg)
             check_devices(cfg.trainer)
             results = train_and_measure(cfg, folder, memory, watch, resume and folder.resumable, search)
     except Pruned as pruned:
@@ -160,8 +181,8 @@ def train_and_measure(
             "peak_memory_mib": memory.peak_mib(),
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
-        write_results(results, parts, loggers, folder, config)
         write_skipped(folder.skipped, parts.data.table, skipped)
+        write_results(results, parts, loggers, folder, config)
     return results
 
 

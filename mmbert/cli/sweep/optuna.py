@@ -8,6 +8,7 @@ them, report to it; ``study.resume=true`` goes on with it.
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.quoting import quoted_words
 from mmbert.core.errors import ConfigError
+from mmbert.core.folder_lock import folder_lock
 from mmbert.core.whole_files import write_whole_text
 from mmbert.core.working_folder import admit_working_folder
 from mmbert.runs.folder import RunFolder
@@ -93,9 +95,11 @@ class OptunaSweeper(Sweeper):
         fixed = [str(override.input_line) for override in last.values() if not override.is_sweep_override()]
         if not space:
             raise ConfigError("Nothing is searched: give an option several values, optimizer.lr=interval(1e-4,1e-2).")
-        study = self.begin(Path(str(self.config.hydra.sweep.dir)))
-        errors = self.run_trials(study, space, fixed)
-        self.conclude(study)
+        folder = Path(str(self.config.hydra.sweep.dir))
+        with folder_lock(folder, "wait until it has ended, or name another folder: hydra.sweep.dir=FOLDER"):
+            study = self.begin(folder)
+            errors = self.run_trials(study, space, fixed)
+            self.conclude(study)
         if errors:
             raise SweepFailed(errors)
 
@@ -108,7 +112,7 @@ class OptunaSweeper(Sweeper):
                 f"{folder} holds a search already. study.resume=true goes on with it; a new one needs another folder: "
                 f"hydra.sweep.dir=FOLDER"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        cut_incomplete_line(folder / SEARCH_LOG)
         write_whole_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         return optuna.create_study(
@@ -213,6 +217,13 @@ def report_result(study: optuna.Study, number: int, job: JobReturn) -> list[Exce
     else:
         study.tell(number, state=TrialState.FAIL)
     return []
+
+
+def cut_incomplete_line(path: Path) -> None:
+    """Takes away the half line that a kill may have left at the end of a search's log: Optuna would not read on."""
+    content = path.read_bytes() if path.exists() else b""
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def search_storage(folder: Path) -> JournalStorage:

@@ -27,8 +27,15 @@ from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.quoting import in_quotes, quoted_words
 from mmbert.cli.options.values import without_hydra
 from mmbert.core.errors import ConfigError
+from mmbert.core.folder_lock import folder_lock
 from mmbert.core.whole_files import write_whole_text
 from mmbert.runs.folder import RunFolder
+
+#: What whoever finds a sweep's folder in use can do.
+SHARING = (
+    "wait until it has ended, or name another folder: hydra.sweep.dir=FOLDER. Several processes share the jobs of a "
+    "sweep if each is started with study.resume=true"
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,8 @@ class StudySweeper(Sweeper):
         """Runs what is to be run.
 
         Raises:
-            ConfigError: the sweep's folder holds runs already, and nobody asked to resume them.
+            ConfigError: the sweep's folder holds runs already, and nobody asked to resume them; or another sweep runs
+                there.
             SweepFailed: at the end, if jobs failed.
         """
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
@@ -84,8 +92,16 @@ class StudySweeper(Sweeper):
         jobs = self.plan(BasicSweeper.split_arguments(overrides, None)[0])
         folder = Path(str(self.config.hydra.sweep.dir))
         resume = bool(self.config.study.resume) if "study" in self.config else False
-        todo = unfinished_jobs(jobs, folder) if resume else refuse_existing_runs(jobs)
-        folder.mkdir(parents=True, exist_ok=True)
+        with folder_lock(folder, SHARING, shared=resume):
+            return self.run_jobs(unfinished_jobs(jobs, folder) if resume else refuse_existing_runs(jobs), folder)
+
+    def run_jobs(self, todo: list[PlannedJob], folder: Path) -> list[Sequence[JobReturn]]:
+        """Launches the jobs, batch by batch.
+
+        Raises:
+            SweepFailed: at the end, if jobs failed.
+        """
+        assert self.config is not None and self.launcher is not None
         write_whole_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         results: list[Sequence[JobReturn]] = []
         size = self.max_batch_size or max(1, len(todo))

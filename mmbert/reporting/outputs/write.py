@@ -25,7 +25,7 @@ def write_report_files(report: RunsReport, folder: Path, with_latex: bool = Fals
         ConfigError: the folder cannot be written.
     """
     try:
-        with folder_lock(folder, "written", "another report goes there; wait for it, or name another folder"):
+        with folder_lock(folder, "another report goes there; wait for it, or name another folder"):
             return write_all_files(report, folder, with_latex)
     except OSError as error:
         raise ConfigError(f"--out {folder}: it cannot be written ({error.strerror or error}).") from error
