@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import multiprocessing
@@ -27,6 +28,9 @@ if TYPE_CHECKING:  # Hydra takes a fifth of a second to import, which --help doe
     from argparse import Namespace
 
     from omegaconf import DictConfig
+
+#: What a system answers that does not let a file be used; whose fault that is needs no traceback.
+REFUSED_FILES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
 
 Job = Callable[["DictConfig"], Any]
 
@@ -86,6 +90,11 @@ def run_plain(job: Callable[[list[str]], None], command: str, words: list[str] |
         if full:
             raise
         print(f"{command}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if full or error.filename is None or error.errno not in REFUSED_FILES:
+            raise
+        print(f"{command}: {error.filename}: {error.strerror}.", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -69,11 +69,13 @@ def evaluate_model(words: list[str]) -> None:
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
     from mmbert.training.callbacks.console import print_results
     from mmbert.training.evaluate import evaluate
-    from mmbert.training.resources.out_of_memory import explain_out_of_memory
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted)
     drop = names_in(own.get("drop", ""))
-    with explain_out_of_memory(out.path, "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"):
+    less_memory = "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"
+    places = {**writing_places(out.path, cfg.store), out.path: "name another folder, out=FOLDER"}
+    with explain_out_of_memory(out.path, less_memory, places=places):
         done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
     print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")

@@ -98,9 +98,14 @@ def fill_stores(words: list[str], everything: bool = False) -> tuple[Any, dict[s
     if not cfg.store.enabled:
         raise ConfigError("store.enabled=false leaves nothing to do.")
 
+    from mmbert.store.use_store import StoreOptions
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
     from mmbert.training.use_store import fill_store
 
-    return fill_store(cfg, everything)
+    folder = StoreOptions(dir=cfg.store.dir).folder
+    less_memory = "data.eval_batch_size=8, data.num_workers=0"
+    with explain_out_of_memory(folder, less_memory, "What was encoded is kept.", writing_places(folder, cfg.store)):
+        return fill_store(cfg, everything)
 
 
 def list_stores(words: list[str]) -> None:

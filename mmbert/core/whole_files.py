@@ -9,6 +9,8 @@ whole. What a kill leaves are files called ``.NAME.….tmp``, and folders called
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import shutil
@@ -22,6 +24,10 @@ from pathlib import Path
 from filelock import FileLock
 
 ENDING = ".tmp"
+#: Errors of writing to an open file, which know no name.
+NAMELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+#: Attribute of errors that have no ``filename``: the file that could not be written.
+WRITTEN_TO = "written_to"
 #: So many bytes of a file's name stand in the temporary one, which must not become too long for the file system.
 NAME_BYTES = 200
 
@@ -54,12 +60,38 @@ def whole_file(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.chmod(mode)
         temporary.replace(target)
-    except OSError as error:
-        if error.errno is not None and (error.filename is None or Path(os.fsdecode(error.filename)) == temporary):
-            error.filename = str(path)  # a full disk says so without a name, and nobody knows the temporary one
+    except Exception as error:
+        name_file(error, path, temporary)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def name_file(error: Exception, path: Path, temporary: Path | None = None) -> None:
+    """Makes an error say which file could not be written: a full disk has no name, and nobody knows a temporary one.
+
+    Args:
+        error: what was raised; libraries' own errors get the attribute ``WRITTEN_TO`` instead of ``filename``.
+        path: of the file that was meant.
+        temporary: that was written instead.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        nameless = error.filename is None and error.errno in NAMELESS
+        if nameless or error.filename is not None and Path(os.fsdecode(error.filename)) == temporary:
+            error.filename = str(path)
+    elif not hasattr(error, WRITTEN_TO):
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(error, WRITTEN_TO, str(path))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A context in which a file is written that grows; what is raised says which, see ``name_file``."""
+    try:
+        yield
+    except Exception as error:
+        name_file(error, path)
+        raise
 
 
 def write_whole_text(path: Path, text: str) -> None:
@@ -79,7 +111,7 @@ def sync(path: Path) -> None:
         try:
             os.fsync(file.fileno())
         except OSError as error:
-            if error.errno not in (22, 95):  # EINVAL, EOPNOTSUPP
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
 
 
@@ -102,6 +134,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             folder.rename(scratch / "old")
         inner.rename(folder)
+    except Exception as error:
+        name_file(error, folder)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

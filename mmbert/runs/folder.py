@@ -16,9 +16,9 @@ from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, DataError, MmbertError
 from mmbert.core.folder_lock import refuse_locked
 from mmbert.core.regular_files import refuse_special
+from mmbert.core.whole_files import whole_file
 from mmbert.runs import contents
 from mmbert.runs.contents import shaped
-from mmbert.core.whole_files import whole_file
 from mmbert.runs.environment import environment
 from mmbert.runs.files import read_json, read_yaml, timestamp, write_config, write_json
 from mmbert.runs.own_runs import is_signed, signature

@@ -34,7 +34,7 @@ def run_lock(run: RunFolder, remedy: str = IN_USE) -> Iterator[None]:
         yield
 
 
-def begin(run: RunFolder, resume: bool) -> None:
+def clear_earlier(run: RunFolder, resume: bool) -> None:
     """Takes away what an earlier attempt has left that this one does not go on from; by the first process alone.
 
     Args:

@@ -24,6 +24,8 @@ from typing import Any, Self
 import numpy as np
 import xxhash
 
+from mmbert.core.whole_files import naming
+
 #: A key is 128 bits, as two numbers: (n, 2) uint64.
 RECORD = np.dtype(
     [
@@ -240,8 +242,11 @@ class SegmentWriter:
         Raises:
             ValueError: a fixed array has another length.
         """
-        if not len(keys):
-            return
+        if len(keys):
+            with naming(self.base):
+                self._put(keys, longs, fixed)
+
+    def _put(self, keys: np.ndarray, longs: Sequence[np.ndarray], fixed: Sequence[np.ndarray]) -> None:
         records = np.zeros(len(keys), RECORD)
         records["key"] = keys
         self._open()
@@ -285,6 +290,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the segment's files."""
-        for file in self._files.values():
-            file.close()
-        self._files = {}
+        files, self._files = self._files, {}
+        with naming(self.base):
+            for file in files.values():
+                file.close()

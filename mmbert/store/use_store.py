@@ -23,7 +23,7 @@ import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.home import home
-from mmbert.core.whole_files import write_whole_text
+from mmbert.core.whole_files import naming, write_whole_text
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.cached import BFLOAT16
 from mmbert.data.loading.dataset import SampleDataset
@@ -280,7 +280,8 @@ class StoreFill:
 def record_use(folder: Path, data: str, encoder: str, usage: StoreUsage) -> None:
     """Adds a line to an array store's record of uses."""
     line = {"when": utc_now(), "data": data, "encoder": encoder, **asdict(usage)}
-    with (folder / str(usage.what) / usage.name / USES).open("a", encoding="utf-8") as file:
+    path = folder / str(usage.what) / usage.name / USES
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

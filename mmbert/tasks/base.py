@@ -151,6 +151,14 @@ class Task(SavesInitArgs, nn.Module):
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds a batch to the metrics, labelled samples alone."""
 
+    def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
+        """The metrics that have no value over these targets whatever is predicted, each with the reason.
+
+        Args:
+            targets: of all samples of a split, some of them labelled.
+        """
+        return {}
+
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """One dictionary a sample: ``prediction`` in the labels' own words, for classes ``probabilities`` {class: p}.
 

@@ -27,7 +27,7 @@ from mmbert.tasks.class_options import (
     joined_counts,
     natural_order,
 )
-from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1
+from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1, samples
 
 
 class Classification(Task):
@@ -183,6 +183,13 @@ class Classification(Task):
         """Adds the labelled samples of a batch."""
         labelled = self.labelled(targets)
         metrics.update(outputs["logits"][labelled].float().softmax(-1), targets["label"][labelled])
+
+    def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
+        """``auroc`` where all labelled samples are of one class."""
+        found = targets["label"][self.labelled(targets)]
+        if len(found.unique()) != 1:
+            return {}
+        return {"auroc": f"{samples(len(found), 'labelled')} of the class '{self.classes[int(found[0])]}'"}
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, a class name, and ``probabilities``, {class: p}."""

@@ -158,6 +158,11 @@ class MacroAveragePrecision(Stored):
         return over(truth.any(0), scores, truth, multilabel_average_precision)
 
 
+def samples(count: int, which: str) -> str:
+    """``all 12 labelled samples are``, ``the only labelled sample is``: the beginning of a reason."""
+    return f"the only {which} sample is" if count == 1 else f"all {count} {which} samples are"
+
+
 def one_hot(truth: Tensor, num_classes: int) -> Tensor:
     """(N,) classes or (N, C) of 0 and 1 -> (N, C) bool."""
     return truth.bool() if truth.ndim == 2 else F.one_hot(truth, num_classes).bool()

@@ -25,7 +25,7 @@ from mmbert.tasks.class_options import (
     joined_counts,
     natural_order,
 )
-from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1
+from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1, samples
 
 
 class Multilabel(Task):
@@ -198,6 +198,17 @@ class Multilabel(Task):
         """Adds the labelled samples of a batch."""
         labelled = self.labelled(targets)
         metrics.update(outputs["logits"][labelled].float().sigmoid(), targets["label"][labelled].long())
+
+    def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
+        """``map`` and ``f1`` without any property, ``auroc`` without one that some samples have and others have not."""
+        found = targets["label"][self.labelled(targets)] > 0.5  # (n, C)
+        if not len(found):
+            return {}
+        if not found.any():
+            return dict.fromkeys(("map", "f1", "auroc"), f"{samples(len(found), 'labelled')} without any property")
+        if not (found.any(0) & ~found.all(0)).any():
+            return {"auroc": "there is no property that some labelled samples have and others have not"}
+        return {}
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, the names with p > 0.5, and ``probabilities``, {name: p}."""

@@ -18,7 +18,7 @@ from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Loss, OutputSpec, State, Tensors
 from mmbert.data.labels import as_number
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.metrics import MAE, R2, RMSE, Pearson, Spearman
+from mmbert.tasks.metrics import MAE, R2, RMSE, Pearson, Spearman, samples
 
 #: element-wise losses on standardised values
 LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
@@ -185,6 +185,14 @@ class Regression(Task):
         """Adds the labelled samples of a batch."""
         labelled = self.labelled(targets)
         metrics.update(outputs["value"][labelled], targets["label"][labelled])
+
+    def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
+        """``pearson``, ``spearman`` and ``r2`` where all labels are the same number."""
+        found = targets["label"][self.labelled(targets)]
+        if not len(found) or found.min() != found.max():
+            return {}
+        reason = f"{samples(len(found), 'labelled')} at {float(found[0]):g}"
+        return dict.fromkeys(("pearson", "spearman", "r2"), reason)
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, a number in the table's unit."""

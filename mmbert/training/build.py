@@ -25,8 +25,9 @@ from mmbert.tasks.base import Task
 from mmbert.training.instantiate import make, resolved
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
-from mmbert.training.monitor import Monitor, choose_monitor
+from mmbert.training.monitor import Monitor, check_callbacks, choose_monitor, undefined_metrics
 from mmbert.training.task_configs import all_tasks, class_column, fit_labels, widths
+from mmbert.training.validation_schedule import validated_rows
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,21 @@ def build(cfg: DictConfig) -> Parts:
         {name: task.without_weights() for name, task in tasks.items()},
     )
     balance = make(cfg.balance, tasks=tasks)
-    monitor = choose_monitor(cfg.monitor, tasks, [n for n, task in tasks.items() if not data.has_labels("val", task)])
-    return Parts(data, model, balance, monitor, initial_weights, make_modality_balance(cfg, data))
+    return Parts(
+        data, model, balance, make_monitor(cfg, tasks, data), initial_weights, make_modality_balance(cfg, data)
+    )
+
+
+def make_monitor(cfg: DictConfig, tasks: Mapping[str, Task], data: MultimodalData) -> Monitor:
+    """What chooses the checkpoint, once it is known that the validation split can give it; callbacks' own metrics too.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    unlabelled = [name for name, task in tasks.items() if not data.has_labels("val", task)]
+    undefined = undefined_metrics(tasks, data, validated_rows(cfg.trainer, data), unlabelled)
+    check_callbacks(cfg.callbacks, tasks, unlabelled, undefined)
+    return choose_monitor(cfg.monitor, tasks, unlabelled, undefined)
 
 
 def chosen_encoders(cfg: DictConfig) -> dict[str, DictConfig]:

@@ -17,7 +17,7 @@ from mmbert.runs.folder import RunFolder
 from mmbert.training.modality_shares import summarise_shares
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results
-from mmbert.training.trainer import Training
+from mmbert.training.trainer import Training, trainer_options
 
 
 def fit(training: Training, data: MultimodalData, checkpoint: Path | None) -> None:
@@ -25,16 +25,18 @@ def fit(training: Training, data: MultimodalData, checkpoint: Path | None) -> No
 
     Raises:
         KeyboardInterrupt: the user stopped it.
+        ConfigError: Lightning refuses options of the trainer.
     """
     train, val = data.train_dataloader(), data.val_dataloader()
     trainer = training.trainer
-    trainer.fit(training.module, train, val, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    with trainer_options():
+        trainer.fit(training.module, train, val, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
 
 def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dict[str, Any]:
-    """Loads the best checkpoint's weights into the module; without a checkpoint the last weights stay.
+    """Loads the best checkpoint's weights into the module; without one, or if none is best, the last weights stay.
 
     Returns:
         Which weights they are: ``path`` in the run's folder (None without a checkpoint), ``epoch``, ``step``,
@@ -43,7 +45,7 @@ def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dic
     trainer, module = training.trainer, training.module
     chosen_by = {"monitor": monitor.name, "mode": monitor.mode}
     saver = trainer.checkpoint_callback
-    if not (isinstance(saver, ModelCheckpoint) and saver.best_model_path):
+    if not (isinstance(saver, ModelCheckpoint) and saver.best_model_path) or nothing_is_best(training) is not None:
         value = trainer.callback_metrics.get(monitor.name)
         last = {"path": None, "epoch": max(trainer.current_epoch - 1, 0), "step": trainer.global_step}  # epochs from 0
         return {**last, **chosen_by, "value": None if value is None else float(value)}
@@ -70,6 +72,18 @@ def log_at(trainer: pl.Trainer, metrics: Mapping[str, float], checkpoint: Mappin
     """Hands numbers to the loggers under the epoch and the step of the checkpoint that they were measured with."""
     for logger in trainer.loggers:
         logger.log_metrics({**metrics, "epoch": checkpoint["epoch"]}, checkpoint["step"])
+
+
+def nothing_is_best(training: Training) -> str | None:
+    """Why no checkpoint is the best, if what was to choose it never had a value; None if one is."""
+    saver = training.trainer.checkpoint_callback
+    name = saver.monitor if isinstance(saver, ModelCheckpoint) else None
+    if name is None or not training.monitored.never_had_a_value(name):
+        return None
+    return (
+        f"{name} had no value at any validation, so no checkpoint is the best; what was measured is of the last "
+        f"weights. Start a new run with another metric, such as monitor={name.rpartition('/')[0]}/loss"
+    )
 
 
 def measure_splits(training: Training, data: MultimodalData, results: Results) -> None:

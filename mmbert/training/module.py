@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -56,6 +57,11 @@ class StageMetrics(nn.Module):
         }
         return {key: value for key, value in values.items() if not value.isnan()}
 
+    @property
+    def names(self) -> set[str]:
+        """``answer/accuracy`` of every metric, those that are undefined too."""
+        return {f"{name}/{key}" for name, metrics in self.sets.items() for key in metrics}  # type: ignore[attr-defined]
+
     def reset(self) -> None:
         """Forgets everything, for the next epoch."""
         for metrics in self.sets.values():
@@ -91,6 +97,7 @@ class FusionModule(pl.LightningModule):
         self.stages = nn.ModuleDict({"val": StageMetrics(self.tasks)})
         self.means = {"train": EpochMeans(), "val": EpochMeans()}
         self.shares = {"val": ModalityShares(list(model.fusion.dims))}
+        self.monitored: Sequence[str] = ()  # names of metrics that callbacks read; NaN where they have no value
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
         self.fingerprints: dict[str, str] = {}
@@ -287,6 +294,10 @@ class FusionModule(pl.LightningModule):
             self.modality_balance.validation_ended(means)
         values = {**stage.compute(), **means, **self._total(means)}
         self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
+        if split == "val" and self.trainer.state.fn == "fit":
+            # callbacks would take the value of an earlier epoch for one that is left out
+            lacking = [name for name in self.monitored if name.removeprefix("val/") in stage.names - values.keys()]
+            self.log_dict(dict.fromkeys(lacking, torch.tensor(math.nan)), prog_bar=False, logger=False)
         stage.reset()
 
     def _total(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:

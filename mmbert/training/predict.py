@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.folder_lock import folder_lock
 from mmbert.core.types import Batch
-from mmbert.core.whole_files import sync
+from mmbert.core.whole_files import naming, sync
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.splits.splits import ALL
 from mmbert.model import MultimodalModel
@@ -172,10 +172,11 @@ def growing_file(out: Path, kinds: Mapping[str, str]) -> Iterator[Writer]:
     with folder_lock(out.parent, "wait until it has ended, or name another file: out=FILE", file=out.name):
         partial.unlink(missing_ok=True)
         writer = WRITERS[out.suffix.lower()](partial, kinds)
-        try:
-            yield writer
-        finally:
-            writer.close()
+        with naming(partial):
+            try:
+                yield writer
+            finally:
+                writer.close()
         if partial.exists() and partial.stat().st_size:
             sync(partial)
             partial.replace(out)

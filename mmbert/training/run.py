@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
@@ -24,21 +25,21 @@ from mmbert.data.quality.splits import split_remarks
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import write_job
 from mmbert.runs.peak_memory import PeakMemory
-from mmbert.runs.start import begin, run_lock, what_is_kept
+from mmbert.runs.start import clear_earlier, run_lock, what_is_kept
 from mmbert.training.analyses import configured_analyses
 from mmbert.training.build import Parts, build
 from mmbert.training.callbacks import console
 from mmbert.training.callbacks.checkpoint import begun_with, check_same_run
 from mmbert.training.callbacks.pruning import Pruned, Pruning, Trial
 from mmbert.training.callbacks.skipped_rows import write_skipped
-from mmbert.training.fit import fit, measure_splits, restore_best
+from mmbert.training.fit import fit, measure_splits, nothing_is_best, restore_best
 from mmbert.training.instantiate import resolved
 from mmbert.training.loggers.group import RunLoggers, start_loggers
 from mmbert.training.resources.cost import cost_facts
 from mmbert.training.resources.devices import check_devices
-from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory
+from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
 from mmbert.training.results import Results, write_results
-from mmbert.training.trainer import make_training
+from mmbert.training.trainer import make_training, refuse_without_validation
 from mmbert.training.use_store import read_from_store
 
 #: The trial of a search that a run is (None in processes that do not report), and the direction of the search.
@@ -79,13 +80,14 @@ def run(
     with ExitStack() as stack:
         with explain_full_machine(cfg, folder):
             stack.enter_context(run_lock(folder))
-            begin(folder, resume)
+            clear_earlier(folder, resume)
         return locked_run(cfg, folder, watch, resume, words, flags, search)
 
 
 def explain_full_machine(cfg: DictConfig, folder: RunFolder) -> AbstractContextManager[None]:
     """A context in which what the machine refuses is explained; see ``explain_out_of_memory``."""
-    return explain_out_of_memory(folder.path, less_memory(cfg), lambda: what_is_kept(folder))
+    places = writing_places(folder.path, cfg.get("store"))
+    return explain_out_of_memory(folder.path, less_memory(cfg), lambda: what_is_kept(folder), places)
 
 
 def locked_run(
@@ -145,6 +147,7 @@ def train_and_measure(
         watch.lap()
         parts = build(cfg)
         build_seconds = watch.lap()
+        refuse_without_validation(cfg, parts, search is not None)
         announce_run(parts, folder)
         analyses = configured_analyses(cfg.get("robustness"), parts.model, parts.data)
         stored = read_from_store(parts.data, parts.model, cfg.store, cfg.trainer)
@@ -183,6 +186,8 @@ def train_and_measure(
         }
         write_skipped(folder.skipped, parts.data.table, skipped)
         write_results(results, parts, loggers, folder, config)
+        if (fault := nothing_is_best(training)) is not None:
+            raise TrainingError(fault)
     return results
 
 
@@ -230,6 +235,8 @@ def run_loggers(config: Mapping[str, Any], folder: RunFolder) -> Iterator[RunLog
 def announce_run(parts: Parts, folder: RunFolder) -> None:
     """Prints what is about to be trained, what was guessed of the data, and what of its splits may mislead."""
     console.announce(parts.model, folder, parts.initial_weights)
+    if parts.monitor.note:
+        console.print_line(f"monitor   {parts.monitor.note}")
     console.print_notes(parts.data.notes)
     remarks = [*split_remarks(parts.data), *label_remarks(parts.data, parts.data.tasks)]
     console.warn_of([*(remark.line(parts.data) for remark in remarks), *shared_cells(parts.data)])

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
 from mmbert.runs.folder import RunFolder
 from mmbert.training.build import Parts
 from mmbert.training.callbacks import console
 from mmbert.training.callbacks.checkpoint import LastCheckpoint, WholeCheckpoints
 from mmbert.training.callbacks.diagnostics import EpochDiagnostics
+from mmbert.training.callbacks.early_stopping import EarlyStopping
+from mmbert.training.callbacks.monitored import MonitoredMetrics, is_validated, refusal
 from mmbert.training.callbacks.skipped_rows import SkippedRows
 from mmbert.training.callbacks.step_times import StepTimes
 from mmbert.training.instantiate import make
 from mmbert.training.loggers.group import RunLoggers
 from mmbert.training.module import FusionModule, OptimizerMaker
 from mmbert.training.monitor import Monitor
+from mmbert.training.validation_schedule import planned_schedule, why_no_validation
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Training:
         step_times: of the optimiser's steps.
         skipped: rows that could not be used.
         epochs: diagnostics of each epoch.
+        monitored: the metrics that choose checkpoints and stop the training.
     """
 
     module: FusionModule
@@ -42,6 +50,7 @@ class Training:
     step_times: StepTimes
     skipped: SkippedRows
     epochs: EpochDiagnostics
+    monitored: MonitoredMetrics
 
 
 def make_training(
@@ -67,8 +76,11 @@ def make_training(
     module = FusionModule(parts.model, parts.balance, make_optimizer, optimizer.penalty, parts.modality_balance)
     if cfg.compile:
         module.model.compile()
+    module.monitored = monitored_names(cfg, parts.monitor, bool(more_callbacks))
     step_times, skipped, epochs = StepTimes(), SkippedRows(), EpochDiagnostics()
-    callbacks: list[Callback] = [step_times, skipped, epochs]  # step times first: they exclude the other callbacks
+    monitored = MonitoredMetrics(module.monitored)
+    # step times first: they exclude the other callbacks
+    callbacks: list[Callback] = [step_times, skipped, epochs, monitored]
     callbacks += [parts.modality_balance] if parts.modality_balance is not None else []
     callbacks += more_callbacks
     callbacks += configured_callbacks(cfg, parts.monitor, folder)
@@ -76,15 +88,16 @@ def make_training(
     if cfg.trainer.enable_checkpointing is not False:
         # last, for it saves the state of all others
         callbacks.append(LastCheckpoint(folder, cfg.checkpoint.every_minutes, fingerprint))
-    trainer: pl.Trainer = make(
-        cfg.trainer,
-        logger=loggers.loggers,
-        callbacks=callbacks,
-        default_root_dir=str(folder.path),
-        enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
-        plugins=[*configured_plugins(cfg), WholeCheckpoints()],
-    )
-    return Training(module, trainer, step_times, skipped, epochs)
+    with trainer_options():
+        trainer: pl.Trainer = make(
+            cfg.trainer,
+            logger=loggers.loggers,
+            callbacks=callbacks,
+            default_root_dir=str(folder.path),
+            enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
+            plugins=[*configured_plugins(cfg), WholeCheckpoints()],
+        )
+    return Training(module, trainer, step_times, skipped, epochs, monitored)
 
 
 def optimizer_maker(optimizer: Any, schedule: Any) -> OptimizerMaker:
@@ -99,7 +112,56 @@ def optimizer_maker(optimizer: Any, schedule: Any) -> OptimizerMaker:
 
 def configured_callbacks(cfg: DictConfig, monitor: Monitor, folder: RunFolder) -> list[Callback]:
     """The callbacks of the config; where they leave it open they monitor ``monitor`` and save to the run's folder."""
-    return [make(part, **callback_defaults(part, monitor, folder)) for part in cfg.callbacks.values() if part]
+    return [
+        make(own_class(part), **callback_defaults(part, monitor, folder)) for part in cfg.callbacks.values() if part
+    ]
+
+
+def own_class(part: DictConfig) -> DictConfig:
+    """A callback's config with our class in place of Lightning's, where we have one of the same name and options."""
+    if find_class(part._target_) is not LightningEarlyStopping:
+        return part
+    return DictConfig({**part, "_target_": f"{EarlyStopping.__module__}.{EarlyStopping.__name__}"})
+
+
+def monitored_names(cfg: DictConfig, monitor: Monitor, searched: bool = False) -> list[str]:
+    """The metrics that callbacks of the config read, and a search if there is one, each once, in order."""
+    parts = [part for part in cfg.callbacks.values() if part and "monitor" in part]
+    names = [monitor.name if part.monitor is None else str(part.monitor) for part in parts]
+    return list(dict.fromkeys([*names, *([monitor.name] if searched else [])]))
+
+
+def refuse_without_validation(cfg: DictConfig, parts: Parts, searched: bool = False) -> None:
+    """Refuses options with which training ends before a metric that is to decide can be measured.
+
+    Args:
+        cfg: of the run.
+        parts: what it trains.
+        searched: whether a search reads the metric too.
+
+    Raises:
+        ConfigError: says which option is at fault, and what to do.
+    """
+    names = monitored_names(cfg, parts.monitor, searched)
+    plan = planned_schedule(cfg.trainer, parts.data) if any(map(is_validated, names)) else None
+    why = None if plan is None else why_no_validation(plan)
+    if why is not None:
+        raise ConfigError(refusal(why, names))
+
+
+@contextmanager
+def trainer_options() -> Iterator[None]:
+    """A context in which what Lightning says of options that exclude each other becomes a message without traceback.
+
+    Raises:
+        ConfigError: Lightning refuses them.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
+        if isinstance(error, ValueError) and "val_check_interval" not in str(error):
+            raise
+        raise ConfigError(f"Lightning refuses these options of the trainer: {str(error).strip()}") from error
 
 
 def callback_defaults(part: DictConfig, monitor: Monitor, folder: RunFolder) -> dict[str, Any]:

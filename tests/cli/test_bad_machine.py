@@ -185,35 +185,39 @@ def model(monkeypatch):
 def numbers(monkeypatch):
     from mmbert.runs import files
 
-    write = files.write_text
+    write = files.write_whole_text
 
     def written(path, text):
         if path.name == "metrics.json":
             raise OSError(errno.EDQUOT, "Disk quota exceeded", str(path))
         write(path, text)
 
-    monkeypatch.setattr(files, "write_text", written)
+    monkeypatch.setattr(files, "write_whole_text", written)
 
 
 @pytest.mark.parametrize(
-    ("fill", "epoch", "left"),
+    ("fill", "place", "epoch", "left"),
     [
-        (checkpoint, 0, []),
-        (numbers, 1, []),
-        (predictions, 1, ["metrics.json", "predictions/val.parquet"]),
-        (model, 1, ["metrics.json", "predictions/val.parquet", "predictions/test.parquet"]),
+        (checkpoint, "checkpoints", 0, []),
+        (numbers, "", 1, []),
+        (predictions, "predictions", 1, ["metrics.json", "predictions/val.parquet"]),
+        (model, "", 1, ["metrics.json", "predictions/val.parquet", "predictions/test.parquet"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_full_disk_costs_nothing_that_was_computed(passed, here, resumed, fill, epoch, left):
+def test_a_full_disk_costs_nothing_that_was_computed(passed, here, resumed, fill, place, epoch, left):
     from mmbert.core.errors import TrainingError
 
     with pytest.MonkeyPatch.context() as patch:
         fill(patch)
         with pytest.raises(TrainingError) as caught:
             passed(*EPOCHS)
-    assert f"The disk is full: {here}/out (" in str(caught.value)
-    assert f"What was computed is kept: mmbert-train resume={here}/out goes on from it." in str(caught.value)
+    assert f"The disk is full: {here / 'out' / place} (" in str(caught.value)
+    kept_words = {
+        True: f"The numbers are in {here}/out/metrics.json: mmbert-train resume={here}/out writes the rest.",
+        False: f"What was computed before the last checkpoint is kept: mmbert-train resume={here}/out goes on from it.",
+    }
+    assert str(caught.value).endswith(kept_words["metrics.json" in left])
     assert json.loads((here / "out" / "error.json").read_text())["type"] == "TrainingError"
     assert kept(here / "out") == epoch
     assert all((here / "out" / name).is_file() for name in left)
@@ -238,7 +242,7 @@ def test_resume_finishes_a_run_whose_last_files_could_not_be_written(train, here
 def test_a_disk_too_full_for_the_error_s_own_file_is_still_told(refused, here, monkeypatch):
     from mmbert.runs import files
 
-    Full(monkeypatch, files, "write_text")
+    Full(monkeypatch, files, "write_whole_text")
     assert refused().startswith("The disk is full: ")
     assert not (here / "out" / "error.json").exists()
 
@@ -247,11 +251,10 @@ def test_a_folder_that_must_not_be_written_is_told(refused, monkeypatch, here):
     from mmbert.runs import files
 
     error = PermissionError(errno.EACCES, "Permission denied", str(here / "out" / "config.yaml"))
-    Full(monkeypatch, files, "write_text", error=error)
+    Full(monkeypatch, files, "write_whole_text", error=error)
     assert (
-        refused()
-        == f"{here}/out/config.yaml cannot be written (Permission denied): name another folder, or get "
-        + ("the right to.")
+        refused() == f"{here}/out/config.yaml cannot be written (Permission denied): write to another disk, "
+        "hydra.run.dir=FOLDER; a run that has begun may be moved there and resumed, or get the right to."
     )
 
 

@@ -8,7 +8,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.folder_lock import FolderInUse, folder_lock
 from mmbert.runs.files import write_json
 from mmbert.runs.folder import RunFolder
-from mmbert.runs.start import begin, run_lock, start_command, what_is_kept
+from mmbert.runs.start import clear_earlier, run_lock, start_command, what_is_kept
 
 
 @pytest.fixture
@@ -48,28 +48,28 @@ def test_other_processes_of_a_distributed_run_need_no_lock(folder, monkeypatch):
     with folder_lock(folder.path, "wait"):
         monkeypatch.setenv("LOCAL_RANK", "1")
         with run_lock(folder):
-            begin(folder, resume=True)
+            clear_earlier(folder, resume=True)
     assert folder.history.exists()
 
 
 def test_without_a_checkpoint_a_resumed_run_starts_anew(folder):
     folder.model.mkdir()
     folder.weights.touch()  # of an attempt that failed: with new metrics beside it the run would count as finished
-    begin(folder, resume=True)
+    clear_earlier(folder, resume=True)
     assert names(folder.path) == ["checkpoints", "config.yaml", "environment.json", "model"]
     assert not names(folder.checkpoints) and not folder.weights.exists()
 
 
 def test_with_a_checkpoint_it_keeps_everything(folder):
     folder.last_checkpoint.touch()
-    begin(folder, resume=True)
+    clear_earlier(folder, resume=True)
     assert folder.history.exists() and names(folder.checkpoints) == ["best.ckpt", "last.ckpt"]
 
 
 def test_a_new_run_takes_over_nothing_of_one_that_failed_early(folder):
     (folder.checkpoints / "best.ckpt").unlink()
     folder.error.touch()
-    begin(folder, resume=False)
+    clear_earlier(folder, resume=False)
     assert names(folder.path) == ["checkpoints", "environment.json", "error.json"]
 
 
@@ -80,7 +80,7 @@ def test_a_new_run_takes_over_nothing_of_one_that_failed_early(folder):
 def test_a_new_run_overwrites_no_other(folder, there, message):
     getattr(folder, there).touch()
     with pytest.raises(ConfigError, match=message):
-        begin(folder, resume=False)
+        clear_earlier(folder, resume=False)
     assert folder.config.exists() and folder.history.exists()
 
 

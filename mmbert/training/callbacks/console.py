@@ -59,7 +59,9 @@ class EpochLines(Callback):
             return
         metrics = trainer.callback_metrics
         shown = [
-            f"{key} {float(value):.4g}" for key, value in metrics.items() if key.startswith("val/") and is_main(key)
+            f"{key} {float(value):.4g}"
+            for key, value in metrics.items()
+            if key.startswith("val/") and is_main(key) and not value.isnan()
         ]
         seconds = time.monotonic() - self.began
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
@@ -67,7 +68,7 @@ class Pruning(Callback):
             return
         value = float(trainer.callback_metrics[self.monitor.name])
         stop = False
-        if self.trial is not None:
+        if self.trial is not None and not math.isnan(value):  # Optuna would take it for the worst there is
             self.trial.report(value, self.validations)
             stop = self.trial.should_prune()
         self.validations += 1

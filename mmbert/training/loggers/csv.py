@@ -12,7 +12,7 @@ from pytorch_lightning.loggers.csv_logs import CSVLogger, ExperimentWriter
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-from mmbert.core.whole_files import whole_file
+from mmbert.core.whole_files import naming, whole_file
 from mmbert.runs.folder import RunFolder
 from mmbert.training.loggers.base import LoggedRun, RunLogger
 
@@ -28,6 +28,11 @@ class HistoryWriter(ExperimentWriter):
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 self.metrics_keys = next(csv.reader(file), [])
+
+    def save(self) -> None:
+        """Writes what is pending."""
+        with naming(Path(self.metrics_file_path)):
+            super().save()
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         """Adds columns to the file; Lightning would write it anew in its place, where a kill leaves half of it."""
