@@ -101,6 +101,15 @@ class HuggingFaceTable(Table):
         return digest.hexdigest()[:FINGERPRINT_LENGTH]
 
     @property
+    def folder(self) -> Path:
+        """Of tables the folder that they all lie in; else that of the set's own."""
+        sources = {part.source.parent if part.source else None for part in self._parts}
+        first = next(iter(sources))
+        if None in sources or first is None:
+            return self.path.parent
+        return first if len(sources) == 1 else self.path
+
+    @property
     def notes(self) -> list[str]:
         """What of the set was left out, and what was guessed of its tables, a sentence each."""
         found = [FORMATS[part.source.suffix.lower()].notes(part.source) for part in self._parts if part.source]

@@ -13,7 +13,7 @@ import torch
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.types import Inputs, Tensors
 from mmbert.data.modalities.processor import Aligned, Processor
-from mmbert.data.tables.cells import cell_text, is_empty
+from mmbert.data.tables.cells import cell_excerpt, cell_text, is_empty
 from mmbert.data.tables.written_lists import written_list
 
 #: Words for a missing value, in small letters: those of pandas, and signs. The second are names of classes elsewhere.
@@ -80,10 +80,10 @@ def split_labels(cell: Any, separator: str = "|") -> list[str]:
     if isinstance(cell, str):
         found, text = written_list(cell), cell.strip()
         if found is None and text.startswith("["):
-            raise DataError(f'\'{text}\' looks like a list but is none; write ["one name", "another"]')
+            raise DataError(f'\'{cell_excerpt(text)}\' looks like a list but is none; write ["one name", "another"]')
         values = text.split(separator) if found is None else found
     if any(isinstance(value, (list, tuple, dict)) for value in values):
-        raise DataError(f"'{cell}' holds lists; a list of names is wanted")
+        raise DataError(f"'{cell_excerpt(cell)}' holds lists; a list of names is wanted")
     return [cell_text(value) for value in values if not is_empty(value)]
 
 
@@ -130,5 +130,5 @@ def as_number(cell: Any) -> float:
     value = finite_number(cell)
     if value is None or not abs(value) <= LARGEST:
         hint = "; write it with a decimal point and without signs" if is_decorated_number(cell) else ""
-        raise DataError(f"'{cell}' is no finite number{hint}")
+        raise DataError(f"'{cell_excerpt(cell)}' is no finite number{hint}")
     return value

@@ -60,7 +60,7 @@ def content_keys(table: Table, column: str, rows: np.ndarray, modality: Modality
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         cells = table.column(column, part)
-        keys[start : start + len(part)] = cell_keys(cells, modality, table.path.parent, memo)
+        keys[start : start + len(part)] = cell_keys(cells, modality, table.folder, memo)
     return keys
 
 

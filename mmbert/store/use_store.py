@@ -239,7 +239,7 @@ class StoreFill:
 
     def by_length(self, rows: np.ndarray) -> np.ndarray:
         """The order (n,) of rows by length, the longest first, so that batches have little padding."""
-        column, folder = self.data.column_of(self.name), self.data.path.parent
+        column, folder = self.data.column_of(self.name), self.data.table.folder
         modality = modality_of(self.encoder)
         if modality.length_unit is None or self.data.table.is_media(column):  # not worth reading them all
             return np.arange(len(rows))

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.distributed import is_rank_zero
+from mmbert.core.file_names import named_file
 from mmbert.core.types import InputFile
 from mmbert.core.whole_files import write_whole_bytes
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.modalities.registry import modality_of
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
@@ -94,19 +96,20 @@ def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, fold
         for name, processor in data.processors.items():
             cell = data.table.cell(record["row"], data.column_of(name))
             modality = modality_of(processor)
-            if isinstance(cell, dict) and cell.get("bytes") is not None:
-                path = str(write_cell(cell, folder / f"{record['row']}_{name}"))
+            content, name_in_cell = bytes_and_name(cell)
+            if content is not None:
+                path = str(write_cell(content, name_in_cell, folder / f"{record['row']}_{name}"))
                 shown[name] = InputFile(path, modality.shown_as)
             elif cell is not None and (file := modality.file_name(cell)) is not None:
-                shown[name] = InputFile(str(data.table.path.parent / file), modality.shown_as)
+                shown[name] = InputFile(named_file(data.table.folder, file), modality.shown_as)
             else:
                 shown[name] = cell
         samples.append({"row": record["row"], **shown, **record})
     return samples
 
 
-def write_cell(cell: dict[str, Any], target: Path) -> Path:
+def write_cell(content: bytes, name: str | None, target: Path) -> Path:
     """A picture or sound as the file that it was, its ending that of its own name."""
-    path = target.with_suffix(Path(cell.get("path") or "").suffix)
-    write_whole_bytes(path, cell["bytes"])
+    path = target.with_suffix(Path(name or "").suffix)
+    write_whole_bytes(path, content)
     return path

@@ -245,3 +245,14 @@ def test_splits_of_other_types_and_columns_are_one_table(tmp_path):
     assert table.column("label") == ["0", "1", "0", None, "1"] and table.column("text")[2:] == ["c", None, "d"]
     with pytest.raises(DataError, match="'meta' cannot be read: its type is struct<n: int64> in split 'train', string"):
         table.column("meta")
+
+
+@pytest.mark.parametrize(
+    ("tables", "folder"),
+    [(["train.csv", "test.csv"], "."), (["data/train.csv"], "data"), (["train/a.csv", "test/b.csv"], ".")],
+)
+def test_files_named_in_tables_are_relative_to_the_folder_of_the_tables(tmp_path, tables, folder):
+    for name in tables:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_text("image,text\na.png,x\n")
+    assert HuggingFaceTable(tmp_path / "set").folder == tmp_path / "set" / folder

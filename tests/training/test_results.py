@@ -17,13 +17,13 @@ def test_the_score_is_the_monitored_value():
 
 @pytest.mark.parametrize(("name", "file"), [("a/b/cat.png", "3_image.png"), (None, "3_image")])
 def test_bytes_of_a_table_become_a_file_with_their_ending(tmp_path, name, file):
-    path = write_cell({"bytes": b"123", "path": name}, tmp_path / "samples" / "3_image")
+    path = write_cell(b"123", name, tmp_path / "samples" / "3_image")
     assert path == tmp_path / "samples" / file and path.read_bytes() == b"123"
 
 
 def test_samples_are_files_where_the_table_names_files(tmp_path):
     cells = {0: "pictures/a.png", 1: {"bytes": b"123", "path": "b.jpg"}, 2: None}
-    rows = SimpleNamespace(cell=lambda row, column: cells[row], path=tmp_path / "table.csv")
+    rows = SimpleNamespace(cell=lambda row, column: cells[row], folder=tmp_path)
     processor = ImageProcessor((2, 2), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     data = SimpleNamespace(processors={"image": processor}, table=rows, column_of=lambda name: name)
     table = SimpleNamespace(records=lambda limit: [{"row": row, "answer": "x"} for row in range(limit)])

@@ -84,7 +84,7 @@ class SampleDataset(Dataset[Sample]):
         self.sources = dict(sources or {})
         self.taken = dict(taken or {})
         self.changing = changing
-        self.folder = str(table.path.parent)
+        self.folder = str(table.folder)
         self._unreadable: dict[int, str] = {}  # by place
         self._aligned = list(dict.fromkeys(name for task in tasks.values() for name in task.aligned_to))
 

@@ -88,7 +88,7 @@ def sample_lengths(
         step = FEW if table.is_media(column) else SLICE
         parts = [numbers[start : start + step] for start in range(0, len(numbers), step)]
         cells = (cell for part in parts for cell in table.column(column, part))
-        folder = str(table.path.parent)
+        folder = str(table.folder)
         lengths = np.fromiter((0.0 if cell is None else modality.length(cell, folder) for cell in cells), float)
         limit = most.get(name)
         lengths = lengths if limit is None else np.minimum(lengths, limit)

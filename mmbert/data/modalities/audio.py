@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import soundfile
 
 from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
 from mmbert.core.regular_files import refuse_special
 from mmbert.data.augment.audio import AudioAugmentation
 from mmbert.data.augment.corruptions import Degradation, degraded_audio
@@ -57,10 +57,11 @@ class AudioModality(MediaModality):
         """See ``Modality``: seconds, from the file's header."""
         content, name = bytes_and_name(cell)
         try:
-            source = io.BytesIO(content) if content is not None else os.path.join(folder, name)  # type: ignore[arg-type]
-            if content is None:
-                refuse_special(source)  # type: ignore[arg-type]
-            return float(soundfile.info(source).duration)
+            if content is not None:
+                return float(soundfile.info(io.BytesIO(content)).duration)
+            path = named_file(folder, name or "")
+            refuse_special(path)
+            return float(soundfile.info(path).duration)
         except (OSError, TypeError, ValueError, RuntimeError):  # whoever reads it will say what is wrong with it
             return 0.0
 

@@ -17,11 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from mmbert.core.file_names import named_file
 from mmbert.core.regular_files import refuse_special
 from mmbert.core.types import ShownAs
 from mmbert.data.augment.base import InputAugmentation
 from mmbert.data.augment.corruptions import Degradation
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.tables.cells import cell_excerpt
 
 #: Characters of a cell that an example shows.
 EXAMPLE_CELL_CHARACTERS = 80
@@ -111,7 +113,7 @@ class Modality:
             return content
         if not self.names_files:
             return repr(cell).encode("utf-8", "surrogatepass")
-        return None if name is None else os.path.join(folder, name)
+        return None if name is None else named_file(folder, name)
 
     def length(self, cell: Any, folder: str | Path) -> float:
         """Length of the input in ``length_unit``, found cheaply, for batches of like length; 0 where unreadable."""
@@ -124,7 +126,7 @@ class Modality:
             return len(content)
         if name is not None:
             try:
-                return os.stat(os.path.join(folder, name)).st_size
+                return os.stat(named_file(folder, name)).st_size
             except OSError:  # whoever reads it will say what is wrong with it
                 return 0
         return int(np.size(np.asarray(cell, dtype=object))) if isinstance(cell, list) else 0
@@ -190,7 +192,7 @@ class Modality:
             DataError: the cell cannot be used.
         """
         self.read(cell, folder)
-        return f"<small>{escape(str(cell)[:EXAMPLE_CELL_CHARACTERS])}</small>"
+        return f"<small>{escape(cell_excerpt(cell, EXAMPLE_CELL_CHARACTERS))}</small>"
 
 
 def bytes_and_name(cell: Any) -> tuple[bytes | None, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError, nearest
+from mmbert.core.file_names import named_file
 from mmbert.data.modalities import feature_files
 from mmbert.data.modalities.base import CellFacts, Modality, content_digest
 from mmbert.data.modalities.feature_files import read_arrays
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.tables.cells import cell_excerpt
 
 #: Beyond it float32 has no longer every whole number.
 WHOLE_IN_FLOAT32 = 2**24
@@ -33,11 +34,13 @@ class FeaturesModality(Modality):
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
         """See ``Modality``: arrays by name from a file, or the cell as it is."""
-        return read_arrays(os.path.join(folder, cell)) if isinstance(cell, str) else cell
+        if isinstance(cell, (bytes, dict)):
+            raise DataError(f"its cell holds {cell_excerpt(cell)}, where a file name or a list of numbers is needed")
+        return read_arrays(named_file(folder, cell)) if isinstance(cell, str) else cell
 
     def content(self, cell: Any, folder: str | Path) -> bytes | str | None:
         """See ``Modality``; of lists of numbers it is unknown."""
-        return os.path.join(folder, cell) if isinstance(cell, str) else None
+        return named_file(folder, cell) if isinstance(cell, str) else None
 
     def vector_width(self, cell: Any, folder: str | Path, options: Mapping[str, Any]) -> int:
         """See ``Modality``."""

@@ -1,19 +1,20 @@
-"""Kinds of input whose cells name a file to decode, or hold its bytes: ``{"bytes": ..., "path": ...}``."""
+"""Kinds of input whose cells name a file to decode, or hold its bytes, alone or in ``{"bytes": ..., "path": ...}``."""
 
 from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
 from mmbert.core.regular_files import refuse_special
 from mmbert.data.modalities.base import Modality, bytes_and_name, content_digest, file_digest
 from mmbert.data.modalities.errors import REMEDY, unusable_file, why_no_content
+from mmbert.data.tables.cells import cell_excerpt
 
 T = TypeVar("T")
 
@@ -43,15 +44,14 @@ class MediaModality(Modality):
         Raises:
             DataError: the cell names no file, or the function fails; the message names the file.
         """
-        if isinstance(cell, dict):
-            if cell.get("bytes") is not None:
-                return self._using_bytes(cell, use)
-            if not cell.get("path"):
-                raise DataError(f"neither bytes nor a path of the {self.kind} are there: {list(cell)}")
-            cell = cell["path"]
-        if not isinstance(cell, str):
-            raise DataError(f"a file name is needed, not {cell!r:.60}")
-        return self._using_file(os.path.join(folder, cell), use)
+        content, name = bytes_and_name(cell)
+        if content is not None:
+            return self._using_bytes(content, name, use)
+        if isinstance(cell, dict) and not name:
+            raise DataError(f"neither bytes nor a path of the {self.kind} are there: {list(cell)}")
+        if not isinstance(name, str):
+            raise DataError(f"a file name is needed, not {cell_excerpt(cell)}")
+        return self._using_file(named_file(folder, name), use)
 
     def _using_file(self, path: str | Path, use: Callable[[Any], T]) -> T:
         try:
@@ -60,24 +60,23 @@ class MediaModality(Modality):
         except Exception as error:  # decoders raise whatever a broken file makes them meet
             raise unusable_file(path, self.noun, error) from error
 
-    def _using_bytes(self, cell: dict[str, Any], use: Callable[[Any], T]) -> T:
+    def _using_bytes(self, content: bytes, name: str | None, use: Callable[[Any], T]) -> T:
         try:
-            return use(io.BytesIO(cell["bytes"]))
+            return use(io.BytesIO(content))
         except MemoryError:
             raise
         except Exception as error:  # as above
-            path = cell.get("path")
-            named = f"the {self.noun} in the table" + (f" ('{path}')" if path else "")
+            named = f"the {self.noun} in the table" + (f" ('{name}')" if name else "")
             raise DataError(f"{named}: {why_no_content(self.noun, error)}. {REMEDY}") from error
 
     def file_name(self, cell: Any) -> str | None:
         """See ``Modality``; any other cell counts as the name of a file, which does not exist."""
-        return bytes_and_name(cell)[1] if isinstance(cell, dict) else str(cell)
+        return bytes_and_name(cell)[1] if isinstance(cell, (dict, bytes)) else str(cell)
 
     def stored_digest(self, cell: Any, folder: Path) -> bytes:
         """Digest of the file that a cell names, or of the bytes that it holds."""
         content, name = bytes_and_name(cell)
-        return file_digest(folder / str(name)) if content is None else content_digest(content)
+        return file_digest(named_file(folder, str(name))) if content is None else content_digest(content)
 
 
 def data_uri(content: bytes, mime_type: str) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mmbert.core.errors import DataError
 from mmbert.data.augment.corruptions import Degradation, degraded_text
 from mmbert.data.augment.text import TextAugmentation
 from mmbert.data.modalities.base import CellFacts, Modality, content_digest
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.tables.cells import cell_excerpt, decoded
 
 #: Characters of an example.
 EXAMPLE_TEXT_CHARACTERS = 400
@@ -32,12 +34,16 @@ class TextModality(Modality):
     duplicates = "whose text is in '{0}' too"
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> str:
-        """See ``Modality``."""
+        """See ``Modality``; bytes are text in UTF-8."""
+        if isinstance(cell, bytes):
+            return decoded(cell)
+        if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
+            raise DataError(f"a text is needed, not {cell_excerpt(cell)}")
         return str(cell)
 
     def content(self, cell: Any, folder: str | Path) -> bytes:
         """See ``Modality``: the text in UTF-8."""
-        return str(cell).encode("utf-8", "surrogatepass")
+        return cell if isinstance(cell, bytes) else str(cell).encode("utf-8", "surrogatepass")
 
     def length(self, cell: Any, folder: str | Path) -> float:
         """See ``Modality``: characters."""
@@ -54,7 +60,7 @@ class TextModality(Modality):
 
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: characters and words; texts that differ in case or white space alone are the same."""
-        text = str(cell)
+        text = self.read(cell, folder)
         words = text.split()
         same = " ".join(text.casefold().split()).encode("utf-8", "surrogatepass")
         return CellFacts(digest=content_digest(same), quantities={"characters": len(text), "words": len(words)})
@@ -67,7 +73,7 @@ class TextModality(Modality):
 
     def example_html(self, cell: Any, folder: Path) -> str:
         """See ``Modality``: its beginning."""
-        text = str(cell)
+        text = self.read(cell, folder)
         return escape(text if len(text) <= EXAMPLE_TEXT_CHARACTERS else f"{text[:EXAMPLE_TEXT_CHARACTERS]}…")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import CellFacts, Modality
@@ -117,11 +118,11 @@ class Check:
         holders: list[RowsBySplit] = self._holders(column)
         firsts = [next(iter(rows.values()))[0] for rows in holders]
         cells = (table.cell(row, column) for row in firsts)
-        facts = list(track(all_facts(cells, self.data.path.parent, reads.modality, reads.options), len(firsts), name))
+        facts = list(track(all_facts(cells, self.data.table.folder, reads.modality, reads.options), len(firsts), name))
         by_fault: dict[str, list[int]] = defaultdict(list)
         for fact, rows, first in zip(facts, holders, firsts, strict=True):
             if fact.fault:
-                by_fault[fault_alone(fact.fault, self.data.path.parent, table.cell(first, column))] += all_rows(rows)
+                by_fault[fault_alone(fact.fault, table.folder, table.cell(first, column))] += all_rows(rows)
         for fault, unreadable in by_fault.items():
             self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
         self._remarks(name, column, facts, holders)
@@ -280,6 +281,6 @@ def merged_rows(first: RowsBySplit, second: RowsBySplit) -> RowsBySplit:
 def fault_alone(fault: str, folder: Path, cell: Any) -> str:
     """A file's fault without its name and the advice, so that equal faults of several files are one finding."""
     if isinstance(cell, str):
-        path = str(folder / cell)
+        path = named_file(folder, cell)
         fault = fault.removeprefix(f"{path}: ").replace(f" '{path}'", "").replace(path, cell)
     return fault.partition(". Replace")[0]

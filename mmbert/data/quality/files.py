@@ -11,6 +11,7 @@ from typing import Any
 
 from mmbert.core.errors import MmbertError
 from mmbert.data.modalities.base import CellFacts, Modality
+from mmbert.data.tables.cells import cell_excerpt
 
 #: Cells that are taken up at a time: memory holds no more decoded ones than there are threads.
 AHEAD = 256
@@ -30,7 +31,7 @@ def cell_facts(cell: Any, folder: Path, modality: Modality, options: Mapping[str
     except MmbertError as error:
         return CellFacts(fault=str(error))
     except MemoryError:
-        return CellFacts(fault=f"{cell!r:.60}: it needs more memory than this machine has")
+        return CellFacts(fault=f"'{cell_excerpt(cell)}': it needs more memory than this machine has")
 
 
 def all_facts(

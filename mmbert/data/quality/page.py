@@ -193,7 +193,7 @@ def example_card(
     parts = [f"<small>{escape(data.table.where(row).removeprefix(f'{data.path}, '))}</small>"]
     for name, modality in inputs.items():
         cell = data.table.cell(row, data.column_of(name))
-        shown = f"<small>no {escape(name)}</small>" if cell is None else example_html(cell, modality, data.path.parent)
+        shown = f"<small>no {escape(name)}</small>" if cell is None else example_html(cell, modality, data.table.folder)
         parts.append(f"<div>{shown}</div>")
     for name, column in ((name, column) for name, task in tasks.items() for column in task.columns):
         label = data.table.cell(row, column) if data.table.has_column(column) else None

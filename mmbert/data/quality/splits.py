@@ -38,7 +38,9 @@ def rows_of_no_split(data: MultimodalData) -> Iterator[Remark]:
 def joined_writings(data: MultimodalData) -> Iterator[Remark]:
     """The rows whose cell of the split column is not written like the split's value."""
     column = data.split_column
-    for (cell, split), rows in {} if column is None else column.joined(data.table).items():
+    if column is None:
+        return
+    for (cell, split), rows in column.joined(data.table).items():
         yield Remark(f"rows whose '{column.name}' is '{cell}' count as '{column.values[split]}'", rows)
 
 

@@ -22,6 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmbert.core.errors import DataError
+
 #: Writings of one value: what matches a pattern as a whole is compared as what stands beside it. Python's regular
 #: expressions and Arrow's mean the same by them.
 SAME = (
@@ -47,10 +49,40 @@ def is_blank(texts: Any) -> Any:
 
 
 def cell_text(cell: Any) -> str:
-    """How a cell is shown: 7.0 as ``7``, a text without white space at its ends and in the form NFC."""
+    """How a cell is shown: 7.0 as ``7``, a text without white space at its ends and in the form NFC.
+
+    Raises:
+        DataError: the cell holds bytes that are no text.
+    """
+    if isinstance(cell, bytes):
+        cell = decoded(cell)
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return unicodedata.normalize("NFC", str(cell).strip())
+
+
+def decoded(content: bytes) -> str:
+    """Bytes, as some programs write texts into Parquet files, as the text that they are in UTF-8.
+
+    Raises:
+        DataError: they are none.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"a text is needed, not {cell_excerpt(content)}, which are no text in UTF-8") from None
+
+
+def cell_excerpt(cell: Any, characters: int = 60) -> str:
+    """The beginning of a cell, for messages: of bytes only their number is shown."""
+    if isinstance(cell, bytes):
+        return f"{len(cell):,} bytes"
+    if isinstance(cell, dict):
+        cell = "{" + ", ".join(f"{name}: {cell_excerpt(part)}" for name, part in cell.items()) + "}"
+    elif isinstance(cell, (list, tuple)):
+        cell = f"[{', '.join(cell_excerpt(part) for part in cell[:characters])}]"
+    text = str(cell)
+    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 def cell_key(cell: Any) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.errors import NOT_ALLOWED
@@ -152,7 +153,7 @@ def file_faults(
             file = modality.file_name(cell)
             if file is None:
                 break  # the inputs themselves
-            fault = file_fault(os.path.join(table.path.parent, file))
+            fault = file_fault(named_file(table.folder, file))
             if fault:
                 lost.append((row, fault))
         yield column, lost

@@ -76,6 +76,11 @@ class Table:
         self._no_cells = (*self._no_cells, *words)
         self._columns = {name: without_words(values, words) for name, values in self._columns.items()}
 
+    @property
+    def folder(self) -> Path:
+        """Which the names of files in cells are relative to."""
+        return self.path.parent
+
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
 

@@ -24,7 +24,7 @@ def first_vector_width(table: Table, column: str, modality: Modality, options: M
     """
     for row, cell in table.distinct(column):
         try:
-            return modality.vector_width(cell, table.path.parent, options)
+            return modality.vector_width(cell, table.folder, options)
         except DataError as error:
             raise DataError(f"{table.where(row)}, column '{column}': {error}") from error
     raise DataError(f"{table.path}: the column '{column}' is empty, so the width of its vectors is unknown.")

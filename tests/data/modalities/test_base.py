@@ -78,4 +78,4 @@ def test_noise_is_scaled_by_the_numbers_own_deviation():
 
 
 def test_an_example_is_short_and_escaped(tmp_path):
-    assert Words().example_html("<b>" + "x" * 200, tmp_path) == f"<small>&lt;b&gt;{'x' * 77}</small>"
+    assert Words().example_html("<b>" + "x" * 200, tmp_path) == f"<small>&lt;b&gt;{'x' * 77}…</small>"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbert.data.tables.cells import cell_key, cell_text, column_keys, without_words
+from mmbert.core.errors import DataError
+from mmbert.data.tables.cells import cell_excerpt, cell_key, cell_text, column_keys, without_words
 
 WORD = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
@@ -93,3 +94,11 @@ def test_words_that_stand_for_an_empty_cell():
     assert without_words(pa.chunked_array([[-9, 3]]), ["NA"]).to_pylist() == [-9, 3]
     assert without_words(pa.chunked_array([[["NA"]]]), ["NA"]).to_pylist() == [["NA"]]
     assert without_words(pa.chunked_array([pa.array(["NA"], pa.large_string())]), ["NA"]).to_pylist() == [None]
+
+
+def test_bytes_are_the_text_that_they_are_and_are_never_shown():
+    assert cell_text("été ".encode()) == "été" and cell_key(b"1.0") == "1"
+    with pytest.raises(DataError, match="a text is needed, not 2 bytes, which are no text in UTF-8"):
+        cell_text(b"\xff\xfe")
+    assert cell_excerpt({"bytes": b"12345", "path": "a.png"}) == "{bytes: 5 bytes, path: a.png}"
+    assert cell_excerpt([b"1", "x"]) == "[1 bytes, x]" and cell_excerpt("x" * 61) == "x" * 60 + "…"

@@ -64,3 +64,16 @@ def test_what_is_wrong_with_a_file(tmp_path):
     assert file_fault(str(tmp_path)).endswith("is no file")
     assert file_fault(str(tmp_path / "y")) == f"there is no file {tmp_path / 'y'}"
     assert file_fault("a\0b").startswith("there is no file")
+
+
+@pytest.mark.parametrize(("in_table", "on_disk"), [("\xe9", "e\u0301"), ("e\u0301", "\xe9")])
+def test_a_file_is_found_whether_its_name_is_composed_or_decomposed(tmp_path, in_table, on_disk):
+    (tmp_path / f"{on_disk}.png").write_bytes(b"bytes")
+    (tmp_path / "a.csv").write_text(f"picture\n{in_table}.png\n", encoding="utf-8")
+    image = modality_named("image")
+    check_files(Table(tmp_path / "a.csv"), [0], {"image": "picture"}, {"image": image})
+    assert image.size(f"{in_table}.png", tmp_path) == 5
+    with pytest.raises(DataError, match="no picture that can be read"):  # but it is opened
+        image.read(f"{in_table}.png", tmp_path)
+    with open(image.content(f"{in_table}.png", tmp_path), "rb") as file:
+        assert file.read() == b"bytes"
