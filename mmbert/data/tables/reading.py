@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,20 @@ def row_name(row: int, line: int | None) -> str:
 def bare_name(name: str) -> str:
     """A column's name without blanks around it, its accents composed (NFC), however the file spells them."""
     return unicodedata.normalize("NFC", name.strip())
+
+
+def written_as(name: str, names: Iterable[str]) -> str | None:
+    """Which of the names is meant: the very one, else the only one that has the same bare name; None if there is none.
+
+    Args:
+        name: a column, as it is asked for.
+        names: of a table's columns.
+    """
+    known = list(names)
+    if name in known:
+        return name
+    found = [written for written in known if bare_name(written) == bare_name(name)]
+    return found[0] if len(found) == 1 else None
 
 
 def distinct_names(path: Path, names: Sequence[str]) -> Sequence[str]:

@@ -21,7 +21,7 @@ from mmbert.core.errors import DataError, nearest
 from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, without_words
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
-from mmbert.data.tables.reading import bare_name, reading, row_name
+from mmbert.data.tables.reading import reading, row_name, written_as
 
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
@@ -99,10 +99,7 @@ class Table:
 
     def written_name(self, name: str) -> str:
         """The name as the file spells it: blanks around it do not count, nor whether its accents are composed."""
-        if name in self._columns:
-            return name
-        found = [written for written in self._columns if bare_name(written) == bare_name(name)]
-        return found[0] if len(found) == 1 else name
+        return name if name in self._columns else written_as(name, self._columns) or name
 
     def require(self, column: str, why: str = "") -> None:
         """Refuses a column that is not there.

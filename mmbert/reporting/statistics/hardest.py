@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections import Counter
@@ -12,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.core.errors import DataError
+from mmbert.core.errors import DataError, MmbertError
+from mmbert.core.file_names import named_file
+from mmbert.data.tables.cells import cell_excerpt, is_empty
+from mmbert.data.tables.formats import FORMATS, read_cells
 from mmbert.reporting.statistics.embedded_media import embedded_picture, embedded_sound
 from mmbert.reporting.statistics.samples import per_sample
 from mmbert.runs.folder import RunFolder
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a picture or sound that is put into the page; a larger one is named only.
 MOST = 400_000
-#: Readers of tables by ending.
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,15 @@ def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, 
     metrics = RunFolder(run).read_metrics() or {}
     described = metrics.get("inputs") or {}
     path = Path(str(described.get("table", "")))
-    if not path.is_file() or path.suffix.lower() not in TABLES:
+    if not path.is_file() or path.suffix.lower() not in FORMATS:
         return {}
     if not is_table_of(path, metrics.get("data_fingerprint")):
         changed = ("samples", "none", f"not shown, {path.name} is not the table that the run was trained on")
         return {row: [changed] for row in rows}
-    table = read_table(path, rows, [part["column"] for part in described.get("encoders", {}).values()])
+    try:
+        table = read_cells(path, rows, [part["column"] for part in described.get("encoders", {}).values()])
+    except MmbertError as error:  # the format's extra is not installed here
+        return {row: [("samples", "none", f"not shown, {error}")] for row in rows}
     return {
         row: [
             (name, shown_as(part), shown_cell(cells.get(part["column"]), part["kind"], shown_as(part), path.parent))
@@ -154,22 +157,6 @@ def is_table_of(path: Path, fingerprint: Any) -> bool:
     return isinstance(fingerprint, str) and len(fingerprint) >= 16 and digest.startswith(fingerprint)
 
 
-def read_table(path: Path, rows: list[int], columns: list[str]) -> dict[int, dict[str, Any]]:
-    """The cells of some rows."""
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        frame = pd.read_parquet(path)
-    elif suffix == ".jsonl":
-        with path.open(encoding="utf-8-sig") as file:
-            frame = pd.DataFrame([json.loads(line) for line in file if line.strip()])
-    else:
-        frame = pd.read_csv(path, sep="\t" if suffix == ".tsv" else ",", dtype=str, encoding="utf-8-sig")
-    kept = [column for column in dict.fromkeys(columns) if column in frame]
-    return {row: frame.iloc[row][kept].to_dict() for row in rows if row < len(frame)}
-
-
 def shown_as(part: Mapping[str, str]) -> str:
     """``text``, ``image``, ``audio`` or ``none``; runs from before this was written down are shown by their kind."""
     return part.get("shown_as") or (part["kind"] if part["kind"] in ("text", "image", "audio") else "none")
@@ -177,10 +164,10 @@ def shown_as(part: Mapping[str, str]) -> str:
 
 def shown_cell(cell: Any, kind: str, how: str, folder: Path) -> str:
     """A cell as the page shows it: the text, a data: URI, or a word on what is there instead."""
-    if cell is None or isinstance(cell, float) and cell != cell or isinstance(cell, str) and not cell.strip():
+    if is_empty(cell):
         return "missing"
     if how == "text":
-        return str(cell)
+        return cell_excerpt(cell) if isinstance(cell, (bytes, dict)) else str(cell)
     if how not in ("image", "audio"):
         return f"{kind}, not shown"
     try:
@@ -192,6 +179,8 @@ def shown_cell(cell: Any, kind: str, how: str, folder: Path) -> str:
 
 def name_in(cell: Any) -> str:
     """What a cell names; empty for one that holds its bytes alone."""
+    if isinstance(cell, bytes):
+        return ""
     return str((cell.get("path") or "") if isinstance(cell, dict) else cell)
 
 
@@ -202,10 +191,12 @@ def content_of(cell: Any, folder: Path) -> bytes:
         OSError: the file cannot be read.
         ValueError: it lies elsewhere, is too large, or is no file.
     """
-    if isinstance(cell, dict) and cell.get("bytes") is not None:
+    if isinstance(cell, bytes):
+        content = cell
+    elif isinstance(cell, dict) and cell.get("bytes") is not None:
         content = bytes(cell["bytes"])
     else:
-        place = Path(os.path.realpath(folder / name_in(cell)))
+        place = Path(os.path.realpath(named_file(folder, name_in(cell))))
         if Path(os.path.realpath(folder)) not in place.parents:
             raise ValueError("it lies outside the table's folder")
         if not stat.S_ISREG(place.stat().st_mode):

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from mmbert.core.errors import ConfigError
 from mmbert.reporting.statistics import hardest as module
-from mmbert.reporting.statistics.hardest import answer_text, answers_of, hardest, read_table, shown_as, shown_cell
+from mmbert.reporting.statistics.hardest import answer_text, answers_of, hardest, shown_as, shown_cell
 
 
 def write_run(folder, predictions):
@@ -58,16 +59,23 @@ def test_an_answer_as_it_is_shown(value, text):
     assert answer_text(value) == text
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_every_kind_of_table_is_read(tmp_path, suffix):
-    frame, path = pd.DataFrame({"said": ["x", "y"], "other": ["1", "2"]}), tmp_path / f"t{suffix}"
-    if suffix == ".parquet":
-        frame.to_parquet(path)
-    elif suffix == ".jsonl":
-        frame.to_json(path, orient="records", lines=True)
-    else:
-        frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
-    assert read_table(path, [1, 5], ["said", "said", "gone"]) == {1: {"said": "y"}}
+def test_cells_are_shown_as_training_read_them(groups, tmp_path):
+    (tmp_path / "t.csv").write_text(" said ;x\nNA;1\n007;2\nnull;3\n")
+    fingerprint = hashlib.sha256((tmp_path / "t.csv").read_bytes()).hexdigest()[:16]
+    for run in [*groups["concat"], *groups["mean"]]:
+        metrics = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps({**metrics, "data_fingerprint": fingerprint}))
+    parts = {sample.row: sample.parts for sample in hardest(groups, "test", "mood", 3)}
+    assert parts == {1: [("text", "text", "NA")], 2: [("text", "text", "007")], 3: [("text", "text", "null")]}
+
+
+def test_a_table_that_cannot_be_read_here_stops_no_report(groups, monkeypatch):
+    def fails(*given):
+        raise ConfigError("Excel files are read by the extra excel")
+
+    monkeypatch.setattr(module, "read_cells", fails)
+    (sample,) = hardest(groups, "test", "mood", 1)
+    assert sample.parts == [("samples", "none", "not shown, Excel files are read by the extra excel")]
 
 
 def test_a_table_that_the_run_has_not_seen_is_not_shown(groups, tmp_path):
@@ -100,6 +108,8 @@ def test_cells_as_the_page_shows_them(media, monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
     assert shown_cell("a.png", "image", "image", media) == "not shown, 0.0 MiB: a.png"
     assert shown_cell({"bytes": b"abc"}, "image", "image", media) == "not shown, 0.0 MiB: "
+    assert shown_cell(b"abc", "image", "image", media) == "not shown, 0.0 MiB: "
+    assert shown_cell(b"abc", "text", "text", media) == "3 bytes"
 
 
 @pytest.mark.parametrize("how", ["image", "audio"])
