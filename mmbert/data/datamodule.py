@@ -26,7 +26,14 @@ from mmbert.data.splits.named import checked_splits, default_splits
 from mmbert.data.splits.removed_cells import removal_facts, remove_cells
 from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, few_shot, split_rows, used_column
 from mmbert.data.tables.fingerprint import splits_fingerprint
-from mmbert.data.tables.row_checks import check_table, rows_without_modality, unusable_rows, without_rows
+from mmbert.data.tables.outside_files import outside_rows, refuse_outside
+from mmbert.data.tables.row_checks import (
+    check_table,
+    incomplete_rows,
+    rows_without_modality,
+    unusable_rows,
+    without_rows,
+)
 from mmbert.data.tables.table import Table
 
 
@@ -52,6 +59,10 @@ class MultimodalData(pl.LightningDataModule):
         check_files: look before training whether every file of the table exists.
         on_error: ``raise``: a row that cannot be used is an error; ``skip``: it is left out, and listed in ``skipped``.
             Labels that cannot be read are errors always.
+        rows_without: what to do with a row that lacks a modality: ``raise``: nothing, unless it lacks all that the
+            encoders read, which is an error; ``skip``: a row that lacks any of those named in ``columns`` is left out,
+            whichever encoders there are, so that every subset of modalities has the same rows.
+        trusted: files outside the table's folder may be read; False: rows that name one count as unusable.
         drop: encoders whose modality counts as missing everywhere; rows that have no other are left out.
         only: the splits that are wanted, for judging a trained model; the others need no rows. ``["all"]``: every row
             is in one split of this name, whatever the split column says.
@@ -89,6 +100,8 @@ class MultimodalData(pl.LightningDataModule):
         bucket_by_length: bool = False,
         missing: Annotated[Mapping[str, Any] | None, OptionsOf(Missing)] = None,
         na_values: Annotated[Any, CellValues()] = (),
+        rows_without: Literal["raise", "skip"] = "raise",
+        trusted: bool = True,
     ) -> None:
         super().__init__()
         check_loader_options(batch_size, eval_batch_size, num_workers, per_class)
@@ -105,6 +118,8 @@ class MultimodalData(pl.LightningDataModule):
         self.seed = seed
         self.augment = augment
         self.skip = on_error == "skip"
+        self.complete_only, self.incomplete = rows_without == "skip", 0
+        self.trusted = trusted
         self.drop = tuple(drop)
         self.bucket_by_length = bucket_by_length
         self.missing = Missing(**(missing or {}))
@@ -144,7 +159,8 @@ class MultimodalData(pl.LightningDataModule):
     @property
     def notes(self) -> list[str]:
         """What was guessed, or left out, as the table was read, a sentence each."""
-        return self.table.notes
+        lost = self.incomplete
+        return [*self.table.notes, *([f"data.rows_without=skip leaves out {lost:,} rows with a gap"] if lost else [])]
 
     @property
     def test_splits(self) -> list[str]:
@@ -217,6 +233,7 @@ class MultimodalData(pl.LightningDataModule):
         inputs = {name: modality_of(processor) for name, processor in processors.items()}
         present = {name: self.column_of(name) for name in inputs if self.has_column(self.column_of(name))}
         self.missing.check_modalities(list(inputs))
+        self.leave_out_incomplete(processors)
         self.taken, self.realised = remove_cells(
             self.missing, self.table, self.rows, present, inputs, self.class_column()
         )
@@ -224,9 +241,30 @@ class MultimodalData(pl.LightningDataModule):
             reason = f"nothing is left of it without {' and '.join(self.drop)}"
             lost = rows_without_modality(self.table, self._all(), columns, self.taken)
             self._leave_out({int(row): reason for row in lost})
+        if not self.trusted:
+            outside = outside_rows(self.table, self._all(), columns, inputs)
+            self._leave_out(outside) if self.skip else refuse_outside(self.table, outside)
         if self.skip:
             self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
         check_table(self.table, self._all(), columns, inputs, self.tasks, self.check_files)
+
+    def leave_out_incomplete(self, encoders: Iterable[str]) -> int:
+        """With ``rows_without=skip``, leaves out every row that lacks a modality; returns how many.
+
+        Args:
+            encoders: those of the run; the columns that ``columns`` names count whether or not an encoder reads them.
+
+        Raises:
+            DataError: no row of a split is left.
+        """
+        if not self.complete_only:
+            return 0
+        named = [column for name, column in self.columns.items() if column and name != SPLIT_COLUMN]
+        columns = dict.fromkeys([*named, *map(self.column_of, encoders)])
+        lost = incomplete_rows(self.table, self._all(), [column for column in columns if self.has_column(column)])
+        self._leave_out(lost)
+        self.incomplete += len(lost)
+        return len(lost)
 
     def has_labels(self, split: str, task: TargetEncoder) -> bool:
         """Whether some cell that a task reads is filled in a split; so it is for tasks that need no label."""

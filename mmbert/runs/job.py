@@ -27,7 +27,7 @@ CHANGES_NOTHING = (
 )
 
 #: Options that came after jobs had been hashed without them, and the value at which a job is what it was before.
-LATER_OPTIONS: dict[str, Any] = {"data.na_values": []}
+LATER_OPTIONS: dict[str, Any] = {"data.na_values": [], "data.rows_without": "raise", "data.trusted": True}
 
 
 def job_hash(cfg: DictConfig) -> str:

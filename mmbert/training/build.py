@@ -148,5 +148,5 @@ def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str
     if "width" not in part or part.width is not None:
         return {}
     modality = modality_of(find_class(part._target_))
-    width = first_vector_width(data.table, data.column_of(name), modality, part)
+    width = first_vector_width(data.table, data.column_of(name), modality, part, data.skip, data.trusted)
     return {} if width is None else {"width": width}

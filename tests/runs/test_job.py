@@ -64,3 +64,9 @@ def test_a_class_that_has_moved_leaves_the_hash(name):
 def test_an_option_that_came_later_leaves_the_hash_until_it_is_used():
     without = job_hash(OmegaConf.create(CONFIG))
     assert job_hash(changed("data.na_values", [])) == without != job_hash(changed("data.na_values", ["NA"]))
+
+
+@pytest.mark.parametrize(("name", "value"), [("data.rows_without", "raise"), ("data.trusted", True)])
+def test_options_about_rows_that_came_later_leave_the_hash_at_their_default(name, value):
+    assert job_hash(changed(name, value)) == job_hash(OmegaConf.create(CONFIG))
+    assert job_hash(changed(name, "other")) != job_hash(OmegaConf.create(CONFIG))

@@ -23,6 +23,7 @@ from mmbert.data.quality.files import all_facts
 from mmbert.data.quality.labels import label_remarks
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
 from mmbert.data.quality.splits import split_remarks
+from mmbert.data.tables.outside_files import outside_rows
 from mmbert.data.tables.row_checks import rows_without_modality
 from mmbert.data.tables.table import SLICE
 
@@ -65,7 +66,12 @@ def check_data(
     Raises:
         DataError: the table lacks a column.
     """
+    left_out = data.leave_out_incomplete(encoders)
     check = Check(data, tasks)
+    check.outside_files(encoders)
+    if left_out:
+        what = "rows that lack a modality are left out of everything else here (data.rows_without=skip)"
+        check.findings.append(Finding("warning", what, [], left_out))
     check.findings += [Finding("warning", note) for note in data.notes]
     for remark in (*split_remarks(data), *label_remarks(data, tasks)):
         check.find("warning", remark.what, remark.rows)
@@ -111,6 +117,19 @@ class Check:
         everything = np.concatenate(list(self.data.rows.values()))
         lost = rows_without_modality(self.data.table, everything, columns)
         self.find("error", f"every modality is missing ({', '.join(columns.values())} are empty)", lost)
+
+    def outside_files(self, encoders: Mapping[str, EncoderInput]) -> None:
+        """Files outside the table's folder: a warning, or, with ``data.trusted=false``, an error; then none is read."""
+        for name, reads in encoders.items():
+            column = self.data.column_of(name)
+            everything = np.concatenate(list(self.data.rows.values()))
+            rows = outside_rows(self.data.table, everything, {name: column}, {name: reads.modality})
+            word = "which data.trusted=false forbids" if self.data.trusted else "which data.trusted=false does not read"
+            what = f"{name}, column '{column}': a file outside the table's folder, {word}"
+            self.find("warning" if self.data.trusted else "error", what, rows, column)
+            if not self.data.trusted:
+                gone = np.fromiter(rows, np.int64, len(rows))
+                self.data.rows = {split: numbers[~np.isin(numbers, gone)] for split, numbers in self.data.rows.items()}
 
     def cells(self, name: str, reads: EncoderInput, track: Track) -> None:
         """Reads every cell, each different one once: sizes, faults, and which are the same in several splits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,8 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
         more = f" ({len(lost)} rows are like that.)" if len(lost) > 1 else ""
         raise DataError(
             f"{table.where(int(lost[0]))}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
-            "Fill in one of them or remove the row. data.on_error=skip leaves such rows out."
+            "Fill in one of them or remove the row. data.on_error=skip leaves such rows out. In a study of subsets of "
+            "modalities, data.rows_without=skip leaves out every row that lacks one, so that all subsets have the same."
         )
 
 
@@ -75,6 +76,17 @@ def rows_without_modality(
     for name, column in columns.items():
         gone &= table.empty(column) | (taken or {}).get(name, False)
     return np.asarray(rows, np.int64)[gone[np.asarray(rows, np.int64)]]
+
+
+def incomplete_rows(table: Table, rows: Rows, columns: Iterable[str]) -> dict[int, str]:
+    """The rows in which a cell of one of the columns is empty, and which that is."""
+    numbers = np.asarray(rows, np.int64)
+    found: dict[int, str] = {}
+    for column in columns:
+        reason = f"column '{column}' is empty, and data.rows_without=skip leaves such rows out"
+        for row in numbers[table.empty(column)[numbers]].tolist():
+            found.setdefault(row, reason)
+    return found
 
 
 def unusable_rows(

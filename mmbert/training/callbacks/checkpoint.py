@@ -32,6 +32,7 @@ from mmbert.core.whole_files import whole_file
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.job import LATER_OPTIONS
 from mmbert.training.callbacks.moved_run import use_own_checkpoints
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
@@ -203,7 +204,7 @@ def check_same_run(run: RunFolder, now: dict[str, Any]) -> None:
     state = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
     before = state.get(BEGUN) or now
     for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
+        if before.get(name, LATER_OPTIONS.get(name)) != now.get(name, LATER_OPTIONS.get(name)):
             raise ConfigError(
                 f"{run.last_checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was "
                 f"begun with {before.get(name)}. Put it back in {run.config.name}, or start a new run."

@@ -240,3 +240,51 @@ def test_what_every_run_says_of_shared_cells(make):
         "1 of 1 rows of 'test' have their file (column 'image') in train too",
         "1 of 1 rows of 'val' have their file (column 'audio') in train too",
     ]
+
+
+class TestFilesOutside:
+    """Files that a table names outside its folder."""
+
+    @pytest.fixture
+    def theirs(self, tmp_path):
+        (tmp_path / "set").mkdir()
+        picture(0).save(tmp_path / "private.png")
+        names = ["../private.png", *(f"{n}.png" for n in range(5))]
+        for n in range(5):
+            picture(n + 1).save(tmp_path / "set" / f"{n}.png")
+        rows = [
+            f"{name},{split}" for name, split in zip(names, ["train"] * 2 + ["val"] * 2 + ["test"] * 2, strict=True)
+        ]
+        (tmp_path / "set" / "t.csv").write_text("\n".join(["image,split", *rows]) + "\n")
+        return tmp_path / "set" / "t.csv"
+
+    def check(self, table, **options):
+        data = MultimodalData(table, num_workers=0, **options)
+        report = check_data(data, {"image": EncoderInput(modality_named("image"))}, {})
+        return data, report
+
+    def test_are_a_warning(self, theirs):
+        data, report = self.check(theirs)
+        (finding,) = report.findings
+        assert (finding.severity, finding.count) == ("warning", 1)
+        assert finding.what.startswith("image, column 'image': a file outside the table's folder")
+        assert finding.rows == ["row 1 (line 2) ../private.png"]
+        assert len(report.splits["train"].spreads["image"]["width"].values) == 2
+
+    def test_are_an_error_and_not_opened_where_that_is_forbidden(self, theirs):
+        (theirs.parent.parent / "private.png").write_bytes(b"no picture, which would be a finding")
+        data, report = self.check(theirs, trusted=False)
+        (finding,) = report.findings
+        assert (finding.severity, finding.count) == ("error", 1) and "data.trusted=false does not read" in finding.what
+        assert len(report.splits["train"].spreads["image"]["width"].values) == 1
+        assert data_page(report, data, {"image": modality_named("image")}, {}).count("<img") == 5
+
+
+def test_rows_that_are_left_out_for_a_gap_are_counted_and_checked_no_further(tmp_path):
+    rows = [f"{text},{split}" for split in ("train", "val", "test") for text in ("a", "b", "")]
+    (tmp_path / "t.csv").write_text("\n".join(["text,split", *rows]) + "\n")
+    data = MultimodalData(tmp_path / "t.csv", columns={"text": "text"}, num_workers=0, rows_without="skip")
+    report = check_data(data, {"text": EncoderInput(modality_named("text"))}, {})
+    counted = [finding for finding in report.findings if "data.rows_without=skip" in finding.what]
+    assert (counted[0].severity, counted[0].count) == ("warning", 3)
+    assert not report.errors and {facts.rows for facts in report.splits.values()} == {2}

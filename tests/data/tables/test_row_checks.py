@@ -9,6 +9,7 @@ from mmbert.data.tables.row_checks import (
     check_files,
     check_rows,
     file_fault,
+    incomplete_rows,
     rows_without_modality,
     unusable_rows,
 )
@@ -77,3 +78,16 @@ def test_a_file_is_found_whether_its_name_is_composed_or_decomposed(tmp_path, in
         image.read(f"{in_table}.png", tmp_path)
     with open(image.content(f"{in_table}.png", tmp_path), "rb") as file:
         assert file.read() == b"bytes"
+
+
+def test_rows_with_a_gap_are_found_with_the_first_column_that_is_empty(table):
+    every = np.arange(5)
+    found = incomplete_rows(table, every, ["words", "picture"])
+    assert list(found) == [1, 3, 4] and found[1].startswith("column 'words' is empty")
+    assert list(incomplete_rows(table, [4, 0], ["picture"])) == [4]
+    assert incomplete_rows(table, every, []) == {}
+
+
+def test_rows_without_any_modality_name_both_ways_of_leaving_rows_out(table):
+    with pytest.raises(DataError, match="data.on_error=skip leaves.*data.rows_without=skip.*all subsets have the same"):
+        check_rows(table, np.arange(5), COLUMNS)

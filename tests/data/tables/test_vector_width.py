@@ -38,3 +38,24 @@ def test_an_unusable_cell_and_an_empty_column_are_named(tmp_path):
         first_vector_width(table(tmp_path, None, "v.npy"), "x", FEATURES, {})
     with pytest.raises(DataError, match="the column 'x' is empty, so the width"):
         first_vector_width(table(tmp_path, None, None), "x", FEATURES, {})
+
+
+def test_with_skip_the_first_cell_that_can_be_used_decides(tmp_path):
+    np.save(tmp_path / "v.npy", np.zeros((2, 5), np.float32))
+    lost = table(tmp_path, "gone.npy", "also_gone.npy", "v.npy")
+    assert first_vector_width(lost, "x", FEATURES, {}, skip=True) == 5
+    with pytest.raises(DataError, match=r"row 1 .*gone.npy: there is no such file"):
+        first_vector_width(lost, "x", FEATURES, {})
+    with pytest.raises(DataError, match=r"row 1 .*gone.npy: there is no such file"):
+        first_vector_width(table(tmp_path, "gone.npy", "also_gone.npy"), "x", FEATURES, {}, skip=True)
+
+
+def test_a_file_outside_the_folder_is_not_opened_for_its_width(tmp_path):
+    np.save(tmp_path / "v.npy", np.zeros((2, 5), np.float32))
+    (tmp_path / "set").mkdir()
+    np.save(tmp_path / "set" / "w.npy", np.zeros((2, 3), np.float32))
+    theirs = table(tmp_path / "set", "../v.npy", "w.npy")
+    assert first_vector_width(theirs, "x", FEATURES, {}) == 5
+    assert first_vector_width(theirs, "x", FEATURES, {}, skip=True, trusted=False) == 3
+    with pytest.raises(DataError, match="lies outside the table's folder"):
+        first_vector_width(theirs, "x", FEATURES, {}, trusted=False)

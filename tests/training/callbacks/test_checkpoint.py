@@ -10,7 +10,8 @@ import torch
 from omegaconf import open_dict
 from pytorch_lightning.callbacks import Callback
 
-from mmbert.core.errors import TrainingError
+from mmbert.core.errors import ConfigError, TrainingError
+from mmbert.runs.folder import RunFolder
 from mmbert.training.callbacks import checkpoint as resume
 from mmbert.training.run import run
 
@@ -122,3 +123,12 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_the_weights(com
     with pytest.raises(TrainingError, match=r"not a number at step \d+ of epoch \d.*the batch's rows are \d+, .*lower"):
         run(cfg, tmp_path)
     assert "not a number" in json.loads((tmp_path / "error.json").read_text())["message"]
+
+
+def test_a_run_that_began_before_an_option_was_there_goes_on_with_its_default(tmp_path):
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    torch.save({resume.BEGUN: {"seed": 1}}, run.last_checkpoint)
+    resume.check_same_run(run, {"seed": 1, "data.rows_without": "raise", "data.trusted": True})
+    with pytest.raises(ConfigError, match=r"data\.rows_without is skip, but the run was begun with None"):
+        resume.check_same_run(run, {"seed": 1, "data.rows_without": "skip"})
