@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
 from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import Rows, Table
 
@@ -67,7 +68,7 @@ def outside_test(table: Table, modality: Modality) -> Callable[[Any], bool]:
         file = modality.file_name(cell)
         if file is None or isinstance(cell, dict) and cell.get("bytes") is not None:
             return False
-        folder, name = os.path.split(os.path.join(base, file))
+        folder, name = os.path.split(named_file(base, file))
         path = os.path.join(real_folder(folder), name)
         if name in ("", ".", "..") or os.path.islink(path):
             path = os.path.realpath(path)

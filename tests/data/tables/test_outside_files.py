@@ -43,6 +43,12 @@ def test_every_way_out_is_found_and_nothing_else(folder):
     assert outside_rows(Table(folder / "out" / "set" / "t.csv"), [0, 1], {"image": "image"}, {"image": IMAGE}) == {}
 
 
+def test_a_link_under_another_form_of_its_name_is_a_way_out_too(folder):
+    (folder / "e\u0301.png").symlink_to(folder.parent / "private.png")
+    (folder / "t.csv").write_text("image\n\xe9.png\n", encoding="utf-8")
+    assert list(outside_rows(Table(folder / "t.csv"), [0], {"image": "image"}, {"image": IMAGE})) == [0]
+
+
 def test_a_picture_in_the_table_is_read_from_there_whatever_it_is_called(folder):
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     cells = [{"bytes": b"x", "path": "/etc/hostname"}, {"bytes": None, "path": "/etc/hostname"}, None]
