@@ -8,7 +8,6 @@ from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.encoders.processors.image import ImageProcessor
 
-COVERS = ("datamodule",)
 SUBSETS = [["text"], ["image"], ["text", "image"]]
 
 
