@@ -121,6 +121,12 @@ def na_option(words: Sequence[Any]) -> str:
     return f"'data.na_values={json.dumps([str(word) for word in words], ensure_ascii=False)}'"
 
 
+def missing_hint(cell: Any) -> str:
+    """What a message on a label adds where the label may be a word for a missing one; empty for other labels."""
+    word = str(cell).strip()
+    return f"; if it means that there is no label: {na_option([word])}" if is_missing_word(word) else ""
+
+
 def as_number(cell: Any) -> float:
     """A numeric cell as a float that is finite in single precision.
 
@@ -129,6 +135,6 @@ def as_number(cell: Any) -> float:
     """
     value = finite_number(cell)
     if value is None or not abs(value) <= LARGEST:
-        hint = "; write it with a decimal point and without signs" if is_decorated_number(cell) else ""
+        hint = "; write it with a decimal point and without signs" if is_decorated_number(cell) else missing_hint(cell)
         raise DataError(f"'{cell_excerpt(cell)}' is no finite number{hint}")
     return value

@@ -14,7 +14,7 @@ from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import UNLABELLED, Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import finite_number
+from mmbert.data.labels import finite_number, missing_hint
 from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
@@ -124,7 +124,8 @@ class Classification(Task):
         name = cell_text(cell)
         place = self._index.find(name)
         if place is None:
-            raise DataError(f"the label '{name}' is no class of the train split. {nearest(name, self.classes)}")
+            known = nearest(name, self.classes)
+            raise DataError(f"the label '{name}' is no class of the train split{missing_hint(name)}. {known}")
         return place
 
     def collate(self, targets: Sequence[int | None]) -> Tensors:

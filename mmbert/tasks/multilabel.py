@@ -14,7 +14,7 @@ from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import split_labels
+from mmbert.data.labels import missing_hint, split_labels
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
     ClassIndex,
@@ -139,7 +139,8 @@ class Multilabel(Task):
         for name in names:
             place = self._index.find(name)
             if place is None:
-                raise DataError(f"the label '{name}' never occurs in the train split. {nearest(name, self.classes)}")
+                known = nearest(name, self.classes)
+                raise DataError(f"the label '{name}' never occurs in the train split{missing_hint(name)}. {known}")
             places.append(place)
         return places
 

@@ -104,8 +104,7 @@ class Regression(Task):
             values = [as_number(cell) for cell in cells if cell is not None]
         except DataError as error:
             raise DataError(
-                f"Column '{column}': {error}. Leave a missing label empty, or name the words that mean so with "
-                "data.na_values=[NA]; for words use task=classification."
+                f"Column '{column}': {error}. Leave a missing label empty; for words use task=classification."
             ) from error
         if not values:
             raise DataError(f"Column '{column}' has no label in the train split: every cell is empty.")

@@ -11,6 +11,8 @@ from mmbert.data.labels import (
     na_option,
     split_labels,
 )
+from mmbert.tasks.classification import Classification
+from mmbert.tasks.multilabel import Multilabel
 
 
 def test_a_list_that_is_none_is_named():
@@ -74,3 +76,18 @@ def test_words_for_missing_values():
     assert not any(map(is_missing_word, ["no", "0", "nano"]))
     assert na_option(["NA", "nan"]) == "data.na_values=[NA,nan]"
     assert na_option(["n/a", "-"]) == """'data.na_values=["n/a", "-"]'"""
+
+
+def test_a_label_that_may_mean_none_is_told_how_to_say_so():
+    with pytest.raises(
+        DataError, match=r"^'NA' is no finite number; if it means that there is no label: data.na_values="
+    ):
+        as_number("NA")
+    with pytest.raises(
+        DataError, match=r"'n/a' is no class of the train split; .*no label: 'data.na_values=\[\"n/a\"\]'"
+    ):
+        Classification(1, "label", ["a", "b"]).encode({"label": "n/a"}, {})
+    with pytest.raises(DataError, match=r"'-' never occurs in the train split; .*no label: "):
+        Multilabel(1, "label", ["a", "b"]).encode({"label": "a|-"}, {})
+    with pytest.raises(DataError, match="^'much' is no finite number$"):
+        as_number("much")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -62,7 +63,7 @@ class TextModality(Modality):
         """See ``Modality``: characters and words; texts that differ in case or white space alone are the same."""
         text = self.read(cell, folder)
         words = text.split()
-        same = " ".join(text.casefold().split()).encode("utf-8", "surrogatepass")
+        same = " ".join(unicodedata.normalize("NFC", text).casefold().split()).encode("utf-8", "surrogatepass")
         return CellFacts(digest=content_digest(same), quantities={"characters": len(text), "words": len(words)})
 
     def corrupted(

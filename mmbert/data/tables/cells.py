@@ -24,6 +24,8 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError
 
+#: Characters of the longest text that may be a number or a truth value; longer ones are not looked at for it.
+LONGEST_NUMBER = 40
 #: Writings of one value: what matches a pattern as a whole is compared as what stands beside it. Python's regular
 #: expressions and Arrow's mean the same by them.
 SAME = (
@@ -92,9 +94,14 @@ def cell_key(cell: Any) -> str | None:
     return text_key(cell_text(cell))
 
 
-@lru_cache(maxsize=2**16)
 def text_key(text: str) -> str:
     """The key of what ``cell_text`` gave."""
+    return text if len(text) > LONGEST_NUMBER else short_key(text)
+
+
+@lru_cache(maxsize=2**16)
+def short_key(text: str) -> str:
+    """The key of a text that may be a number or a truth value."""
     for pattern, plain in SAME:
         found = re.fullmatch(pattern, text)
         if found is not None:
@@ -104,16 +111,27 @@ def text_key(text: str) -> str:
 
 def column_keys(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """``cell_key`` of a column of texts, numbers or truth values: texts, null where a cell is empty."""
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        keys = pc.utf8_normalize(pc.utf8_trim_whitespace(values), form="NFC")
-        for pattern, plain in SAME:
-            keys = pc.replace_substring_regex(keys, f"^(?:{pattern})$", plain)
-        return pc.if_else(pc.equal(keys, ""), pa.scalar(None, keys.type), keys)
     if pa.types.is_null(values.type):
         return pc.cast(values, pa.string())
-    encoded = pc.dictionary_encode(values).combine_chunks()
-    keys = pa.array([cell_key(value) for value in encoded.dictionary.to_pylist()], pa.string())
-    return pa.chunked_array([keys.take(encoded.indices)])
+    text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    kind = values.type if text else pa.string()
+    chunks = []
+    for chunk in values.chunks:
+        encoded = chunk.dictionary_encode()  # labels and groups are a few words many times over
+        words = encoded.dictionary
+        keys = text_keys(words) if text else pa.array([cell_key(word) for word in words.to_pylist()], kind)
+        chunks.append(keys.take(encoded.indices))
+    return pa.chunked_array(chunks, kind)
+
+
+def text_keys(texts: pa.Array) -> pa.Array:
+    """``cell_key`` of texts, null where one is blank."""
+    keys = pc.utf8_normalize(pc.utf8_trim_whitespace(texts), form="NFC")
+    short = pc.less_equal(pc.utf8_length(keys), LONGEST_NUMBER)
+    plain = keys.filter(short)
+    for pattern, same in SAME:
+        plain = pc.replace_substring_regex(plain, f"^(?:{pattern})$", same)
+    return pc.replace_with_mask(keys, short, pc.if_else(pc.equal(plain, ""), pa.scalar(None, keys.type), plain))
 
 
 def without_words(values: pa.ChunkedArray, words: Sequence[Any]) -> pa.ChunkedArray:

@@ -158,6 +158,12 @@ class TestFindings:
         ]
         assert all(finding.rows == [finding.rows[0]] and "row 3" in finding.rows[0] for finding in others(report))
 
+    def test_a_text_is_the_same_however_its_accents_are_spelt(self, make):
+        rows = rows_of_three(train={"text": "caf\u00e9"}, test={"text": "CAFE\u0301 "})
+        assert found(check_data(make(rows), TEXT_ALONE, TASKS)) == [
+            ("warning", "text: rows of 'test' whose text is in 'train' too")
+        ]
+
     def test_the_same_within_one_split_is_no_leak(self, make):
         rows = rows_of_three()
         assert found(check_data(make([*rows, rows[0]]), READS, TASKS)) == []

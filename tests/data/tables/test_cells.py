@@ -15,7 +15,22 @@ WORD = st.one_of(
     st.builds(
         "{}{}{}{}".format, *map(st.sampled_from, (["", " "], ["", "-"], ["0", "7", "10", "07"], ["", ".0", ".00"]))
     ),
-    st.sampled_from(["True", "FALSE", "tRuE", "trues", "fal\u017fe", "-0.0", "1.0\n", " \u00a0", "e\u0301", "\u212b"]),
+    st.sampled_from(
+        [
+            "True",
+            "FALSE",
+            "tRuE",
+            "trues",
+            "fal\u017fe",
+            "-0.0",
+            "1.0\n",
+            " \u00a0",
+            "e\u0301",
+            "\u212b",
+            "9" * 38 + ".0",
+            "9" * 39 + ".0",
+        ]
+    ),
 )
 
 
