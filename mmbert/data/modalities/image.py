@@ -14,7 +14,7 @@ from PIL.Image import Image
 from mmbert.core.errors import DataError
 from mmbert.data.augment.corruptions import Degradation, degraded_image
 from mmbert.data.augment.image import ImageAugmentation
-from mmbert.data.modalities import picture_colours, picture_extras, picture_files
+from mmbert.data.modalities import picture_colours, picture_extras, picture_files, svg_drawer
 from mmbert.data.modalities.base import CellFacts
 from mmbert.data.modalities.media import MediaModality, data_uri
 from mmbert.data.modalities.perceptual_hash import perceptual_hash
@@ -33,7 +33,7 @@ class ImageModality(MediaModality):
     noun = "picture"
     shown_as = "image"
     logs_padding = False
-    code = (picture_files.__name__, picture_colours.__name__, picture_extras.__name__)
+    code = (picture_files.__name__, picture_colours.__name__, picture_extras.__name__, svg_drawer.__name__)
     libraries = ("torch", "timm", "pillow")
     python_example = '"picture.png"'
     augmentation = ImageAugmentation
