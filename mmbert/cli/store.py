@@ -14,6 +14,9 @@ from mmbert.core.shown_text import printable
 if TYPE_CHECKING:
     pass
 
+#: What is said of an array store that cannot be read.
+HOW_TO_MEND = "mmbert-store prune {} deletes it; a run that needs it mends or computes it."
+
 STORE_USAGE = """\
 usage: mmbert-store build  [any option of mmbert-train]
        mmbert-store export out=FILE [any option of mmbert-train]
@@ -126,6 +129,9 @@ def list_stores(words: list[str]) -> None:
         table.add_row(*row, f"{one.runs:,}", f"{one.hits:,}", last, data)
     console = PlainConsole(width=None if sys.stdout.isatty() else 200)
     console.print(table)
+    for one in found:
+        for note in [*([f"{one.fault}. {HOW_TO_MEND.format(one.name)}"] if one.fault else []), *one.notes]:
+            console.print(f"  {one.name}  {printable(note)}", soft_wrap=True)
     console.print(f"  {folder}: {sum(one.size for one in found) / 2**20:,.1f} MiB in all", soft_wrap=True)
 
 
@@ -136,10 +142,16 @@ def verify_stores(words: list[str]) -> None:
 
     damaged = 0
     for one in inventory.select_array_stores(folder, names):
+        if one.fault:
+            damaged += 1
+            print(f"  {one.name}  {printable(one.fault)}. {HOW_TO_MEND.format(one.name)}")
+            continue
         entries, bad = inventory.verify_array_store(one)
         damaged += bad
         state = f"{bad:,} damaged, taken out" if bad else "all right"
         print(f"  {one.name}  {printable(one.encoder)}: {entries:,} entries, {state}")
+        for note in one.notes:
+            print(f"  {one.name}  {printable(note)}")
     if damaged:
         raise SystemExit(1)
 
@@ -160,6 +172,9 @@ def prune_stores(words: list[str]) -> None:
     for one in gone:
         print(f"  {one.name}  {printable(one.encoder)}: deleted, {one.size / 2**20:,.1f} MiB")
     for one in inventory.array_stores(folder):
+        if one.fault:
+            print(f"  {one.name}  {printable(one.fault)}. {HOW_TO_MEND.format(one.name)}")
+            continue
         freed = inventory.compact_array_store(one)
         if freed > 0:
             print(f"  {one.name}  {printable(one.encoder)}: compacted, {freed / 2**20:,.1f} MiB")

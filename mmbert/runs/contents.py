@@ -18,7 +18,7 @@ LARGEST_MEASUREMENT = 1e150
 
 def is_measurement(value: Any) -> bool:
     """Whether a value is a finite number of ordinary size, and no boolean."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST_MEASUREMENT
+    return is_int64(value) or isinstance(value, float) and abs(value) < LARGEST_MEASUREMENT
 
 
 def is_int64(value: Any) -> bool:

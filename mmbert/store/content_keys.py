@@ -92,10 +92,10 @@ class FileMemo:
         self.path = path
         self.files = np.zeros(0, FILE)
         try:
-            kept = np.load(path, allow_pickle=False)
-            if kept.dtype == FILE:
-                self.files = kept
-        except (OSError, ValueError, EOFError):
+            kept = np.load(path, mmap_mode="r", allow_pickle=False)  # memory is taken for what is there alone
+            if kept.dtype == FILE and kept.ndim == 1:
+                self.files = np.array(kept)
+        except (OSError, ValueError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError, RecursionError):
             pass
         self.changed = False
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.core.regular_files import refuse_special
-from mmbert.store.array_store import ABSENT, RECORD, ArrayStore, SegmentWriter
+from mmbert.store.array_store import ABSENT, RECORD, SEGMENT_FILES, ArrayStore, SegmentWriter
+from mmbert.store.description import ABOUT, USES, describe_encoder, open_array_store, read_about, read_uses
 from mmbert.store.locks import exclusive_lock
-from mmbert.store.use_store import ABOUT, USES
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,8 @@ class ArrayStoreSummary:
         hits: entries that runs found there, added up.
         last: when it was used last; None = never.
         folder: its folder.
+        fault: why it cannot be read; empty if it can.
+        notes: what else is damaged, a sentence each.
     """
 
     name: str
@@ -44,77 +44,48 @@ class ArrayStoreSummary:
     hits: int
     last: datetime | None
     folder: Path
+    fault: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def array_stores(folder: Path) -> list[ArrayStoreSummary]:
-    """All array stores in a store's folder, the largest first."""
-    found = [
-        summarise_array_store(about.parent)
-        for what in ("tokens", "inputs")
-        for about in (folder / what).glob(f"*/{ABOUT}")
-    ]
-    return sorted(found, key=lambda one: -one.size)
+    """All array stores in a store's folder, the largest first; those that cannot be read among them."""
+    folders = [path for what in ("tokens", "inputs") for path in (folder / what).glob("*") if is_array_store(path)]
+    return sorted(map(summarise_array_store, folders), key=lambda one: -one.size)
+
+
+def is_array_store(folder: Path) -> bool:
+    """Whether a folder holds an array store, or the rest of one."""
+    hidden = folder.name.startswith(".")  # one that is being deleted
+    return not hidden and folder.is_dir() and ((folder / ABOUT).is_file() or any(folder.glob("*.index")))
 
 
 def summarise_array_store(folder: Path) -> ArrayStoreSummary:
-    """The summary of the array store in a folder.
-
-    Raises:
-        ConfigError: its description cannot be read.
-    """
-    about, array_store, uses = read_about(folder), open_array_store(folder), list(read_uses(folder))
-    return ArrayStoreSummary(
-        name=folder.name,
-        what=about["what"],
-        encoder=describe_encoder(about["identity"]),
-        entries=len(array_store),
-        size=array_store.size(),
-        data=tuple(dict.fromkeys(use["data"] for use in uses)),
-        runs=len(uses),
-        hits=sum(use["reused"] for use in uses),
-        last=max((datetime.fromisoformat(use["when"]) for use in uses), default=None),
-        folder=folder,
+    """The summary of the array store in a folder; of one that cannot be read what is known, and the fault."""
+    uses, damaged = read_uses(folder)
+    last = max((use.when for use in uses), default=None)
+    if damaged:  # the last use may be among the damaged lines
+        written = datetime.fromtimestamp((folder / USES).stat().st_mtime, UTC)
+        last = written if last is None else max(last, written)
+    facts: dict[str, Any] = {
+        "name": folder.name,
+        "data": tuple(dict.fromkeys(use.data for use in uses)),
+        "runs": len(uses),
+        "hits": sum(use.reused for use in uses),
+        "last": last,
+        "folder": folder,
+        "size": sum(path.stat().st_size for path in folder.glob("*.*") if path.suffix in SEGMENT_FILES),
+    }
+    notes = (
+        [f"{folder / USES}: {len(damaged)} damaged lines, left out; the first is line {damaged[0]}"] if damaged else []
     )
-
-
-def describe_encoder(identity: dict[str, Any]) -> str:
-    """``TextEncoder minilm, mean, float32``."""
-    if "encoder" not in identity:
-        return f"{identity['kind']} inputs of {identity['processor'].rpartition('.')[2]}"
-    options = identity["options"]
-    config = options.get("config") or {}
-    named = [options.get("name") or config.get("model_type"), options.get("pooling"), identity.get("dtype")]
-    return ", ".join([identity["encoder"].rpartition(".")[2], *(str(part) for part in named if part)])
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """The description of an array store, its ``about.json``.
-
-    Raises:
-        ConfigError: there is none, or it cannot be read.
-    """
     try:
-        refuse_special(folder / ABOUT)
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder / ABOUT} cannot be read: {error}") from error
-    return about
-
-
-def read_uses(folder: Path) -> Iterator[dict[str, Any]]:
-    """The record of uses, one a line; incomplete lines are skipped."""
-    path = folder / USES
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
-
-
-def open_array_store(folder: Path) -> ArrayStore:
-    """Opens the array store in a folder with the layout of its description."""
-    long, fixed, length = read_about(folder)["layout"]
-    return ArrayStore(folder, str(long), str(fixed), int(length))
+        about, array_store = read_about(folder), open_array_store(folder)
+    except ConfigError as error:
+        fault = str(error)
+        return ArrayStoreSummary(what=folder.parent.name, encoder="?", entries=0, fault=fault, notes=(*notes,), **facts)
+    encoder, entries = describe_encoder(about["identity"]), len(array_store)
+    return ArrayStoreSummary(what=about["what"], encoder=encoder, entries=entries, notes=(*notes,), **facts)
 
 
 def select_array_stores(folder: Path, names: Sequence[str]) -> list[ArrayStoreSummary]:
@@ -138,14 +109,21 @@ def select_array_stores(folder: Path, names: Sequence[str]) -> list[ArrayStoreSu
 
 
 def verify_array_store(one: ArrayStoreSummary) -> tuple[int, int]:
-    """Reads every entry and deletes damaged ones, which are then computed again. Returns (entries, damaged)."""
+    """Reads every entry and deletes damaged ones, which are then computed again. Returns (entries, damaged).
+
+    Damaged records of the index count among the damaged.
+
+    Raises:
+        ConfigError: the array store cannot be read at all.
+    """
     array_store = open_array_store(one.folder)
     keys = array_store.keys()
     places = array_store.find(keys)
     damaged = [n for n, place in enumerate(places) if array_store.entry(int(place)) is None]
     if damaged:
         array_store.delete(keys[damaged])
-    return len(keys), len(damaged)
+    broken = sum(int((segment.records["key"] == 0).all(1).sum()) for segment in array_store.segments)
+    return len(keys), len(damaged) + broken
 
 
 def prune_array_stores(

@@ -10,12 +10,10 @@ and an encoder with other weights or options has others.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +21,6 @@ import numpy as np
 
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.home import home
-from mmbert.core.whole_files import naming, write_whole_text
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.cached import BFLOAT16
 from mmbert.data.loading.dataset import SampleDataset
@@ -33,6 +30,7 @@ from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.store.array_store import ABSENT, ArrayStore
 from mmbert.store.content_keys import FileMemo, content_keys
+from mmbert.store.description import record_use, write_about
 from mmbert.store.fill import DiskBudget, LoaderOptions, ProgressCallback, Unstorable, fill_prepared, fill_tokens
 from mmbert.store.identity import encoder_identity, identity_hash, prepared_identity
 from mmbert.store.locks import fill_lock, locked_parts, part_count, part_numbers
@@ -43,7 +41,6 @@ from mmbert.store.source import ArrayStoreSource
 StoredKind = Literal["tokens", "inputs"]
 #: NumPy's names of the dtypes in which tokens can be stored.
 DTYPES = {"float32": "float32", "float16": "float16", "bfloat16": BFLOAT16.name}
-ABOUT, USES = "about.json", "uses.jsonl"
 #: (description, number of entries) -> a context that shows a progress bar and gives its callback
 ProgressBar = Callable[[str, int], AbstractContextManager[ProgressCallback]]
 
@@ -138,7 +135,8 @@ def use_store(
         fill = StoreFill(data, name, encoder, options, device, progress_bar, notify, injected)
         uses[name] = fill.run(model.reads_tokens if reads_tokens is None else reads_tokens)
         if record and uses[name].what is not None:
-            record_use(options.folder, str(data.path.resolve()), name, uses[name])
+            content = {"data": str(data.path.resolve()), "encoder": name, **asdict(uses[name])}
+            record_use(options.folder / str(uses[name].what) / uses[name].name, content)
     return uses
 
 
@@ -208,10 +206,7 @@ class StoreFill:
         else:
             layout = processor.packed
         folder = self.options.folder / self.what / identity_hash(identity)
-        about = folder / ABOUT
-        if not about.exists():
-            content = {"what": self.what, "identity": identity, "layout": layout, "began": utc_now()}
-            write_whole_text(about, json.dumps(content, indent=1) + "\n")
+        write_about(folder, self.what, identity, layout)
         return ArrayStore(folder, *layout)
 
     def complete(self, array_store: ArrayStore, keys: np.ndarray, rows: np.ndarray, usage: StoreUsage) -> None:
@@ -275,16 +270,3 @@ class StoreFill:
             self.data.sources[self.name] = ArrayStoreSource(array_store, places, None, reads_tokens)
         else:
             self.data.sources[self.name] = ArrayStoreSource(array_store, places, processor.unpack, True)
-
-
-def record_use(folder: Path, data: str, encoder: str, usage: StoreUsage) -> None:
-    """Adds a line to an array store's record of uses."""
-    line = {"when": utc_now(), "data": data, "encoder": encoder, **asdict(usage)}
-    path = folder / str(usage.what) / usage.name / USES
-    with naming(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def utc_now() -> str:
-    """The time in UTC, in ISO format, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

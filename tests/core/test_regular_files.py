@@ -54,7 +54,7 @@ def readers(path):
     from mmbert.encoders.pretrained.weights import read_weights
     from mmbert.model.saved_files import read_saved_config
     from mmbert.runs.files import read_json, read_yaml
-    from mmbert.store.inventory import read_about
+    from mmbert.store.description import read_about
 
     folder = path.parent
     return {

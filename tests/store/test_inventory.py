@@ -1,6 +1,7 @@
 """Array stores are listed as they are, verified, pruned by age and size, and compacted without loss."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,15 +9,14 @@ import pytest
 
 from mmbert.core.errors import ConfigError
 from mmbert.store.array_store import ArrayStore, SegmentWriter
+from mmbert.store.description import ABOUT, USES, open_array_store
 from mmbert.store.inventory import (
     array_stores,
     compact_array_store,
-    open_array_store,
     prune_array_stores,
     select_array_stores,
     verify_array_store,
 )
-from mmbert.store.use_store import ABOUT, USES
 
 IDENTITY = {"kind": "text", "encoder": "my.Net", "processor": "my.P", "options": {"name": "x"}, "dtype": "float32"}
 
@@ -38,9 +38,11 @@ def store(tmp_path):
         with SegmentWriter(array_store) as writer:
             count = 10 * number
             writer.put(keys(count), [np.full(50, n, np.float32) for n in range(count)], [np.zeros(2)] * count)
-        when = (datetime.now(UTC) - timedelta(days=40 - 10 * number)).isoformat()
+        used = datetime.now(UTC) - timedelta(days=40 - 10 * number)
+        when = used.isoformat()
         lines = [json.dumps({"when": when, "data": f"{d}.csv", "reused": 7, "computed": 3}) for d in "xyx"]
         (folder / USES).write_text("\n".join([*lines, '{"when": "2026']) + "\n")  # a kill left a part of a line
+        os.utime(folder / USES, (used.timestamp(), used.timestamp()))
     return tmp_path
 
 
@@ -108,3 +110,30 @@ def test_compacting_keeps_every_entry_and_frees_the_rest(store):
             expected = np.full(9, -1.0) if number == 5 else np.full(50, float(number))
             np.testing.assert_array_equal(compacted.entry(place)[0], expected)
     assert compact_array_store(one) == 0
+
+
+def test_one_that_cannot_be_read_is_named_and_the_others_are_listed_verified_and_compacted(store, capsys):
+    from mmbert.cli.store import run_subcommand
+
+    (store / "tokens" / "bbb2" / ABOUT).write_bytes(b"\xff")
+    by_name = {one.name: one for one in array_stores(store)}
+    assert set(by_name) == {"aaa1", "bbb2", "bbc3"} and by_name["aaa1"].entries == 10
+    assert "bbb2/about.json cannot be read" in by_name["bbb2"].fault and by_name["bbb2"].runs == 3
+    run_subcommand(["list", f"dir={store}"])
+    assert "mmbert-store prune bbb2 deletes it; a run that needs it mends or computes it." in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        run_subcommand(["verify", f"dir={store}"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 1 and "bbb2/about.json cannot be read" in shown and "30 entries" in shown
+    run_subcommand(["prune", "bbb2", f"dir={store}"])
+    assert [one.name for one in array_stores(store)] == ["bbc3", "aaa1"]
+
+
+def test_verifying_counts_damaged_records_and_lists_name_damaged_lines_of_uses(store):
+    one = next(one for one in array_stores(store) if one.name == "aaa1")
+    assert "1 damaged lines, left out; the first is line 4" in one.notes[0]
+    index = next(one.folder.glob("*.index"))
+    content = bytearray(index.read_bytes())
+    content[3] ^= 1
+    index.write_bytes(content)
+    assert verify_array_store(one) == (9, 1)  # a record of the index

@@ -43,7 +43,10 @@ def write_all_files(report: RunsReport, folder: Path, with_latex: bool) -> list[
     with whole_file(paths[2]) as temporary:
         table.to_csv(temporary, index=False)
     mixed = [
-        name for name in table if table[name].map(type).nunique() > 1 and not table[name].map(is_python_number).all()
+        name
+        for name in table
+        if not table[name].map(is_python_number).all()
+        and (table[name].map(type).nunique() > 1 or table[name].map(is_large_integer).any())
     ]
     with whole_file(paths[3]) as temporary:
         table.astype(dict.fromkeys(mixed, str)).to_parquet(temporary, index=False)
@@ -54,5 +57,10 @@ def write_all_files(report: RunsReport, folder: Path, with_latex: bool) -> list[
 
 
 def is_python_number(value: object) -> bool:
-    """Numbers of several types make one column."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Numbers of several types make one column, if 64 bits hold them."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not is_large_integer(value)
+
+
+def is_large_integer(value: object) -> bool:
+    """Whether a value is an integer that 64 bits do not hold."""
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
