@@ -5,7 +5,15 @@ import sys
 
 import pytest
 
-from mmbert.cli.predict import main, model_folder, named_inputs, predict_inputs, prediction_text, probability_text
+from mmbert.cli.predict import (
+    main,
+    model_folder,
+    named_inputs,
+    predict_inputs,
+    prediction_text,
+    probability_text,
+    run_na_values,
+)
 from mmbert.core.errors import ConfigError
 
 COVERS = ("predict",)
@@ -65,3 +73,11 @@ def test_answers_are_written_as_a_person_would():
     assert probability_text({"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}) == "0.75"
     assert probability_text({"prediction": ["a"], "probabilities": {"a": 0.9, "b": 0.1}}) == "0.90"
     assert probability_text({"prediction": 3.0}) == ""
+
+
+def test_words_that_counted_as_empty_in_the_run_do_so_again(tmp_path):
+    assert run_na_values(tmp_path / "model") == []
+    (tmp_path / "config.yaml").write_text("data:\n  path: a.csv\n")
+    assert run_na_values(tmp_path / "model") == []
+    (tmp_path / "config.yaml").write_text("data:\n  na_values: [NA, -9]\n")
+    assert run_na_values(tmp_path / "model") == ["NA", -9]

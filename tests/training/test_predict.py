@@ -9,7 +9,7 @@ import pytest
 from mmbert.cli.predict import main
 from mmbert.core.errors import DataError
 from mmbert.model import MultimodalModel
-from mmbert.training.predict import predict_table
+from mmbert.training.predict import predict_table, whole_table
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,14 @@ def unlabelled(digits, tmp_path_factory):
             files = [str(digits.parent / row[name]) if row[name] else "" for name in ("image", "audio")]
             writer.writerow([row["text"], *files])
     return path
+
+
+def test_words_for_a_missing_modality_are_no_text(finished_run, tmp_path):
+    (tmp_path / "t.csv").write_text("text,image\nNA,a.png\nseven,\n")
+    model = MultimodalModel.from_pretrained(finished_run / "model")
+    (tmp_path / "a.png").write_bytes((finished_run / "config.yaml").read_bytes())  # never opened
+    data, absent = whole_table(model, tmp_path / "t.csv", {}, {"na_values": ["NA"], "num_workers": 0})
+    assert data.table.column("text") == [None, "seven"] and absent == ["audio"]
 
 
 def predict(*words):

@@ -1,6 +1,7 @@
 """A whole run: what it leaves, that its numbers belong together, that the same seed gives the same numbers."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,25 @@ import torch
 from omegaconf import OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError
-from mmbert.training.run import run
+from mmbert.data.datamodule import MultimodalData
+from mmbert.training.callbacks import console
+from mmbert.training.run import announce_run, run
 
 COVERS = ("build",)
+
+
+def test_what_may_mislead_is_said_before_training(tmp_path, monkeypatch, capsys):
+    rows = ["a,train,f", "b,Train,f", "c,val,g", "d,test,f", "e,,g"]
+    (tmp_path / "t.csv").write_text("\n".join(["text,split,family", *rows]) + "\n")
+    monkeypatch.setattr(console, "announce", lambda *given: None)
+    data = MultimodalData(tmp_path / "t.csv", split={"group": "family"})
+    announce_run(SimpleNamespace(data=data, model=None, initial_weights={}, monitor=SimpleNamespace(note="")), tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rows of 'test' whose group (column 'family') is in 'train' too (row 4 (line 5))" in said
+    assert (
+        "rows whose 'split' is 'Train' are in no split and are not used; 'Train' and 'train' differ in capitals" in said
+    )
+    assert "rows whose 'split' is empty are in no split and are not used (row 5 (line 6))" in said
 
 
 def metrics_of(folder):
