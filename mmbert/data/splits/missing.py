@@ -37,6 +37,7 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.ranges import Many, Range, String
 from mmbert.data.modalities.base import Modality
 from mmbert.data.splits.draws import generator
+from mmbert.data.tables.cells import cell_text
 from mmbert.data.tables.table import Table
 
 Mechanism = Literal["random", "label", "value", "exclusive"]
@@ -178,7 +179,7 @@ class Missing:
                 f"data.missing.column={column}: it has {len(values)} different values in {labelled} rows, which are "
                 "no classes. Name another: data.missing.column=COLUMN."
             )
-        words = {str(table.cell(int(row), column)): int(code) for code, row in zip(values, firsts, strict=True)}
+        words = {cell_text(table.cell(int(row), column)): int(code) for code, row in zip(values, firsts, strict=True)}
         order = generator(self.seed, CLASS_DRAW).permutation(len(words))
         by_code = np.zeros(max(words.values()) + 2)  # the last is that of no label
         for place, word in zip(order, sorted(words), strict=True):

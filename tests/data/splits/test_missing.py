@@ -221,3 +221,15 @@ def test_the_draw_is_the_same_without_a_modality_and_rows_with_nothing_left_go(c
 def test_nothing_is_said_where_nothing_is_taken(compose_tiny):
     data = build(compose_tiny()).data
     assert "missing" not in data.facts() and data.taken == {}
+
+
+def test_a_class_loses_the_same_however_its_cells_are_written(tmp_path):
+    def taken(classes):
+        path = tmp_path / "t.csv"
+        rows = [f"{'x' * (row % 7 + 1)},y,z,{classes[row % len(classes)]}" for row in range(600)]
+        path.write_text("\n".join(["text,image,audio,label", *rows]))
+        return draw(Table(path), np.arange(600), rate=0.5, mechanism="label", seed=3)
+
+    plain = taken(["a", "b", "0", "a", "b", "0"])
+    assert (taken([" a", " b", "0.0", "a", "b ", "0"]) == plain).all()
+    assert (taken(["a", "b", "0", "c", "b", "0"]) != plain).any()

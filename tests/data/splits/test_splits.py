@@ -230,3 +230,22 @@ def test_few_shot_takes_so_many_rows_of_each_class(tmp_path):
     assert list(few_shot(cells, rows, "label", 2, seed=0, keep_rare=True)) == [1, 2, 5]
     with pytest.raises(DataError, match="the class 'a' of 'label' has 1 rows"):
         few_shot(cells, rows, "label", 2, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_and_classes_are_the_same_however_they_are_written(tmp_path, seed):
+    """Twelve speakers of six rows, written in three ways; two classes, written in four."""
+    speakers = ["s{}", "s{} ", " s{}"]
+    rows = [f"t{i},{['cat', ' cat', '1', '1.0'][i % 4]},{speakers[i % 3].format(i // 6)}" for i in range(72)]
+    path = table(tmp_path, rows)
+    options = {"label": "label", "split": {"val": 0.2, "test": 0.2, "group": "speaker", "seed": seed}}
+    data = MultimodalData(path, **options)
+    held = [{cell.strip() for cell in data.cells("speaker", split)} for split in ("train", "val", "test")]
+    assert sum(map(len, held)) == len(set.union(*held)) == 12
+    few = MultimodalData(path, per_class=3, **options)
+    assert sorted({"cat": "cat", "1.0": "1"}.get(c.strip(), c.strip()) for c in labels(few, "train")) == [
+        *["1"] * 3,
+        *["cat"] * 3,
+    ]
+    alone = MultimodalData(path, label="label", split={"val": 0.25, "test": 0.25, "seed": seed})
+    assert [sum("cat" in cell for cell in labels(alone, split)) for split in ("train", "val", "test")] == [18, 9, 9]
