@@ -56,7 +56,14 @@ def check_names(config: Mapping[str, Any], folder: Path) -> None:
     wrong = [name for name in named if not name.isidentifier()]
     files = [part.get("frozen_weights") for part in named.values() if isinstance(part, Mapping)]
     wrong += [str(file) for file in files if file is not None and not str(file).isalnum()]
+    sums = config.get("checksums")
+    wrong += [str(name) for name in (sums if isinstance(sums, Mapping) else ()) if leaves_folder(str(name))]
     if wrong:
         raise InputError(
             f"{folder / 'config.json'}: '{wrong[0]}' can name no part: the file is damaged or was changed."
         )
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a path in a folder leads out of it."""
+    return Path(name).is_absolute() or ".." in Path(name).parts

@@ -95,3 +95,9 @@ def test_files_that_a_saved_image_encoder_names_are_not_read(saved, tmp_path):
     # checkpoint itself is known to the class, which leaves it out: all weights lie in the folder
     rebuilt = ImageEncoder.rebuild_args({"name": "tiny", "checkpoint": str(tmp_path / "theirs.pth")}, tmp_path)
     assert rebuilt["checkpoint"] is None
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../../x", "encoders/../../x"])
+def test_a_checksum_of_a_file_elsewhere_is_refused(saved, name):
+    with pytest.raises(InputError, match="can name no part"):
+        load_parts(saved(lambda config: config.setdefault("checksums", {}).update({name: "0"})))

@@ -161,7 +161,8 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
     edges = np.histogram_bin_edges(np.concatenate([spread.values for spread in spreads.values()]), HISTOGRAM_BINS)
     for split, spread in spreads.items():
         counts, _ = np.histogram(spread.values, edges)
-        axes.stairs(counts / counts.sum(), edges, label=split, linewidth=1.4)
+        # a dollar would begin a formula
+        axes.stairs(counts / counts.sum(), edges, label=split.replace("$", "\\$"), linewidth=1.4)
     grey = "#7b8794"
     axes.tick_params(colors=grey, labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

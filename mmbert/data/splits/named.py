@@ -91,12 +91,16 @@ def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:
     """The splits that there are, by name.
 
     Raises:
-        ConfigError: train or val is missing, or two splits are the same rows: what chooses a model must not judge it.
+        ConfigError: train or val is missing, a name cannot be that of a file, or two splits are the same rows: what
+            chooses a model must not judge it.
     """
     given = {name: str(value) for name, value in splits.items() if value is not None}
     for name in ("train", "val"):
         if name not in given:
             raise ConfigError(f"data.splits needs '{name}': which value of the split column is it?")
+    for name in given:
+        if not name.strip(".") or not name.isprintable() or set(name) & set("/\\"):
+            raise ConfigError(f"data.splits: '{name}' cannot name a split, for files are named after it: try 'test_a'.")
     for name, value in given.items():
         twin = next((o for o in given if o != name and cell_key(given[o]) == cell_key(value)), None)
         if twin is not None:

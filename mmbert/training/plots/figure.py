@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbert.core.shown_text import printable
 from mmbert.core.whole_files import whole_file
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def new_figure(
 
 def label(axes: Axes, x: str, y: str, title: str) -> None:
     """Names the axes; the title stands left, as in a text."""
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(plot_text(x), color=INK)
+    axes.set_ylabel(plot_text(y), color=INK)
+    axes.set_title(plot_text(title), loc="left", fontsize=10, color=INK)
     axes.tick_params(colors=INK)
 
 
@@ -55,5 +56,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def shorten(name: str) -> str:
-    """A long class name, cut."""
-    return name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…"
+    """A long class name, cut, as a plot shows it."""
+    return plot_text(name if len(name) <= LABEL_LETTERS else f"{name[: LABEL_LETTERS - 1]}…")
+
+
+def plot_text(text: str) -> str:
+    """Text in which matplotlib finds no formula: ``$`` begins one, and a broken formula is an error."""
+    return printable(text).replace("\\$", "$").replace("$", "\\$")

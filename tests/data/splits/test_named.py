@@ -98,3 +98,14 @@ def test_one_split_is_asked_for_and_the_others_still_count(table):
     path = table(["A", "A", "b"])  # 'A' is train's; asked for test alone, it must not become test's
     with pytest.raises(DataError, match="no row whose 'split' is 'a'"):
         MultimodalData(path, splits={"train": "A", "val": "b", "test": "a"}, only=["test"])
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", "../../x", "a/b", "a\\b", "/x", "a\x1b[2J", "a\n"])
+def test_a_name_that_cannot_be_a_files_is_refused(name):
+    with pytest.raises(ConfigError, match="cannot name a split, for files are named after it"):
+        checked_splits({"train": "train", "val": "val", name: "x"})
+
+
+def test_names_of_any_script_are_names_of_splits():
+    given = {"train": "train", "val": "val", "test 2": "a", "测试": "b", "v1.0": "c", "a-b_c": "d"}
+    assert checked_splits(given) == given

@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
 from PIL import Image
 
 from mmbert.runs.folder import RunFolder
@@ -148,3 +149,14 @@ def test_figures_are_gone_when_nobody_holds_them(monkeypatch):
     del figure
     gc.collect()
     assert held() is None
+
+
+@pytest.mark.parametrize("name", ["$a_$", "$", "\\$a_$", "a$b", "\\frac", "$1 to $2", "x\x1b"])
+def test_a_name_is_no_formula(name, tmp_path):
+    shown = figures.plot_text(name)
+    assert not is_math_text(shown) and "\x1b" not in shown
+    figure, axes = figures.new_figure(2, 2)
+    axes.set_xticks([0], [figures.shorten(name)])
+    figures.label(axes, name, name, name)
+    figures.save(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size
