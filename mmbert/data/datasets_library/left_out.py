@@ -33,7 +33,7 @@ def left_out_notes(builder: DatasetBuilder, splits: Mapping[str, Any]) -> list[s
         splits: ``datasets.Dataset`` by name.
     """
     notes = []
-    for split, files in builder.config.data_files.items():
+    for split, files in (builder.config.data_files or {}).items():
         local = [str(file) for file in files if os.path.isfile(str(file))]
         if hasattr(builder, "EXTENSIONS"):
             media = [file for file in local if os.path.splitext(file)[1].lower() in builder.EXTENSIONS]

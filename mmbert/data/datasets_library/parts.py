@@ -1,13 +1,16 @@
 """The splits of a data set as files of Arrow streams: saved ones, the library's cache, or tables read by our readers.
 
-Tables (CSV, TSV, JSONL, Parquet) that lie in a folder or on the hub are read as ``data=manifest`` reads them, so that
-the same cell is the same label and the same text in both; which file belongs to which split is the library's rule.
+Tables (CSV, TSV, JSONL, Parquet) in a folder are read as ``data=manifest`` reads them: the same cell is the same label
+and the same text in both. Which file belongs to which split is the library's rule. What lies on the hub is read and
+kept by the library, so that it is there without network too.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,9 +68,11 @@ def find_parts(path: str | Path, name: str | None, revision: str | None) -> tupl
         with bars_in_terminals():
             if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
                 parts = saved_parts(datasets.load_from_disk(str(folder)), path)
+            elif folder.is_dir():
+                parts, notes = folder_parts(partial(datasets.load_dataset_builder, str(path), name), path)
             else:
-                make = partial(datasets.load_dataset_builder, str(path), name, revision=revision)
-                parts, notes = built_parts(make, path)
+                found = datasets.load_dataset(str(path), name, revision=revision)
+                parts, notes = saved_parts(found, path), hub_notes(found, path)
     except MmbertError:
         raise
     except Exception as error:  # the library raises whatever builders and the network make it meet
@@ -77,18 +82,30 @@ def find_parts(path: str | Path, name: str | None, revision: str | None) -> tupl
     return parts, notes
 
 
-def built_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple[list[SplitPart], list[str]]:
-    """What a builder of the library finds: its tables read by our readers, all else by its own.
+def hub_notes(found: Mapping[str, Dataset], path: str | Path) -> list[str]:
+    """What the library guesses of CSV files of the hub, which it reads and keeps itself."""
+    if not any(part.info.builder_name == "csv" and part.info.features for part in dict(found).values()):
+        return []
+    return [
+        f"{path}: its CSV files are read by the datasets library, which takes words such as NA and None for empty "
+        "cells and 007 for 7; download the files and give their folder to read them as they are"
+    ]
+
+
+def folder_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple[list[SplitPart], list[str]]:
+    """What a builder of the library finds in a folder: its tables read by our readers, all else by its own.
 
     Args:
         make: gives the builder; takes options of its kind.
-        path: name or folder.
+        path: the folder.
     """
     builder = make()
     kind = builder_kind(builder)
-    endings = {str(file): table_ending(str(file)) for files in builder.config.data_files.values() for file in files}
+    files = [str(file) for split in (builder.config.data_files or {}).values() for file in split]
+    endings = {file: table_ending(file) for file in files if os.path.isfile(file)}
     declared = builder.info.features
-    if kind in TABLE_BUILDERS and all(endings.values()) and (declared is None or kind == "parquet"):
+    ours = len(endings) == len(files) and all(endings.values())
+    if kind in TABLE_BUILDERS and ours and (declared is None or kind == "parquet"):
         return table_parts(builder, endings), unread_tables(path, list(endings))
     if kind == "csv":  # with types that a README declares: pandas' words for nothing are words here too
         builder = make(keep_default_na=False, na_values=[""])
@@ -98,26 +115,21 @@ def built_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple[
 
 
 def table_parts(builder: DatasetBuilder, endings: Mapping[str, str]) -> list[SplitPart]:
-    """A part for each table; those of the hub are downloaded first."""
+    """A part for each table, unpacked first if it is compressed; tables without rows are none."""
     import datasets
 
-    from mmbert.data.tables.arrow_cache import cached_files
+    from mmbert.data.tables.arrow_cache import NoRows, cached_files
 
     parts = []
     loader = datasets.DownloadManager(dataset_name=builder.dataset_name, base_path=builder.base_path)
     for split, files in builder.config.data_files.items():
         for file in map(str, files):
-            local = Path(loader.extract(loader.download(file)))
-            reader = FORMATS[endings[file]]
-            parts.append(
-                SplitPart(
-                    str(split),
-                    tuple(cached_files(local, endings[file])),
-                    namings(declared_features(local, endings[file]) or builder.info.features or {}),
-                    local if str(local) == file else None,
-                    reader.hidden(local),
-                )
-            )
+            local = Path(loader.extract(file))
+            with suppress(NoRows):
+                streams = tuple(cached_files(local, endings[file]))
+                naming = namings(declared_features(local, endings[file]) or builder.info.features or {})
+                source = local if str(local) == file else None
+                parts.append(SplitPart(str(split), streams, naming, source, FORMATS[endings[file]].hidden(local)))
     return parts
 
 

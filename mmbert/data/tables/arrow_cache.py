@@ -25,6 +25,10 @@ HASHED_BYTES = 256 * 2**20
 READER_VERSION = 2
 
 
+class NoRows(DataError):
+    """A table is nothing but a header."""
+
+
 class TableBuilder(datasets.ArrowBasedBuilder):
     """Writes one table's rows into the cache; the library sees to locking, unfinished files and reuse.
 
@@ -52,7 +56,7 @@ class TableBuilder(datasets.ArrowBasedBuilder):
             empty = False
             yield number, table
         if empty:
-            raise DataError(f"{self.path} has no rows.")
+            raise NoRows(f"{self.path} has no rows.")
 
 
 def cached_files(path: Path, ending: str | None = None) -> list[str]:

@@ -128,6 +128,26 @@ def test_what_is_wrong_is_one_sentence(tmp_path):
         find_parts(filled(tmp_path / "b", {"train.csv": LINES, "test.jsonl": "{}\n"}), None, None)
 
 
+def test_a_table_without_rows_is_no_part_and_a_folder_of_such_is_refused(tmp_path):
+    parts, _ = find_parts(filled(tmp_path / "a", {"train.csv": LINES, "test.csv": "text,label\n"}), None, None)
+    assert [part.split for part in parts] == ["train"]
+    with pytest.raises(DataError, match="the data set has no rows"):
+        find_parts(filled(tmp_path / "b", {"train.csv": "text,label\n"}), None, None)
+
+
+def test_sets_of_the_hub_are_read_and_kept_by_the_library(tmp_path, monkeypatch):
+    import datasets
+
+    folder = filled(tmp_path / "set", {"train.csv": "text,label\nx,1\n"})
+    found = datasets.load_dataset(str(folder))
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **options: asked.append((given, options)) or found)
+    parts, notes = find_parts("somebody/something", "large", "v2")
+    assert asked == [(("somebody/something", "large"), {"revision": "v2"})]
+    assert [part.split for part in parts] == ["train"] and parts[0].source is None
+    assert len(notes) == 1 and notes[0].startswith("somebody/something: its CSV files are read by the datasets library")
+
+
 def test_endings_and_causes():
     assert [table_ending(name) for name in ("a.CSV", "b.jsonl.gz", "c.json", "d.zip", "e.parquet")] == [
         *(".csv", ".jsonl", "", "", ".parquet")
