@@ -14,7 +14,7 @@ from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import UNLABELLED, Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import finite_number, missing_hint
+from mmbert.data.labels import finite_number, is_decorated_number, missing_hint
 from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
@@ -208,6 +208,8 @@ def balanced_class_weights(classes: Sequence[str], counts: Mapping[str, int]) ->
 
 
 def is_quantity(names: Iterable[str]) -> bool:
-    """Whether all names are numbers and some have a fraction."""
-    numbers = [finite_number(name) for name in names]
-    return all(n is not None for n in numbers) and any(n is not None and not n.is_integer() for n in numbers)
+    """Whether all names are numbers, if only to a person (``0,5``), and some are not whole."""
+    numbers = {name: finite_number(name) for name in names}
+    whole = [number is not None and number.is_integer() for number in numbers.values()]
+    known = all(number is not None or is_decorated_number(name) for name, number in numbers.items())
+    return known and not all(whole)

@@ -301,3 +301,12 @@ def test_balanced_weights_count_a_class_however_its_cells_are_written():
     counts = {"0.0": 3, "1.0": 1}  # learnt from the table; the classes are given by the config
     task = Classification(4, "label", ["0", "1"], class_weights="balanced", class_counts=counts)
     assert task.class_weights.tolist() == pytest.approx([4 / (2 * 3), 4 / (2 * 1)])
+
+
+@pytest.mark.parametrize("written", ["{}.5", "{},5", "{} %", "{}.5 €"])
+def test_many_numbers_that_hardly_repeat_are_no_classes(written):
+    cells = [written.format(i) for i in range(150)]
+    with pytest.raises(DataError, match="holds 150 different numbers in 150 labelled train samples: a quantity"):
+        Classification.fit_labels(cells, "label")
+    assert len(Classification.fit_labels([f"{i}" for i in range(150)], "label")["classes"]) == 150
+    assert len(Classification.fit_labels([f"v{i}" for i in range(150)], "label")["classes"]) == 150
