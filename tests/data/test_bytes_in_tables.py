@@ -92,4 +92,5 @@ def test_bytes_that_are_a_text_are_that_text(tmp_path):
     table, text = Table(tmp_path / "a.parquet"), modality_named("text")
     cell = table.cell(0, "text")
     assert text.read(cell, "") == "été" and text.inspect(cell, tmp_path, {}).quantities["characters"] == 3
+    assert text.length(cell, "") == 3.0 and text.content(cell, "") == "été".encode()
     assert table.codes("label").tolist() == [0, 1]

@@ -48,11 +48,11 @@ class TextModality(Modality):
 
     def length(self, cell: Any, folder: str | Path) -> float:
         """See ``Modality``: characters."""
-        return float(len(str(cell)))
+        return float(self.size(cell, folder))
 
     def size(self, cell: Any, folder: str | Path) -> int:
         """See ``Modality``: characters."""
-        return len(str(cell))
+        return len(cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell))
 
     def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[str], list[str]]:
         """See ``Modality``: short and long; then nothing, white space, one character, and far more than models take."""

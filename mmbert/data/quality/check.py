@@ -169,7 +169,7 @@ class Check:
         for start in range(0, len(lacking), SLICE):
             places = lacking[start : start + SLICE]
             cells = [self.data.table.cell(firsts[n], column) for n in places]
-            for n, length in zip(places, limit.measure(cells, self.data.path.parent), strict=True):
+            for n, length in zip(places, limit.measure(cells, self.data.table.folder), strict=True):
                 facts[n] = replace(facts[n], quantities={**facts[n].quantities, limit.quantity: length})
         return facts
 

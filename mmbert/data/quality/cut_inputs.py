@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ def cut_inputs(data: MultimodalData) -> list[str]:
         rows = everything[~data.table.empty(column)[everything]]
         cut = CutInputs(name, processor.length_limit, len(rows))
         for cells in sampled_cells(data.table, column, rows):
-            lengths = cut.limit.measure(cells, Path(data.table.path.parent))
+            lengths = cut.limit.measure(cells, data.table.folder)
             cut.measured += len(cells)
             cut.lengths += [length for length in lengths if length > cut.limit.most]
         found += [cut.line()] if cut.lengths else []

@@ -80,34 +80,20 @@ class Delimited:
         it parts the header, and more than half of the rows (all, where the usual one parts the header too) have as many
         cells. Of several the one that makes most columns.
         """
-        records = self._first_records(path)
-        width = {separator: len(found[0]) if found else 0 for separator, found in records.items()}
-        agree = {separator: agreement(found) for separator, found in records.items()}
-        usual = self.separator
-        if width[usual] > 1 and agree[usual] == 1:
-            return usual
-        better = [
-            separator
-            for separator in SEPARATORS
-            if width[separator] > 1 and (agree[separator] == 1 if width[usual] > 1 else agree[separator] > 0.5)
-        ]
-        return max(better, key=lambda separator: width[separator], default=usual)
-
-    def _first_records(self, path: Path) -> dict[str, list[list[str]]]:
-        """The header and the first rows, as each separator would part them; blank lines are none."""
         with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read(SNIFFED_CHARACTERS)
-        cut = len(text) == SNIFFED_CHARACTERS  # the last row is perhaps not whole
-        found = {}
-        with long_cells():
-            for separator in SEPARATORS:
-                rows: list[list[str]] = []
-                with suppress(csv.Error):  # whoever reads the whole file says what is wrong with it
-                    rows.extend(
-                        cells for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if cells
-                    )
-                found[separator] = rows[: len(rows) - cut or 1][: SNIFFED_ROWS + 1]
-        return found
+        usual = self.separator
+        records = first_records(text, usual)
+        parted = len(records[0]) > 1 if records else False
+        if parted and agreement(records) == 1:
+            return usual
+        widths = {usual: 0}
+        for separator in SEPARATORS:
+            records = first_records(text, separator)
+            share = agreement(records)
+            if records and len(records[0]) > 1 and (share == 1 if parted else share > 0.5):
+                widths[separator] = len(records[0])
+        return max(widths, key=lambda separator: widths[separator])
 
     def _header(self, path: Path) -> list[str]:
         return next(([bare_name(cell) for cell in cells] for _, cells in self._records(path)), [])
@@ -128,6 +114,19 @@ class Delimited:
                     f"{path}, line {line}: {error}. A cell that holds the separator, a line end or a quotation mark "
                     'stands in quotation marks, and a mark within it is doubled: "say ""hello"", please".'
                 ) from error
+
+
+def first_records(text: str, separator: str) -> list[list[str]]:
+    """The header and the first rows of a file's beginning, as a separator would part them; blank lines are none."""
+    records: list[list[str]] = []
+    with long_cells(), suppress(csv.Error):  # whoever reads the whole file says what is wrong with it
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+            if cells:
+                records.append(cells)
+            if len(records) > SNIFFED_ROWS:
+                return records
+    # the last one is perhaps not whole, where the beginning is not the whole file
+    return records[:-1] if len(text) == SNIFFED_CHARACTERS and len(records) > 1 else records
 
 
 def agreement(records: Sequence[list[str]]) -> float:

@@ -35,7 +35,8 @@ def tokens_limit(tokenizer: PreTrainedTokenizerBase, max_tokens: int, ceiling: f
     """
 
     def measure(cells: Sequence[Any], folder: Path) -> list[float]:
-        return token_counts([str(cell) for cell in cells], tokenizer)
+        texts = [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell) for cell in cells]
+        return token_counts(texts, tokenizer)
 
     return LengthLimit("max_tokens", max_tokens, "tokens", measure, ceiling)
 
