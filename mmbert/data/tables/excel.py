@@ -6,6 +6,8 @@ Reads the values that Excel computed, by openpyxl, the extra ``excel``.
 from __future__ import annotations
 
 import datetime
+import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -16,6 +18,10 @@ import pyarrow as pa
 
 from mmbert.core.errors import ConfigError, DataError, MmbertError
 from mmbert.data.tables.reading import bare_name, distinct_names, in_batches, reading
+
+#: The last row that Excel has, and how much a workbook may unpack to.
+LAST_ROW = 1_048_576
+UNPACKED_BYTES = 2**30
 
 
 class Excel:
@@ -64,6 +70,8 @@ class Excel:
             sheet = first_sheet(book)
             sheet.reset_dimensions()  # programs other than Excel write wrong ones
             for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
+                if number > LAST_ROW:
+                    raise ValueError(f"it claims to have a row beyond {LAST_ROW:,}, the last that Excel has")
                 cells = [value_text(value) for value in values]
                 if any(cells):
                     yield number, cells
@@ -86,7 +94,9 @@ def workbook(path: Path) -> Iterator[Any]:
     book = None
     try:
         with reading(path):
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            refuse_huge(path)
+            with warnings.catch_warnings(action="ignore"):  # of decorations that openpyxl does not know
+                book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             yield book
     except MmbertError:
         raise
@@ -98,6 +108,21 @@ def workbook(path: Path) -> Iterator[Any]:
     finally:
         if book is not None:
             book.close()
+
+
+def refuse_huge(path: Path) -> None:
+    """Refuses a workbook that unpacks to more than UNPACKED_BYTES; openpyxl holds all of its texts in memory.
+
+    Raises:
+        ValueError: says how large it is.
+        zipfile.BadZipFile: it is no workbook.
+    """
+    with zipfile.ZipFile(path) as parts:
+        size = sum(part.file_size for part in parts.infolist())
+    if size > UNPACKED_BYTES:
+        raise ValueError(
+            f"it unpacks to {size / 2**30:.1f} GiB, more than is read of a workbook; save the sheet as CSV"
+        )
 
 
 def first_sheet(book: Any) -> Any:

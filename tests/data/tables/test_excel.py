@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.data.tables import excel
 from mmbert.data.tables.excel import Excel, value_text
 from mmbert.data.tables.table import Table
 
@@ -82,6 +83,18 @@ def test_what_is_no_workbook_and_what_is_empty(tmp_path):
         FORMAT.schema(saved(tmp_path / "b.xlsx", []))
     with pytest.raises(DataError, match="two columns called 'a'"):
         FORMAT.schema(saved(tmp_path / "c.xlsx", [["a", "a "], [1, 2]]))
+
+
+def test_what_a_workbook_claims_is_bounded(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.xlsx", [["text"], ["x"], ["y"], ["z"]])
+    monkeypatch.setattr(excel, "LAST_ROW", 3)
+    with pytest.raises(DataError, match="a.xlsx cannot be read as XLSX: it claims to have a row beyond 3"):
+        list(FORMAT.batches(path, FORMAT.schema(path)))
+    monkeypatch.setattr(excel, "UNPACKED_BYTES", 1000)
+    with pytest.raises(
+        DataError, match="it unpacks to 0.0 GiB, more than is read of a workbook; save the sheet as CSV"
+    ):
+        FORMAT.schema(path)
 
 
 def test_the_missing_extra_is_named(tmp_path, monkeypatch):
