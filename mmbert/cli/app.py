@@ -36,8 +36,6 @@ Job = Callable[["DictConfig"], Any]
 
 FLAGS_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 FLAGS_WITH_VALUE |= {"--config-dir", "-cd", "--experimental-rerun"}
-#: The word by which a user consents to code of others.
-CONSENT = "trust_custom_code=true"
 #: What may follow --info.
 INFO_TOPICS = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 #: What a distributed run leaves in the environment.
@@ -120,6 +118,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
 
     from mmbert.cli.options.check import check_folder, writing_folders
     from mmbert.cli.options.quoting import quoted_words
+    from mmbert.cli.options.trusted import CONSENT, refuse_pickle
     from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
     add_working_folder()
@@ -127,6 +126,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     args = get_args_parser().parse_args()
     if args.experimental_rerun is not None:
         refuse_pickle(args)
+        sys.argv.remove(CONSENT)
     if args.multirun:  # errors of one's own classes may come back from the processes of a launcher
         admit_working_folder()
     flags = sys.argv[: len(sys.argv) - len(args.overrides)]
@@ -175,20 +175,6 @@ def flags_first(words: list[str]) -> list[str]:
             if word in FLAGS_WITH_VALUE and (following := next(rest, None)) is not None:
                 flags.append(following)
     return [*flags, *options]
-
-
-def refuse_pickle(args: Namespace) -> None:
-    """Refuses Hydra's rerun of a job from its pickle, which runs any code in it, unless the user consents.
-
-    Raises:
-        ConfigError: says how to run the job otherwise.
-    """
-    if CONSENT not in args.overrides:
-        raise ConfigError(
-            f"--experimental-rerun {args.experimental_rerun}: this is a pickle, which runs any code that is in it. "
-            f"The command in the run's job.json does the same without. If you trust whoever wrote it: {CONSENT}"
-        )
-    sys.argv = [word for word in sys.argv if word != CONSENT]
 
 
 def check_command_line(args: Namespace, config_name: str) -> DictConfig | None:

@@ -7,6 +7,7 @@ import textwrap
 
 from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.shown_text import printable
 
 LIST_USAGE = """\
 usage: mmbert-list [GROUP ...]
@@ -43,7 +44,8 @@ def print_groups(words: list[str]) -> None:
     if not words:
         for group in known:
             names = [entry.name for entry in entries(group)]
-            print(f"  {group:<12} {len(names):>3}  {', '.join(names[:6])}{', …' if names[6:] else ''}")
+            shown = f"{', '.join(names[:6])}{', …' if names[6:] else ''}"
+            print(printable(f"  {group:<12} {len(names):>3}  {shown}"))
         print("\nmmbert-list GROUP says what each is; encoders stands for text, image, audio and features.")
         return
     chosen: list[str] = []
@@ -52,7 +54,7 @@ def print_groups(words: list[str]) -> None:
             raise ConfigError(f"There is no group '{word}'. {nearest(word, [*known, *GROUP_ALIASES])}")
         chosen += GROUP_ALIASES.get(word, (word,))
     for number, group in enumerate(dict.fromkeys(chosen)):
-        print(("\n" if number else "") + "\n".join(group_lines(group)))
+        print(("\n" if number else "") + printable("\n".join(group_lines(group))))
 
 
 def group_lines(group: str) -> list[str]:

@@ -18,7 +18,8 @@ from mmbert.runs.folder import RunFolder, model_in
 PREDICT_USAGE = """\
 usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
        mmbert-predict model=FOLDER table=my.csv out=answers.jsonl [columns.text=COLUMN] [batch_size=32]
-                      [device=auto] [num_workers=2] [on_error=skip] [trust_custom_code=true]
+                      [device=auto] [num_workers=2] [on_error=skip] [trusted=false]
+                      [trust_custom_code=true]
 
 Says what a saved model answers to one sample, or to every row of a table (CSV, TSV, JSONL, Parquet, Excel; labels
 are not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
@@ -31,13 +32,14 @@ folder, the model/ in it, or user/name on the Hugging Face hub.
   device       auto (a GPU if there is one), cpu, cuda, cuda:1, mps
   num_workers  processes that read the files
   on_error     skip = rows that cannot be used are left out and listed in answers.skipped.csv
+  trusted      false = no file outside the table's folder is read, for a table that somebody else made
   --help       show this
 """
 
 #: How the names of columns are given: columns.text=transcript.
 COLUMN_PREFIX = "columns."
 #: What only a table has beside it.
-TABLE_OPTIONS = ("table", "out", "batch_size", "device", "num_workers", "on_error")
+TABLE_OPTIONS = ("table", "out", "batch_size", "device", "num_workers", "on_error", "trusted")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -82,6 +84,8 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None
         raise ConfigError("Where shall the answers go? Give out=answers.jsonl or out=answers.parquet.")
     if given.get("on_error", "raise") not in ("raise", "skip"):
         raise ConfigError(f"on_error={given['on_error']}: raise or skip is wanted here.")
+    if given.get("trusted", "true") not in ("true", "false"):
+        raise ConfigError(f"trusted={given['trusted']}: true or false is wanted here.")
     batch_size, workers = whole_number(given, "batch_size", 1), whole_number(given, "num_workers", 0)
 
     from mmbert.model import MultimodalModel
@@ -103,6 +107,7 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None
             num_workers=workers,
             device=given.get("device", "auto"),
             on_error=given.get("on_error", "raise"),
+            trusted=given.get("trusted", "true") == "true",
             progress=sys.stderr.isatty(),
             na_values=run_na_values(folder),
         )

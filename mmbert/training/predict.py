@@ -122,6 +122,7 @@ def predict_table(
     num_workers: int | None = None,
     device: str = "auto",
     on_error: Any = "raise",
+    trusted: bool = True,
     progress: bool = False,
     na_values: Any = (),
 ) -> Answered:
@@ -138,6 +139,7 @@ def predict_table(
         num_workers: processes that read; None = one fewer than the cores, at most 4.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         on_error: ``skip`` leaves out rows that cannot be used and lists them in ``NAME.skipped.csv``.
+        trusted: files outside the table's folder may be read.
         progress: show a bar.
         na_values: words that count as empty cells, as in training.
 
@@ -149,6 +151,7 @@ def predict_table(
         raise ConfigError(f"out={out}: answers are written as {', '.join(WRITERS)}; the ending says which.")
     target = chosen_device(device)
     options = {"batch_size": batch_size, "num_workers": num_workers, "on_error": on_error, "na_values": na_values}
+    options["trusted"] = trusted
     data, absent = whole_table(model, table, columns or {}, options)
     kinds = {name: task.kind for name, task in model.named_tasks().items()}
     skipped, count = dict(data.skipped), 0

@@ -108,6 +108,8 @@ def test_an_interrupted_parquet_file_can_be_read(finished_run, tmp_path):
         (["out=a.jsonl", "batchsize=3"], "Did you mean 'batch_size'?"),
         (["out=a.jsonl", "batch_size=0"], "a whole number of at least 1"),
         (["out=a.jsonl", "on_error=ignore"], "raise or skip"),
+        (["out=a.jsonl", "trusted=no"], "trusted=no: true or false"),
+        (["out=a.jsonl", "columns.text=words", "trusted=false"], "lies outside the table's folder"),
         (["out=a.jsonl", "device=quantum"], "device=quantum cannot be used"),
         (["out=a.jsonl", "columns.text=wrds"], "Did you mean 'words'?"),
         (["out=a.jsonl", "columns.txt=words"], "the model has no such modality. Did you mean 'text'?"),

@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.moved import current_path
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 #: By place in the config: the part of the package that a class must lie in, and the class that it must derive from.
 PACKAGE_CLASSES = {
@@ -42,6 +45,8 @@ LISTED_CLASSES = {
 }
 #: Options by which something is written, or sent, outside the run's folder.
 WRITES_ELSEWHERE = ("callbacks.*.dirpath", "logger.entity", "logger.tracking_uri", "trainer.model_registry")
+#: The word by which a user consents to all that is not listed.
+CONSENT = "trust_custom_code=true"
 #: Options that name a file to be written, which must be a plain name.
 FILE_NAMES = ("callbacks.*.filename",)
 #: What Hydra takes for an order, beside ``_target_``: none is needed for the classes above.
@@ -118,5 +123,18 @@ def untrusted(path: str, value: object, wrong: str, origin: str) -> ConfigError:
     return ConfigError(
         f"{origin}: {path}={value!s:.200}: {wrong}. The run's folder is not one that you began on this machine, or its "
         f"config was changed since: it may run code and write files. If you trust whoever wrote it, add "
-        "trust_custom_code=true"
+        f"{CONSENT}"
     )
+
+
+def refuse_pickle(args: Namespace) -> None:
+    """Refuses Hydra's rerun of a job from its pickle, which runs any code in it, unless the user consents.
+
+    Raises:
+        ConfigError: says how to run the job otherwise.
+    """
+    if CONSENT not in args.overrides:
+        raise ConfigError(
+            f"--experimental-rerun {args.experimental_rerun}: this is a pickle, which runs any code that is in it. "
+            f"The command in the run's job.json does the same without. If you trust whoever wrote it: {CONSENT}"
+        )

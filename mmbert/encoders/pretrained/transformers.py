@@ -44,7 +44,7 @@ def load_transformer(
     try:
         if Path(source).is_dir():
             refuse_special_inside(source)
-        with hub():
+        with hub(), nobody_asked():
             # without the word, transformers asks at the keyboard whether to run code from the folder
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             refuse_kernels(name, config)
@@ -64,6 +64,19 @@ def load_transformer(
             "needed: see model_input_names in its tokenizer_config.json."
         )
     return network, tokenizer
+
+
+@contextmanager
+def nobody_asked() -> Iterator[None]:
+    """Inside this context transformers refuses code of a repository at once, for parts that it loads by itself too."""
+    from transformers import dynamic_module_utils
+
+    before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # seconds that it would wait for an answer at the keyboard
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
 def refuse_kernels(name: str, config: PretrainedConfig) -> None:

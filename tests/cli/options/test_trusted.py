@@ -1,6 +1,7 @@
 """What a config from elsewhere may name: all that the package's own files name, and nothing else."""
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,13 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from mmbert.cli.options.trusted import LISTED_CLASSES, PACKAGE_CLASSES, allowed_by_name, check_untrusted
+from mmbert.cli.options.trusted import (
+    LISTED_CLASSES,
+    PACKAGE_CLASSES,
+    allowed_by_name,
+    check_untrusted,
+    refuse_pickle,
+)
 from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
 
@@ -122,3 +129,9 @@ def test_orders_for_hydra_are_refused(name):
 def test_what_writes_or_sends_elsewhere_is_refused(node, option):
     with pytest.raises(ConfigError, match=option):
         check_untrusted(node, "config.yaml")
+
+
+def test_a_pickle_needs_consent():
+    with pytest.raises(ConfigError, match="--experimental-rerun a.pickle: this is a pickle.*trust_custom_code=true"):
+        refuse_pickle(Namespace(experimental_rerun="a.pickle", overrides=["seed=1"]))
+    refuse_pickle(Namespace(experimental_rerun="a.pickle", overrides=["trust_custom_code=true"]))

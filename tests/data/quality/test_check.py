@@ -14,7 +14,7 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.perceptual_hash import NEAR, distance, near_pairs, perceptual_hash
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.quality.check import EncoderInput, check_data
-from mmbert.data.quality.page import data_page
+from mmbert.data.quality.page import data_page, histogram
 from mmbert.data.quality.report import Spread
 from mmbert.data.quality.shared import shared_cells
 from mmbert.tasks.classification import Classification
@@ -294,3 +294,7 @@ def test_rows_that_are_left_out_for_a_gap_are_counted_and_checked_no_further(tmp
     counted = [finding for finding in report.findings if "data.rows_without=skip" in finding.what]
     assert (counted[0].severity, counted[0].count) == ("warning", 3)
     assert not report.errors and {facts.rows for facts in report.splits.values()} == {2}
+
+
+def test_a_split_may_be_called_like_a_formula():
+    assert "<svg" in histogram({"$a_$": Spread.of([1.0, 2.0]), "$": Spread.of([2.0, 3.0])})

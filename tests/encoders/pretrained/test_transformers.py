@@ -12,6 +12,7 @@ from mmbert.encoders.pretrained.transformers import (
     check_length,
     load_transformer,
     model_source,
+    nobody_asked,
     tiny_bert,
 )
 
@@ -105,6 +106,14 @@ def test_a_known_model_with_code_beside_it_is_loaded_without_that_code(folder, t
     place = changed_config(folder, tmp_path / "mine", auto_map={"AutoModel": "mine.MyModel"})
     monkeypatch.setattr("builtins.input", lambda *words: pytest.fail(f"asked: {words}"))
     assert type(load_transformer("mine", place, False, {})[0]).__module__.startswith("transformers.")
+
+
+def test_nobody_is_asked_about_a_part_either_that_transformers_loads_by_itself(monkeypatch):
+    from transformers.dynamic_module_utils import resolve_trust_remote_code
+
+    monkeypatch.setattr("builtins.input", lambda *words: pytest.fail(f"asked: {words}"))
+    with nobody_asked(), pytest.raises(ValueError, match="custom code"):
+        resolve_trust_remote_code(None, "org/part", has_local_code=False, has_remote_code=True)
 
 
 @pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation", "experts_implementation"])
