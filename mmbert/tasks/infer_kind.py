@@ -71,7 +71,7 @@ def guess_of_numbers(counts: Counter[Any]) -> Guess:
     rest = words.total() - missing - unwritten
     kind = kind_of_numbers(numbers)
     if decorated and numbers.total() + unwritten > rest:
-        return Guess("regression", decorated, "numbers that are not written as such")
+        return Guess("regression", decorated, "numbers with a decimal comma, separated thousands or a sign such as %")
     if words and kind == "regression" and numbers.total() > rest:
         return Guess("regression", tuple(words), "numbers, but not only")
     return Guess("classification" if words else kind)

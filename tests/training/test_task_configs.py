@@ -84,7 +84,7 @@ def test_a_guess_that_is_not_safe_is_refused_with_cells_rows_and_remedy(written)
         "Or say what the labels are: "
         "+task@tasks.label=classification tasks.label.column=label"
     )
-    with pytest.raises(DataError, match=r"numbers that are not written as such: '0,5' \(2 rows.*Write 0.5 or 12"):
+    with pytest.raises(DataError, match=r".*sign such as %: '0,5' \(2 rows.*Write 0.5 or 12"):
         guessed(written(["0,5", "0,5", "1,0"]))
     with pytest.raises(DataError, match=r"what looks like lists and is none: '\[a, b\]'.*Write .*Or say"):
         guessed(written(["[a, b]", "c"]))
