@@ -73,7 +73,11 @@ def group_of(cfg, axis):
     return flatten(dict(config.items()))[axis]
 
 
-@pytest.mark.parametrize("name", STUDIES)
+# each job is composed, a quarter of a second: the studies with most of them are slow
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in ("missing_modalities", "multitask_gain") else n for n in STUDIES],
+)
 def test_a_study_has_its_jobs(name):
     study = load_study(name)
     assert {key: len(values) for key, values in study.params.items()} == STUDIES[name]

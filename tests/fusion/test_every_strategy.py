@@ -13,7 +13,7 @@ from mmbert.testing import check_fusion, random_inputs
 from mmbert.testing.fusion_inputs import fill_padding
 from wrapped_layers import passed_by
 
-TRACED = {"concat", "cross_attention", "mcb", "bottleneck", "late_mean"}
+TRACED = {"concat", "mcb", "late_mean"}
 #: Their first weights are drawn so that the output has a variance of about 1, however many modalities there are.
 UNIT_VARIANCE = {"bilinear", "block", "deep_sets", "embracenet", "film", "low_rank", "mcb", "mfb", "mixture_of_experts"}
 UNIT_VARIANCE |= {"mlb", "mutan", "product_of_experts", "tensor_fusion"}
