@@ -16,7 +16,7 @@ from mmbert.core.file_names import named_file
 from mmbert.core.regular_files import refuse_special
 from mmbert.data.augment.audio import AudioAugmentation
 from mmbert.data.augment.corruptions import Degradation, degraded_audio
-from mmbert.data.modalities import sound_files
+from mmbert.data.modalities import mp3_frames, sound_files
 from mmbert.data.modalities.base import CellFacts, bytes_and_name
 from mmbert.data.modalities.media import MediaModality, data_uri
 from mmbert.data.modalities.processor import Processor
@@ -33,7 +33,7 @@ class AudioModality(MediaModality):
     noun = "sound"
     shown_as = "audio"
     length_unit = "seconds"
-    code = (sound_files.__name__,)
+    code = (sound_files.__name__, mp3_frames.__name__)
     libraries = ("torch", "torchaudio", "soundfile")
     python_example = '"sound.wav"'
     augmentation = AudioAugmentation
@@ -50,7 +50,7 @@ class AudioModality(MediaModality):
         try:
             samples, rate = value if isinstance(value, tuple) else (value, processor.sample_rate_hz)
             return mono(np.asarray(samples)), int(rate)
-        except DataError as error:
+        except (DataError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"The sound given cannot be used: {error}.") from error
 
     def length(self, cell: Any, folder: str | Path) -> float:
@@ -107,7 +107,22 @@ def mono(samples: np.ndarray) -> np.ndarray:
     Raises:
         DataError: there are no samples, or some are not finite. The caller adds whose they are.
     """
-    samples = np.asarray(samples, np.float32)
+    samples = full_scale(np.asarray(samples))
     if samples.ndim not in (1, 2):
         raise DataError(f"its shape is {samples.shape} where (T,) or (T, channels) is needed")
     return checked_samples(samples if samples.ndim == 1 else samples.mean(1, dtype=np.float32))
+
+
+def full_scale(samples: np.ndarray) -> np.ndarray:
+    """Samples of any type -> float32 with full scale ±1; integers are scaled by their type, as in files of theirs.
+
+    Raises:
+        DataError: they are neither floats nor integers.
+    """
+    kind = samples.dtype.kind
+    if kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if kind not in "iu":
+        raise DataError(f"its samples are of the type {samples.dtype}, where floats or integers are needed")
+    half = float(2 ** (8 * samples.dtype.itemsize - 1))
+    return ((samples.astype(np.float64) - (half if kind == "u" else 0)) / half).astype(np.float32)

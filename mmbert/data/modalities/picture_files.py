@@ -62,7 +62,7 @@ def opened_picture(source: PictureSource) -> Iterator[Image]:
         DataError: see ``decode_picture``.
     """
     try:
-        image = pil.open(source, formats=formats_read())
+        image: Image = pil.open(source, formats=formats_read())
     except UnidentifiedImageError:
         image = opened_otherwise(source)
     with image:
@@ -123,8 +123,8 @@ def is_svg(content: bytes) -> bool:
 
 def scale_transparency(image: Image) -> None:
     """Makes the transparent value of a PNG file of 2 or 4 bits one of 8, as PIL does with the pixels."""
-    key = image.info.get("transparency")
-    raw = image.tile[0].args if image.format == "PNG" and getattr(image, "tile", None) else None
+    key, tiles = image.info.get("transparency"), getattr(image, "tile", None)
+    raw = tiles[0].args if image.format == "PNG" and tiles else None
     if isinstance(key, int) and isinstance(raw, str) and raw in FEW_BITS:
         image.info["transparency"] = min(255, key * FEW_BITS[raw])
 

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from mmbert.core.errors import DataError
+from mmbert.data.modalities.mp3_frames import counted_samples
 
 #: One channel of samples (T,) float32 in [-1, 1], and their rate in hertz.
 Waveform = tuple[np.ndarray, int]
@@ -31,8 +32,6 @@ UNKNOWN_LENGTH = 0x7FFF0000
 DECLARED_BYTES = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 DECLARED_FRAMES = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 NO_END = "lacks an end-of-stream bit"
-#: Frames of an MP3 file are counted in its first frame, under one of these names; without them nobody knows.
-MP3_COUNTS = (b"Xing", b"Info", b"VBRI")
 
 SoundSource = str | Path | BinaryIO
 
@@ -170,9 +169,12 @@ def refuse_broken_off(source: SoundSource, file: soundfile.SoundFile, decoded: i
         DataError: says how much there is, and how much there should be.
     """
     rate = file.samplerate
+    if file.format == "MP3" and (decoded < wanted or wanted == file.frames):
+        counted = counted_samples(source)
+        if counted is not None:  # the length in the header is an estimate
+            refuse_estimate(rate, decoded, counted)
+            return
     if wanted - decoded > TOLERATED_SECONDS * rate:
-        if file.format == "MP3" and not counts_its_frames(source):
-            return  # its length was an estimate
         raise DataError(f"it breaks off: only {decoded / rate:.2f} of {wanted / rate:.2f} seconds can be decoded")
     if wanted < file.frames:
         return
@@ -184,6 +186,17 @@ def refuse_broken_off(source: SoundSource, file: soundfile.SoundFile, decoded: i
         raise DataError(f"it breaks off after {decoded / rate:.2f} seconds: the end of its stream is missing")
 
 
+def refuse_estimate(rate: int, decoded: int, counted: int) -> None:
+    """Refuses an MP3 file of which libsndfile reads no further than it estimates.
+
+    Raises:
+        DataError: so much is missing.
+    """
+    if counted - decoded > TOLERATED_SECONDS * rate:
+        part = f"{decoded / rate:.2f} of {counted / rate:.2f} seconds"
+        raise DataError(f"the file does not say how long it is, and only {part} can be read: write it anew (ffmpeg -i)")
+
+
 def declared_share(notes: str) -> float:
     """How many times as much as there is the header promised; 1 = no more, or nobody knows."""
     if found := DECLARED_FRAMES.search(notes):
@@ -193,16 +206,3 @@ def declared_share(notes: str) -> float:
     else:
         return 1.0
     return max(1.0, promised / there) if there and promised < UNKNOWN_LENGTH else 1.0
-
-
-def counts_its_frames(source: SoundSource) -> bool:
-    """Whether an MP3 file says how many frames it has, behind its ID3v2 tag."""
-    if isinstance(source, (str, Path)):
-        with open(source, "rb") as file:
-            return counts_its_frames(file)
-    source.seek(0)
-    head = source.read(10)
-    has_tag = head[:3] == b"ID3"  # its length follows in bytes of 7 bits
-    source.seek(10 + sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(head[6:]))) if has_tag else 0)
-    frame = source.read(4096)
-    return any(name in frame for name in MP3_COUNTS)

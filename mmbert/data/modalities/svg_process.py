@@ -100,10 +100,14 @@ class Drawers:
                     raise DataError("the program that draws it ended at this file") from error
                 raise
 
+    def begin_anew(self) -> None:
+        """In a forked process: whoever had the turn, or the drawer, is not there."""
+        self.turn = threading.Lock()
+        self.drawer = None
+
 
 DRAWERS = Drawers()
-# a process that is forked while another thread draws must not wait for that thread, which it does not have
-os.register_at_fork(after_in_child=DRAWERS.__init__)
+os.register_at_fork(after_in_child=DRAWERS.begin_anew)
 
 
 def draw_svg(content: bytes) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import numpy as np
 from mmbert.core.errors import DataError
 from mmbert.data.augment.corruptions import Degradation, degraded_text
 from mmbert.data.augment.text import TextAugmentation
-from mmbert.data.modalities.base import CellFacts, Modality, content_digest
+from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.tables.cells import cell_excerpt, decoded
 
 #: Characters of an example.
 EXAMPLE_TEXT_CHARACTERS = 400
+#: Characters from which on the words of a text are not held in memory all at once.
+LONG_TEXT = 2**20
 
 
 class TextModality(Modality):
@@ -62,9 +66,11 @@ class TextModality(Modality):
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: characters and words; texts that differ in case or white space alone are the same."""
         text = self.read(cell, folder)
-        words = text.split()
-        same = " ".join(unicodedata.normalize("NFC", text).casefold().split()).encode("utf-8", "surrogatepass")
-        return CellFacts(digest=content_digest(same), quantities={"characters": len(text), "words": len(words)})
+        digest, count = hashlib.blake2b(digest_size=16), 0
+        for count, word in enumerate(words_of(text), 1):  # noqa: B007 - the last number is theirs
+            same = " " * (count > 1) + unicodedata.normalize("NFC", word).casefold()
+            digest.update(same.encode("utf-8", "surrogatepass"))
+        return CellFacts(digest=digest.digest(), quantities={"characters": len(text), "words": count})
 
     def corrupted(
         self, raw: str, processor: Processor, level: float, random: np.random.Generator, options: Degradation
@@ -79,3 +85,8 @@ class TextModality(Modality):
 
 
 MODALITY = TextModality()
+
+
+def words_of(text: str) -> Iterator[str]:
+    """What white space separates; of a text of megabytes one after the other, and not all at once."""
+    return iter(text.split()) if len(text) <= LONG_TEXT else (word.group() for word in re.finditer(r"\S+", text))

@@ -163,9 +163,9 @@ class Check:
         self, column: str, facts: list[CellFacts], firsts: Sequence[int], limit: LengthLimit | None
     ) -> list[CellFacts]:
         """The facts, with the quantity that the encoder's limit is about."""
-        lacking = [
-            n for n, fact in enumerate(facts) if limit and not fact.fault and limit.quantity not in fact.quantities
-        ]
+        if limit is None:
+            return facts
+        lacking = [n for n, fact in enumerate(facts) if not fact.fault and limit.quantity not in fact.quantities]
         for start in range(0, len(lacking), SLICE):
             places = lacking[start : start + SLICE]
             cells = [self.data.table.cell(firsts[n], column) for n in places]

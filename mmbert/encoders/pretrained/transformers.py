@@ -15,7 +15,7 @@ from mmbert.core.regular_files import refuse_special_inside
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, hub, wheel_folder
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import BertConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 #: Implementations of attention (and of experts) that are part of transformers itself, or of an installed package.
 ATTENTIONS = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "grouped_mm", "batched_mm")
@@ -167,7 +167,7 @@ def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizer
     return BertModel(config), tokenizer
 
 
-def tiny_bert_parts(overrides: dict[str, Any]) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+def tiny_bert_parts(overrides: dict[str, Any]) -> tuple[BertConfig, PreTrainedTokenizerBase]:
     """The config and the tokenizer of ``tiny_bert``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import BertConfig, PreTrainedTokenizerFast

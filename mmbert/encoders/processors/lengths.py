@@ -10,6 +10,7 @@ from mmbert.core.errors import DataError
 from mmbert.data.modalities.audio import MODALITY as AUDIO
 from mmbert.data.modalities.feature_files import sequence_lengths
 from mmbert.data.modalities.length_limit import LengthLimit
+from mmbert.data.modalities.text import MODALITY as TEXT
 from mmbert.encoders.processors.long_texts import MOST_CHARACTERS
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def tokens_limit(tokenizer: PreTrainedTokenizerBase, max_tokens: int, ceiling: f
     """
 
     def measure(cells: Sequence[Any], folder: Path) -> list[float]:
-        texts = [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell) for cell in cells]
-        return token_counts(texts, tokenizer)
+        return token_counts([text_of(cell, folder) for cell in cells], tokenizer)
 
     return LengthLimit("max_tokens", max_tokens, "tokens", measure, ceiling)
 
@@ -64,6 +64,14 @@ def token_counts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> li
     ids = tokenizer(begun, verbose=False)["input_ids"] if begun else []
     shares = [len(text) / max(1, len(start)) for text, start in zip(texts, begun, strict=True)]
     return [float(round(len(found) * max(1.0, share))) for found, share in zip(ids, shares, strict=True)]
+
+
+def text_of(cell: Any, folder: Path) -> str:
+    """The text of a cell; none where it cannot be read."""
+    try:
+        return TEXT.read(cell, folder)
+    except DataError:
+        return ""
 
 
 def vectors(cell: Any, folder: Path, key: str | None) -> int:

@@ -8,7 +8,7 @@ import soundfile
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities.audio import MODALITY as AUDIO
-from mmbert.data.modalities.audio import mono
+from mmbert.data.modalities.audio import full_scale, mono
 
 read_audio = AUDIO.read_file
 
@@ -63,3 +63,31 @@ def test_a_sound_of_no_length(tmp_path):
         read_audio(tmp_path / "a.wav")
     with pytest.raises(DataError, match="length is zero"):
         mono(np.zeros(0))
+
+
+INTEGERS = [
+    (np.array([-(2**15), 2**14, 0], np.int16), [-1, 0.5, 0]),
+    (np.array([0, 128, 192], np.uint8), [-1, 0, 0.5]),
+    (np.array([-(2**31), 2**30], np.int32), [-1, 0.5]),
+    (np.array([-1.0, 0.5], np.float64), [-1, 0.5]),
+]
+
+
+@pytest.mark.parametrize(("samples", "expected"), INTEGERS)
+def test_samples_given_as_integers_have_the_full_scale_of_their_type(samples, expected):
+    assert mono(samples).tolist() == full_scale(samples).tolist() == expected
+    assert mono(np.stack([samples, samples], 1)).tolist() == expected
+
+
+@pytest.mark.parametrize("samples", [np.array([1 + 2j]), np.array(["a"]), np.array([True]), np.array([None, {}])])
+def test_what_are_no_samples(samples):
+    with pytest.raises(DataError, match="The sound given cannot be used: its samples are of the type"):
+        AUDIO.from_python((samples, 8_000), None)
+
+
+@pytest.mark.parametrize(
+    "value", [([0.5], 8_000, 1), ([0.5], "fast"), ([0.5], float("inf")), ([[0.5], [0.1, 0.2]], 8_000)]
+)
+def test_what_is_no_sound_is_told(value):
+    with pytest.raises(DataError, match="The sound given cannot be used"):
+        AUDIO.from_python(value, None)

@@ -25,7 +25,8 @@ def test_tokens_are_those_of_the_tokenizer(text):
     texts = ["", "abc", "a longer text", "ü 🙂", "x" * 40]
     sizes = [len(each.encode().replace(b" ", b"")) + each.count(" ") + 2 for each in texts]  # a token a byte, two ends
     assert token_counts(texts, text.processor.tokenizer) == sizes
-    assert text.processor.length_limit.measure([*texts, 7], None) == [*sizes, 3]
+    cells = [*texts, 7, b"abc", {"bytes": b"abc"}, b"\xff"]
+    assert text.processor.length_limit.measure(cells, None) == [*sizes, 3, 5, 2, 2]
     assert tokens_limit(text.processor.tokenizer, 16, 128).ceiling == 128 == text.processor.length_limit.ceiling
     assert token_counts([], text.processor.tokenizer) == []
 
