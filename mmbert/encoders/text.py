@@ -110,10 +110,8 @@ class TextEncoder(LayeredEncoder):
         """See ``Encoder``; the tokenizer is loaded, without the network."""
         name = str(options["name"])
         with quiet_transformers():
-            if name == "tiny":
-                config, tokenizer = tiny_bert_parts({})
-            else:
-                config, tokenizer = load_tokenizer(name, model_source(name))
+            parts = tiny_bert_parts({}) if name == "tiny" else load_tokenizer(name, model_source(name))
+        config, tokenizer = parts
         return tokens_limit(tokenizer, int(options.get("max_tokens", 128)), positions(config, tokenizer))
 
     def identity(self) -> dict[str, Any]:

@@ -99,6 +99,18 @@ def test_no_encoder_is_told():
         check_data.data_to_check(check_data.compose_train_config(["text=none", "image=none", "audio=none"]))
 
 
+def test_a_tokenizer_that_is_not_there_is_a_warning_and_no_end(table, tmp_path):
+    name = f"encoders.text.name={tmp_path / 'none'}"
+    cfg = check_data.compose_train_config(words(table(), name, "image=none", "audio=none"))
+    _, encoders, _, (fault,) = check_data.data_to_check(cfg)
+    assert encoders["text"].limit is None and fault.severity == "warning"
+    assert fault.what.startswith("text: which rows are longer than max_tokens is not known. The text model")
+    cfg.encoders.text.name = "tiny"
+    _, encoders, _, faults = check_data.data_to_check(cfg)
+    limit = encoders["text"].limit
+    assert (limit.option, limit.most, limit.ceiling) == ("max_tokens", 128, 128) and not faults
+
+
 def test_help(monkeypatch, capsys, tmp_path):
     code, out, _ = ended(["--help"], monkeypatch, capsys, tmp_path)
     assert code == 0 and out == check_data.CHECK_DATA_USAGE

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
+from mmbert.encoders.text import TextEncoder
 from mmbert.training.callbacks import console
 from mmbert.training.run import announce_run, run
 
@@ -29,6 +30,19 @@ def test_what_may_mislead_is_said_before_training(tmp_path, monkeypatch, capsys)
         "rows whose 'split' is 'Train' are in no split and are not used; 'Train' and 'train' differ in capitals" in said
     )
     assert "rows whose 'split' is empty are in no split and are not used (row 5 (line 6))" in said
+
+
+def test_how_many_inputs_are_cut_is_said_before_training(tmp_path, monkeypatch, capsys):
+    rows = ["text,split", "a,train", f"{'b' * 40},train", "c,val", f"{'d' * 60},test"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.setattr(console, "announce", lambda *given: None)
+    data = MultimodalData(tmp_path / "t.csv", num_workers=0)
+    data.processors = {"text": TextEncoder("tiny", max_tokens=32).processor}
+    announce_run(SimpleNamespace(data=data, model=None, initial_weights={}, monitor=SimpleNamespace(note="")), tmp_path)
+    assert (
+        "text: 2 of 4 rows are longer than text.max_tokens=32 and cut (median 52, longest 62 tokens); raise it with "
+        "encoders.text.max_tokens=... (at most 128)"
+    ) in capsys.readouterr().out
 
 
 def metrics_of(folder):

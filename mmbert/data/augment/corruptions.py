@@ -41,6 +41,8 @@ TextCorruption = Literal["typos", "words"]
 PIECE_SECONDS = 0.01
 #: Words with fewer letters are never misspelt.
 LEAST_LETTERS = 4
+#: Pixels that become noisy at a time.
+PIXELS_AT_ONCE = 2**22
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
@@ -97,9 +99,14 @@ def degraded_image(image: Image, level: float, random: np.random.Generator, opti
 
     if options.image == "blur":
         return image.filter(ImageFilter.GaussianBlur(level * options.blur_share * min(image.size)))
-    pixels = np.asarray(image, np.float32)
-    noise = random.standard_normal(pixels.shape, np.float32)
-    return pil.fromarray((pixels + 255 * level * options.noise_std * noise).round().clip(0, 255).astype(np.uint8))
+    noisy = image.copy()
+    rows = max(1, PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):  # a large picture is never there in float32
+        pixels = np.asarray(image.crop((0, top, image.width, min(image.height, top + rows))), np.float32)
+        noise = random.standard_normal(pixels.shape, np.float32)
+        changed = (pixels + 255 * level * options.noise_std * noise).round().clip(0, 255).astype(np.uint8)
+        noisy.paste(pil.fromarray(changed), (0, top))
+    return noisy
 
 
 def degraded_audio(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from mmbert.core.errors import ConfigError
+from mmbert.data.augment import corruptions
 from mmbert.data.augment.corruptions import Degradation, fewer_words, misspelt, neighbours, typo
 from mmbert.data.modalities.registry import modality_named
 
@@ -44,6 +45,13 @@ def test_noise_on_pictures_has_the_deviation_that_is_said():
         assert abs(difference.mean()) < 1
     once, twice = (np.asarray(made("image", PICTURE, level), float) - 128 for level in (0.1, 0.2))
     np.testing.assert_allclose(twice, 2 * once, atol=1.01)  # the same noise, twice as strong, rounded
+
+
+def test_a_large_picture_gets_the_same_noise_in_pieces(monkeypatch):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (23, 10, 3), np.uint8))
+    whole = made("image", image, 0.5)
+    monkeypatch.setattr(corruptions, "PIXELS_AT_ONCE", 35)
+    assert made("image", image, 0.5).tobytes() == whole.tobytes() != image.tobytes()
 
 
 def test_blur_is_pils_with_a_share_of_the_shorter_side():
