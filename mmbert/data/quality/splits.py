@@ -26,9 +26,8 @@ def rows_of_no_split(data: MultimodalData) -> Iterator[Remark]:
         return
     found = column.rows_of_no_split(data.table)
     for value in list(found)[:MANY_VALUES]:
-        says, twin = "empty" if value is None else f"'{value}'", None if value is None else column.twin(value)
-        remedy = f"; '{value}' and '{twin}' differ in capitals alone: write them alike" if twin else ""
-        yield Remark(f"rows whose '{column.name}' is {says} are in no split and are not used{remedy}", found[value])
+        says = "empty" if value is None else f"'{value}'"
+        yield Remark(f"rows whose '{column.name}' is {says} are in no split and are not used", found[value])
     rest = list(found)[MANY_VALUES:]
     if rest:
         what = f"rows with {len(rest):,} other values of '{column.name}' are in no split and are not used"

@@ -1,13 +1,12 @@
 """The split column: which rows each of its values means, which writings are joined, and which rows are in no split.
 
 Cells and the values of ``data.splits`` are compared by the rule of ``cells.py``, so that ``train `` and a truth value
-``TRUE`` are found. Capitals do not count, ``Train`` is ``train``, unless two values of the column differ in nothing
-else: then each is only itself.
+``TRUE`` are found. Capitals do not count, ``Train`` is ``train``, unless ``data.splits`` names two values that differ
+in nothing else.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,21 +69,14 @@ class SplitColumn:
     def meant(self, keys: Sequence[str]) -> list[str | None]:
         """The split that each different key of the column means; None = none."""
         wanted = {cell_key(value): split for split, value in self.values.items()}
-        alike = Counter(key.casefold() for key in keys)
         near: dict[str, list[str]] = {}
         for key, split in wanted.items():
             near.setdefault(str(key).casefold(), []).append(split)
         found: list[str | None] = []
         for key in keys:
             others = near.get(key.casefold(), [])
-            alone = len(others) == 1 and alike[key.casefold()] == 1
-            found.append(wanted.get(key, others[0] if alone else None))
+            found.append(wanted.get(key, others[0] if len(others) == 1 else None))
         return found
-
-    def twin(self, key: str) -> str | None:
-        """The value that differs from a key of the column in capitals alone, None if there is none."""
-        values = (value for value in self.values.values() if str(cell_key(value)).casefold() == key.casefold())
-        return next(values, None)
 
 
 def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:

@@ -34,16 +34,15 @@ def test_nothing_is_said_of_plain_splits(make):
 def test_rows_of_no_split_and_other_writings_are_told(make):
     data = make([("train", ""), ("val ", ""), ("Test", ""), ("Train", ""), ("extra", ""), ("", ""), ("extra", "")])
     assert lines(data) == [
-        "rows whose 'split' is 'Train' are in no split and are not used; 'Train' and 'train' differ in capitals "
-        "alone: write them alike (row 4 (line 5))",
         "rows whose 'split' is 'extra' are in no split and are not used (2 rows, the first is row 5 (line 6))",
         "rows whose 'split' is empty are in no split and are not used (row 6 (line 7))",
         "rows whose 'split' is 'val ' count as 'val' (row 2 (line 3))",
         "rows whose 'split' is 'Test' count as 'test' (row 3 (line 4))",
+        "rows whose 'split' is 'Train' count as 'train' (row 4 (line 5))",
     ]
     findings = check_data(data, TEXT_ALONE, {}).findings
     assert [finding.severity for finding in findings] == ["warning"] * 5
-    assert findings[1].count == 2 and findings[1].rows == ["row 5 (line 6)", "row 7 (line 8)"]
+    assert findings[0].count == 2 and findings[0].rows == ["row 5 (line 6)", "row 7 (line 8)"]
 
 
 def test_many_values_are_told_together(make):
