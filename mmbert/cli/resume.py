@@ -60,13 +60,14 @@ def resume(words: list[str]) -> None:
     from omegaconf import OmegaConf
 
     from mmbert.cli.options.check import check_config
-    from mmbert.cli.run_config import consent, used_config
+    from mmbert.cli.run_config import consent, naming_file, used_config
 
     cfg = used_config(unfinished, consent(beside))
     if "store.dir" in beside:
         OmegaConf.update(cfg, "store.dir", beside["store.dir"])
-    check_config(cfg)
+    with naming_file(unfinished.config):
+        check_config(cfg)
 
-    from mmbert.training.run import run
+        from mmbert.training.run import run
 
-    run(cfg, folder, resume=True)
+        run(cfg, folder, resume=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +84,30 @@ def literal_config(path: Path) -> DictConfig:
 
     try:
         read = OmegaConf.load(path)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path} cannot be read as a config: {error}") from error
-    if not isinstance(read, DictConfig):
+        plain = OmegaConf.to_container(read) if isinstance(read, DictConfig) else None
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException, AssertionError, RecursionError) as error:
+        what = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise ConfigError(f"{path} cannot be read as a config: {what}") from error
+    if not isinstance(plain, dict):
         raise ConfigError(f"{path} holds no options.")
-    made = OmegaConf.create(unresolved(OmegaConf.to_container(read)))
+    made = OmegaConf.create(unresolved(plain))
     assert isinstance(made, DictConfig)
     return made
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Puts a config's file before messages on what stands in it.
+
+    Raises:
+        MmbertError: the same, with the file.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        if str(path.parent) in str(error):
+            raise
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def unresolved(value: Any) -> Any:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.runs.folder import RunFolder
+from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints, read_checkpoint, restoring_errors
 from mmbert.training.modality_shares import summarise_shares
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results
@@ -26,10 +26,11 @@ def fit(training: Training, data: MultimodalData, checkpoint: Path | None) -> No
     Raises:
         KeyboardInterrupt: the user stopped it.
         ConfigError: Lightning refuses options of the trainer.
+        DataError: the checkpoint is damaged.
     """
     train, val = data.train_dataloader(), data.val_dataloader()
     trainer = training.trainer
-    with trainer_options():
+    with trainer_options(), restoring_errors(trainer.strategy.checkpoint_io):
         trainer.fit(training.module, train, val, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -49,9 +50,13 @@ def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dic
         value = trainer.callback_metrics.get(monitor.name)
         last = {"path": None, "epoch": max(trainer.current_epoch - 1, 0), "step": trainer.global_step}  # epochs from 0
         return {**last, **chosen_by, "value": None if value is None else float(value)}
-    state = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
-    module.on_load_checkpoint(state)
-    module.load_state_dict(state["state_dict"])
+    io = trainer.strategy.checkpoint_io
+    with restoring_errors(io):
+        if isinstance(io, WholeCheckpoints):
+            io.restoring = Path(saver.best_model_path)
+        state = read_checkpoint(Path(saver.best_model_path))
+        module.on_load_checkpoint(state)
+        module.load_state_dict(state["state_dict"])
     path = os.path.relpath(os.path.realpath(saver.best_model_path), os.path.realpath(folder.path))
     value = saver.best_model_score
     best = {"path": path, "epoch": state["epoch"], "step": state["global_step"]}

@@ -39,6 +39,7 @@ from mmbert.training.resources.cost import cost_facts
 from mmbert.training.resources.devices import check_devices
 from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
 from mmbert.training.results import Results, write_results
+from mmbert.training.resumed_config import check_whole, resumed_config
 from mmbert.training.trainer import make_training, refuse_without_validation
 from mmbert.training.use_store import read_from_store
 
@@ -77,6 +78,8 @@ def run(
     watch = Stopwatch()
     console.quiet()
     folder = RunFolder(run_dir)
+    if resume:
+        check_whole(cfg, folder.config)
     with ExitStack() as stack:
         with explain_full_machine(cfg, folder):
             stack.enter_context(run_lock(folder))
@@ -102,6 +105,8 @@ def locked_run(
     """As ``run``, in a folder whose lock is held; why it fails is left there."""
     try:
         with explain_full_machine(cfg, folder), PeakMemory() as memory:
+            if resume:
+                cfg = resumed_config(cfg, folder)
             # the config comes last: a run that is killed before can be started again as if it had not been
             if not (resume and words is None and folder.job.exists()):
                 write_job(folder, cfg, words, flags)

@@ -19,7 +19,8 @@ from mmbert.core.init_args import find_class
 from mmbert.runs.folder import RunFolder
 from mmbert.training.build import Parts
 from mmbert.training.callbacks import console
-from mmbert.training.callbacks.checkpoint import LastCheckpoint, WholeCheckpoints
+from mmbert.training.callbacks.checkpoint import LastCheckpoint
+from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints
 from mmbert.training.callbacks.diagnostics import EpochDiagnostics
 from mmbert.training.callbacks.early_stopping import EarlyStopping
 from mmbert.training.callbacks.monitored import MonitoredMetrics, is_validated, refusal

@@ -85,3 +85,24 @@ def test_with_consent_a_run_goes_on_as_it_was_begun(others_run, runs):
         resume([f"resume={others_run}"])
     resume([f"resume={others_run}", "trust_custom_code=true"])
     assert [cfg["fusion"]["_target_"] for cfg, _, _ in runs] == ["mmbert.testing.laws.Theirs"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("'1'", r"config.yaml cannot be read as a config"),
+        ("[1, 2]", r"config.yaml holds no options"),
+        ("seed: [1", r"config.yaml cannot be read as a config"),
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path, content, message):
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        resume([f"resume={tmp_path}"])
+
+
+def test_a_value_that_is_none_is_told_with_its_file(tmp_path):
+    (tmp_path / "config.yaml").write_text(f"seed: {'x' * 1000}\n")
+    with pytest.raises(ConfigError, match=rf"{tmp_path}/config.yaml: seed=x+…: a whole number") as told:
+        resume([f"resume={tmp_path}"])
+    assert len(str(told.value)) < 500

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmbert.cli.options.annotations import rules_of
 from mmbert.cli.options.foreign import FOREIGN_CLASSES, RULES_BY_PATH
+from mmbert.core.arguments import shortened
 from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import OptionsOf, Rule
 
@@ -61,7 +62,7 @@ def check(cfg: dict[Any, Any]) -> None:
             rule = rules.get(str(name)) or RULES_BY_PATH.get(key)
             wrong = rule.complaint(value) if rule is not None else None
             if wrong:
-                raise ConfigError(f"{key}={value}: {wrong}")
+                raise ConfigError(f"{shortened(key)}={shortened(value)}: {wrong}")
             if name in ("monitor", "objective") and value is not None:
                 check_monitor(key, str(value), node)
         for name, value in node.items():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmbert.core.errors import DataError
-from mmbert.reporting.statistics.hardest import read_predictions
+from mmbert.reporting.statistics.hardest import predictions_of_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ def constant_guess(run: Path, split: str, task: str, kind: str) -> float:
     Raises:
         DataError: the run left no such predictions.
     """
-    table = read_predictions(run, split)
+    table = predictions_of_run(run, split)
     if table is None or f"{task}/target" not in table:
         raise DataError(f"{run} has no predictions of '{task}' on {split}.")
     targets = table[f"{task}/target"].dropna()

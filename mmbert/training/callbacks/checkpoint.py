@@ -13,7 +13,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,22 +22,25 @@ import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError
-from mmbert.core.whole_files import whole_file
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import LATER_OPTIONS
+from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints, read_checkpoint
 from mmbert.training.callbacks.moved_run import use_own_checkpoints
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
 
 STATE = "mmbert"
 BEGUN = "mmbert_begun_with"
+#: Among what a run was begun with: the fingerprint of its table.
+TABLE_CONTENT = "the content of data.path"
+#: What a checkpoint must have of Lightning's for a run to go on from it.
+GOES_ON_FROM = ("callbacks", "loops", "optimizer_states", "lr_schedulers")
 #: What may be another when a run goes on: its numbers do not depend on it. Of the table its content counts.
 FREE = (
     *(
@@ -126,7 +128,11 @@ class LastCheckpoint(Checkpoint):
             ConfigError: the checkpoint is of a run with another number of processes, or the best one is missing.
         """
         rank, world = rank_and_world_size()
-        parts = checkpoint[STATE]
+        parts = checkpoint.get(STATE)
+        lacking = [name for name in GOES_ON_FROM if not isinstance(checkpoint.get(name), (dict, list))]
+        if lacking or not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+            what = f"'{lacking[0]}'" if lacking else "the state of each process"
+            raise ConfigError(f"{self.path} lacks {what}: it is damaged, or no run's last checkpoint.")
         if len(parts) != world:
             raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
         use_own_checkpoints(trainer.checkpoint_callbacks, checkpoint.get("callbacks", {}))
@@ -134,17 +140,29 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Listens to SIGTERM until Lightning gives it back, and puts the states back before the first batch."""
+        io = trainer.strategy.checkpoint_io
         self._asked_to_end = trainer.received_sigterm
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._note)
-        if self._held is None:
-            return
+        if self._held is not None:
+            if isinstance(io, WholeCheckpoints):
+                io.restoring = self.path
+            self._put_back(trainer, module, self._held)
+        self._held = None
+        if isinstance(io, WholeCheckpoints):
+            io.restoring = None
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """What the model does now is no matter of a checkpoint."""
+        io = trainer.strategy.checkpoint_io
+        if isinstance(io, WholeCheckpoints):
+            io.restoring = None
+
+    def _put_back(self, trainer: pl.Trainer, module: pl.LightningModule, held: dict[str, Any]) -> None:
         assert isinstance(module, FusionModule)
-        module.means["train"].load_state_dict(
-            {name: pair.to(module.device) for name, pair in self._held["means"].items()}
-        )
+        module.means["train"].load_state_dict({name: pair.to(module.device) for name, pair in held["means"].items()})
         logs = [logger for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
-        for logger, rows in zip(logs, self._held["history_rows"], strict=False):
+        for logger, rows in zip(logs, held["history_rows"], strict=False):
             logger.rewind(rows)
         seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         loader: Any = trainer.train_dataloader
@@ -154,8 +172,7 @@ class LastCheckpoint(Checkpoint):
         stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
         if any(callback.stopped_epoch for callback in stops):
             trainer.should_stop = True
-        set_random_state(self._held["random"])
-        self._held = None
+        set_random_state(held["random"])
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_end = True
@@ -166,19 +183,10 @@ def asked_to_end() -> SIGTERMException:
     return SIGTERMException(143 if rank_and_world_size()[0] == 0 else 0)
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoint files that are whole or not there."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Writes a checkpoint."""
-        with whole_file(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-
-
 def begun_with(cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     """What a run's numbers depend on: its options by dotted name, and the content of its table."""
     options = {name: value for name, value in flat(OmegaConf.to_container(cfg, resolve=True)) if not free(name)}
-    return {**options, "the content of data.path": data.table.fingerprint()}
+    return {**options, TABLE_CONTENT: data.table.fingerprint()}
 
 
 def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -201,8 +209,7 @@ def check_same_run(run: RunFolder, now: dict[str, Any]) -> None:
     Raises:
         ConfigError: names the first option that differs.
     """
-    state = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    before = state.get(BEGUN) or now
+    before = read_checkpoint(run.last_checkpoint, mmap=True).get(BEGUN) or now
     for name in sorted({*before, *now}):
         if before.get(name, LATER_OPTIONS.get(name)) != now.get(name, LATER_OPTIONS.get(name)):
             raise ConfigError(

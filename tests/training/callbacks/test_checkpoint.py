@@ -128,7 +128,8 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_the_weights(com
 def test_a_run_that_began_before_an_option_was_there_goes_on_with_its_default(tmp_path):
     run = RunFolder(tmp_path)
     run.checkpoints.mkdir()
-    torch.save({resume.BEGUN: {"seed": 1}}, run.last_checkpoint)
+    content = {"state_dict": {}, "epoch": 0, "global_step": 0, resume.BEGUN: {"seed": 1}}
+    torch.save(content, run.last_checkpoint)
     resume.check_same_run(run, {"seed": 1, "data.rows_without": "raise", "data.trusted": True})
     with pytest.raises(ConfigError, match=r"data\.rows_without is skip, but the run was begun with None"):
         resume.check_same_run(run, {"seed": 1, "data.rows_without": "skip"})
