@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.datasets_library.class_names import named_column
 from mmbert.data.datasets_library.joining import joined_tables, with_split
 from mmbert.data.datasets_library.parts import find_parts
+from mmbert.data.datasets_library.split_part import part_table
 from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.splits.splits import SPLIT_COLUMN
 from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
@@ -74,13 +74,8 @@ class HuggingFaceTable(Table):
     def _map(self) -> None:
         tables, self._sizes = [], []
         for part in self._parts:
-            streams = [pa.ipc.open_stream(pa.memory_map(name)).read_all() for name in part.files]
-            table = pa.concat_tables(streams).replace_schema_metadata()
+            table = part_table(part, self.path)
             self._sizes.append(len(table))
-            for column, naming in part.naming.items():
-                if column in table.column_names:
-                    named = named_column(table.column(column), naming, f"{self.path}, split '{part.split}', '{column}'")
-                    table = table.set_column(table.column_names.index(column), column, named)
             tables.append((part.split, with_split(table, SPLIT_COLUMN, part.split)))
         self._columns, self._unlike = joined_tables(tables)
         self.column_names = list(self._columns)

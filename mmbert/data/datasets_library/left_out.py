@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tarfile
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def left_out_notes(builder: DatasetBuilder, splits: Mapping[str, Any]) -> list[s
         local = [str(file) for file in files if os.path.isfile(str(file))]
         if hasattr(builder, "EXTENSIONS"):
             media = [file for file in local if os.path.splitext(file)[1].lower() in builder.EXTENSIONS]
-            notes += unread_media(str(split), media, splits[split].data.table)
+            notes += unread_media(str(split), media, [splits[split].data.table] if split in splits else [])
         elif builder_kind(builder) == "webdataset":
             notes += unread_fields(str(split), local, set(splits[split].column_names), len(splits[split]))
     return notes
@@ -49,16 +50,22 @@ def builder_kind(builder: DatasetBuilder) -> str:
     return modules[0].removeprefix(PACKAGED).partition(".")[0] if modules else ""
 
 
-def unread_media(split: str, files: list[str], table: pa.Table) -> list[str]:
+def unread_media(split: str, files: Sequence[str], tables: Sequence[pa.Table]) -> list[str]:
     """Pictures or sounds of a folder that stand in no row, because ``metadata.csv`` does not name them."""
-    used = {os.path.abspath(path) for column in table.columns for path in media_paths(column)}
-    lost = [file for file in files if os.path.abspath(file) not in used]
-    if not lost or not used:
+    columns = [column for table in tables for column in table.columns]
+    used = {nfc_path(path) for column in columns for path in media_paths(column)}
+    lost = [file for file in files if nfc_path(file) not in used]
+    if not lost:
         return []
     return [
         f"split '{split}': {len(lost):,} of {len(files):,} files stand in no row of metadata.csv (.jsonl, .parquet) "
         f"and are left out: {listed(os.path.basename(file) for file in lost)}"
     ]
+
+
+def nfc_path(path: str) -> str:
+    """A path in the form in which equal files have equal ones."""
+    return unicodedata.normalize("NFC", os.path.abspath(path))
 
 
 def media_paths(column: pa.ChunkedArray) -> Iterator[str]:

@@ -11,15 +11,16 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.core.regular_files import refuse_special_inside
-from mmbert.data.datasets_library.class_names import Naming, namings
+from mmbert.data.datasets_library.class_names import namings
 from mmbert.data.datasets_library.left_out import builder_kind, left_out_notes, unread_tables
+from mmbert.data.datasets_library.media_folder import media_folder_parts
+from mmbert.data.datasets_library.split_part import SplitPart
 from mmbert.data.tables.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -29,25 +30,6 @@ if TYPE_CHECKING:
 TABLE_BUILDERS = ("csv", "json", "parquet")
 #: What may stand behind a table's ending.
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
-
-
-@dataclass(frozen=True)
-class SplitPart:
-    """Rows of one split that lie in one place.
-
-    Attributes:
-        split: its name.
-        files: Arrow streams, one after the other.
-        naming: of the columns that hold class numbers; see ``class_names.py``.
-        source: the table that they were read from; None = the library's own files.
-        hidden: types of the table's columns that cannot be read, by name.
-    """
-
-    split: str
-    files: tuple[str, ...]
-    naming: Mapping[str, Naming] = field(default_factory=dict)
-    source: Path | None = None
-    hidden: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_parts(path: str | Path, name: str | None, revision: str | None) -> tuple[list[SplitPart], list[str]]:
@@ -104,6 +86,8 @@ def folder_parts(make: Callable[..., DatasetBuilder], path: str | Path) -> tuple
     files = [str(file) for split in (builder.config.data_files or {}).values() for file in split]
     endings = {file: table_ending(file) for file in files if os.path.isfile(file)}
     declared = builder.info.features
+    if hasattr(builder, "METADATA_FILENAMES") and (found := media_folder_parts(builder)) is not None:
+        return found
     ours = len(endings) == len(files) and all(endings.values())
     if kind in TABLE_BUILDERS and ours and (declared is None or kind == "parquet"):
         return table_parts(builder, endings), unread_tables(path, list(endings))
