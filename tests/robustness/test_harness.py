@@ -12,6 +12,7 @@ import pytest
 
 from damage_harness import runner
 from damage_harness.mutate_bytes import damage_file_bytes, damaged_bytes
+from damage_harness.mutate_media import damage_media
 from damage_harness.mutate_tables import damage_table
 from damage_harness.mutate_trees import damage_json, damage_yaml, damaged_tree
 from damage_harness.runner import FAULTS, GOOD, all_subjects, counts, markdown, run_cases
@@ -138,6 +139,26 @@ def test_damage_follows_from_the_seed_and_is_never_the_same_for_long(tmp_path, s
         path.write_bytes(whole)
         what = damage(Random(seed), path)
         found.append((what, path.read_bytes()))
+    assert found[:60] == found[60:]
+    assert len(set(found)) > 30 and sum(content != whole for _, content in found) > 80
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg", "a.wav", "a.npy"])
+def test_damage_to_media_follows_from_the_seed(tmp_path, name):
+    import numpy as np
+    from PIL import Image
+
+    path = tmp_path / name
+    if name == "a.png":
+        Image.new("RGB", (9, 9), (1, 2, 3)).save(path)
+    elif name == "a.npy":
+        np.save(path, np.arange(6.0))
+    else:
+        path.write_bytes(b'<svg width="9" height="9"/>' if name == "a.svg" else bytes(range(200)))
+    whole, found = path.read_bytes(), []
+    for seed in [*range(60), *range(60)]:
+        path.write_bytes(whole)
+        found.append((damage_media(Random(seed), path), path.read_bytes()))
     assert found[:60] == found[60:]
     assert len(set(found)) > 30 and sum(content != whole for _, content in found) > 80
 

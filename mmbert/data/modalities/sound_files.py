@@ -66,12 +66,7 @@ def decode_sound(source: SoundSource, max_seconds: float | None = None) -> Wavef
                 f"it has {wanted:,} samples a channel, more than {MOST_SAMPLES:,}: read less of it (max_seconds), or "
                 "cut it into several files"
             )
-        samples = np.empty(wanted, np.float32)
-        decoded = 0
-        for block in mono_blocks(file, wanted):
-            samples[decoded : decoded + len(block)] = block
-            decoded += len(block)
-        samples = samples[:decoded]
+        samples = mono_samples(file, wanted)
         refuse_broken_off(source, file, len(samples), wanted)
         rate = int(file.samplerate)
     return checked_samples(samples), rate
@@ -119,6 +114,18 @@ def opened(source: SoundSource) -> soundfile.SoundFile:
 def frames_within(file: soundfile.SoundFile, max_seconds: float | None) -> int:
     """How many samples a channel are to be read."""
     return int(file.frames if max_seconds is None else min(file.frames, math.ceil(max_seconds * file.samplerate)))
+
+
+def mono_samples(file: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """The next samples as the channels' mean, (n,) float32, up to so many or the file's end."""
+    if frames * file.channels <= BLOCK:
+        return next(mono_blocks(file, frames), np.zeros(0, np.float32))
+    samples = np.empty(frames, np.float32)
+    decoded = 0
+    for block in mono_blocks(file, frames):
+        samples[decoded : decoded + len(block)] = block
+        decoded += len(block)
+    return samples[:decoded]
 
 
 def mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:

@@ -42,7 +42,7 @@ class Media(Subject):
     """One file is damaged and read: inspected, decoded, prepared and put into a batch."""
 
     inputs = 1500
-    quick = 20
+    quick = 12
     seconds = 20.0
 
     def damage(self, draw: Random, folder: Path) -> str:
