@@ -61,6 +61,7 @@ def run_kills(scenario: Scenario, kills: int, seed: int = 0) -> KillCount:
     Raises:
         AssertionError: an undisturbed command fails, or two of them differ.
     """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
     draw, count = random.Random(f"{scenario.name} {seed}"), KillCount()
     with tempfile.TemporaryDirectory(prefix="mmbert-kills-") as scratch:
         shared = Path(scratch) / "shared"
@@ -137,7 +138,6 @@ def different(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 def started(scenario: Scenario, shared: Path, folder: Path) -> Any:
     """The command in a process of its own, forked from one that has imported everything and computed nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
     environment = {**os.environ, "MMBERT_HOME": str(folder / "home"), "HYDRA_FULL_ERROR": "0", "MMBERT_TRACEBACK": "0"}
     process = context.Process(target=perform, args=(scenario, shared, folder, environment))
     process.start()
