@@ -40,7 +40,8 @@ def resume(words: list[str]) -> None:
     unfinished = RunFolder(folder)
     if not unfinished.config.is_file() and (command := start_command(unfinished)) is not None:
         raise ConfigError(
-            f"resume={folder}: that run was ended before it began, so nothing is lost. Start it again: {command}"
+            f"resume={folder}: that run was ended before it began, or is only just starting, so nothing is lost. "
+            f"Start it again: {command}"
         )
     if not unfinished.config.is_file():
         neighbours = folder.parent.iterdir() if folder.parent.is_dir() else ()

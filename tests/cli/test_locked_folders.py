@@ -120,7 +120,7 @@ def test_a_run_that_was_killed_before_it_began_is_started_again(here, refused, t
     (here / "out" / ".hydra").mkdir(parents=True)
     (here / "out" / ".hydra" / "overrides.yaml").write_text("- data=manifest\n- data.path=my.csv\n")
     assert refused("resume=out", base=[]) == (
-        "resume=out: that run was ended before it began, so nothing is lost. Start it again: "
+        "resume=out: that run was ended before it began, or is only just starting, so nothing is lost. Start it again: "
         "mmbert-train data=manifest data.path=my.csv hydra.run.dir=out"
     )
     assert train().code == 0
