@@ -58,10 +58,10 @@ def read_table_of_predictions(path: Path, columns: Sequence[str] | None = None) 
 
 
 def first_lacking(names: Sequence[str]) -> str | None:
-    """The first column that should be there once and is not: the rows, and of each task labels and predictions."""
-    tasks = dict.fromkeys(name.rpartition("/")[0] for name in names if "/" in name)
-    wanted = ["row", *(f"{task}/{part}" for task in tasks for part in ("target", "prediction"))]
-    return next((name for name in wanted if list(names).count(name) != 1), None)
+    """The first column that should be there once and is not: the rows, and of each task with probabilities labels."""
+    ending = "/probabilities"
+    labels = [f"{name.removesuffix(ending)}/target" for name in names if name.endswith(ending)]
+    return next((name for name in ["row", *labels, *names] if list(names).count(name) != 1), None)
 
 
 def column_fault(name: str, column: pa.ChunkedArray) -> str | None:

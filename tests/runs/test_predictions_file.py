@@ -66,8 +66,8 @@ def test_columns_that_cannot_be_are_named(path, column, cells, fault):
         read_predictions(path)
 
 
-def test_labels_and_predictions_come_together():
+def test_columns_that_must_be_there_once():
     assert first_lacking(["row", "mood/target", "mood/prediction", "mood/probabilities"]) is None
     assert first_lacking(["mood/target", "mood/prediction"]) == "row"
-    assert first_lacking(["row", "mood/target"]) == "mood/prediction"
+    assert first_lacking(["row", "mood/probabilities"]) == "mood/target"
     assert first_lacking(["row", "row", "a/target", "a/prediction"]) == "row"
