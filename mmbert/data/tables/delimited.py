@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -22,6 +23,8 @@ from mmbert.data.tables.reading import bare_name, distinct_names, in_batches, re
 LONGEST_CELL = 2**31 - 1
 #: What may separate cells, and what it is called.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+#: The first line of some files of Excel's, which says what separates the cells of the others.
+HINT = re.compile(r"sep=([^\w\s\"]|\t)\r?\n")
 #: Characters and rows by which a file's separator is recognised.
 SNIFFED_CHARACTERS, SNIFFED_ROWS = 2**20, 200
 
@@ -70,19 +73,21 @@ class Delimited:
         found = self.separator_of(path)
         if found == self.separator:
             return []
-        usual = SEPARATORS[self.separator]
-        return [f"{path.name}: its cells are separated by {SEPARATORS[found]}, not by {usual}, and are read so"]
+        usual, other = SEPARATORS[self.separator], SEPARATORS.get(found, repr(found))
+        return [f"{path.name}: its cells are separated by {other}, not by {usual}, and are read so"]
 
     def separator_of(self, path: Path) -> str:
         """What separates the cells, by the header and the first rows.
 
-        The usual separator, unless it leaves the header whole or rows disagree with it, and another one does better:
-        it parts the header, and more than half of the rows (all, where the usual one parts the header too) have as many
-        cells. Of several the one that makes most columns.
+        What Excel's first line ``sep=;`` says. Else the usual separator, unless it leaves the header whole or rows
+        disagree with it, and another one does better: it parts the header, and more than half of the rows (all, where
+        the usual one parts the header too) have as many cells. Of several the one that makes most columns.
         """
         with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read(SNIFFED_CHARACTERS)
         usual = self.separator
+        if (hint := HINT.match(text)) is not None:
+            return hint[1]
         records = first_records(text, usual)
         parted = len(records[0]) > 1 if records else False
         if parted and agreement(records) == 1:
@@ -106,7 +111,7 @@ class Delimited:
             line = 1
             try:
                 for cells in reader:
-                    if cells:
+                    if cells and not (line == 1 and HINT.fullmatch(separator.join(cells) + "\n")):
                         yield line, cells
                     line = reader.line_num + 1
             except csv.Error as error:

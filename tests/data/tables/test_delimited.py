@@ -97,6 +97,14 @@ def test_what_separates_cells_is_not_misread(tmp_path, text, header, rows):
     assert schema.names == header and [list(row.values()) for row in found] == rows
 
 
+@pytest.mark.parametrize(("mark", "called"), [(";", "semicolons"), ("\t", "tabs"), ("|", "'|'")])
+def test_the_line_by_which_excel_names_the_separator_is_no_row(tmp_path, mark, called):
+    path = written(tmp_path, "a.csv", f"sep={mark}\r\ntext{mark}label\r\na, b{mark}x\r\n")
+    schema, rows = rows_of(path)
+    assert schema.names == ["text", "label"] and rows == [{"text": "a, b", "label": "x"}]
+    assert FORMAT.line(path, 0) == 3 and f"separated by {called}" in FORMAT.notes(path)[0]
+
+
 def test_a_broken_row_does_not_change_the_separator(tmp_path):
     good = "a;b\n" + "1;2\n" * 3
     with pytest.raises(DataError, match=r"row 4 \(line 5\) has 3 cells"):
