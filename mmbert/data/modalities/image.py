@@ -47,6 +47,10 @@ class ImageModality(MediaModality):
         if isinstance(value, (str, Path)):
             image: Image = super().from_python(value, processor)
             return image
+        if not isinstance(value, Image):
+            raise DataError(
+                f"A picture must be a path or a PIL image, not {type(value).__name__}."
+            )
         try:
             return to_rgb(value)
         except DataError as error:

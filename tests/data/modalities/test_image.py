@@ -205,3 +205,10 @@ def test_running_out_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr("mmbert.data.modalities.picture_files.to_rgb", lambda image: bytearray(2**62))
     with pytest.raises(MemoryError):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("value", [np.zeros((4, 4, 3), np.uint8), 7, None, b"png"])
+def test_what_is_no_picture_is_told(value):
+    with pytest.raises(DataError, match=f"must be a path or a PIL image, not {type(value).__name__}"):
+        IMAGE.from_python(value, None)
+    assert IMAGE.from_python(Image.new("L", (2, 3), 9), None).getpixel((1, 2)) == (9, 9, 9)
