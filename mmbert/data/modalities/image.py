@@ -48,9 +48,7 @@ class ImageModality(MediaModality):
             image: Image = super().from_python(value, processor)
             return image
         if not isinstance(value, Image):
-            raise DataError(
-                f"A picture must be a path or a PIL image, not {type(value).__name__}."
-            )
+            raise DataError(f"A picture must be a path or a PIL image, not {type(value).__name__}.")
         try:
             return to_rgb(value)
         except DataError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from installed import skip_without
 from mmbert.core.errors import DataError
 from mmbert.data.modalities import picture_extras
 from mmbert.data.modalities.image import MODALITY as IMAGE
@@ -88,7 +89,7 @@ def test_what_to_install_for_heic(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cairo():
-    return pytest.importorskip("cairosvg")
+    skip_without("cairosvg")
 
 
 def test_a_drawing_on_white(cairo, tmp_path):

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from PIL import Image
 
+from installed import skip_without
 from mmbert.data.modalities import svg_drawer
 from mmbert.data.modalities.svg_drawer import (
     NOTHING,
@@ -21,7 +22,7 @@ from mmbert.data.modalities.svg_drawer import (
     svg_as_png,
 )
 
-pytest.importorskip("cairosvg")
+skip_without("cairosvg")
 
 RED = (255, 0, 0, 255)
 

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from installed import skip_without
 from mmbert.core.errors import DataError
 from mmbert.data.modalities import svg_drawer, svg_process
 from mmbert.data.modalities.svg_process import Drawer, Drawers, draw_svg
 
-pytest.importorskip("cairosvg")
+skip_without("cairosvg")
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"><rect width="2" height="4"/></svg>'
 
