@@ -141,12 +141,21 @@ def seed_text(seed: Any) -> str:
 
 
 def command_of(run: Path) -> str:
-    """What to type for this run alone."""
+    """What to type for this run alone: words of mmbert-train, quoted so that a shell finds nothing else in them."""
     job = RunFolder(run).read_job()
     if job.get("command"):
-        return str(job["command"])
+        return quoted_command(str(job["command"]))
     words = RunFolder(run).read_overrides()
     return " ".join(["mmbert-train", *map(shlex.quote, words)])
+
+
+def quoted_command(text: str) -> str:
+    """A command of mmbert-train as a shell takes it word by word; a dash for any other, which nobody should type."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return "–"
+    return shlex.join(words) if words[:1] == ["mmbert-train"] else "–"
 
 
 def latex(report: RunsReport) -> str:

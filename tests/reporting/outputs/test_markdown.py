@@ -78,3 +78,19 @@ def test_names_of_strangers_are_shown_and_obeyed_nowhere(report):
     assert row.startswith("| &lt;script&gt;x&lt;/script&gt;\\|\\` # y | 0 |")
     assert markdown.one_line("a\nb\x1b[2J") == "a b\\x1b[2J"
     assert markdown.escaped("\\input{x}^~\n%") == r"\textbackslash{}input\{x\}\textasciicircum{}\textasciitilde{} \%"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("mmbert-train --config-dir conf seed=1 'data.path=my file.csv'",) * 2,
+        ("mmbert-train seed=1; rm -r .", "mmbert-train 'seed=1;' rm -r ."),
+        ("mmbert-train seed=$(x)", "mmbert-train 'seed=$(x)'"),
+        ("mmbert-train; x", "–"),
+        ("x mmbert-train", "–"),
+        ("mmbert-train 'open", "–"),
+        (" ", "–"),
+    ],
+)
+def test_a_command_that_is_shown_runs_nothing_but_mmbert_train(given, shown):
+    assert markdown.quoted_command(given) == shown
