@@ -2,6 +2,7 @@
 
 import sys
 
-if sys.argv[:1] == ["-m"] and any(word.startswith("mmbert.") for word in sys.orig_argv[1:4]):
-    # python -m mmbert.cli.train: Python has put the working folder first; see mmbert/core/working_folder.py
+# python -m mmbert.cli.train: Python has put the working folder first; see mmbert/core/working_folder.py
+first = sys.argv[:1] == ["-m"] and not sys.flags.safe_path
+if first and sys.orig_argv[-len(sys.argv)].removeprefix("-m").startswith("mmbert."):
     sys.path[:1] = []

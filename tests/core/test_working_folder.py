@@ -66,7 +66,11 @@ def test_a_job_that_changes_its_folder_still_finds_what_lies_where_it_was_starte
     assert working_folder() == os.getcwd()
 
 
-@pytest.mark.parametrize("command", [["-m", "mmbert.cli.list", "fusion"], ["-m", "mmbert.cli.study", "list"]])
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "mmbert.cli.list", "fusion"], ["-X", "utf8", "-mmmbert.cli.study", "list"]]
+    + [["-P", "-m", "mmbert.cli.study", "list"]],
+)
 def test_python_m_runs_nothing_of_the_folder_either(here, command):
     names = ("rich", "hydra", "yaml", "argparse", "typing", "numpy")
     for name in names:
