@@ -44,7 +44,7 @@ def test_everything_in_a_folder_is_looked_at(tmp_path):
 
 def readers(path):
     """Who reads a file or a folder, by what is read."""
-    from mmbert.data.huggingface import load_splits
+    from mmbert.data.datasets_library.parts import find_parts
     from mmbert.data.modalities.audio import MODALITY as AUDIO
     from mmbert.data.modalities.base import file_digest
     from mmbert.data.modalities.feature_files import read_arrays
@@ -66,7 +66,7 @@ def readers(path):
         "weights": lambda: read_weights(path),
         "a config": lambda: read_yaml(path),
         "json": lambda: read_json(path),
-        "a data set": lambda: load_splits(folder, None, None),
+        "a data set": lambda: find_parts(folder, None, None),
         "a text model": lambda: load_transformer("mine", str(folder), True, {}),
         "a saved model": lambda: read_saved_config(folder),
         "a store": lambda: read_about(folder),
