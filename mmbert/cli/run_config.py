@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, DataError
 from mmbert.core.shown_text import printable
 from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+#: Characters of a message; of a longer one the beginning is told.
+LONGEST_MESSAGE = 2000
 #: Where another's run kept what it made for itself; here it is made in one's own place.
 MADE_IN = {"store.dir": "store.dir=FOLDER", "data.folder": "data.folder=FOLDER"}
 
@@ -104,10 +106,13 @@ def naming_file(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except ConfigError as error:
-        if str(path.parent) in str(error):
+    except (ConfigError, DataError) as error:
+        gone = isinstance(error, DataError) and "there is no such file" in str(error)
+        named = str(path.parent) in str(error) or isinstance(error, DataError) and not gone
+        if named and len(str(error)) <= LONGEST_MESSAGE:
             raise
-        raise ConfigError(f"{path}: {error}") from error
+        text = str(error) if len(str(error)) <= LONGEST_MESSAGE else f"{str(error)[:LONGEST_MESSAGE]}…"
+        raise type(error)(text if named else f"{path}: {text}") from error
 
 
 def unresolved(value: Any) -> Any:

@@ -13,6 +13,9 @@ from mmbert.core.init_args import targets_in
 from mmbert.core.moved import current_path
 from mmbert.core.working_folder import admit_working_folder, shadowed_hint
 
+#: Whose classes tell wrong values of options by a TypeError.
+LIGHTNING = "pytorch_lightning."
+
 
 def make(part: DictConfig, **extra: Any) -> Any:
     """Builds the object of a node's ``_target_`` with the node's options as plain Python values.
@@ -39,7 +42,9 @@ def make(part: DictConfig, **extra: Any) -> Any:
     except TypeError as error:
         if f"{error}".startswith(f"{str(part.get('_target_')).rpartition('.')[2]}.__init__()"):
             raise ConfigError(f"{part.get('_target_')} cannot be built: {error}") from error
-        raise
+        if not str(part.get("_target_")).startswith(LIGHTNING):
+            raise
+        raise ConfigError(f"{part.get('_target_')} refuses its options: {error}") from error
 
 
 def resolved(part: Any) -> Any:

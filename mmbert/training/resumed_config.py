@@ -29,6 +29,15 @@ def check_whole(cfg: DictConfig, path: Path) -> None:
     for name in (*GROUPS, "store"):
         if not isinstance(cfg.get(name), DictConfig):
             raise ConfigError(f"{path} has no group '{name}', which every run has: it is damaged, or was changed.")
+    for name, part in cfg.callbacks.items():
+        if part is not None and not (isinstance(part, DictConfig) and isinstance(part.get("_target_"), str)):
+            raise ConfigError(f"{path}: callbacks.{name} has no class (_target_): it is damaged, or was changed.")
+    if "every_minutes" not in cfg.checkpoint:
+        raise ConfigError(
+            f"{path} has no checkpoint.every_minutes, which every run has: it is damaged, or was changed."
+        )
+    if not isinstance(cfg.get("logger", None), DictConfig | None):
+        raise ConfigError(f"{path}: logger is no group of options: it is damaged, or was changed.")
 
 
 def resumed_config(cfg: DictConfig, run: RunFolder) -> DictConfig:

@@ -80,6 +80,7 @@ def run(
     folder = RunFolder(run_dir)
     if resume:
         check_whole(cfg, folder.config)
+        cfg = resumed_config(cfg, folder)
     with ExitStack() as stack:
         with explain_full_machine(cfg, folder):
             stack.enter_context(run_lock(folder))
@@ -105,8 +106,6 @@ def locked_run(
     """As ``run``, in a folder whose lock is held; why it fails is left there."""
     try:
         with explain_full_machine(cfg, folder), PeakMemory() as memory:
-            if resume:
-                cfg = resumed_config(cfg, folder)
             # the config comes last: a run that is killed before can be started again as if it had not been
             if not (resume and words is None and folder.job.exists()):
                 write_job(folder, cfg, words, flags)

@@ -83,8 +83,27 @@ def test_order_by_hand():
 
 @pytest.mark.parametrize("store", [None, 3, []])
 def test_a_config_without_a_group_is_named(run, store):
-    whole = OmegaConf.create({**dict.fromkeys(GROUPS, {}), "store": {}})
+    whole = whole_config()
     check_whole(whole, run.config)
     whole.store = store
     with pytest.raises(ConfigError, match=rf"{run.config} has no group 'store', which every run has"):
         check_whole(whole, run.config)
+
+
+def whole_config():
+    every = {"checkpoint": {"every_minutes": 10}, "callbacks": {"a": {"_target_": "b.C"}, "none": None}}
+    return OmegaConf.create({**dict.fromkeys(GROUPS, {}), "store": {}, **every})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"callbacks": {"a": {"_TARGET_": "b.C"}}}, "callbacks.a has no class"),
+        ({"callbacks": {"a": ["_target_"]}}, "callbacks.a has no class"),
+        ({"checkpoint": {}}, "has no checkpoint.every_minutes"),
+        ({"logger": ["_target_"]}, "logger is no group of options"),
+    ],
+)
+def test_what_every_run_has_is_asked_for(run, change, message):
+    with pytest.raises(ConfigError, match=rf"{run.config}.*{message}"):
+        check_whole(OmegaConf.create({**whole_config(), **change}), run.config)
