@@ -11,6 +11,7 @@ from typing import Any
 
 from damage_harness.mutate_media import damage_media
 from damage_harness.subject import Subject, all_files
+from installed import works
 
 #: Beside the files: the name of the one that is damaged, which is then the only one that is read.
 MARK = "damaged"
@@ -100,7 +101,6 @@ class Pictures(Media):
         "mmbert.data.modalities.image",
         "mmbert.encoders.processors.image",
         "pillow_heif",
-        "cairosvg",
     )
 
     def make(self, folder: Path) -> None:
@@ -152,6 +152,8 @@ class Pictures(Media):
         ):
             image.save(folder / name, **options)
         pillow_heif.from_pillow(colours).save(folder / "a.heic")
+        if not works("cairosvg"):
+            return
         (folder / "a.svg").write_text(DRAWING)
         (folder / "packed.svgz").write_bytes(gzip.compress(DRAWING.encode()))
 
