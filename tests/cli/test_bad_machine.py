@@ -277,7 +277,8 @@ def test_a_disk_that_is_really_full(here, tiny_words):
     if "mount:" in done.stderr or "unshare:" in done.stderr:
         pytest.skip("this machine lets nobody mount")
     assert done.returncode == 2, done.stderr
-    assert f"mmbert-train: The disk is full: {here}/small/out (" in done.stderr
+    assert f"mmbert-train: The disk is full: {here}/small/out/checkpoints (" in done.stderr
+    assert f"There was no checkpoint yet: mmbert-train resume={here}/small/out begins anew" in done.stderr
     assert "Traceback" not in done.stderr
     assert not [name for name in done.stdout.split() if name.endswith(".tmp")]
 
