@@ -154,6 +154,7 @@ def histograms(report: DataReport) -> Iterator[str]:
 
 def histogram(spreads: Mapping[str, Spread]) -> str:
     """An SVG whose lines can be told apart on light and on dark."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.8, 2.3), layout="tight")
@@ -170,9 +171,13 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
     axes.set_ylabel("share of rows", color=grey, fontsize=8)
     axes.legend(fontsize=7, frameon=False, labelcolor=grey)
     buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
+    with rc_context({"svg.hashsalt": "mmbert"}):  # else names in it are drawn at random: no two pages would be the same
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
 
 

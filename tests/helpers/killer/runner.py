@@ -67,10 +67,8 @@ def run_kills(scenario: Scenario, kills: int, seed: int = 0) -> KillCount:
         shared = Path(scratch) / "shared"
         shared.mkdir()
         called(scenario, "prepare", shared)
-        began = time.monotonic()
-        whole = undisturbed(scenario, shared, Path(scratch) / "whole")
-        seconds = time.monotonic() - began
-        again = undisturbed(scenario, shared, Path(scratch) / "again")
+        whole, seconds = undisturbed(scenario, shared, Path(scratch) / "whole")
+        again, _ = undisturbed(scenario, shared, Path(scratch) / "again")
         assert not different(whole, again), f"{scenario.name} gives other results every time: {different(whole, again)}"
         number = 0
         while count.kills < kills and number < 3 * kills:
@@ -87,7 +85,7 @@ def one_round(
     shared: Path,
     folder: Path,
     draw: random.Random,
-    seconds: float,
+    seconds: tuple[float, float],
     whole: dict[str, Any],
     count: KillCount,
 ) -> None:
@@ -97,7 +95,13 @@ def one_round(
     for _ in range(draw.randint(1, scenario.most)):
         how = signal.SIGTERM if draw.random() < scenario.terms else signal.SIGKILL
         process = started(scenario, shared, folder)
-        process.join(draw.uniform(0, seconds))
+        # most kills come while the command does its work, some while it starts
+        before, work = seconds
+        if draw.random() < 0.75:
+            wait_until_begun(scenario, process, folder)
+            process.join(draw.uniform(0, work))
+        else:
+            process.join(draw.uniform(0, before + work))
         if process.exitcode is None:
             killed += 1
             count.stages[scenario.stage(folder)] += 1
@@ -120,14 +124,24 @@ def one_round(
         count.differences += [f"after {killed} kills: {name}" for name in different(whole, left)]
 
 
-def undisturbed(scenario: Scenario, shared: Path, folder: Path) -> dict[str, Any]:
-    """What the command leaves when nobody kills it."""
+def undisturbed(scenario: Scenario, shared: Path, folder: Path) -> tuple[dict[str, Any], tuple[float, float]]:
+    """What the command leaves when nobody kills it, and the seconds until its work begins, and of its work."""
     folder.mkdir()
+    began = time.monotonic()
     process = started(scenario, shared, folder)
+    wait_until_begun(scenario, process, folder)
+    at_work = time.monotonic()
     process.join(LONGEST)
+    seconds = (at_work - began, time.monotonic() - at_work)
     assert process.exitcode == 0, output_of(folder)
     found: dict[str, Any] = called(scenario, "left", shared, folder)
-    return found
+    return found, seconds
+
+
+def wait_until_begun(scenario: Scenario, process: Any, folder: Path) -> None:
+    """Returns when the command is at its work, or has ended."""
+    while not scenario.begun(folder) and process.exitcode is None:
+        time.sleep(0.005)
 
 
 def different(first: dict[str, Any], second: dict[str, Any]) -> list[str]:

@@ -37,6 +37,10 @@ class Scenario:
         """Files that a kill has left neither old nor new: those that cannot be read."""
         return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and not readable(path)]
 
+    def begun(self, folder: Path) -> bool:
+        """Whether the command has come to the part of its work that writes."""
+        return True
+
     def stage(self, folder: Path) -> str:
         """In which part of its work the command was killed, a word for the table."""
         return "work"

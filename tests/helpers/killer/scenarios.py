@@ -55,6 +55,9 @@ class Training(Scenario):
     def left(self, shared: Path, folder: Path) -> dict[str, Any]:
         return left_of_run(folder / "run")
 
+    def begun(self, folder: Path) -> bool:
+        return (folder / "run" / "config.yaml").exists()
+
     def stage(self, folder: Path) -> str:
         run = folder / "run"
         if (run / "metrics.json").exists():
@@ -108,8 +111,11 @@ class Encoding(Scenario):
             found[f"{one.name} damaged"] = verify_array_store(one)[1]
         return found
 
+    def begun(self, folder: Path) -> bool:
+        return any((folder / "store").rglob("*.index"))
+
     def stage(self, folder: Path) -> str:
-        return "encoding" if any((folder / "store").rglob("*.index")) else "before the first batch"
+        return "encoding" if self.begun(folder) else "before the first batch"
 
 
 class Study(Scenario):
@@ -135,6 +141,9 @@ class Study(Scenario):
             f"{path.parent.name} {name}": value for path in jobs for name, value in left_of_run(path.parent).items()
         }
         return {**found, "jobs": len(jobs)}
+
+    def begun(self, folder: Path) -> bool:
+        return any((folder / "sweep").glob("*/config.yaml"))
 
     def stage(self, folder: Path) -> str:
         done = len(list((folder / "sweep").glob("*/metrics.json")))
