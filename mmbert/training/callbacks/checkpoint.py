@@ -152,6 +152,12 @@ class LastCheckpoint(Checkpoint):
         if isinstance(io, WholeCheckpoints):
             io.restoring = None
 
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Puts the states back where nothing was left to train: what was logged after the checkpoint comes again."""
+        if self._held is not None:
+            self._put_back(trainer, module, self._held)
+        self._held = None
+
     def on_sanity_check_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """What the model does now is no matter of a checkpoint."""
         io = trainer.strategy.checkpoint_io

@@ -78,6 +78,9 @@ class TrainingWithPlots(Training):
         *("augment=standard", "augment.modality_dropout=0", "augment.text.mask=0.1"),
     )
 
+    def begun(self, folder: Path) -> bool:
+        return (folder / "run" / "metrics.json").exists()  # it is the end that most kills are to meet
+
     def left(self, shared: Path, folder: Path) -> dict[str, Any]:
         plots = {path.name: path.read_bytes() for path in (folder / "run" / "plots").iterdir()}
         return {**left_of_run(folder / "run"), **plots}

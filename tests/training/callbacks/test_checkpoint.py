@@ -72,6 +72,16 @@ def test_the_rest_of_a_run_is_the_same_to_the_bit(compose_tiny, tmp_path, monkey
     assert not (tmp_path / "error.json").exists()
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_results_writes_none_twice(compose_tiny, tmp_path, what_is_left):
+    cfg = compose_tiny("trainer.max_epochs=1", "fusion=mean")
+    run(cfg, tmp_path)
+    whole = what_is_left(tmp_path)
+    (tmp_path / "model" / "model.safetensors").unlink()  # what is written last
+    torch.manual_seed(99)
+    run(cfg, tmp_path, resume=True)
+    assert what_is_left(tmp_path) == whole
+
+
 @pytest.mark.slow
 def test_a_run_that_accumulates_gradients_goes_on_between_two_of_its_steps(
     compose_tiny, tmp_path, monkeypatch, what_is_left
