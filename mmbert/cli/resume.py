@@ -63,7 +63,8 @@ def resume(words: list[str]) -> None:
     from mmbert.cli.options.check import check_config
     from mmbert.cli.run_config import consent, naming_file, used_config
 
-    cfg = used_config(unfinished, consent(beside))
+    with naming_file(unfinished.config):
+        cfg = used_config(unfinished, consent(beside))
     if "store.dir" in beside:
         OmegaConf.update(cfg, "store.dir", beside["store.dir"])
     with naming_file(unfinished.config):

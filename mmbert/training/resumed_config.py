@@ -16,6 +16,8 @@ from mmbert.runs.job import LATER_OPTIONS, job_hash
 from mmbert.training.callbacks.checkpoint import BEGUN, TABLE_CONTENT, flat, free
 from mmbert.training.callbacks.checkpoint_file import read_checkpoint
 
+#: Stands for an option that is not there at all.
+NOTHING = "not there"
 #: Groups that the config of every run has.
 GROUPS = ("data", "encoders", "fusion", "tasks", "optimizer", "scheduler", "trainer", "callbacks", "checkpoint")
 
@@ -72,7 +74,7 @@ def refuse_differences(now: Mapping[str, Any], before: Mapping[str, Any], run: R
         ConfigError: names the first.
     """
     for name in sorted({*before, *now}):
-        here, there = (values.get(name, LATER_OPTIONS.get(name)) for values in (now, before))
+        here, there = (values.get(name, LATER_OPTIONS.get(name, NOTHING)) for values in (now, before))
         if json.dumps(here, default=str) != json.dumps(there, default=str):
             raise ConfigError(
                 f"{run.last_checkpoint} is of a run with another config: {name} is {shortened_value(here)}, but the "

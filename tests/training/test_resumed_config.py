@@ -44,8 +44,8 @@ def test_the_order_of_keys_is_that_of_the_beginning(run):
         ({"seed": 2}, "seed is 2, but the run was begun with 1"),
         ({"seed": 1.0}, "seed is 1.0, but the run was begun with 1"),
         ({"seed": True}, "seed is True, but the run was begun with 1"),
-        ({"encoders": {"text": {"frozen": True}}}, "encoders.image.size is None, but the run was begun with 2"),
-        ({"more": 3}, "more is 3, but the run was begun with None"),
+        ({"encoders": {"text": {"frozen": True}}}, "encoders.image.size is not there, but the run was begun with 2"),
+        ({"more": 3}, "more is 3, but the run was begun with not there"),
     ],
 )
 def test_an_option_that_differs_is_named(run, changes, message):
