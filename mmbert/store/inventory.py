@@ -141,7 +141,7 @@ def prune_array_stores(
     gone = []
     if older_than_days is not None:
         limit = now - timedelta(days=older_than_days)
-        gone = [one for one in by_age if one.last is None or one.last < limit]
+        gone = [one for one in by_age if (one.last or last_written(one.folder)) < limit]
     if max_gib is not None:
         left = sum(one.size for one in found) - sum(one.size for one in gone)
         for one in by_age:
@@ -155,6 +155,12 @@ def prune_array_stores(
     for one in gone:
         delete_array_store(one)
     return gone
+
+
+def last_written(folder: Path) -> datetime:
+    """When an array store was last written to: what counts where its record of uses is gone, or there was no use."""
+    times = [path.stat().st_mtime for path in folder.glob("*") if path.is_file()]
+    return datetime.fromtimestamp(max(times, default=0.0), UTC)
 
 
 def delete_array_store(one: ArrayStoreSummary) -> None:

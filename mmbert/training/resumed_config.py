@@ -10,14 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, DataError
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import LATER_OPTIONS, job_hash
-from mmbert.training.callbacks.checkpoint import BEGUN, TABLE_CONTENT, flat, free
-from mmbert.training.callbacks.checkpoint_file import read_checkpoint
+from mmbert.training.callbacks.checkpoint import BEGUN, GOES_ON_FROM, TABLE_CONTENT, flat, free
+from mmbert.training.callbacks.checkpoint_file import damaged, read_checkpoint
 
 #: Stands for an option that is not there at all.
-NOTHING = "not there"
+NOT_THERE = "not there"
 #: Groups that the config of every run has.
 GROUPS = ("data", "encoders", "fusion", "tasks", "optimizer", "scheduler", "trainer", "callbacks", "checkpoint")
 
@@ -38,7 +38,7 @@ def check_whole(cfg: DictConfig, path: Path) -> None:
         raise ConfigError(
             f"{path} has no checkpoint.every_minutes, which every run has: it is damaged, or was changed."
         )
-    if not isinstance(cfg.get("logger", None), DictConfig | None):
+    if not isinstance(cfg.get("logger"), DictConfig):
         raise ConfigError(f"{path}: logger is no group of options: it is damaged, or was changed.")
 
 
@@ -58,13 +58,26 @@ def resumed_config(cfg: DictConfig, run: RunFolder) -> DictConfig:
     if not run.resumable:
         check_job(cfg, run)
         return cfg
-    before = read_checkpoint(run.last_checkpoint, mmap=True).get(BEGUN)
+    checkpoint = read_checkpoint(run.last_checkpoint, mmap=True)
+    refuse_incomplete(checkpoint, run.last_checkpoint)
+    before = checkpoint.get(BEGUN)
     if not isinstance(before, dict) or not before:  # of an earlier version
         return cfg
     now = {name: value for name, value in flat(OmegaConf.to_container(cfg, resolve=True)) if not free(name)}
     refuse_differences(now, {name: value for name, value in before.items() if name != TABLE_CONTENT}, run)
     ordered = keys_in_order(OmegaConf.to_container(cfg), list(before))
     return OmegaConf.create(ordered)
+
+
+def refuse_incomplete(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuses a checkpoint without a part that Lightning would leave as it is, as if nothing had been trained.
+
+    Raises:
+        DataError: names the part.
+    """
+    for name in GOES_ON_FROM:
+        if not isinstance(checkpoint.get(name), (dict, list)):
+            raise DataError(damaged(path, f"it has no '{name}'"))
 
 
 def refuse_differences(now: Mapping[str, Any], before: Mapping[str, Any], run: RunFolder) -> None:
@@ -74,7 +87,7 @@ def refuse_differences(now: Mapping[str, Any], before: Mapping[str, Any], run: R
         ConfigError: names the first.
     """
     for name in sorted({*before, *now}):
-        here, there = (values.get(name, LATER_OPTIONS.get(name, NOTHING)) for values in (now, before))
+        here, there = (values.get(name, LATER_OPTIONS.get(name, NOT_THERE)) for values in (now, before))
         if json.dumps(here, default=str) != json.dumps(there, default=str):
             raise ConfigError(
                 f"{run.last_checkpoint} is of a run with another config: {name} is {shortened_value(here)}, but the "

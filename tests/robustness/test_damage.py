@@ -26,3 +26,7 @@ def test_all(name):
     subject = SUBJECTS[name]
     found = list(faults(run_cases(subject, range(subject.inputs))))
     assert not found, "\n\n".join(map(str, found[:20]))
+
+
+def test_there_are_enough_inputs():
+    assert sum(subject.inputs for subject in SUBJECTS.values()) >= 5000

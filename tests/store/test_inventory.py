@@ -137,3 +137,11 @@ def test_verifying_counts_damaged_records_and_lists_name_damaged_lines_of_uses(s
     content[3] ^= 1
     index.write_bytes(content)
     assert verify_array_store(one) == (9, 1)  # a record of the index
+
+
+def test_without_its_record_of_uses_an_array_store_is_as_old_as_its_files(store):
+    (store / "tokens" / "aaa1" / USES).unlink()
+    assert prune_array_stores(select_array_stores(store, ["aaa1"]), 20, None) == []
+    for path in (store / "tokens" / "aaa1").iterdir():
+        os.utime(path, (1e9, 1e9))
+    assert [one.name for one in prune_array_stores(select_array_stores(store, ["aaa1"]), 20, None)] == ["aaa1"]

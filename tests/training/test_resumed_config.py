@@ -19,7 +19,8 @@ CONFIG = {"seed": 1, "encoders": {"text": {"frozen": True}, "image": {"size": 2}
 def run(tmp_path):
     begun = {"seed": 1, "encoders.text.frozen": True, "encoders.image.size": 2, TABLE_CONTENT: "abc"}
     (tmp_path / "checkpoints").mkdir()
-    content = {"state_dict": {}, "epoch": 0, "global_step": 1, BEGUN: begun}
+    parts = {"callbacks": {}, "loops": {}, "optimizer_states": [], "lr_schedulers": []}
+    content = {"state_dict": {}, "epoch": 0, "global_step": 1, BEGUN: begun, **parts}
     torch.save(content, tmp_path / "checkpoints" / "last.ckpt")
     return RunFolder(tmp_path)
 
@@ -91,7 +92,7 @@ def test_a_config_without_a_group_is_named(run, store):
 
 
 def whole_config():
-    every = {"checkpoint": {"every_minutes": 10}, "callbacks": {"a": {"_target_": "b.C"}, "none": None}}
+    every = {"logger": {}, "checkpoint": {"every_minutes": 10}, "callbacks": {"a": {"_target_": "b.C"}, "none": None}}
     return OmegaConf.create({**dict.fromkeys(GROUPS, {}), "store": {}, **every})
 
 
@@ -107,3 +108,12 @@ def whole_config():
 def test_what_every_run_has_is_asked_for(run, change, message):
     with pytest.raises(ConfigError, match=rf"{run.config}.*{message}"):
         check_whole(OmegaConf.create({**whole_config(), **change}), run.config)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "loops", "optimizer_states", "lr_schedulers"])
+def test_a_checkpoint_without_a_part_is_refused_where_lightning_would_begin_anew(run, name):
+    content = torch.load(run.last_checkpoint)
+    del content[name]
+    torch.save(content, run.last_checkpoint)
+    with pytest.raises(DataError, match=rf"last.ckpt is damaged: it has no '{name}'"):
+        resumed_config(config(), run)

@@ -89,6 +89,7 @@ FOREIGN_CLASSES: dict[str, dict[str, Rule]] = {
     "pytorch_lightning.callbacks.": {
         "patience": WHOLE,
         "mode": OneOf("max", "min"),
+        "train_time_interval": Custom("null (minutes are checkpoint.every_minutes)", lambda value: False),
         "save_top_k": Range(-1, whole=True),
         "save_last": OneOf(True, False, "link"),
         "every_n_epochs": WHOLE,

@@ -129,10 +129,8 @@ class LastCheckpoint(Checkpoint):
         """
         rank, world = rank_and_world_size()
         parts = checkpoint.get(STATE)
-        lacking = [name for name in GOES_ON_FROM if not isinstance(checkpoint.get(name), (dict, list))]
-        if lacking or not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-            what = f"'{lacking[0]}'" if lacking else "the state of each process"
-            raise ConfigError(f"{self.path} lacks {what}: it is damaged, or no run's last checkpoint.")
+        if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+            raise ConfigError(f"{self.path} lacks the state of each process: it is damaged.")
         if len(parts) != world:
             raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
         use_own_checkpoints(trainer.checkpoint_callbacks, checkpoint.get("callbacks", {}))
