@@ -24,6 +24,10 @@ class InPlace(Scenario):
     """Writes its file in its place, slowly, and takes over what it finds there when it is started again."""
 
     name = "in place"
+    heavy = False
+
+    def begun(self, folder):
+        return (folder / "numbers.json").exists()
 
     def work(self, shared, folder):
         path = folder / "numbers.json"
@@ -32,7 +36,7 @@ class InPlace(Scenario):
             for part in ("[0", ", 1", ", 2", f", 3, {len(before)}]"):
                 file.write(part)
                 file.flush()
-                time.sleep(0.1)
+                time.sleep(0.3)
 
     def left(self, shared, folder):
         return {"numbers": (folder / "numbers.json").read_text()}
@@ -42,21 +46,27 @@ class Failing(Scenario):
     """Cannot be started twice."""
 
     name = "failing"
+    heavy = False
+
+    def begun(self, folder):
+        return (folder / "there").exists()
 
     def work(self, shared, folder):
         (folder / "there").mkdir()
-        time.sleep(0.3)
+        time.sleep(1)
 
     def left(self, shared, folder):
         return {}
 
 
+@pytest.mark.slow
 def test_half_files_and_differences_are_seen():
     count = run_kills(InPlace(), 4)
     assert count.kills >= 4 and count.rounds and set(count.torn) == {"numbers.json"}
     assert any("numbers" in difference for difference in count.differences)
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_go_on_is_seen():
     count = run_kills(Failing(), 2)
-    assert any("FileExistsError" in difference for difference in count.differences) and not count.rounds
+    assert any("FileExistsError" in difference for difference in count.differences)

@@ -61,7 +61,7 @@ def run_kills(scenario: Scenario, kills: int, seed: int = 0) -> KillCount:
     Raises:
         AssertionError: an undisturbed command fails, or two of them differ.
     """
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOADED) if scenario.heavy else [])
     draw, count = random.Random(f"{scenario.name} {seed}"), KillCount()
     with tempfile.TemporaryDirectory(prefix="mmbert-kills-") as scratch:
         shared = Path(scratch) / "shared"

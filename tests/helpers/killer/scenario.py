@@ -14,6 +14,7 @@ class Scenario:
         name: as the published table has it.
         kills: of a full count.
         most: kills in one round; the command then runs to its end.
+        heavy: whether the command's imports are made before its processes are forked.
         terms: the share of kills that are a SIGTERM, which lets a command save.
     """
 
@@ -21,6 +22,7 @@ class Scenario:
     kills = 12
     most = 3
     terms = 0.0
+    heavy = True
 
     def prepare(self, shared: Path) -> None:
         """Makes what all rounds read, in an empty folder."""
