@@ -32,7 +32,7 @@ ANY_WHOLE = ("a whole number", is_int64)
 ANY_FLAG = ("true or false", lambda value: isinstance(value, bool))
 ANYTHING = ("anything", lambda value: True)
 
-CONFIG_SHAPE = {
+CONFIG_SHAPE: dict[Any, Any] = {
     "fusion": {"_target_": ANY_TEXT, ...: ANYTHING},
     "encoders": {...: ANYTHING},
     "tasks": {...: ANYTHING},
@@ -40,7 +40,7 @@ CONFIG_SHAPE = {
     "study": {"name": ANY_TEXT, "question": ANY_TEXT, "axes": [ANY_TEXT], "metric": ANY_TEXT, ...: ANYTHING},
     ...: ANYTHING,
 }
-METRICS_SHAPE = {
+METRICS_SHAPE: dict[Any, Any] = {
     "checkpoint": {"path": ANY_TEXT, "monitor": ANY_TEXT, "value": ANY_NUMBER, ...: ANYTHING},
     "inputs": {
         "table": ANY_TEXT,
@@ -53,7 +53,7 @@ METRICS_SHAPE = {
     **dict.fromkeys(("splits_fingerprint", "data_fingerprint"), ANY_TEXT),
     ...: ANYTHING,
 }
-ENVIRONMENT_SHAPE = {
+ENVIRONMENT_SHAPE: dict[Any, Any] = {
     "git": dict.fromkeys(("package", "folder"), {"commit": ANY_TEXT, "dirty": ANY_FLAG, ...: ANYTHING})
     | {...: ANYTHING},
     "packages": {...: ANY_TEXT},
@@ -61,13 +61,16 @@ ENVIRONMENT_SHAPE = {
     "gpus": [ANYTHING],
     ...: ANYTHING,
 }
-JOB_SHAPE = {"hash": ANY_TEXT, "command": ANY_TEXT, "overrides": [ANY_TEXT], ...: ANYTHING}
-ERROR_SHAPE = {"type": ANY_TEXT, "message": ANY_TEXT, "traceback": ANY_TEXT, ...: ANYTHING}
-PRUNED_SHAPE = {"validations": ANY_WHOLE, "value": ANY_NUMBER, ...: ANYTHING}
-SHARES_SHAPE = {"modalities!": [ANY_TEXT], "mean!": [ANY_NUMBER], ...: ANYTHING}
-DIAGNOSTICS_SHAPE = {"val_by_epoch": [{"epoch!": ANY_WHOLE, ...: SHARES_SHAPE}], ...: {...: SHARES_SHAPE}}
-MEASURED_SHAPE = {"metrics!": {...: ANY_NUMBER}, ...: ANYTHING}
-ROBUSTNESS_SHAPE = {
+JOB_SHAPE: dict[Any, Any] = {"hash": ANY_TEXT, "command": ANY_TEXT, "overrides": [ANY_TEXT], ...: ANYTHING}
+ERROR_SHAPE: dict[Any, Any] = {"type": ANY_TEXT, "message": ANY_TEXT, "traceback": ANY_TEXT, ...: ANYTHING}
+PRUNED_SHAPE: dict[Any, Any] = {"validations": ANY_WHOLE, "value": ANY_NUMBER, ...: ANYTHING}
+SHARES_SHAPE: dict[Any, Any] = {"modalities!": [ANY_TEXT], "mean!": [ANY_NUMBER], ...: ANYTHING}
+DIAGNOSTICS_SHAPE: dict[Any, Any] = {
+    "val_by_epoch": [{"epoch!": ANY_WHOLE, ...: SHARES_SHAPE}],
+    ...: {...: SHARES_SHAPE},
+}
+MEASURED_SHAPE: dict[Any, Any] = {"metrics!": {...: ANY_NUMBER}, ...: ANYTHING}
+ROBUSTNESS_SHAPE: dict[Any, Any] = {
     "splits": {
         ...: {
             "clean": {"metrics": {...: ANY_NUMBER}, ...: ANYTHING},
@@ -79,7 +82,10 @@ ROBUSTNESS_SHAPE = {
     },
     ...: ANYTHING,
 }
-HYDRA_SHAPE = {"hydra": {"runtime": {"choices": {...: ANYTHING}, ...: ANYTHING}, ...: ANYTHING}, ...: ANYTHING}
+HYDRA_SHAPE: dict[Any, Any] = {
+    "hydra": {"runtime": {"choices": {...: ANYTHING}, ...: ANYTHING}, ...: ANYTHING},
+    ...: ANYTHING,
+}
 OVERRIDES_SHAPE = [ANYTHING]
 
 
