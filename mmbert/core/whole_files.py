@@ -170,6 +170,10 @@ def building(folder: Path) -> Iterator[None]:
     Whoever gets in looks first whether the folder is there by now.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{folder.name}.lock"):
-        clear_leftovers(folder.parent, [folder.name])
-        yield
+    lock = folder.parent / f".{folder.name}.lock"
+    with FileLock(lock):
+        try:
+            clear_leftovers(folder.parent, [folder.name])
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # still locked: whoever waits for it sees that it is gone, and takes a new one

@@ -146,7 +146,7 @@ def undefined_metrics(
         rows: (n,) of the table, those that are validated.
         unlabelled: tasks for which no row is labelled.
     """
-    undefined = {}
+    undefined: dict[str, str] = {}
     for name, task in tasks.items():
         if name in unlabelled or not task.columns or task.aligned_to or task.changes_inputs:
             continue

@@ -128,7 +128,26 @@ def test_builders_wait_for_each_other_and_clear_what_a_kill_has_left(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(times) == 1 and names(tmp_path) == [".set.lock", "set"]
+    assert len(times) == 1 and names(tmp_path) == ["set"]
+
+
+def test_builders_never_overlap_though_each_takes_its_lock_file_away(tmp_path):
+    inside, most = [], []
+
+    def build():
+        for _ in range(20):
+            with building(tmp_path / "set"):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.001)
+                inside.pop()
+
+    threads = [threading.Thread(target=build) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 80 and max(most) == 1 and names(tmp_path) == []
 
 
 WRITERS = {"write_text", "write_bytes", "touch", "savefig", "to_csv", "to_parquet", "to_json", "savez", "write_table"}

@@ -1,12 +1,15 @@
 """The demo set as files: an ordinary manifest whose every cell is what its parts say, the same for the same options."""
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -218,14 +221,17 @@ def test_a_build_that_dies_leaves_nothing_that_looks_whole(tmp_path, monkeypatch
 
 
 def test_two_at_once_agree_on_the_quicker_one(tmp_path, monkeypatch):
-    folder = tmp_path / "set"
+    folder, building = tmp_path / "set", threading.Barrier(2)
 
-    def slower(scratch, options):
-        folder.mkdir()
-        (folder / "manifest.csv").write_text("the other's")
+    def first(scratch, options):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            building.wait(0.2)  # the other one does not get here
+        (scratch / "manifest.csv").write_text(str(threading.get_ident()))
 
-    monkeypatch.setattr(builder, "write_all", slower)
-    assert build_talking_digits(folder, TINY).read_text() == "the other's"
+    monkeypatch.setattr(builder, "write_all", first)
+    with ThreadPoolExecutor(2) as pool:
+        tables = list(pool.map(lambda _: build_talking_digits(folder, TINY).read_text(), range(2)))
+    assert tables[0] == tables[1] and building.broken
     assert list(tmp_path.iterdir()) == [folder]
 
 
