@@ -10,7 +10,7 @@ from mmbert.cli.app import run_with_usage
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, used_config
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.runs.folder import RunFolder
+from mmbert.runs.folder import RunFolder, is_own_model
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,7 +38,8 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
            (robustness.json; default: none of it)
   store    store.OPTION=VALUE, as for mmbert-train; without it, that of a run that you began yourself
 
-  trust_custom_code=true   let classes outside the package be imported, and use the run's own data as it says
+  trust_custom_code=true   let classes outside the package be imported, and use the run's own data as it says; a run
+           that you began yourself needs no such word
 """
 
 OWN_OPTIONS = ("model", "split", "drop", "out", "trust_custom_code")
@@ -71,7 +72,7 @@ def evaluate_model(words: list[str]) -> None:
     from mmbert.training.evaluate import evaluate
     from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
 
-    model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted)
+    model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted or is_own_model(folder))
     drop = names_in(own.get("drop", ""))
     less_memory = "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"
     places = {**writing_places(out.path, cfg.store), out.path: "name another folder, out=FOLDER"}

@@ -13,7 +13,7 @@ from typing import Any
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.run_config import consent, literal_config
 from mmbert.core.errors import ConfigError, nearest
-from mmbert.runs.folder import RunFolder, model_in
+from mmbert.runs.folder import RunFolder, is_own_model, model_in
 
 PREDICT_USAGE = """\
 usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
@@ -52,7 +52,7 @@ def predict_inputs(words: list[str]) -> None:
     as_json = "--json" in words
     given = named_inputs([word for word in words if word != "--json"])
     folder = model_folder(given.pop("model", None))
-    trust = consent(given)
+    trust = consent(given) or is_own_model(folder)
     given.pop("trust_custom_code", None)
     if "table" in given:
         predict_table_rows(folder, given, trust)

@@ -135,6 +135,11 @@ class RunFolder:
         return self.model / "model.safetensors"
 
     @property
+    def model_config(self) -> Path:
+        """What the saved model is made of: classes, arguments, and checksums of its files."""
+        return self.model / "config.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of Lightning's checkpoints."""
         return self.path / "checkpoints"
@@ -206,6 +211,14 @@ class RunFolder:
         """Whether this user began the run, and nobody has changed its config since."""
         try:
             return is_signed(self.config, self.read_environment().get("config_signature"))
+        except DataError:
+            return False
+
+    @property
+    def model_made_here(self) -> bool:
+        """Whether a run of this user made the saved model, and nobody has changed its description since."""
+        try:
+            return self.begun_here and is_signed(self.model_config, self.read_environment().get("model_signature"))
         except DataError:
             return False
 
@@ -360,6 +373,11 @@ class RunFolder:
             write_config(temporary, config)
             write_json(self.environment, {**about, "config_signature": signature(temporary)})
 
+    def sign_model(self) -> None:
+        """Signs the saved model, which names classes, as the config is signed."""
+        if is_rank_zero():
+            write_json(self.environment, {**self.read_environment(), "model_signature": signature(self.model_config)})
+
     def write_metrics(
         self,
         metrics: Mapping[str, float],
@@ -414,6 +432,13 @@ class RunFolder:
             content["traceback"] = "".join(traceback.format_exception(error))
         with contextlib.suppress(OSError):
             write_json(self.error, content)
+
+
+def is_own_model(folder: Path) -> bool:
+    """Whether a saved model is the one in the folder of a run that this user began, as it was saved there."""
+    place = folder.resolve()
+    run = RunFolder(place.parent)
+    return place == run.model and run.model_made_here
 
 
 def model_in(folder: Path) -> Path:

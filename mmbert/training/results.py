@@ -82,7 +82,9 @@ def write_results(
     known = {**results.facts, "checkpoint": results.checkpoint}
     parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
     # last: a run that has its numbers and its model is finished, and nothing must be missing then
-    loggers.show_model(parts.model.save_pretrained(run.model))
+    saved = parts.model.save_pretrained(run.model)
+    run.sign_model()
+    loggers.show_model(saved)
 
 
 def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, folder: Path) -> list[dict[str, Any]]:

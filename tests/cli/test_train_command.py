@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -68,9 +69,10 @@ def test_a_class_from_the_folder_one_stands_in_trains_and_predicts(here):
     done = mmbert("train", here, "data.path=my.csv", *TINY, "fusion=mine", "logger=none", "hydra.run.dir=out")
     assert done.returncode == 0, done.stderr
     assert "label" in done.stdout and "out/metrics.json" in done.stdout
-    refused = mmbert("predict", here, "model=out", "text=word1 3")
+    shutil.copytree(here / "out" / "model", here / "sent")
+    refused = mmbert("predict", here, "model=sent", "text=word1 3")
     assert refused.returncode == 2 and "from outside the package" in refused.stderr
-    answered = mmbert("predict", here, "model=out", "text=word1 3", "trust_custom_code=true")
+    answered = mmbert("predict", here, "model=out", "text=word1 3")
     assert answered.returncode == 0, answered.stderr
     assert "label" in answered.stdout
 

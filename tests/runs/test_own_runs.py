@@ -1,12 +1,14 @@
 """Signatures of one's own runs: they hold for the file as it was, and for this user's key alone."""
 
 import os
+import shutil
 import stat
+from pathlib import Path
 
 import pytest
 
 from mmbert.runs import own_runs
-from mmbert.runs.folder import RunFolder
+from mmbert.runs.folder import RunFolder, is_own_model
 from mmbert.runs.own_runs import is_signed, signature
 
 
@@ -67,3 +69,23 @@ def test_a_run_knows_whether_it_began_here(keys, tmp_path):
     assert not RunFolder(moved).begun_here
     RunFolder(moved).environment.write_text("no JSON")
     assert not RunFolder(moved).begun_here
+
+
+def test_a_runs_model_is_ones_own_as_long_as_it_is_as_it_was_saved(keys, tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    run.write_start({"seed": 1})
+    run.model.mkdir()
+    run.model_config.write_text('{"fusion": "my.Fusion"}')
+    assert not is_own_model(run.model)
+    run.sign_model()
+    assert run.begun_here and is_own_model(run.model)
+    moved = RunFolder(run.path.rename(tmp_path / "moved"))
+    monkeypatch.chdir(moved.model)
+    assert is_own_model(moved.model) and is_own_model(Path("."))
+    copied = shutil.copytree(moved.model, tmp_path / "elsewhere" / "model")
+    assert not is_own_model(copied) and not is_own_model(moved.path)
+    moved.model_config.write_text('{"fusion": "their.Fusion"}')
+    assert not is_own_model(moved.model) and moved.begun_here
+    moved.model_config.write_text('{"fusion": "my.Fusion"}')
+    moved.config.write_text("seed: 2\n")
+    assert not is_own_model(moved.model)
