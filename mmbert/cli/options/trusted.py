@@ -76,6 +76,8 @@ def check_untrusted(config: Mapping[str, Any], origin: str) -> None:
             wrong = "it writes or sends something outside the run's folder"
         elif isinstance(value, str) and path_matches(path, FILE_NAMES) and os.path.basename(value) != value:
             wrong = "it leaves the run's folder"
+        elif isinstance(value, str) and "${" in value:  # Hydra resolves text once more when it builds a part
+            wrong = "a run's config is written resolved, so nothing in it is left to be looked up"
         if wrong:
             raise untrusted(path, value, wrong, origin)
     for place, target in targets.items():  # the names are of the package: only now is it imported

@@ -80,6 +80,17 @@ def test_a_class_of_somebodys_is_refused_everywhere_and_never_imported(foreign_m
     assert not foreign_module.exists() and "their_module" not in sys.modules
 
 
+@pytest.mark.parametrize("text", ["${oc.env:HOME}", "a \\${seed}", "${"])
+@pytest.mark.parametrize("place", ["data.path", "data.columns.text", "fusion.names.0"])
+def test_text_that_hydra_would_look_up_is_refused(place, text):
+    node = text
+    for name in reversed(place.split(".")):
+        node = [node] if name == "0" else {name: node}
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*is written resolved.*add trust_custom_code=true"):
+        check_untrusted(node, "config.yaml")
+    check_untrusted({"data": {"path": "a $HOME {x}.csv"}}, "config.yaml")
+
+
 @pytest.mark.parametrize(
     ("place", "target"),
     [
