@@ -43,9 +43,14 @@ def without_worker_traceback(message: str) -> str:
     return re.split(r"\nmmbert\.core\.errors\.\w+: ", str(message))[-1].rstrip()
 
 
+#: Choices that a message lists: a table may have thousands of classes or columns.
+MOST_CHOICES = 60
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A hint such as ``Did you mean 'concat'? Choices: concat, mean.`` for an unknown word."""
     known = [str(choice) for choice in choices]
     close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Choices: {', '.join(known)}." if known else hint.strip()
+    more = f" and {len(known) - MOST_CHOICES} more" if len(known) > MOST_CHOICES else ""
+    return f"{hint}Choices: {', '.join(known[:MOST_CHOICES])}{more}." if known else hint.strip()

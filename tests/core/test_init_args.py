@@ -68,6 +68,12 @@ def test_the_nearest_choice_is_offered_and_all_are_listed():
     assert nearest("zzz", []) == ""
 
 
+def test_of_very_many_choices_the_first_are_listed_and_the_nearest_is_among_all():
+    told = nearest("klasse 99X", [f"klasse {n}" for n in range(1000)])
+    assert told.startswith("Did you mean 'klasse 99'? Choices: klasse 0, ")
+    assert told.endswith("klasse 59 and 940 more.")
+
+
 def test_a_class_of_the_package_is_defined_in_it():
     assert package_class("mmbert.core.types.Encoded", object).__name__ == "Encoded"
     for path in ("mmbert.core.types.Tensor", "json.JSONDecoder", "mmbert.core.masks.blank", "mmbert_evil.x.Y"):

@@ -20,11 +20,31 @@ CALL = re.compile(r"([A-Za-z_]\w*)\((.*)\)", re.ASCII | re.DOTALL)
 #: Functions of Hydra's whose arguments are values.
 WITH_VALUES = {"choice", "shuffle", "sort", "tag", "glob", "str", "extend_list"}
 CLOSING = {"(": ")", "[": "]", "{": "}"}
+#: Options that name a column; one may be called 123 or true.
+NAMES_COLUMN = re.compile(
+    r"\+{0,2}(data\.columns\.[^.=]+|tasks\.[^.=]+\.column|data\.split\.(group|stratify)|data\.missing\.column)"
+)
 
 
 def quoted_words(words: Sequence[str]) -> list[str]:
     """The words of a command line, those among them quoted that Hydra cannot read otherwise. Flags are left alone."""
-    return [word if word.startswith("-") or NEEDS_NOTHING.fullmatch(word) else quoted_word(word) for word in words]
+    given = [word if word.startswith("-") else column_word(word) for word in words]
+    return [word if word.startswith("-") or NEEDS_NOTHING.fullmatch(word) else quoted_word(word) for word in given]
+
+
+def column_word(word: str) -> str:
+    """``data.columns.text=123`` with quotes around what Hydra would take for a number or a truth value."""
+    key, _, value = word.partition("=")
+    if not value or not NAMES_COLUMN.fullmatch(key):
+        return word
+    return f"{key}={','.join(in_quotes(name) if is_no_text(name) else name for name in split_elements(value))}"
+
+
+def is_no_text(value: str) -> bool:
+    """Whether Hydra's grammar reads a word as a number or a truth value."""
+    if not is_readable(f"key={value}"):
+        return False
+    return isinstance(OverridesParser.create().parse_override(f"key={value}").value(), (bool, int, float))
 
 
 def quoted_word(word: str) -> str:

@@ -252,6 +252,9 @@ class Check:
                 except DataError as error:
                     faults[str(error)].append(row)
             self.splits[split].unlabelled[name] = sum(cell is None for cell in cells)
+            if split != "train" and len(rows) and self.splits[split].unlabelled[name] == len(rows):
+                what = f"{name}, column '{column}': no row of '{split}' has a label, so nothing is measured on it"
+                self.findings.append(Finding("warning", what))
             labels = task.decode(task.collate(list(encoded.values()))) if encoded else []
             if task.kind == "regression":
                 self._spread(split, name, "value", labels)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmbert.core.errors import DataError, nearest
+from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, without_words
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
@@ -98,7 +98,16 @@ class Table:
         return self.written_name(name) in self._columns
 
     def written_name(self, name: str) -> str:
-        """The name as the file spells it: blanks around it do not count, nor whether its accents are composed."""
+        """The name as the file spells it: blanks around it do not count, nor whether its accents are composed.
+
+        Raises:
+            ConfigError: it is no text, as YAML reads ``123`` and ``true``.
+        """
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"{self.path}: {name} is meant to name a column, and is read as a number or a truth value: put quotes "
+                f'around it where it is written ("{name}").'
+            )
         return name if name in self._columns else written_as(name, self._columns) or name
 
     def require(self, column: str, why: str = "") -> None:

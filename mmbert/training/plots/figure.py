@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID, ACCENT = "#1f2933", "#9aa5b1", "#e4e7eb", "#1f6feb"
 DPI = 130
+#: Fonts with Chinese, Japanese and Korean letters, as Linux, Windows and macOS have them.
+WIDE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("Microsoft YaHei", "SimHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Heiti TC", "Arial Unicode MS"),
+)
 #: a label is shortened to this many letters
 LABEL_LETTERS = 18
 
@@ -50,9 +57,28 @@ def square(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A PNG file."""
-    with whole_file(path) as temporary:
+    """A PNG file.
+
+    Letters that matplotlib's own font lacks are taken from an installed font; where none has them, boxes stand there.
+    """
+    from matplotlib.text import Text
+
+    families = ["sans-serif", *fallback_fonts()]
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii():
+            text.set_fontfamily(families)
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font", UserWarning)  # one for each letter
         figure.savefig(temporary, dpi=DPI, facecolor="white", format="png")
+
+
+@functools.cache
+def fallback_fonts() -> tuple[str, ...]:
+    """Which of the usual fonts for Chinese, Japanese and Korean are installed."""
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    return tuple(name for name in WIDE_FONTS if name in installed)
 
 
 def shorten(name: str) -> str:

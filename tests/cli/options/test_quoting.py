@@ -43,7 +43,7 @@ def read(word):
     ],
 )
 def test_what_hydra_refuses_is_quoted_and_means_what_was_typed(value, meant):
-    assert read(f"data.columns.text={value}") == meant
+    assert read(f"a={value}") == meant
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,15 @@ def test_elements_are_parted_outside_of_brackets_and_quotes():
     assert split_elements("a,[b,c],'d,e',f(1,2),{g: 1, h: 2}") == ["a", "[b,c]", "'d,e'", "f(1,2)", "{g: 1, h: 2}"]
     assert split_elements("") == [""] and split_elements("a,") == ["a", ""]
     assert closing_quote("'a\\'b' c", 0) == 5 and closing_quote("'a", 0) == 2
+
+
+@pytest.mark.parametrize(
+    "key", ["data.columns.text", "+data.columns.scan", "tasks.x.column", "data.split.group", "data.missing.column"]
+)
+def test_a_column_may_be_called_like_a_number_or_a_truth_value(key):
+    for name in ("123", "1.50", "1e3", "1_000", "true", "False", "nan"):
+        assert read(f"{key}={name}") == name
+        assert read(f"{key}='{name}'") == name
+    assert read(f"{key}=1,true,b") == ["1", "true", "b"]
+    assert read(f"{key}=null") is None
+    assert read("data.batch_size=123") == 123

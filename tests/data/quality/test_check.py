@@ -108,6 +108,11 @@ def found(report):
 
 
 class TestFindings:
+    def test_a_split_without_any_label_is_told_but_for_train(self, make):
+        report = check_data(make(rows_of_three(test={"label": None})), TEXT_ALONE, TASKS)
+        told = "answer, column 'label': no row of 'test' has a label, so nothing is measured on it"
+        assert found(report) == [("warning", told)]
+
     def test_a_sound_table_has_none(self, make):
         report = check_data(make(rows_of_three()), READS, TASKS)
         assert found(report) == []
@@ -179,7 +184,9 @@ class TestFindings:
     def test_labels_of_other_kinds(self, make):
         rows = rows_of_three(train={"label": 2.5}, val={"label": "abc"}, test={"label": None})
         report = check_data(make(rows), TEXT_ALONE, {"size": Regression(1, "label")})
-        assert [finding.severity for finding in report.findings] == ["error"] and "abc" in report.findings[0].what
+        error, warning = sorted(report.findings, key=lambda finding: finding.severity)
+        assert (error.severity, warning.severity) == ("error", "warning") and "abc" in error.what
+        assert "no row of 'test' has a label" in warning.what
         assert report.splits["train"].spreads["size"]["value"].most == 2.5
         assert report.splits["test"].unlabelled == {"size": 1}
         rows = rows_of_three(train={"label": "x|y"}, val={"label": "y"}, test={"label": ""})

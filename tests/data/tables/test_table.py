@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmbert.core.errors import DataError
+from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.tables import reading
 from mmbert.data.tables.cells import is_blank, is_empty
 from mmbert.data.tables.json_lines import JsonLines
@@ -458,3 +458,12 @@ def test_words_that_count_as_empty_do_so_in_workers_too(tmp_path):
         assert one.column("x") == [None, "b", None] and one.column("y") == ["a", None, "c"]
         assert one.empty("x").tolist() == [True, False, True] and one.cell(0, "x") is None
         assert list(one.distinct("y")) == [(0, "a"), (2, "c")] and one.codes("x").tolist() == [-1, 0, -1]
+
+
+@pytest.mark.parametrize("name", [123, True, 1.5])
+def test_a_name_that_yaml_read_as_a_number_is_told(name, tmp_path):
+    (tmp_path / "t.csv").write_text("123,label\na,b\n")
+    table = Table(tmp_path / "t.csv")
+    assert table.has_column("123")
+    with pytest.raises(ConfigError, match=rf"t\.csv: {name} is meant to name a column.*put quotes.*\"{name}\""):
+        table.require(name)

@@ -160,3 +160,22 @@ def test_a_name_is_no_formula(name, tmp_path):
     figures.label(axes, name, name, name)
     figures.save(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size
+
+
+def test_letters_that_the_font_lacks_give_no_warnings_and_an_installed_font_is_asked(tmp_path, monkeypatch, recwarn):
+    figure = plots.confusion_matrix(["正面", "b"], [0, 1], [0, 1], "标签")
+    figures.save(figure, tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").size[0] > 100
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    monkeypatch.setattr(figures, "fallback_fonts", lambda: ("DejaVu Serif",))
+    figures.save(figure, tmp_path / "b.png")
+    families = {
+        text.get_text(): text.get_fontfamily() for text in figure.findobj(lambda part: hasattr(part, "get_text"))
+    }
+    assert families["正面"] == ["sans-serif", "DejaVu Serif"] and families["b"] == ["sans-serif"]
+
+
+def test_the_fonts_that_are_asked_are_installed():
+    from matplotlib.font_manager import fontManager
+
+    assert set(figures.fallback_fonts()) == set(figures.WIDE_FONTS) & set(fontManager.get_font_names())
