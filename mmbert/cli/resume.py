@@ -36,7 +36,14 @@ def resume(words: list[str]) -> None:
             f"resume=FOLDER goes on with the run's own config, so that it ends as if it had not stopped: leave out "
             f"'{others[0]}'. For other options start a new run."
         )
-    folder = Path(next(word for word in words if word.startswith(RESUME_PREFIX)).removeprefix(RESUME_PREFIX))
+    given = [word.removeprefix(RESUME_PREFIX) for word in words if word.startswith(RESUME_PREFIX)]
+    if len(given) > 1:
+        raise ConfigError(f"resume= is given {len(given)} times: one command goes on with one run.")
+    folder = Path(given[0])
+    if folder.is_file():
+        raise ConfigError(
+            f"resume={folder} is a file. Name the run's folder, which it may lie in: resume={folder.parent}"
+        )
     unfinished = RunFolder(folder)
     if not unfinished.config.is_file() and (command := start_command(unfinished)) is not None:
         raise ConfigError(

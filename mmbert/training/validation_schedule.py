@@ -65,7 +65,7 @@ def why_no_validation(plan: ValidationSchedule) -> str | None:
     if 0 <= plan.max_steps <= steps:
         return (
             f"trainer.max_steps={plan.max_steps} ends the training before its first validation, which comes in step "
-            f"{steps + 1}: trainer.val_check_interval={plan.max_steps * plan.accumulate} validates in time"
+            f"{steps + 1} (trainer.val_check_interval={plan.max_steps * plan.accumulate} validates in time)"
         )
     return None
 

@@ -43,6 +43,14 @@ def test_what_is_no_run_is_answered_with_the_runs_beside_it(run_folder):
         resume([f"resume={run_folder.path.with_name('mien')}"])
 
 
+def test_two_folders_and_a_file_are_refused(run_folder, runs):
+    with pytest.raises(ConfigError, match="given 2 times: one command goes on with one run"):
+        resume([f"resume={run_folder}", "resume=other"])
+    with pytest.raises(ConfigError, match=f"is a file. Name the run's folder.*resume={run_folder}$"):
+        resume([f"resume={run_folder.config}"])
+    assert runs == []
+
+
 def test_a_finished_run_is_left_as_it_is(run_folder, capsys, runs):
     run_folder.metrics.write_text("{}")
     run_folder.model.mkdir()

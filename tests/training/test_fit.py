@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mmbert.runs.folder import RunFolder
+from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints
 from mmbert.training.fit import fit, measure_splits, restore_best
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results
@@ -25,7 +26,8 @@ class Module(torch.nn.Linear):
 
 def test_an_interrupted_fit_is_no_finished_one():
     calls = []
-    trainer = SimpleNamespace(fit=lambda *args, **options: calls.append(options), interrupted=False)
+    strategy = SimpleNamespace(checkpoint_io=None)
+    trainer = SimpleNamespace(fit=lambda *args, **options: calls.append(options), interrupted=False, strategy=strategy)
     data = SimpleNamespace(train_dataloader=lambda: "train", val_dataloader=lambda: "val")
     training = SimpleNamespace(trainer=trainer, module="module")
     fit(training, data, None)
@@ -42,7 +44,8 @@ def test_the_best_weights_are_loaded(tmp_path):
     path.parent.mkdir()
     torch.save({"state_dict": {"weight": torch.tensor([[4.0]])}, "epoch": 2, "global_step": 7}, path)
     saver.best_model_path, saver.best_model_score = str(path), torch.tensor(0.75)
-    training = SimpleNamespace(trainer=SimpleNamespace(checkpoint_callback=saver), module=module)
+    trainer = SimpleNamespace(checkpoint_callback=saver, strategy=SimpleNamespace(checkpoint_io=WholeCheckpoints()))
+    training = SimpleNamespace(trainer=trainer, module=module)
     known = {"monitor": "val/a/accuracy", "mode": "max"}
     best = {"path": "checkpoints/best.ckpt", "epoch": 2, "step": 7, "value": 0.75}
     assert restore_best(training, MONITOR, RunFolder(tmp_path)) == known | best

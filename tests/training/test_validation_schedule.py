@@ -53,8 +53,8 @@ def test_every_combination_is_as_a_count_of_batches_says():
 def test_the_step_and_the_remedy_are_told():
     why = why_no_validation(ValidationSchedule(10, 2, 6, 2, 1, 10, True))
     assert why == (
-        "trainer.max_steps=2 ends the training before its first validation, which comes in step 5: "
-        "trainer.val_check_interval=4 validates in time"
+        "trainer.max_steps=2 ends the training before its first validation, which comes in step 5 "
+        "(trainer.val_check_interval=4 validates in time)"
     )
     assert why_no_validation(ValidationSchedule(10, 2, 6, 2, 1, 4, True)) is None
     assert "trainer.check_val_every_n_epoch=7" in why_no_validation(ValidationSchedule(10, 1, 6, -1, 7, 10, True))

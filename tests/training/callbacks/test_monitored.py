@@ -51,7 +51,7 @@ def begun(**options):
 
 
 def test_a_training_without_validation_is_refused_where_one_is_needed():
-    with pytest.raises(ConfigError, match=r"max_steps=2 .* in step 4: .*, so val/x/pearson cannot choose .*=none"):
+    with pytest.raises(ConfigError, match=r"max_steps=2 .* in step 4 \(.*, so val/x/pearson cannot choose .*=none"):
         MonitoredMetrics([NAME]).on_train_start(begun(max_steps=2), None)
     with pytest.raises(ConfigError, match="limit_val_batches=0 leaves no validation"):
         MonitoredMetrics([NAME]).on_train_start(begun(enable_validation=False), None)
