@@ -61,6 +61,12 @@ def lies_here(name: str) -> bool:
     return name.isidentifier() and PathFinder.find_spec(name, [working_folder()]) is not None
 
 
+def lies_elsewhere(name: str) -> bool:
+    """Whether a top-level module of this name is Python's own or lies in another folder of the search path."""
+    spec = PathFinder.find_spec(name, [entry for entry in sys.path if entry not in ("", working_folder())])
+    return name in sys.builtin_module_names or spec is not None and spec.origin is not None
+
+
 def shadowed_hint(target: str, found: str | Path | None = None) -> str:
     """A sentence, with a space before it, for a target whose module lies here but has the name of an installed one.
 
@@ -70,5 +76,7 @@ def shadowed_hint(target: str, found: str | Path | None = None) -> str:
     """
     name, folder = target.partition(".")[0], Path(working_folder())
     if not lies_here(name) or (found is not None and folder in Path(found).absolute().parents):
+        return ""
+    if found is None and not lies_elsewhere(name):
         return ""
     return f" The '{name}' in the folder you stand in is not used, for an installed module has that name: rename yours."

@@ -59,6 +59,14 @@ def test_what_is_found_here_has_no_hint(here):
     assert is_installed("rich") and not is_installed("a_module_of_mine") and not is_installed("..")
 
 
+def test_a_module_of_ones_own_that_cannot_be_imported_is_not_called_another(here):
+    (here / "a_broken_module.py").write_text("from json import nothing_of_this_name\n")
+    with pytest.raises(InputError, match="cannot import name 'nothing_of_this_name'") as refused:
+        find_class("a_broken_module.Mine")
+    assert "rename yours" not in str(refused.value)
+    assert "rename yours" in shadowed_hint("rich.Mine")
+
+
 def test_a_job_that_changes_its_folder_still_finds_what_lies_where_it_was_started(here, tmp_path_factory):
     with standing_in(str(here)):
         os.chdir(tmp_path_factory.mktemp("elsewhere"))
