@@ -162,7 +162,7 @@ OTHERS = {
     "mmbert/training/predict.py": "answers come row by row, into a file called .partial",
     "mmbert/store/array_store.py": "segments only grow, each record with a checksum",
     "mmbert/store/locks.py": "a lock file is empty",
-    "mmbert/store/use_store.py": "a line is added to the record of uses",
+    "mmbert/store/description.py": "a line is added to the record of uses",
     "mmbert/runs/peak_memory.py": "no file, but a switch of the kernel",
 }
 

@@ -155,22 +155,22 @@ def test_a_saved_adapter_does_not_run_foreign_code_unasked(tmp_path):
     assert again.fusion.init_args["module"] == {"_target_": "their_fusions.weighted_sum"}
     config = json.loads((folder / "config.json").read_text())
     config["fusion"] = {
-        "class": "mmbert.model.saving.load_file",
-        "args": {"filename": "x"},
+        "class": "mmbert.model.saved_files.file_checksum",
+        "args": {"path": "x"},
     }  # of the package, but no fusion
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="names 'mmbert.model.saving.load_file', which is no Fusion"):
+    with pytest.raises(InputError, match="names 'mmbert.model.saved_files.file_checksum', which is no Fusion"):
         MultimodalModel.from_pretrained(folder)
     config["fusion"] = {
         "class": "mmbert.fusion.adapter.AdapterFusion",
         "args": {
             "dims": {"a": 4},
             "out_dim": 8,
-            "module": {"_target_": "mmbert.model.saving.load_file", "filename": "x"},
+            "module": {"_target_": "mmbert.model.saved_files.file_checksum", "path": "x"},
         },
     }
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="uses mmbert.model.saving.load_file"):
+    with pytest.raises(InputError, match="uses mmbert.model.saved_files.file_checksum"):
         MultimodalModel.from_pretrained(folder)
 
 

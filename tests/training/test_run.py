@@ -26,9 +26,7 @@ def test_what_may_mislead_is_said_before_training(tmp_path, monkeypatch, capsys)
     announce_run(SimpleNamespace(data=data, model=None, initial_weights={}, monitor=SimpleNamespace(note="")), tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert "rows of 'test' whose group (column 'family') is in 'train' too (row 4 (line 5))" in said
-    assert (
-        "rows whose 'split' is 'Train' are in no split and are not used; 'Train' and 'train' differ in capitals" in said
-    )
+    assert "rows whose 'split' is 'Train' count as 'train' (row 2 (line 3))" in said
     assert "rows whose 'split' is empty are in no split and are not used (row 5 (line 6))" in said
 
 

@@ -32,7 +32,7 @@ def test_callbacks_monitor_what_chooses_the_checkpoint(part, defaults):
 def test_a_callback_that_is_null_is_left_out():
     cfg = OmegaConf.create({"callbacks": {"stop": {"_target_": STOP, "monitor": None, "patience": 5}, "save": None}})
     (stop,) = configured_callbacks(cfg, MONITOR, RunFolder("run"))
-    assert type(stop) is EarlyStopping and (stop.monitor, stop.mode, stop.patience) == ("val/a/accuracy", "max", 5)
+    assert isinstance(stop, EarlyStopping) and (stop.monitor, stop.mode, stop.patience) == ("val/a/accuracy", "max", 5)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.moved import current_path
+from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -136,7 +137,8 @@ def refuse_pickle(args: Namespace) -> None:
         ConfigError: says how to run the job otherwise.
     """
     if CONSENT not in args.overrides:
+        job = RunFolder("").job.name
         raise ConfigError(
             f"--experimental-rerun {args.experimental_rerun}: this is a pickle, which runs any code that is in it. "
-            f"The command in the run's job.json does the same without. If you trust whoever wrote it: {CONSENT}"
+            f"The command in the run's {job} does the same without. If you trust whoever wrote it: {CONSENT}"
         )

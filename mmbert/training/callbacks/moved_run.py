@@ -14,6 +14,10 @@ from typing import Any
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import RunFolder
+
+#: How messages call the checkpoint that a run goes on from.
+LAST = RunFolder("").last_checkpoint.name
 
 
 def use_own_checkpoints(savers: Iterable[Any], states: Mapping[str, dict[str, Any]]) -> None:
@@ -56,7 +60,7 @@ def refuse_others_files(state: Mapping[str, Any]) -> None:
     for path in [*(state.get(name) for name in names), *(state.get("best_k_models") or ())]:
         if path and Path(os.path.normpath(str(state.get("dirpath")))) not in Path(os.path.normpath(path)).parents:
             raise ConfigError(
-                f"last.ckpt names {path}, which is not in its folder of checkpoints ({state.get('dirpath')}): the file "
+                f"{LAST} names {path}, which is not in its folder of checkpoints ({state.get('dirpath')}): the file "
                 "was changed, so the run cannot go on from it. Start a new one."
             )
 
