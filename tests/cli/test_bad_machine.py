@@ -365,7 +365,9 @@ def test_resume_of_another_config_or_table(refused, passed, here, option, value,
         OmegaConf.save(cfg, out / "config.yaml")
     said = refused(base=["resume=out"])
     assert said.startswith("out/checkpoints/last.ckpt is of a run with another config: ")
-    assert message in said and said.endswith("Put it back in out/config.yaml, or start a new run.")
+    assert message in said and said.endswith(
+        "Put it back, or start a new run." if option is None else "Put it back in out/config.yaml, or start a new run."
+    )
     assert (out / "checkpoints" / "last.ckpt").read_bytes() == before
 
 

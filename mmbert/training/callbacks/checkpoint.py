@@ -216,9 +216,10 @@ def check_same_run(run: RunFolder, now: dict[str, Any]) -> None:
     before = read_checkpoint(run.last_checkpoint, mmap=True).get(BEGUN) or now
     for name in sorted({*before, *now}):
         if before.get(name, LATER_OPTIONS.get(name)) != now.get(name, LATER_OPTIONS.get(name)):
+            place = "" if name == TABLE_CONTENT else f" in {run.config}"
             raise ConfigError(
                 f"{run.last_checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was "
-                f"begun with {before.get(name)}. Put it back in {run.config.name}, or start a new run."
+                f"begun with {before.get(name)}. Put it back{place}, or start a new run."
             )
 
 
