@@ -49,7 +49,8 @@ def used_config(run: RunFolder, trusted: bool, parts: Sequence[str] = ()) -> Dic
     plain: Any = OmegaConf.to_container(cfg)
     check_untrusted({name: value for name, value in plain.items() if not parts or name in parts}, str(run.config))
     for place, word in MADE_IN.items():
-        given = OmegaConf.select(cfg, place, throw_on_missing=False)
+        group, _, name = place.partition(".")
+        given = plain[group].get(name) if isinstance(plain.get(group), dict) else None
         if given is None:
             continue
         OmegaConf.update(cfg, place, None)

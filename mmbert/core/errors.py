@@ -45,12 +45,16 @@ def without_worker_traceback(message: str) -> str:
 
 #: Choices that a message lists: a table may have thousands of classes or columns.
 MOST_CHOICES = 60
+#: Characters of each: a cell may hold a whole text.
+LONGEST_CHOICE = 80
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A hint such as ``Did you mean 'concat'? Choices: concat, mean.`` for an unknown word."""
     known = [str(choice) for choice in choices]
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    short = [choice for choice in known if len(choice) <= LONGEST_CHOICE]
+    close = difflib.get_close_matches(str(word), short, n=1, cutoff=0.5)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     more = f" and {len(known) - MOST_CHOICES} more" if len(known) > MOST_CHOICES else ""
-    return f"{hint}Choices: {', '.join(known[:MOST_CHOICES])}{more}." if known else hint.strip()
+    listed = [choice if len(choice) <= LONGEST_CHOICE else f"{choice[:LONGEST_CHOICE]}…" for choice in known]
+    return f"{hint}Choices: {', '.join(listed[:MOST_CHOICES])}{more}." if known else hint.strip()

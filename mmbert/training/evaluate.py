@@ -129,7 +129,7 @@ def measure(
     """Runs the model over every split of the data, and measures what else is asked for."""
     module = FusionModule(model, FixedBalance(model.named_tasks()), no_optimizer)
     skipped = SkippedRows()
-    bar = [console.progress_display()] if trainer_cfg.enable_progress_bar and console.on_terminal() else []
+    bar = [console.progress_display()] if trainer_cfg.get("enable_progress_bar", True) and console.on_terminal() else []
     trainer: pl.Trainer = make(
         trainer_cfg,
         logger=False,

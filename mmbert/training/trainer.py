@@ -85,7 +85,8 @@ def make_training(
     callbacks += [parts.modality_balance] if parts.modality_balance is not None else []
     callbacks += more_callbacks
     callbacks += configured_callbacks(cfg, parts.monitor, folder)
-    callbacks += [console.progress_display()] if cfg.trainer.enable_progress_bar else []
+    bar = bool(cfg.trainer.get("enable_progress_bar", True))
+    callbacks += [console.progress_display()] if bar else []
     if cfg.trainer.enable_checkpointing is not False:
         # last, for it saves the state of all others
         callbacks.append(LastCheckpoint(folder, cfg.checkpoint.every_minutes, fingerprint))
@@ -95,7 +96,7 @@ def make_training(
             logger=loggers.loggers,
             callbacks=callbacks,
             default_root_dir=str(folder.path),
-            enable_progress_bar=cfg.trainer.enable_progress_bar and console.on_terminal(),
+            enable_progress_bar=bar and console.on_terminal(),
             plugins=[*configured_plugins(cfg), WholeCheckpoints()],
         )
     return Training(module, trainer, step_times, skipped, epochs, monitored)

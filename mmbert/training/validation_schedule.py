@@ -72,12 +72,12 @@ def why_no_validation(plan: ValidationSchedule) -> str | None:
 
 def planned_schedule(trainer: DictConfig, data: MultimodalData) -> ValidationSchedule | None:
     """The schedule that a config leads to, before there is a trainer; None where it cannot be known yet."""
-    devices, debugging = trainer.devices, trainer.fast_dev_run or trainer.overfit_batches
+    devices, debugging = trainer.get("devices"), trainer.get("fast_dev_run") or trainer.get("overfit_batches")
     counted = isinstance(devices, int) and devices > 0 or isinstance(devices, ListConfig) and len(devices) > 0
     interval = trainer.val_check_interval
     if not counted or debugging or isinstance(interval, (str, dict)):
         return None
-    processes = (devices if isinstance(devices, int) else len(devices)) * int(trainer.num_nodes)
+    processes = (devices if isinstance(devices, int) else len(devices)) * int(trainer.get("num_nodes") or 1)
     rows = math.ceil(len(data.rows["train"]) / processes)
     batches = limited(math.ceil(rows / data.batch_size), trainer.limit_train_batches)
     share = not isinstance(interval, int)

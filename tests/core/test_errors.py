@@ -36,3 +36,8 @@ def test_the_nearest_word_is_offered_if_there_is_one():
     assert nearest("zzz", ["mean", "concat"]) == "Choices: mean, concat."
     assert nearest(3, [1, 30]) == "Did you mean '30'? Choices: 1, 30."
     assert nearest("x", []) == ""
+
+
+def test_choices_that_are_whole_texts_are_shortened_and_never_guessed():
+    hint = nearest("trian", ["train", "x" * 5000])
+    assert hint.startswith("Did you mean 'train'? Choices: train, xxx") and len(hint) < 200

@@ -147,6 +147,9 @@ def check_config(cfg: DictConfig) -> None:
     except OmegaConfBaseException as error:
         raise ConfigError(f"The config cannot be resolved: {first_error_line(error)}") from error
     assert isinstance(plain, dict)
+    for name in schema.OPTION_GROUPS:
+        if not isinstance(plain.get(name) or {}, dict):
+            raise ConfigError(f"{name}={str(plain[name])[:60]}: a group of options is wanted here, {name}.OPTION=VALUE")
     schema.check(plain)
     custom_class.check_targets(plain)
 

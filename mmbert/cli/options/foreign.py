@@ -39,6 +39,12 @@ DEVICES = Custom("a number of devices (1), a list of device numbers ([0,1]) or a
 BATCHES = CountOrShare("a number of batches (10) or a share of them (0.1)")
 WHOLE = Range(0, whole=True)
 COUNT = Range(1, whole=True)
+#: What a metric is compared with: an integer beyond 64 bits is none that torch could take.
+MODERATE = Range(-1e18, 1e18)
+SHORT_NAME = Custom(
+    "a file's name of at most 200 bytes",
+    lambda value: isinstance(value, str) and 0 < len(value.encode("utf-8", "surrogatepass")) <= 200,
+)
 
 #: By dotted path.
 RULES_BY_PATH: dict[str, Rule] = {
@@ -88,6 +94,10 @@ FOREIGN_CLASSES: dict[str, dict[str, Rule]] = {
     },
     "pytorch_lightning.callbacks.": {
         "patience": WHOLE,
+        "min_delta": MODERATE,
+        "stopping_threshold": MODERATE,
+        "divergence_threshold": MODERATE,
+        "filename": SHORT_NAME,
         "mode": OneOf("max", "min"),
         "train_time_interval": Custom("null (minutes are checkpoint.every_minutes)", lambda value: False),
         "save_top_k": Range(-1, whole=True),

@@ -19,7 +19,13 @@ from mmbert.core.ranges import OptionsOf, Rule
 #: Options without a value in YAML that are checked later, when the table's columns are known.
 CHECKED_LATER = ("tasks.*.column",)
 #: Options that null cannot turn off.
-NEVER_NULL = ("seed", "data.path", "data.batch_size", "optimizer.lr", "fusion.out_dim")
+NEVER_NULL = ("seed", "data.path", "data.batch_size", "optimizer.lr", "fusion.out_dim", "trainer.num_nodes")
+
+#: Parts of a config that hold further options.
+OPTION_GROUPS = (
+    *("data", "encoders", "tasks", "fusion", "balance", "balance_modalities", "augment", "optimizer", "scheduler"),
+    *("trainer", "logger", "callbacks", "robustness", "checkpoint", "store", "study"),
+)
 
 
 def rules_of_node(target: object, enclosing: Rule | None = None) -> Mapping[str, Rule]:

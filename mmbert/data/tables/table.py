@@ -173,10 +173,10 @@ class Table:
 
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
-        cells = column_keys(self._values(column, second))
+        cells = self._keys(column, self._values(column, second))
         numbers, found = np.asarray(first, np.int64), np.zeros(len(second), bool)
         for start in range(0, len(numbers), SLICE):  # a hash table of all rows would outweigh the rest of a run
-            part = column_keys(self._values(column, numbers[start : start + SLICE]))
+            part = self._keys(column, self._values(column, numbers[start : start + SLICE]))
             found |= np.asarray(pc.is_in(cells, part).to_numpy(), bool)
         return int((found & np.asarray(pc.is_valid(cells).to_numpy(), bool)).sum())
 
@@ -186,7 +186,7 @@ class Table:
         Raises:
             DataError: there is no such column, or its cells are lists or structures.
         """
-        same = pc.equal(column_keys(self._plain_values(column)), cell_key(value))
+        same = pc.equal(self._keys(column, self._plain_values(column)), cell_key(value))
         return pc.indices_nonzero(pc.fill_null(same, False)).to_numpy().astype(np.int64)
 
     def distinct(self, column: str, rows: Rows | None = None) -> Iterator[tuple[int, Any]]:
@@ -222,7 +222,7 @@ class Table:
 
     def coded(self, column: str, rows: Rows | None = None) -> tuple[np.ndarray, list[str]]:
         """``codes``, in the order in which the cells first appear, and the key of each."""
-        encoded = pc.dictionary_encode(column_keys(self._plain_values(column, rows))).combine_chunks()
+        encoded = pc.dictionary_encode(self._keys(column, self._plain_values(column, rows))).combine_chunks()
         codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, encoded.dictionary.to_pylist()
 
@@ -234,6 +234,13 @@ class Table:
     def _hidden(self) -> dict[str, str]:
         """Types of columns that cannot be read, by name."""
         return FORMATS[self.path.suffix.lower()].hidden(self.path)
+
+    def _keys(self, column: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        """``column_keys``; a cell that is no text is an error that names the table and the column."""
+        try:
+            return column_keys(values)
+        except DataError as error:
+            raise DataError(f"{self.path}, column '{column}': {error}") from error
 
     def _plain_values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
         values = self._values(name, rows)
@@ -265,9 +272,12 @@ def arrow_files(path: Path) -> list[str]:
     """The file's copy in the cache of the ``datasets`` library, as Arrow streams that can be memory-mapped.
 
     Raises:
+        ConfigError: the path is empty.
         DataError: there is no such file, or it cannot be read in the format of its ending.
     """
     endings = ", ".join(FORMATS)
+    if path == Path():
+        raise ConfigError(f"data.path is empty, or the folder that you stand in; it must name a table ({endings}).")
     with reading(path):
         path.exists()  # a folder above it may be closed to this user
     if path.is_dir():

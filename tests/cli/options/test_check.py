@@ -144,7 +144,7 @@ def test_a_value_that_is_missing_is_asked_for(check: Check) -> None:
         ),
         (["~callbacks.early_stopping"], {"callbacks.early_stopping": None}),
         (["optimizer.lr=1"], {"optimizer.lr": 1}),
-        (["data.columns.text=3"], {"data.columns.text": 3}),
+        (["data.columns.text=3"], {"data.columns.text": "3"}),
         (["+data.columns.scan=file"], {"data.columns.scan": "file"}),
         (["debug=[fast,overfit]"], {"trainer.overfit_batches": 3}),
         (["data.columns.text=文本", "data.path=a(1).csv"], {"data.columns.text": "文本", "data.path": "a(1).csv"}),
@@ -284,3 +284,25 @@ def test_a_composed_config_is_checked_again_before_its_job() -> None:
     with pytest.raises(ConfigError, match="seed=x: a whole number"):
         check_config(OmegaConf.create({"seed": "x"}))
     check_config(OmegaConf.create({"tasks": {"a": {"column": "???"}}}))
+
+
+@pytest.mark.parametrize("value", [3, "store", [1, 2]])
+@pytest.mark.parametrize("group", ["store", "study", "callbacks", "trainer"])
+def test_a_group_of_options_is_no_single_value(group: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{group}=.*: a group of options is wanted here, {group}.OPTION=VALUE"):
+        check_config(OmegaConf.create({group: value}))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("min_delta", "None"), ("stopping_threshold", []), ("divergence_threshold", 10**30), ("filename", "x" * 300)],
+)
+def test_what_callbacks_compare_with_and_write_to_is_checked(option: str, value: object) -> None:
+    callback = {"_target_": "pytorch_lightning.callbacks.EarlyStopping", option: value}
+    with pytest.raises(ConfigError, match=f"callbacks.stop.{option}="):
+        check_config(OmegaConf.create({"callbacks": {"stop": callback}}))
+
+
+def test_a_number_of_machines_is_needed() -> None:
+    with pytest.raises(ConfigError, match="trainer.num_nodes has no value"):
+        check_config(OmegaConf.create({"trainer": {"num_nodes": None}}))

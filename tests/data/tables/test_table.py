@@ -467,3 +467,15 @@ def test_a_name_that_yaml_read_as_a_number_is_told(name, tmp_path):
     assert table.has_column("123")
     with pytest.raises(ConfigError, match=rf"t\.csv: {name} is meant to name a column.*put quotes.*\"{name}\""):
         table.require(name)
+
+
+def test_bytes_that_are_no_text_are_named_with_table_and_column(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"split": pa.array([b"train", b"\xff\xfe"], pa.binary())}), path)
+    with pytest.raises(DataError, match=r"t\.parquet, column 'split': a text is needed, not 2 bytes"):
+        Table(path).coded("split")
+
+
+def test_an_empty_path_is_no_table():
+    with pytest.raises(ConfigError, match="data.path is empty"):
+        Table("")
