@@ -19,7 +19,7 @@ from mmbert.core.errors import TrainingError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.quality.cut_inputs import cut_inputs
-from mmbert.data.quality.labels import label_remarks
+from mmbert.data.quality.labels import label_remarks, unlabelled_splits
 from mmbert.data.quality.shared import shared_cells
 from mmbert.data.quality.splits import split_remarks
 from mmbert.runs.folder import RunFolder
@@ -243,7 +243,8 @@ def announce_run(parts: Parts, folder: RunFolder) -> None:
         console.print_line(f"monitor   {parts.monitor.note}")
     console.print_notes(parts.data.notes)
     remarks = [*split_remarks(parts.data), *label_remarks(parts.data, parts.data.tasks)]
-    console.warn_of([*(remark.line(parts.data) for remark in remarks), *shared_cells(parts.data)])
+    lines = [*(remark.line(parts.data) for remark in remarks), *unlabelled_splits(parts.data, parts.data.tasks)]
+    console.warn_of([*lines, *shared_cells(parts.data)])
     if is_rank_zero():
         console.warn_of(cut_inputs(parts.data), None)
 

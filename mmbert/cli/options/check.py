@@ -169,6 +169,11 @@ def parse_overrides(words: list[str], groups: Groups) -> list[Override]:
             if "=" not in word:
                 raise ConfigError(f"'{word}' is no option. Options are key=value, such as fusion=concat.") from error
             key, _, value = word.partition("=")
+            if not key.isascii():
+                raise ConfigError(
+                    f"{word}: names of tasks, encoders and callbacks are written in the letters a to z, digits and _; "
+                    "columns, classes and other values may be in any script."
+                ) from error
             raise ConfigError(
                 f"{word}: the value cannot be read. Put quotes of both kinds around a value with brackets, commas, "
                 f"colons or equals signs: '{key}=\"{value}\"'"

@@ -20,7 +20,7 @@ from mmbert.data.modalities.perceptual_hash import near_pairs
 from mmbert.data.quality.classes import class_warnings
 from mmbert.data.quality.cut_inputs import CutInputs
 from mmbert.data.quality.files import all_facts
-from mmbert.data.quality.labels import label_remarks
+from mmbert.data.quality.labels import label_remarks, unlabelled_splits
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
 from mmbert.data.quality.splits import split_remarks
 from mmbert.data.tables.outside_files import outside_rows
@@ -252,9 +252,6 @@ class Check:
                 except DataError as error:
                     faults[str(error)].append(row)
             self.splits[split].unlabelled[name] = sum(cell is None for cell in cells)
-            if split != "train" and len(rows) and self.splits[split].unlabelled[name] == len(rows):
-                what = f"{name}, column '{column}': no row of '{split}' has a label, so nothing is measured on it"
-                self.findings.append(Finding("warning", what))
             labels = task.decode(task.collate(list(encoded.values()))) if encoded else []
             if task.kind == "regression":
                 self._spread(split, name, "value", labels)
@@ -264,6 +261,8 @@ class Check:
                         holders[held][split].append(row)
                 classes = task.classes  # type: ignore[attr-defined]
                 self.splits[split].labels[name] = {c: len(holders[c][split]) for c in classes}
+        for what in unlabelled_splits(self.data, {name: task}):
+            self.findings.append(Finding("warning", what))
         for fault, rows_of in faults.items():
             self.find("error", f"{name}, column '{column}': {fault}", rows_of)
         for what, concerned in class_warnings(name, self.splits, holders):

@@ -1,4 +1,4 @@
-"""Classes that may be none: words such as ``NA`` that elsewhere say that a value is missing."""
+"""Labels that may be none: words such as ``NA`` that elsewhere say that a value is missing; splits without labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ import numpy as np
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import TargetEncoder, finite_number, is_missing_word, na_option
 from mmbert.data.quality.remark import Remark
+
+
+def unlabelled_splits(data: MultimodalData, tasks: Mapping[str, TargetEncoder]) -> Iterator[str]:
+    """A sentence on each task and split, other than train, in which no row has a label."""
+    for name, task in tasks.items():
+        for split, rows in data.rows.items():
+            if split != "train" and len(rows) and not data.has_labels(split, task):
+                columns = ", ".join(f"'{column}'" for column in task.columns)
+                plural = "s" * (len(task.columns) > 1)
+                yield f"{name}, column{plural} {columns}: no row of '{split}' has a label, so nothing is measured on it"
 
 
 def label_remarks(data: MultimodalData, tasks: Mapping[str, TargetEncoder]) -> Iterator[Remark]:

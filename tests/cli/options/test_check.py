@@ -303,6 +303,11 @@ def test_what_callbacks_compare_with_and_write_to_is_checked(option: str, value:
         check_config(OmegaConf.create({"callbacks": {"stop": callback}}))
 
 
+def test_names_of_tasks_are_ascii(check: Check) -> None:
+    with pytest.raises(ConfigError, match="names of tasks, encoders and callbacks are written in the letters a to z"):
+        check(*OWN, "+task@tasks.标签=classification")
+
+
 def test_a_number_of_machines_is_needed() -> None:
     with pytest.raises(ConfigError, match="trainer.num_nodes has no value"):
         check_config(OmegaConf.create({"trainer": {"num_nodes": None}}))

@@ -5,7 +5,7 @@ import json
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.quality.check import EncoderInput, check_data
-from mmbert.data.quality.labels import label_remarks
+from mmbert.data.quality.labels import label_remarks, unlabelled_splits
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.multilabel import Multilabel
 from mmbert.tasks.regression import Regression
@@ -49,3 +49,12 @@ def test_nothing_is_said_of_numbers_lists_and_named_words(tmp_path):
     assert lines(make(tmp_path, [["NA"], ["a"], [], [], [], []]), Multilabel(1, "label", ["NA", "a"])) == []
     data = make(tmp_path, ["0", "1", "NA", "0", "NA", "1"], na_values=["NA"])
     assert lines(data, Classification(1, "label", ["0", "1"])) == []
+
+
+def test_a_split_without_any_label_is_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("text,label,split\na,x,train\nb,y,train\nc,x,val\nd,,test\n")
+    data, task = MultimodalData(path), Classification(1, "label", ["x", "y"])
+    assert list(unlabelled_splits(data, {"answer": task})) == [
+        "answer, column 'label': no row of 'test' has a label, so nothing is measured on it"
+    ]
