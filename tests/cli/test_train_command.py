@@ -77,6 +77,7 @@ def test_a_class_from_the_folder_one_stands_in_trains_and_predicts(here):
     assert "label" in answered.stdout
 
 
+@pytest.mark.slow  # docs/your_own_logger.md is run with all tests
 def test_a_logger_from_the_folder_one_stands_in_is_one_class_and_one_file(here):
     (here / "my_logger.py").write_text(
         "from mmbert.training.loggers.base import RunLogger\n\n\n"

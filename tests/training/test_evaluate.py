@@ -94,6 +94,7 @@ def test_another_batch_size_and_split_change_no_number(evaluate, finished_run):
     assert metrics(facts, "val") == pytest.approx(known, abs=1e-6)
 
 
+@pytest.mark.slow  # that a subset is what evaluation without the others gives is tested in tests/analysis
 def test_dropping_a_modality_is_emptying_its_column(evaluate, finished_run, digits, tmp_path):
     rows = [row for row in csv.DictReader(digits.open()) if row["split"] == "test"]
     for row in rows:

@@ -40,9 +40,11 @@ def test_classes_that_train_never_shows_are_told_with_their_rows(tmp_path):
     )
 
 
-def test_nothing_is_said_where_all_is_there_or_a_split_has_no_labels(tmp_path):
+def test_nothing_is_said_of_classes_where_all_is_there_or_a_split_has_no_labels(tmp_path):
     task = Classification(1, "label", ["a", "b"])
-    assert findings(tmp_path, {"train": [*"aabb"], "val": [*"ab"], "test": [None, None]}, task) == []
+    assert findings(tmp_path, {"train": [*"aabb"], "val": [*"ab"], "test": [*"ba"]}, task) == []
+    (told,) = findings(tmp_path, {"train": [*"aabb"], "val": [*"ab"], "test": [None, None]}, task)
+    assert told[1] == "answer, column 'label': no row of 'test' has a label, so nothing is measured on it"
 
 
 def test_many_classes_are_named_in_part():
