@@ -24,12 +24,13 @@ def test_the_peak_is_this_jobs_own_not_an_earlier_ones(monkeypatch, resettable):
         block = fill(300)
         threading_wait()
         del block
+    before = memory.resident_mib("VmRSS")  # a system short of memory takes pages back meanwhile
     with PeakMemory() as small:
         block = fill(60)
         threading_wait()
         del block
     assert large.peak_mib() == pytest.approx(base + 300, abs=40)
-    assert small.peak_mib() == pytest.approx(base + 60, abs=40)
+    assert small.peak_mib() == pytest.approx(before + 60, abs=40)
     assert small.peak_cuda_mib() is None or torch.cuda.is_available()
 
 
