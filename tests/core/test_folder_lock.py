@@ -70,10 +70,12 @@ def test_a_child_that_outlives_its_parent_does_not_keep_it(tmp_path):
                 os._exit(0)
             time.sleep(60)
     os.read(ready[0], 1)
+    with pytest.raises(FolderInUse, match=f"process {parent} on "):
+        refuse_locked(tmp_path, "wait")
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     with folder_lock(tmp_path, "wait"):
-        pass
+        assert f'"pid": {os.getpid()},' in (tmp_path / ".lock").read_text()
     os.write(gone[1], b"x")
 
 

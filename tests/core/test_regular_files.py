@@ -13,9 +13,12 @@ from time_limit import time_limit
 def test_files_folders_and_what_is_not_there_pass(tmp_path):
     (tmp_path / "a").write_text("a")
     (tmp_path / "link").symlink_to("a")
-    for path in (tmp_path, tmp_path / "a", tmp_path / "link", tmp_path / "nothing", tmp_path / "a" / "b", "a\x00b"):
-        refuse_special(path)
+    passing = (tmp_path, tmp_path / "a", tmp_path / "link", tmp_path / "nothing", tmp_path / "a" / "b", "a\x00b")
+    assert [refuse_special(path) for path in passing] == [None] * len(passing)
     refuse_special_inside(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SpecialFileError):  # that makes the difference
+        refuse_special_inside(tmp_path)
 
 
 def test_a_pipe_a_socket_a_device_and_a_link_to_one_are_named(tmp_path, monkeypatch):
