@@ -1,33 +1,15 @@
 """Parts are built anew from config.json; whatever goes wrong there is one error that names the part."""
 
 import json
-import shutil
 
 import pytest
-import torch
 
 from mmbert.core.errors import ConfigError, InputError
-from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.mean import MeanFusion
-from mmbert.model import MultimodalModel
 from mmbert.model.rebuild import built, class_of, part_errors, rebuild_encoders, rebuild_fusion, weights_on_disk
-from mmbert.tasks.regression import Regression
 
 MEAN = "mmbert.fusion.mean.MeanFusion"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    torch.manual_seed(0)
-    encoder = TextEncoder("tiny", pretrained=False)
-    fusion, tasks = MeanFusion({"text": encoder.out_dim}, 8), {"size": Regression(8, "cm")}
-    return MultimodalModel({"text": encoder}, fusion, tasks).save_pretrained(tmp_path_factory.mktemp("saved") / "model")
-
-
-@pytest.fixture
-def folder(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "model")
 
 
 def test_a_class_must_be_of_its_kind(tmp_path):

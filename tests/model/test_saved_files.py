@@ -2,15 +2,12 @@
 
 import json
 import math
-import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from mmbert.core.errors import InputError
-from mmbert.encoders.text import TextEncoder
-from mmbert.fusion.mean import MeanFusion
 from mmbert.model import MultimodalModel
 from mmbert.model.saved_files import (
     check_saved_files,
@@ -20,20 +17,6 @@ from mmbert.model.saved_files import (
     read_saved_config,
     read_tensors,
 )
-from mmbert.tasks.regression import Regression
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    torch.manual_seed(0)
-    encoder = TextEncoder("tiny", pretrained=False)
-    fusion, tasks = MeanFusion({"text": encoder.out_dim}, 8), {"size": Regression(8, "cm")}
-    return MultimodalModel({"text": encoder}, fusion, tasks).save_pretrained(tmp_path_factory.mktemp("saved") / "model")
-
-
-@pytest.fixture
-def folder(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "model")
 
 
 def change(folder, **parts):
