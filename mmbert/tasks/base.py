@@ -39,6 +39,7 @@ class Task(SavesInitArgs, nn.Module):
         aligned_to: modalities whose alignment of tokens with the raw text ``encode`` needs.
         changes_inputs: modalities that ``change_inputs`` changes. They are encoded anew where they are changed: in
             training, and in evaluation if all tasks change inputs.
+        tunes: whether ``tune`` chooses something on the validation split once the best checkpoint is restored.
     """
 
     kind: ClassVar[str] = "other"
@@ -48,6 +49,7 @@ class Task(SavesInitArgs, nn.Module):
     columns: tuple[str, ...] = ()
     aligned_to: tuple[str, ...] = ()
     changes_inputs: tuple[str, ...] = ()
+    tunes: bool = False
 
     def __init__(self, in_dim: int, column: str | None = None, weight: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()
@@ -165,6 +167,27 @@ class Task(SavesInitArgs, nn.Module):
         Args:
             state: for tasks that generate.
             outputs: what ``forward`` gave.
+        """
+        raise NotImplementedError
+
+    # what is chosen on the validation split after training: a threshold, a temperature
+
+    def tuning_data(self, state: State, outputs: Tensors, targets: Tensors) -> Sequence[Any]:
+        """What ``tune`` needs of each of B samples; None = unlabelled. Only with ``tunes``.
+
+        The entries are gathered over batches and processes, so they should be small, and on the CPU.
+        """
+        raise NotImplementedError
+
+    def tune(self, samples: Sequence[Any]) -> dict[str, Any]:
+        """Chooses, and keeps in buffers, what ``predict`` and the metrics use from then on; only with ``tunes``.
+
+        Args:
+            samples: what ``tuning_data`` gave of every labelled sample of the validation split, at least one, in the
+                order of the table.
+
+        Returns:
+            What was chosen, by option, for ``metrics.json``: strings, numbers, lists and dictionaries of them.
         """
         raise NotImplementedError
 

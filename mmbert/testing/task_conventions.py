@@ -8,6 +8,7 @@ import json
 import torch
 
 from mmbert.core.types import State
+from mmbert.tasks.base import Task
 from mmbert.testing.hidden import hidden_tensors
 from mmbert.testing.report import ContractViolation
 from mmbert.testing.task_losses import equal_predictions
@@ -168,7 +169,7 @@ def bfloat16_works(case: TaskCase) -> None:
 
 
 def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
-    """``init_args`` and the state dict rebuild the task: the same outputs, targets and predictions."""
+    """``init_args`` and the state dict rebuild the task, tuned if it tunes: equal outputs, targets, predictions."""
     first = case.make().train()
     targets = case.all_targets(first)
     first.loss(first(case.state(first), targets), targets).total.backward()
@@ -177,6 +178,8 @@ def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
             if parameter.grad is not None:
                 parameter.sub_(parameter.grad, alpha=1e-3)
     first.eval()
+    if first.tunes:
+        tune_on_all(first, case)
     try:
         arguments = json.loads(json.dumps(first.init_args))
     except TypeError as error:
@@ -200,6 +203,26 @@ def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
         if seen:
             cause = "something drawn or learnt when built that is no argument, parameter or buffer"
             raise ContractViolation(f"saved and rebuilt, {seen}", cause)
+
+
+def tune_on_all(task: Task, case: TaskCase) -> None:
+    """Lets the task choose on all samples, as training does on those of the validation split.
+
+    Raises:
+        ContractViolation: it does not choose on every sample, or JSON cannot hold what it chose.
+    """
+    state, targets = case.state(task), case.all_targets(task)
+    with torch.no_grad():
+        entries = task.tuning_data(state, task(state, targets), targets)
+    if len(entries) != case.size:
+        raise ContractViolation(
+            f"tuning_data gives {len(entries)} entries for {case.size} samples", "give one a sample, None = unlabelled"
+        )
+    chosen = task.tune([entry for entry in entries if entry is not None])
+    try:
+        json.dumps(chosen)
+    except TypeError as error:
+        raise ContractViolation(f"tune returns what JSON cannot hold: {error}", "return plain numbers") from error
 
 
 def same_numbers(first: torch.Tensor, second: torch.Tensor) -> bool:

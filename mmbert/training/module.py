@@ -24,6 +24,7 @@ from mmbert.training.frozen_checkpoint import remove_frozen, restore_frozen
 from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_shares import ModalityShares
+from mmbert.training.tuning_samples import TuningSamples
 
 #: model, balance and the number of optimiser steps -> what ``configure_optimizers`` returns
 OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
@@ -100,6 +101,7 @@ class FusionModule(pl.LightningModule):
         self.monitored: Sequence[str] = ()  # names of metrics that callbacks read; NaN where they have no value
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
+        self.tuning: TuningSamples | None = None  # while it is there, test batches are gathered and not measured
         self.fingerprints: dict[str, str] = {}
         self.window: WindowWeights | None = None
         # batches are counted before they move to the device: these stay on the CPU
@@ -240,6 +242,9 @@ class FusionModule(pl.LightningModule):
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the test metrics and to the table of predictions."""
+        if self.tuning is not None:
+            self.tuning.add(self.tasks, self(batch), batch)
+            return
         output = self._measure(self.test_split, batch)
         if self.predictions is not None:
             targets = {name: task.decode(batch.targets[name]) for name, task in self.tasks.items()}
@@ -248,7 +253,8 @@ class FusionModule(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Logs ``SPLIT/TASK/METRIC``."""
-        self._finish(self.test_split)
+        if self.tuning is None:
+            self._finish(self.test_split)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves out what does not change."""

@@ -41,6 +41,7 @@ from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_
 from mmbert.training.results import Results, write_results
 from mmbert.training.resumed_config import check_whole, resumed_config
 from mmbert.training.trainer import make_training, refuse_without_validation
+from mmbert.training.tune import tune_tasks
 from mmbert.training.use_store import read_from_store
 
 #: The trial of a search that a run is (None in processes that do not report), and the direction of the search.
@@ -171,6 +172,7 @@ def train_and_measure(
             "epochs": training.trainer.current_epoch,
             "step_milliseconds": training.step_times.median(),
         }
+        results.facts |= {"tuned": tune_tasks(training.module, training.trainer, parts.data)}
         measure_splits(training, parts.data, results)
         for analysis in analyses:
             results.facts |= analysis.measure(parts.model, parts.data, training.trainer, folder)

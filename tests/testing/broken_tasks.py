@@ -583,6 +583,34 @@ class TakesATensor(Sound):
         self.init_args["prior"] = torch.ones(3)
 
 
+@breaks("saved and rebuilt is equal")
+class TunesWhatIsNotSaved(Sound):
+    tunes = True
+    threshold = 0.0
+
+    def tuning_data(self, state, outputs, targets):
+        return [1.0] * len(targets["label"])
+
+    def tune(self, samples):
+        self.threshold = sum(samples)
+        return {"threshold": self.threshold}
+
+    def predict(self, state, outputs):
+        return [{**answer, "threshold": self.threshold} for answer in super().predict(state, outputs)]
+
+
+@breaks("saved and rebuilt is equal")
+class TunesOnSomeSamples(TunesWhatIsNotSaved):
+    def tuning_data(self, state, outputs, targets):
+        return [1.0] * (len(targets["label"]) - 1)
+
+
+@breaks("saved and rebuilt is equal")
+class TunesATensor(TunesWhatIsNotSaved):
+    def tune(self, samples):
+        return {"threshold": torch.zeros(2)}
+
+
 # sound ---------------------------------------------------------------------------------------------------------------
 
 
