@@ -31,6 +31,7 @@ from mmbert.data.tables.row_checks import (
     check_table,
     incomplete_rows,
     rows_without_modality,
+    unusable_labels,
     unusable_rows,
     without_rows,
 )
@@ -246,6 +247,7 @@ class MultimodalData(pl.LightningDataModule):
             self._leave_out(outside) if self.skip else refuse_outside(self.table, outside)
         if self.skip:
             self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
+            self._leave_out(unusable_labels(self.table, self._all(), self.tasks))
         check_table(self.table, self._all(), columns, inputs, self.tasks, self.check_files)
 
     def leave_out_incomplete(self, encoders: Iterable[str]) -> int:

@@ -71,6 +71,14 @@ class Task(SavesInitArgs, nn.Module):
         """
         return {}
 
+    @classmethod
+    def check_cell(cls, cell: Any) -> None:
+        """Refuses a cell that can be no label of any such task; with ``on_error=skip`` nothing is learnt from it.
+
+        Raises:
+            DataError: says what is wrong with the value.
+        """
+
     # labels
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:

@@ -123,6 +123,11 @@ class Multilabel(Task):
             "labelled_count": labelled,
         }
 
+    @classmethod
+    def check_cell(cls, cell: Any) -> None:
+        """Refuses what looks like a list and is none, and lists of lists."""
+        split_labels(cell)
+
     def encode(
         self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None
     ) -> list[int] | None:

@@ -113,6 +113,11 @@ class Regression(Task):
         # rounding alone can leave a constant column a spread of 1e-16
         return {"mean": mean, "std": std if numbers.min() < numbers.max() else 1.0}
 
+    @classmethod
+    def check_cell(cls, cell: Any) -> None:
+        """Refuses what is no finite number."""
+        as_number(cell)
+
     @property
     def likelihood(self) -> str:
         """Which noise the loss assumes; ``balance=uncertainty`` reads it."""

@@ -128,11 +128,23 @@ def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
         raise ConfigError(f"{data.path} has no column '{column}'. {nearest(column, data.column_names)}")
     accepted = inspect.signature(kind.fit_labels).parameters
     options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
+    cells = data.cells(column)
+    if data.skip:  # such rows are left out, with their reason, once the task can say what it cannot read
+        cells = [cell for cell in cells if cell is None or can_be_label(kind, cell)]
     try:
-        learned = kind.fit_labels(data.cells(column), column, **options)
+        learned = kind.fit_labels(cells, column, **options)
     except DataError as error:
         raise DataError(f"{data.path}: {error}") from error
     return {key: value for key, value in learned.items() if task_cfg.get(key) is None}
+
+
+def can_be_label(kind: type[Task], cell: Any) -> bool:
+    """Whether a cell that is not empty can be a label of a kind of task."""
+    try:
+        kind.check_cell(cell)
+    except DataError:
+        return False
+    return True
 
 
 def widths(part: DictConfig, out_dim: int, dims: Mapping[str, int]) -> dict[str, Any]:

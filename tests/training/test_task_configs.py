@@ -16,6 +16,7 @@ MOOD = {"_target_": "mmbert.tasks.classification.Classification", "column": "moo
 
 def table(**columns):
     return SimpleNamespace(
+        skip=False,
         path="t.csv", column_names=list(columns), cells=columns.__getitem__, has_column=lambda name: name in columns
     )
 

@@ -49,8 +49,8 @@ class SampleDataset(Dataset[Sample]):
         tasks: by name. A column that the table lacks counts as empty.
         augment: random changes to the samples.
         seed: of these changes.
-        skip: in the place of an unreadable sample stands a copy of the next readable one, without labels and with the
-            row -1; else it is an error.
+        skip: in the place of a sample that cannot be read, or whose label cannot be used, stands a copy of the next
+            one, without labels and with the row -1; else it is an error.
         drop: encoders whose modality is taken for missing.
         sources: what is kept of prepared or encoded samples, by encoder name; what they lack is prepared here.
         taken: (table's rows,) bool by encoder name, True where a sample's modality is taken for missing.
@@ -106,13 +106,13 @@ class SampleDataset(Dataset[Sample]):
         row = int(self.rows[place])
         try:
             sample = self._read(place, epoch)
+            aligned = {name: self._alignment(name, row, sample.prepared[name]) for name in self._aligned}
+            targets = {name: self._target(task, row, aligned, sample.draw) for name, task in self.tasks.items()}
         except (DataError, InputError) as error:
             if not self.skip:
                 raise
             self._unreadable[place] = str(error)
             return replace(self._stand_in(place, epoch), skipped=((row, str(error)),))
-        aligned = {name: self._alignment(name, row, sample.prepared[name]) for name in self._aligned}
-        targets = {name: self._target(task, row, aligned, sample.draw) for name, task in self.tasks.items()}
         return replace(sample, targets=targets)
 
     def _read(self, place: int, epoch: int) -> Sample:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -119,21 +120,44 @@ def check_labels(table: Table, rows: Rows, tasks: Mapping[str, TargetEncoder]) -
     Raises:
         DataError: names the first such row.
     """
+    for name, task, column in checked_labels(table, tasks):
+        for row, _, error in label_faults(table, rows, task, column):
+            classes = (
+                f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(task, "classes") else ""
+            )
+            raise DataError(
+                f"{table.where(row)}, column '{column}': {str(error).rstrip('.')}. Mend the cell, or empty it (an "
+                f"unlabelled sample is ordinary){classes}. data.on_error=skip leaves such rows out."
+            ) from error
+
+
+def unusable_labels(table: Table, rows: Rows, tasks: Mapping[str, TargetEncoder]) -> dict[int, str]:
+    """What ``check_labels`` would refuse: every such row, and why."""
+    found: dict[int, str] = {}
+    for _, task, column in checked_labels(table, tasks):
+        faults = {
+            repr(cell): f"column '{column}': {error}" for _, cell, error in label_faults(table, rows, task, column)
+        }
+        for row, cell in zip(rows, table.column(column, rows), strict=True) if faults else ():
+            if cell is not None and (fault := faults.get(repr(cell))) is not None:
+                found.setdefault(int(row), fault)
+    return found
+
+
+def checked_labels(table: Table, tasks: Mapping[str, TargetEncoder]) -> Iterator[tuple[str, TargetEncoder, str]]:
+    """The tasks whose labels a cell alone decides: name, task and column."""
     for name, task in tasks.items():
-        if len(task.columns) != 1 or task.aligned_to or not table.has_column(task.columns[0]):
-            continue
-        (column,) = task.columns
-        for row, cell in table.distinct(column, rows):
-            try:
-                task.encode({column: cell}, {})
-            except DataError as error:
-                classes = (
-                    f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(task, "classes") else ""
-                )
-                raise DataError(
-                    f"{table.where(row)}, column '{column}': {str(error).rstrip('.')}. "
-                    f"Mend the cell, or empty it (an unlabelled sample is ordinary){classes}."
-                ) from error
+        if len(task.columns) == 1 and not task.aligned_to and table.has_column(task.columns[0]):
+            yield name, task, task.columns[0]
+
+
+def label_faults(table: Table, rows: Rows, task: TargetEncoder, column: str) -> Iterator[tuple[int, Any, DataError]]:
+    """Each different cell that a task cannot read: the first row that has it, the cell, and what is wrong."""
+    for row, cell in table.distinct(column, rows):
+        try:
+            task.encode({column: cell}, {})
+        except DataError as error:
+            yield row, cell, error
 
 
 def check_files(table: Table, rows: Rows, columns: Mapping[str, str], inputs: Mapping[str, Modality]) -> None:

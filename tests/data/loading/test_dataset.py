@@ -287,12 +287,12 @@ def test_the_first_bad_label_is_named_and_each_label_is_tried_once(folder):
     check_labels(table, range(101), {"class": Counting(1, "label", ["a", "b"])})
     assert tried == ["a", "b"]
     message = (
-        r"row 102 \(line 103\), column 'label': the label 'c' is no class.*or say what.*tasks.kind.classes=\[...\]\.$"
+        r"row 102 \(line 103\), column 'label': the label 'c' is no class.*or say what.*tasks.kind.classes=\[...\]\. data"
     )
     with pytest.raises(DataError, match=message):
         check_labels(table, range(103), {"kind": TASKS["class"]})
     with pytest.raises(
-        DataError, match=r"row 1 .*'a' is no finite number\. Mend the cell, or empty it \(.*ordinary\)\.$"
+        DataError, match=r"row 1 .*'a' is no finite number\. Mend the cell, or empty it \(.*ordinary\)\. data"
     ):
         check_labels(table, range(103), {"size": Regression(1, "label")})
     check_labels(table, range(103), {"kind": Classification(1, "absent", ["a", "b"])})

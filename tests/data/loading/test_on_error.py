@@ -57,6 +57,72 @@ def test_without_it_each_of_them_is_an_error(spoiled, compose_tiny, tmp_path):
         run(compose_tiny(f"data.path={path}", "logger=none"), tmp_path / "run")
 
 
+def test_rows_with_labels_that_no_task_can_use_are_left_out_and_nothing_is_learnt_from_them(
+    digits, compose_tiny, tmp_path
+):
+    rows = list(csv.DictReader(digits.open()))
+    by_split = {name: [i for i, row in enumerate(rows) if row["split"] == name] for name in ("train", "val", "test")}
+    odd = {"train": ("value", "many"), "val": ("operation", "divide"), "test": ("properties", '["a", ')}
+    for split, (column, cell) in odd.items():
+        rows[by_split[split][3]][column] = cell
+    path = digits.parent / "odd_labels.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    options = [f"data.path={path}", "logger=none", "trainer.max_epochs=1"]
+    with pytest.raises(DataError, match="'many' is no finite number"):
+        run(compose_tiny(*options), tmp_path / "raise")
+    run(compose_tiny(*options, "data.on_error=skip"), tmp_path / "skip")
+    facts = json.loads((tmp_path / "skip" / "metrics.json").read_text())
+    assert facts["skipped_rows"] == 3
+    assert {split: facts[f"{split}_rows"] for split in odd} == {split: len(by_split[split]) - 1 for split in odd}
+    listed = {int(item["row"]) - 1: item["reason"] for item in csv.DictReader((tmp_path / "skip/skipped.csv").open())}
+    assert sorted(listed) == sorted(by_split[split][3] for split in odd)
+    assert all(odd[split][0] in listed[by_split[split][3]] for split in odd)
+    values = [float(rows[i]["value"]) for i in by_split["train"] if rows[i]["value"] != "many"]
+    model = json.loads((tmp_path / "skip" / "model" / "config.json").read_text())
+    assert json.dumps(model).count(json.dumps(sum(values) / len(values))[:8])  # the mean of the others
+
+
+class Tagged:
+    """Needs the text's alignment, and refuses what is longer than its words."""
+
+    kind, columns, aligned_to, changes_inputs = "tagging", ("tags",), ("text",), ()
+
+    def encode(self, cells, prepared, draw=None):
+        if cells["tags"] is not None and len(cells["tags"].split()) != len(prepared["text"]["words"]):
+            raise DataError("it has the wrong length")
+        return cells["tags"]
+
+    def collate(self, targets):
+        return {"there": torch.tensor([target is not None for target in targets])}
+
+
+def test_a_label_that_only_its_text_shows_to_be_wrong_is_skipped_as_an_unreadable_sample_is(tmp_path):
+    rows = ["a b,X Y", "a b c,X", "d,Z"]
+    lines = [f"{row},{split}" for split in ("train", "val") for row in rows]
+    (tmp_path / "t.csv").write_text("text,tags,split\n" + "\n".join(lines) + "\n")
+
+    class Words(Texts):
+        def alignment(self, raw):
+            return {"words": raw.split()}
+
+    def bound(**options):
+        data = MultimodalData(tmp_path / "t.csv", splits={"train": "train", "val": "val"}, num_workers=0, **options)
+        data.bind({"text": Words()}, {"tags": Tagged()})
+        return data.dataset("train")
+
+    with pytest.raises(DataError, match=r"row 2 \(line 3\), column 'tags': it has the wrong length"):
+        bound()[1]
+    dataset = bound(on_error="skip")
+    samples = [dataset[place] for place in range(3)]
+    assert [sample.row for sample in samples] == [0, -1, 2]
+    assert [sample.targets["tags"] for sample in samples] == ["X Y", None, "Z"]
+    ((row, reason),) = samples[1].skipped
+    assert row == 1 and "column 'tags': it has the wrong length" in reason
+
+
 class Texts:
     """A processor that cannot read some texts."""
 

@@ -7,13 +7,18 @@ from mmbert.core.errors import DataError
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.tables.row_checks import (
     check_files,
+    check_labels,
     check_rows,
     file_fault,
     incomplete_rows,
     rows_without_modality,
+    unusable_labels,
     unusable_rows,
 )
 from mmbert.data.tables.table import Table
+from mmbert.tasks.classification import Classification
+from mmbert.tasks.multilabel import Multilabel
+from mmbert.tasks.regression import Regression
 
 COLUMNS = {"text": "words", "image": "picture"}
 
@@ -91,3 +96,25 @@ def test_rows_with_a_gap_are_found_with_the_first_column_that_is_empty(table):
 def test_rows_without_any_modality_name_both_ways_of_leaving_rows_out(table):
     with pytest.raises(DataError, match="data.on_error=skip leaves.*data.rows_without=skip.*all subsets have the same"):
         check_rows(table, np.arange(5), COLUMNS)
+
+
+def test_every_row_with_an_unusable_label_is_found_and_says_why(tmp_path):
+    rows = ["cat,1.5,a|b", "dog,one,a", "cat,2,a", "dgo,one,", "dgo,,a|c"]
+    (tmp_path / "a.csv").write_text("\n".join(["animal,price,tags", *rows]) + "\n")
+    table, every = Table(tmp_path / "a.csv"), np.arange(5)
+    tasks = {
+        "animal": Classification(2, "animal", ["cat", "dog"]),
+        "price": Regression(2, "price", 0.0, 1.0),
+        "tags": Multilabel(2, "tags", ["a", "b"]),
+        "absent": Regression(2, "no such column", 0.0, 1.0),
+    }
+    found = unusable_labels(table, every, tasks)
+    assert sorted(found) == [1, 3, 4]
+    assert found[1] == "column 'price': 'one' is no finite number"
+    assert found[3] == found[4] and found[3].startswith(
+        "column 'animal': the label 'dgo' is no class of the train split"
+    )
+    assert unusable_labels(table, [0, 2], tasks) == {}
+    with pytest.raises(DataError, match=r"row 4 \(line 5\), column 'animal'.*data.on_error=skip leaves such rows out"):
+        check_labels(table, every, tasks)
+    check_labels(table, [0, 2], tasks)
