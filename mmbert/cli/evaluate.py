@@ -10,6 +10,7 @@ from mmbert.cli.app import run_with_usage
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, used_config
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.runs.contents import METRIC_NOTES
 from mmbert.runs.folder import RunFolder, is_own_model
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def evaluate_model(words: list[str]) -> None:
     with explain_out_of_memory(out.path, less_memory, places=places):
         done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
-    print_results(done.metrics, list(done.predictions), out, title=f"Metrics of {folder}{without}")
+    notes = done.facts.get(METRIC_NOTES)
+    print_results(done.metrics, list(done.predictions), out, f"Metrics of {folder}{without}", notes)
 
 
 def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:

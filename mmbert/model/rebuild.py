@@ -73,8 +73,8 @@ def rebuild_tasks(config: dict[str, Any], folder: Path) -> dict[str, Task]:
     for name, part in config["tasks"].items():
         kind: type[Task] = class_of(part, Task, folder)
 
-        def build(kind: type[Task] = kind, args: Any = part["args"]) -> Task:
-            return kind(**args)
+        def build(kind: type[Task] = kind, args: Any = part["args"], assets: Path = folder / "tasks" / name) -> Task:
+            return kind(**kind.rebuild_args(args, assets))
 
         tasks[name] = built(build, kind, part, folder, f"tasks.{name}")
     return tasks

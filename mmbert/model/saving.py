@@ -70,6 +70,11 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
             encoder.save_assets(assets)
             if encoder.constant and (frozen := pop_encoder_state(state, name)):
                 config["encoders"][name][FROZEN_WEIGHTS] = frozen_file.write_frozen_weights(frozen, assets, folder)
+        for name, task in parts.tasks.items():
+            assets = scratch / "tasks" / name
+            assets.mkdir(parents=True)
+            task.save_assets(assets)
+        remove_empty(scratch / "tasks")
         with usual_permissions(scratch / MODEL_WEIGHTS):
             save_file(state, scratch / MODEL_WEIGHTS)
         config[CHECKSUMS] = checksums(scratch)
@@ -77,6 +82,15 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
         if parts.card is not None:
             (scratch / MODEL_CARD).write_text(parts.card, encoding="utf-8")
     return folder
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes the folders in a folder that hold nothing, and itself if nothing is left."""
+    for inner in folder.iterdir():
+        if not any(inner.iterdir()):
+            inner.rmdir()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def describe(parts: ModelParts) -> dict[str, Any]:

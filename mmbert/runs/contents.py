@@ -32,6 +32,9 @@ ANY_WHOLE = ("a whole number", is_int64)
 ANY_FLAG = ("true or false", lambda value: isinstance(value, bool))
 ANYTHING = ("anything", lambda value: True)
 
+#: In ``metrics.json`` and ``evaluation.json``: how a metric was computed, by its name.
+METRIC_NOTES = "metric_notes"
+
 CONFIG_SHAPE: dict[Any, Any] = {
     "fusion": {"_target_": ANY_TEXT, ...: ANYTHING},
     "encoders": {...: ANYTHING},
@@ -47,6 +50,7 @@ METRICS_SHAPE: dict[Any, Any] = {
         "encoders": {...: {"column!": ANY_TEXT, "kind!": ANY_TEXT, "shown_as": ANY_TEXT, ...: ANYTHING}},
         ...: ANYTHING,
     },
+    METRIC_NOTES: {...: ANY_TEXT},
     "seed": ANY_WHOLE,
     **dict.fromkeys(("epochs", "steps", "wall_seconds", "fit_seconds", "step_milliseconds"), ANY_NUMBER),
     **dict.fromkeys(("peak_memory_mib", "parameters_trained", "flops_forward"), ANY_NUMBER),

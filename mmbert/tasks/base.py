@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -40,6 +41,11 @@ class Task(SavesInitArgs, nn.Module):
         changes_inputs: modalities that ``change_inputs`` changes. They are encoded anew where they are changed: in
             training, and in evaluation if all tasks change inputs.
         tunes: whether ``tune`` chooses something on the validation split once the best checkpoint is restored.
+        measured_each_epoch: whether the validation between epochs takes the metrics too, not the loss alone. A task
+            whose metrics are costly (it generates) sets it to False; a metric that chooses the checkpoint or stops the
+            training is taken all the same.
+        loss_only: True while nothing but the loss will be read of the outputs: ``forward`` may leave out what only
+            metrics and predictions need, and ``update`` must then add nothing. Training sets it.
     """
 
     kind: ClassVar[str] = "other"
@@ -50,6 +56,8 @@ class Task(SavesInitArgs, nn.Module):
     aligned_to: tuple[str, ...] = ()
     changes_inputs: tuple[str, ...] = ()
     tunes: bool = False
+    measured_each_epoch: bool = True
+    loss_only: bool = False
 
     def __init__(self, in_dim: int, column: str | None = None, weight: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()
@@ -161,6 +169,17 @@ class Task(SavesInitArgs, nn.Module):
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds a batch to the metrics, labelled samples alone."""
 
+    def metric_notes(self, metrics: MetricCollection) -> dict[str, str]:
+        """How a metric was computed, where its name alone does not say it, such as sacrebleu's signature.
+
+        Args:
+            metrics: those of ``make_metrics``, computed.
+
+        Returns:
+            One line by metric; they are printed with the results and kept in ``metrics.json``.
+        """
+        return {}
+
     def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
         """The metrics that have no value over these targets whatever is predicted, each with the reason.
 
@@ -205,6 +224,19 @@ class Task(SavesInitArgs, nn.Module):
     def output_spec(self) -> OutputSpec | None:
         """What the outputs are, so that those of several heads can be joined; None = they cannot be."""
         return None
+
+    def save_assets(self, folder: Path) -> None:
+        """Writes the files, other than weights, from which ``rebuild_args`` builds the same task offline."""
+
+    @classmethod
+    def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Arguments that rebuild the task without any download.
+
+        Args:
+            args: the saved ``init_args``.
+            folder: what ``save_assets`` wrote; it does not exist if that wrote nothing.
+        """
+        return args
 
     def without_weights(self) -> Self:
         """A copy for the loader's workers: no parameters, no submodules; buffers stay on the device where they are."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -169,7 +171,7 @@ def bfloat16_works(case: TaskCase) -> None:
 
 
 def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
-    """``init_args`` and the state dict rebuild the task, tuned if it tunes: equal outputs, targets, predictions."""
+    """``init_args``, the files of ``save_assets`` and the state dict rebuild the task, tuned if it tunes."""
     first = case.make().train()
     targets = case.all_targets(first)
     first.loss(first(case.state(first), targets), targets).total.backward()
@@ -180,6 +182,13 @@ def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
     first.eval()
     if first.tunes:
         tune_on_all(first, case)
+    with TemporaryDirectory() as folder:
+        rebuilt_is_equal(case, first, Path(folder))
+
+
+def rebuilt_is_equal(case: TaskCase, first: Task, folder: Path) -> None:
+    """As ``saved_and_rebuilt_is_equal``, of a task that has learnt, with a folder for its files."""
+    first.save_assets(folder)
     try:
         arguments = json.loads(json.dumps(first.init_args))
     except TypeError as error:
@@ -187,11 +196,11 @@ def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
             f"an argument of __init__ is no plain value: {error}",
             "take numbers, strings, lists and dictionaries, and build the rest inside",
         ) from error
-    state, kind = case.state(first), type(first)
+    state, targets, kind = case.state(first), case.all_targets(first), type(first)
     for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            again = kind(**arguments).eval()
+            again = kind(**kind.rebuild_args(arguments, folder)).eval()
         again.load_state_dict(first.state_dict())
         there = case.all_targets(again)
         with torch.no_grad():

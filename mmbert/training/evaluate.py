@@ -16,6 +16,7 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.data.quality.cut_inputs import cut_inputs
 from mmbert.data.quality.splits import split_remarks
 from mmbert.model import MultimodalModel
+from mmbert.runs.contents import METRIC_NOTES
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
 from mmbert.runs.start import run_lock
@@ -148,6 +149,8 @@ def measure(
             if key.startswith(f"{split}/") and key != f"{split}/loss"
         }
         done.predictions[split] = table.gather()
+    if module.notes:
+        done.facts[METRIC_NOTES] = dict(module.notes)
     for analysis in analyses:
         done.facts |= analysis.measure(model, data, trainer, folder)
     data.skipped |= skipped.gather()

@@ -103,6 +103,7 @@ def measure_splits(training: Training, data: MultimodalData, results: Results) -
             log_at(training.trainer, metrics, results.checkpoint)
         results.metrics |= metrics
         results.predictions[split] = table.gather()
+        results.notes |= {name: note for name, note in module.notes.items() if name.startswith(f"{split}/")}
         shares = module.shares[split]
         if values := shares.values():
             results.shares[split] = values

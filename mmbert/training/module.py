@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -58,6 +59,14 @@ class StageMetrics(nn.Module):
         }
         return {key: value for key, value in values.items() if not value.isnan()}
 
+    def notes(self, tasks: Mapping[str, Task]) -> dict[str, str]:
+        """``{"answer/bleu": how it was computed}`` of the metrics of which tasks say so; once they are computed."""
+        return {
+            f"{name}/{key}": note
+            for name, task in tasks.items()
+            for key, note in task.metric_notes(self.sets[name]).items()  # type: ignore[arg-type]
+        }
+
     @property
     def names(self) -> set[str]:
         """``answer/accuracy`` of every metric, those that are undefined too."""
@@ -99,6 +108,7 @@ class FusionModule(pl.LightningModule):
         self.means = {"train": EpochMeans(), "val": EpochMeans()}
         self.shares = {"val": ModalityShares(list(model.fusion.dims))}
         self.monitored: Sequence[str] = ()  # names of metrics that callbacks read; NaN where they have no value
+        self.notes: dict[str, str] = {}  # how a metric of an evaluated split was computed, by its name
         self.test_split = "test"
         self.predictions: PredictionTable | None = None
         self.tuning: TuningSamples | None = None  # while it is there, test batches are gathered and not measured
@@ -223,7 +233,8 @@ class FusionModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the validation metrics."""
-        output = self._measure("val", batch)
+        with self._loss_alone():
+            output = self._measure("val", batch)
         if self.modality_balance is not None:
             self.modality_balance.validated(self, batch, output)
 
@@ -286,6 +297,19 @@ class FusionModule(pl.LightningModule):
         assert isinstance(stage, StageMetrics)
         return stage
 
+    @contextmanager
+    def _loss_alone(self) -> Iterator[None]:
+        """Within the context tasks whose metrics are costly give their loss alone, unless one of them is monitored."""
+        read = {name.split("/")[1] for name in self.monitored if name.count("/") == 2 and not name.endswith("/loss")}
+        spared = [task for name, task in self.tasks.items() if not task.measured_each_epoch and name not in read]
+        for task in spared:
+            task.loss_only = True
+        try:
+            yield
+        finally:
+            for task in spared:
+                task.loss_only = False
+
     def _measure(self, split: str, batch: Batch) -> ModelOutput:
         output = self(batch, "shares" if self.model.has_diagnostics else False)
         self.shares[split].add(batch, output.fused.diagnostics)
@@ -299,6 +323,7 @@ class FusionModule(pl.LightningModule):
         if split == "val" and self.modality_balance is not None and not self.trainer.sanity_checking:
             self.modality_balance.validation_ended(means)
         values = {**stage.compute(), **means, **self._total(means)}
+        self.notes |= {f"{split}/{key}": note for key, note in stage.notes(self.tasks).items()}
         self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
         if split == "val" and self.trainer.state.fn == "fit":
             # callbacks would take the value of an earlier epoch for one that is left out

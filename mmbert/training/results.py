@@ -17,6 +17,7 @@ from mmbert.core.whole_files import write_whole_bytes
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.modalities.registry import modality_of
+from mmbert.runs.contents import METRIC_NOTES
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
 from mmbert.training.build import Parts
@@ -34,6 +35,7 @@ class Results:
         test_splits: those that choose nothing.
         checkpoint: which weights: path, epoch, step, and the monitored value that chose them.
         metrics: ``SPLIT/TASK/METRIC``.
+        notes: how a metric was computed, by its name, where its name alone does not say it.
         predictions: by split.
         facts: seed, times, memory.
         diagnostics: what ``diagnostics.json`` holds; empty where the fusion reports none.
@@ -43,6 +45,7 @@ class Results:
     test_splits: list[str]
     checkpoint: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     predictions: dict[str, PredictionTable] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +62,8 @@ def write_results(
     results: Results, parts: Parts, loggers: RunLoggers, run: RunFolder, config: Mapping[str, Any]
 ) -> None:
     """Metrics, predictions, model and plots into the run's folder, and the same to the loggers."""
-    run.write_metrics(results.metrics, results.checkpoint, results.facts)
+    noted = {METRIC_NOTES: results.notes} if results.notes else {}
+    run.write_metrics(results.metrics, results.checkpoint, {**results.facts, **noted})
     if not is_rank_zero():
         return
     if results.diagnostics:

@@ -124,7 +124,7 @@ def locked_run(
     except BaseException as error:
         folder.write_error(error)
         raise
-    console.print_results(results.metrics, results.test_splits, folder)
+    console.print_results(results.metrics, results.test_splits, folder, notes=results.notes)
     return results.score
 
 

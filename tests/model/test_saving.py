@@ -93,3 +93,32 @@ def test_an_encoders_tensors_leave_the_models_state():
 
 def test_names_and_classes():
     assert current_name("panels.x.panels.y") == "decision_heads.x.panels.y" and current_name("x.panels.") == "x.panels."
+
+
+class Spelling(Regression):
+    """A task with a file of its own."""
+
+    def __init__(self, in_dim, column, mean, letters="abc"):
+        super().__init__(in_dim, column, mean=mean)
+        self.letters = letters
+
+    def save_assets(self, folder):
+        (folder / "letters.txt").write_text(self.letters)
+
+    @classmethod
+    def rebuild_args(cls, args, folder):
+        return {**args, "letters": (folder / "letters.txt").read_text()}
+
+
+def test_a_tasks_files_are_saved_checked_and_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmbert.model.rebuild.find_class", lambda path: Spelling if "Spelling" in path else MeanFusion)
+    tasks = {"size": Spelling(8, "cm", mean=3.0, letters="xyz"), "plain": Regression(8, "cm", mean=3.0)}
+    state = {"fusion.x": torch.tensor([1.0]), "tasks.size.mean": torch.tensor(3.0)}
+    place = save_parts(ModelParts({}, MeanFusion({"text": 4}, 8), {"size": tasks["size"]}, state), tmp_path / "model")
+    assert load_parts(place, trust_custom_code=True).tasks["size"].letters == "xyz"
+    assert [path.name for path in (place / "tasks").rglob("*.txt")] == ["letters.txt"]
+    (place / "tasks/size/letters.txt").write_text("zzz")
+    with pytest.raises(InputError, match="letters.txt"):
+        load_parts(place, trust_custom_code=True)
+    place = save_parts(ModelParts({}, MeanFusion({"text": 4}, 8), {"plain": tasks["plain"]}, state), tmp_path / "plain")
+    assert not (place / "tasks").exists()

@@ -411,3 +411,37 @@ def test_what_a_task_needs_and_no_encoder_gives_is_refused(table):
     task.aligned_to = ("txet",)
     with pytest.raises(ConfigError, match="tasks.tags reads 'txet', no encoder. Did you mean 'text'"):
         data.bind(processors, {"tags": task})
+
+
+class Costly(Classification):
+    """Its accuracy is worth computing once, at the end."""
+
+    measured_each_epoch = False
+
+    def update(self, metrics, outputs, targets):
+        if self.loss_only:
+            targets = {"label": torch.full_like(targets["label"], UNLABELLED)}
+        super().update(metrics, outputs, targets)
+        type(self).seen += not self.loss_only
+
+    def metric_notes(self, metrics):
+        return {"accuracy": f"of {self.seen} batches"}
+
+
+@pytest.mark.parametrize("monitored", [False, True])
+def test_costly_metrics_are_taken_at_the_end_or_where_one_is_monitored(table, monitored):
+    Costly.seen = 0
+    model = model_of(costly=lambda dims: Costly(H, "label", ["x", "y"]))
+    data = data_of(table, model)
+    module = FusionModule(model, FixedBalance(model.named_tasks()), lambda *_: torch.optim.SGD(model.parameters()))
+    module.monitored = ("val/loss", "val/costly/accuracy" if monitored else "val/costly/loss")
+    given = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = pl.Trainer(max_epochs=2, enable_model_summary=False, num_sanity_val_steps=0, **given)
+    trainer.fit(module, data.train_dataloader(), data.val_dataloader())
+    assert Costly.seen == (4 if monitored else 0)  # two batches, twice
+    assert ("val/costly/accuracy" in trainer.callback_metrics) == monitored
+    assert "val/costly/loss" in trainer.callback_metrics and "val/label/accuracy" in trainer.callback_metrics
+    Costly.seen = 0
+    module.begin_test("test")
+    measured = trainer.test(module, dataloaders=data.loader("test"), verbose=False)[0]
+    assert "test/costly/accuracy" in measured and module.notes["test/costly/accuracy"] == "of 2 batches"

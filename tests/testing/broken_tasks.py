@@ -570,6 +570,20 @@ class WritesIntoAnotherFormat(Sound):
 
 
 @breaks("saved and rebuilt is equal")
+class LosesItsFile(Sound):
+    def __init__(self, in_dim, column, classes, order=None):
+        super().__init__(in_dim, column, classes)
+        self.classes = [self.classes[i] for i in order or range(len(self.classes))]
+
+    def save_assets(self, folder):
+        (folder / "order.txt").write_text("\n".join(self.classes))
+
+    @classmethod
+    def rebuild_args(cls, args, folder):
+        return {**args, "order": [2, 1, 0]} if (folder / "order.txt").exists() else args
+
+
+@breaks("saved and rebuilt is equal")
 class DrawsAnOrder(Sound):
     def __init__(self, in_dim, column, classes):
         super().__init__(in_dim, column, classes)

@@ -17,7 +17,10 @@ MOOD = {"_target_": "mmbert.tasks.classification.Classification", "column": "moo
 def table(**columns):
     return SimpleNamespace(
         skip=False,
-        path="t.csv", column_names=list(columns), cells=columns.__getitem__, has_column=lambda name: name in columns
+        path="t.csv",
+        column_names=list(columns),
+        cells=columns.__getitem__,
+        has_column=lambda name: name in columns,
     )
 
 

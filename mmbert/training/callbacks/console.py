@@ -122,8 +122,14 @@ def warn_of(lines: Sequence[str], more: str | None = LISTED_BY_CHECK_DATA) -> No
 
 
 @rank_zero_only
-def print_results(metrics: dict[str, float], splits: list[str], run: RunFolder, title: str = RUN_TITLE) -> None:
-    """The table of metrics, and where everything was written."""
+def print_results(
+    metrics: dict[str, float],
+    splits: list[str],
+    run: RunFolder,
+    title: str = RUN_TITLE,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """The table of metrics, how those were computed of which there is a note, and where everything was written."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     table.add_column("metric")
@@ -140,8 +146,25 @@ def print_results(metrics: dict[str, float], splits: list[str], run: RunFolder, 
         last = name
     console = PlainConsole()
     console.print(table)
+    for line in note_lines(notes or {}, splits):
+        console.print(f"  {line}", soft_wrap=True)
     for what, path in run.contents():
         console.print(f"  {what:<12} {shortest(path)}", soft_wrap=True)
+
+
+def note_lines(notes: Mapping[str, str], splits: Sequence[str]) -> list[str]:
+    """``caption/bleu: signature``, once where all splits have the same; otherwise one line a split."""
+    by_metric: dict[str, dict[str, str]] = {}
+    for name, note in notes.items():
+        split, _, metric = name.partition("/")
+        if split in splits:
+            by_metric.setdefault(metric, {})[split] = note
+    lines = []
+    for metric, found in by_metric.items():
+        same = len(set(found.values())) == 1
+        lines += [f"{metric}: {note}" for note in set(found.values())] if same else []
+        lines += [] if same else [f"{metric} of {split}: {note}" for split, note in found.items()]
+    return lines
 
 
 def unique_keys(metrics: dict[str, float], splits: list[str]) -> list[str]:

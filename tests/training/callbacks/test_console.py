@@ -41,3 +41,10 @@ def test_notes_on_the_data_are_warnings_of_one_line_each(capsys):
         "  warning   a.csv: its cells are [separated] by tabs",
         "  warning   another",
     ]
+
+
+def test_a_note_on_a_metric_stands_once_where_it_is_the_same_for_all_splits():
+    notes = {"test/said/bleu": "tok:zh", "other/said/bleu": "tok:zh", "val/said/bleu": "tok:zh"}
+    assert console.note_lines(notes, ["test", "other"]) == ["said/bleu: tok:zh"]
+    notes["other/said/bleu"] = "nrefs:2"
+    assert console.note_lines(notes, ["test", "other"]) == ["said/bleu of test: tok:zh", "said/bleu of other: nrefs:2"]
