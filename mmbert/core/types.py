@@ -181,10 +181,12 @@ class State(NamedTuple):
     Attributes:
         fused: the joint representation.
         encoded: the modalities before fusion, by name.
+        inputs: what the encoders read, by name; empty where that is not known. Of tokens from the store it is those.
     """
 
     fused: Fused
     encoded: dict[str, Encoded]
+    inputs: Mapping[str, Inputs] = {}
 
 
 class Loss(NamedTuple):

@@ -269,8 +269,13 @@ class MultimodalData(pl.LightningDataModule):
         return len(lost)
 
     def has_labels(self, split: str, task: TargetEncoder) -> bool:
-        """Whether some cell that a task reads is filled in a split; so it is for tasks that need no label."""
+        """Whether a split can be measured for a task: some cell that it reads is filled, if it needs labels at all.
+
+        A task that changes inputs is measured only where inputs are changed.
+        """
         rows = self._rows_of(split)
+        if task.changes_inputs and not self._changing(split):
+            return False
         columns = [column for column in task.columns if self.has_column(column)]
         return not task.columns or any(not self.table.empty(column)[rows].all() for column in columns)
 

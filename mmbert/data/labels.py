@@ -47,18 +47,27 @@ class TargetEncoder(Protocol):
         """Labels in the table's words, None where unlabelled."""
         ...
 
-    def change_inputs(self, inputs: Mapping[str, Inputs], draws: Sequence[int]) -> tuple[dict[str, Inputs], Tensors]:
+    def change_inputs(
+        self, inputs: Mapping[str, Inputs], draws: Sequence[int], targets: Tensors
+    ) -> tuple[dict[str, Inputs], Tensors]:
         """Changed inputs of the modalities ``changes_inputs``, and targets that follow from the change."""
         ...
 
 
 def check_needs(processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder]) -> None:
-    """Refuses tasks that need what no encoder's preprocessing gives.
+    """Refuses tasks that need what no encoder's preprocessing gives, and two that change the same modality.
 
     Raises:
         ConfigError: names the task and the modality.
     """
+    changed_by: dict[str, str] = {}
     for name, task in tasks.items():
+        for modality in task.changes_inputs:
+            if (other := changed_by.setdefault(modality, name)) != name:
+                raise ConfigError(
+                    f"tasks.{other} and tasks.{name} both change what '{modality}' reads, so that the answers of the "
+                    "first would be wrong: let one of them change another modality, or leave one out."
+                )
         for modality in (*task.aligned_to, *task.changes_inputs):
             if modality not in processors:
                 raise ConfigError(f"tasks.{name} reads '{modality}', no encoder. {nearest(modality, processors)}")

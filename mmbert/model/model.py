@@ -34,17 +34,19 @@ class ModelOutput:
         outputs: each task's output tensors by its name.
         decisions: under decision-level fusion, the outputs of each task's heads before they were joined, by its name.
         encoded: what was fused, by modality; ``decode`` takes it again with some of it taken away.
+        inputs: what the encoders read, by name; empty where ``decode`` was not told.
     """
 
     fused: Fused
     outputs: dict[str, Tensors]
     decisions: dict[str, DecisionOutput] = field(default_factory=dict)
     encoded: dict[str, Encoded] = field(default_factory=dict)
+    inputs: Mapping[str, Inputs] = field(default_factory=dict)
 
     @property
     def state(self) -> State:
         """What the tasks' heads have read."""
-        return State(self.fused, self.encoded)
+        return State(self.fused, self.encoded, self.inputs)
 
 
 class MultimodalModel(nn.Module):
@@ -80,6 +82,8 @@ class MultimodalModel(nn.Module):
         check_injection(encoders, fusion)
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion if any(task.reads_tokens for task in tasks.values()) else fusion.without_tokens()
+        for task in tasks.values():
+            task.connect(encoders)
         self.tasks = nn.ModuleDict(tasks)
         self.decision_heads = nn.ModuleDict(
             {
@@ -142,19 +146,21 @@ class MultimodalModel(nn.Module):
             diagnostics: as of ``Fusion``.
             targets: by task, where a loss will be taken; for tasks with teacher forcing.
         """
-        return self.decode(self.encode(inputs), diagnostics, targets)
+        return self.decode(self.encode(inputs), diagnostics, targets, inputs)
 
     def decode(
         self,
         encoded: Mapping[str, Encoded],
         diagnostics: bool | Literal["shares"] = False,
         targets: Mapping[str, Tensors] | None = None,
+        inputs: Mapping[str, Inputs] | None = None,
     ) -> ModelOutput:
         """What ``forward`` makes of encoded modalities: those of a batch, or of one with some of them taken away.
 
         The others are a part of a modality that is ``injected``: who takes them away calls ``encode_injected`` first.
         """
-        state = State(self.fusion(dict(encoded), diagnostics=diagnostics), dict(encoded))
+        read = {} if inputs is None else inputs
+        state = State(self.fusion(dict(encoded), diagnostics=diagnostics), dict(encoded), read)
         tasks, decision_heads = self.named_tasks(), self.named_decision_heads()
         decisions = {name: heads(tasks[name], state) for name, heads in decision_heads.items()}
         outputs = {
@@ -171,7 +177,7 @@ class MultimodalModel(nn.Module):
                 if heads.decision.has_shares
             }
             fused = replace(fused, diagnostics={**fused.diagnostics, **shares})
-        return ModelOutput(fused, outputs, decisions, state.encoded)
+        return ModelOutput(fused, outputs, decisions, state.encoded, read)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.

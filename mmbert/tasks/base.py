@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.ranges import Range
 from mmbert.core.types import Inputs, Loss, OutputSpec, State, Tensors
+from mmbert.encoders.base import Encoder
 
 
 class Task(SavesInitArgs, nn.Module):
@@ -46,6 +47,7 @@ class Task(SavesInitArgs, nn.Module):
             training is taken all the same.
         loss_only: True while nothing but the loss will be read of the outputs: ``forward`` may leave out what only
             metrics and predictions need, and ``update`` must then add nothing. Training sets it.
+        connected: the model's encoders by name, once it is built; empty before, and in the loader's workers.
     """
 
     kind: ClassVar[str] = "other"
@@ -65,6 +67,22 @@ class Task(SavesInitArgs, nn.Module):
         self.column = column
         self.columns = () if column is None else (column,)
         self.weight = weight
+        # a plain dictionary: the encoders' parameters are the encoders' own, whoever else reads them
+        self.connected: dict[str, Encoder] = {}
+
+    def connect(self, encoders: Mapping[str, Encoder]) -> None:
+        """Called once by the model that the task becomes a part of, also by one that is loaded.
+
+        Here a task learns what it needs of the encoders (a vocabulary, the shape of inputs) and may build modules that
+        depend on it; weights that it shares with an encoder it reads from ``connected`` and does not register.
+
+        Args:
+            encoders: by name, complete but for the weights of a model that is being loaded.
+
+        Raises:
+            ConfigError: an encoder does not give what the task needs.
+        """
+        self.connected = dict(encoders)
 
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
@@ -131,12 +149,15 @@ class Task(SavesInitArgs, nn.Module):
         """Targets of B samples -> their labels in the table's words, None where unlabelled."""
         return [None] * len(self.labelled(targets))
 
-    def change_inputs(self, inputs: Mapping[str, Inputs], draws: Sequence[int]) -> tuple[dict[str, Inputs], Tensors]:
+    def change_inputs(
+        self, inputs: Mapping[str, Inputs], draws: Sequence[int], targets: Tensors
+    ) -> tuple[dict[str, Inputs], Tensors]:
         """Changes what the model reads of a batch, as masked language models do; only with ``changes_inputs``.
 
         Args:
             inputs: by modality of ``changes_inputs``, what the encoder's processor collated; not to be edited.
             draws: a number for each of B samples, from which its random choices follow.
+            targets: what ``collate`` made of the batch; a sample that is not labelled there gets no target here.
 
         Returns:
             The changed inputs, and targets that follow from the change; they join those of ``collate``.
@@ -244,6 +265,7 @@ class Task(SavesInitArgs, nn.Module):
         object.__setattr__(light, "_parameters", {})
         object.__setattr__(light, "_modules", {})
         object.__setattr__(light, "_buffers", dict(self._buffers))
+        light.connected = {}
         return light
 
 

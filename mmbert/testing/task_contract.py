@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from mmbert.encoders.base import Encoder
 from mmbert.tasks.base import Task
 from mmbert.testing import task_conventions as conventions
 from mmbert.testing import task_labels as labels
 from mmbert.testing import task_losses as losses
 from mmbert.testing.laws import BUILT, Law, check_laws, chosen_laws
 from mmbert.testing.report import Report
-from mmbert.testing.task_samples import IN_DIM, TASK_DIMS, TaskCase, cells_of, texts_of
+from mmbert.testing.task_samples import IN_DIM, TASK_DIMS, TaskCase, cells_of, made_up_encoders, texts_of
 
 COLUMN = "label"
 LAWS: dict[str, Law[TaskCase]] = {
@@ -48,6 +49,7 @@ def check_task(
     wrong: Any = None,
     raise_on_failure: bool = True,
     only: Collection[str] | None = None,
+    encoders: Mapping[str, Encoder] | None = None,
     **options: Any,
 ) -> Report:
     """Holds a task to every law, on random fused inputs and the label cells given.
@@ -62,6 +64,8 @@ def check_task(
         wrong: a cell that is no label; None = a made-up one.
         raise_on_failure: raise rather than only report.
         only: names of the laws to check, after ``can be built``; None = all.
+        encoders: by name, for a task that changes inputs; None = a tiny BERT called ``text`` and ready features for
+            every other modality.
         **options: arguments of the task; those that ``fit_labels`` gives need not be there.
 
     Returns:
@@ -78,13 +82,20 @@ def check_task(
     column = options.get("column") or COLUMN
     rows = cells_of(kind, cells, column)
     widths = dict(dims or options.get("dims") or TASK_DIMS)
+    connected = dict(encoders or (made_up_encoders(widths) if changes_inputs(kind) else {}))
+    widths |= {name: encoder.out_dim for name, encoder in connected.items()}
 
     def build(**more: Any) -> Task:
         return kind(**task_arguments(kind, rows, column, widths, {**options, **more}))  # type: ignore[no-any-return]
 
-    case = TaskCase(build, rows, texts_of(texts, len(rows)), widths, wrong)
+    case = TaskCase(build, rows, texts_of(texts, len(rows)), widths, wrong, connected)
     name = getattr(kind, "__qualname__", repr(kind))
     return check_laws(name, chosen_laws(LAWS, only), lambda law: [("", case)], raise_on_failure)
+
+
+def changes_inputs(kind: Any) -> bool:
+    """Whether a task says how it changes inputs."""
+    return isinstance(kind, type) and issubclass(kind, Task) and kind.change_inputs is not Task.change_inputs
 
 
 def task_arguments(

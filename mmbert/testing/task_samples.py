@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmbert.core.errors import InputError
-from mmbert.core.types import Encoded, Fused, Loss, State, Tensors, rows_of
+from mmbert.core.types import Encoded, Fused, Inputs, Loss, State, Tensors, rows_of
+from mmbert.data.modalities.registry import modality_of
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.features import FeatureEncoder
+from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.mean import MeanFusion
 from mmbert.tasks.base import Task
 
@@ -49,6 +54,7 @@ class TaskCase:
         texts: one a sample, for tasks whose labels are aligned to words.
         dims: width by modality.
         wrong: a cell that is no label, for every column; None = none is known.
+        encoders: by name, that the task is connected to; empty for tasks that change no inputs.
     """
 
     build: Callable[..., Task]
@@ -56,12 +62,16 @@ class TaskCase:
     texts: Sequence[str]
     dims: Mapping[str, int]
     wrong: Any = None
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)
 
     def make(self, seed: int = 0, **options: Any) -> Task:
         """The task, built with the random state of ``seed`` and further options."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.build(**options)
+            task = self.build(**options)
+            if self.encoders:
+                task.connect(self.encoders)
+            return task
 
     @property
     def size(self) -> int:
@@ -71,6 +81,8 @@ class TaskCase:
     def state(self, task: Task, present: Tensor | None = None, seed: int = 0) -> State:
         """Random encoded modalities, as long as the samples' texts where a task is aligned to one, and their fusion.
 
+        Of a task that changes inputs they are what its encoders make of the changed inputs, and a little noise.
+
         Args:
             task: which modalities it is aligned to.
             present: (B, M) bool, which sample has which modality; None = all of them.
@@ -78,19 +90,38 @@ class TaskCase:
         """
         generator = torch.Generator().manual_seed(seed)
         encoded = {}
+        inputs = self.changed(task)[0] if self.encoders else {}
         for number, (name, dim) in enumerate(self.dims.items()):
             lengths = torch.tensor([len(pieces(text)) for text in self.texts])
             if name not in task.aligned_to:
                 lengths = torch.randint(2, 7, (self.size,), generator=generator)
             mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+            if name in inputs:
+                mask = inputs[name]["mask"]
             tokens = torch.randn(*mask.shape, dim, generator=generator)
+            if name in inputs:
+                with torch.no_grad():
+                    tokens = self.encoders[name].eval()(inputs[name]).tokens + 0.1 * tokens
             if present is not None:
                 mask = mask & present[:, number : number + 1]
             encoded[name] = Encoded.from_tokens(torch.where(mask.unsqueeze(-1), tokens, 0.0), mask)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             fused = MeanFusion(dict(self.dims), task.in_dim).eval()(encoded)
-        return State(fused, encoded)
+        return State(fused, encoded, inputs)
+
+    def changed(self, task: Task, labelled: bool = True) -> tuple[dict[str, Inputs], Tensors]:
+        """What a task that changes inputs makes of all samples: inputs of every encoder, and targets.
+
+        Args:
+            task: connected to the encoders.
+            labelled: whether the samples count; False = they only fill up a batch.
+        """
+        inputs = made_up_inputs(self.encoders, self.texts)
+        targets = task.collate([self.encode(task, row) if labelled else None for row in range(self.size)])
+        read = {name: inputs[name] for name in task.changes_inputs}
+        changed, found = task.change_inputs(read, range(self.size), targets)
+        return {**inputs, **changed}, {**targets, **found}
 
     def prepared(self, task: Task, row: int) -> dict[str, Any]:
         """What ``Task.encode`` is given of a sample's text, by modality it is aligned to."""
@@ -102,6 +133,13 @@ class TaskCase:
 
     def targets(self, task: Task, rows: Iterable[int | None]) -> Tensors:
         """Labels of a batch; None = a sample without any."""
+        if self.encoders:
+            of = {labelled: self.changed(task, labelled)[1] for labelled in (True, False)}
+            chosen = [(row is not None, place % self.size if row is None else row) for place, row in enumerate(rows)]
+            return {
+                name: torch.stack([of[labelled][name][row] for labelled, row in chosen]) if chosen else tensor[:0]
+                for name, tensor in of[True].items()
+            }
         return task.collate([None if row is None else self.encode(task, row) for row in rows])
 
     def all_targets(self, task: Task) -> Tensors:
@@ -155,6 +193,30 @@ def pieces(text: str) -> list[tuple[int, int, int]]:
     return [*found, (-1, 0, 0)]
 
 
+def made_up_encoders(dims: Mapping[str, int]) -> dict[str, Encoder]:
+    """Encoders for tasks that change inputs: a tiny BERT called ``text``, and ready features for every other name.
+
+    Args:
+        dims: width by modality; the tiny BERT has its own.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return {name: TextEncoder("tiny") if name == "text" else FeatureEncoder(dim) for name, dim in dims.items()}
+
+
+def made_up_inputs(encoders: Mapping[str, Encoder], texts: Sequence[str]) -> dict[str, Inputs]:
+    """Inputs of one sample for each text: the texts themselves, and made-up samples of every other kind."""
+    inputs = {}
+    for number, (name, encoder) in enumerate(encoders.items()):
+        processor = encoder.processor
+        values: list[Any] = list(texts)
+        if name != "text":
+            found = modality_of(encoder).made_up(processor, np.random.default_rng(number))[0]
+            values = [found[row % len(found)] for row in range(len(texts))]
+        inputs[name] = processor.collate([processor.prepare(value) for value in values])
+    return inputs
+
+
 def alignment(text: str) -> dict[str, Tensor]:
     """``input_ids`` (L,), ``word_ids`` (L,) and ``offsets`` (L, 2) of a text."""
     table = torch.tensor(pieces(text))
@@ -166,7 +228,8 @@ def state_rows(state: State, rows: Sequence[int]) -> State:
     index = torch.tensor(list(rows))
     fused = state.fused
     trees = {name: rows_of(getattr(fused, name), index) for name in ("tokens", "masks", "views", "view_masks")}
-    return State(replace(fused, pooled=fused.pooled[index], **trees), rows_of(state.encoded, index))
+    inputs = {name: rows_of(part, index) for name, part in state.inputs.items()}
+    return State(replace(fused, pooled=fused.pooled[index], **trees), rows_of(state.encoded, index), inputs)
 
 
 def padded_state(state: State, extra: int, junk: float) -> State:
@@ -187,6 +250,7 @@ def padded_state(state: State, extra: int, junk: float) -> State:
             {name: mask for name, (_, mask) in fused.items()},
         ),
         {name: Encoded(*parts, state.encoded[name].pooled) for name, parts in encoded.items()},
+        state.inputs,
     )
 
 

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, Loss
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.labels import check_needs
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.concat import ConcatFusion
@@ -26,6 +27,7 @@ from mmbert.tasks.base import Task
 from mmbert.tasks.classification import Classification
 from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.module import FusionModule
+from mmbert.training.monitor import choose_monitor
 
 H = 8
 
@@ -210,7 +212,7 @@ class MaskedWords(Task):
         super().__init__(in_dim)
         self.mask_id, self.head = mask_id, nn.Linear(in_dim, size)
 
-    def change_inputs(self, inputs, draws):
+    def change_inputs(self, inputs, draws, targets):
         text = inputs["text"]
         ids, share = text["input_ids"], [torch.Generator().manual_seed(draw % 2**62) for draw in draws]
         chosen = torch.stack([torch.rand(ids.shape[1], generator=g) < 0.4 for g in share]) & text["mask"]
@@ -445,3 +447,26 @@ def test_costly_metrics_are_taken_at_the_end_or_where_one_is_monitored(table, mo
     module.begin_test("test")
     measured = trainer.test(module, dataloaders=data.loader("test"), verbose=False)[0]
     assert "test/costly/accuracy" in measured and module.notes["test/costly/accuracy"] == "of 2 batches"
+
+
+def test_two_tasks_that_change_the_same_modality_are_refused():
+    tasks = {name: MaskedWords(H, {}, 300, 4) for name in ("one", "other")}
+    with pytest.raises(ConfigError, match="tasks.one and tasks.other both change what 'text' reads"):
+        check_needs({"text": TextEncoder("tiny").processor}, tasks)
+
+
+def test_a_task_that_changes_inputs_is_measured_only_where_they_are_changed(table):
+    model = model_of(masked=lambda dims: MaskedWords(H, dims, 300, 4))
+    data, masked = data_of(table, model), model.tasks["masked"]
+    assert data.has_labels("train", masked) and not data.has_labels("val", masked)
+    monitor = choose_monitor(None, {"masked": masked, "label": model.tasks["label"]}, ["masked"])
+    assert monitor.name == "val/label/accuracy"
+
+
+def test_a_task_is_connected_to_the_encoders_and_its_copy_for_workers_is_not(table, tmp_path):
+    model = model_of()
+    for task in model.named_tasks().values():
+        assert task.connected == model.named_encoders()
+        assert task.without_weights().connected == {}
+    names = [name for name, _ in model.tasks.named_parameters()]
+    assert not any("encoders" in name or "connected" in name for name in names)

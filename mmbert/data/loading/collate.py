@@ -63,7 +63,8 @@ class Collate:
             }
         for name, task in self.tasks.items():
             if self.changing and task.changes_inputs:
-                made, found = task.change_inputs({key: inputs[key] for key in task.changes_inputs}, draws)
+                read = {key: inputs[key] for key in task.changes_inputs}
+                made, found = task.change_inputs(read, draws, targets[name])
                 inputs, targets = {**inputs, **made}, {**targets, name: {**targets[name], **found}}
         return inputs, targets
 

@@ -184,7 +184,7 @@ class MaskedLetters(Task):
 
     changes_inputs = ("text",)
 
-    def change_inputs(self, inputs, draws):
+    def change_inputs(self, inputs, draws, targets):
         hidden = torch.tensor([draw % 2 == 0 for draw in draws])
         values = inputs["text"]["values"]
         changed = {**inputs["text"], "values": values.masked_fill(hidden.unsqueeze(1), -1.0)}
