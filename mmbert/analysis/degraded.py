@@ -34,7 +34,9 @@ class DegradedBatch(Batch):
         """As ``Batch.mapped``, for the damaged tensors too."""
         plain = super().mapped(move)
         degraded = [map_leaves(level, move) for level in self.degraded]
-        return DegradedBatch(plain.inputs, plain.targets, plain.rows, plain.skipped, degraded)
+        return DegradedBatch(
+            plain.inputs, plain.targets, plain.rows, plain.skipped, plain.alignments, degraded=degraded
+        )
 
 
 class DegradedSamples(Dataset[Degraded]):
@@ -97,7 +99,9 @@ class DegradedCollate(Collate):
             }
             for level in levels
         ]
-        return DegradedBatch(plain.inputs, plain.targets, plain.rows, plain.skipped, degraded)
+        return DegradedBatch(
+            plain.inputs, plain.targets, plain.rows, plain.skipped, plain.alignments, degraded=degraded
+        )
 
 
 def degraded_loader(

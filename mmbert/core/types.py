@@ -9,7 +9,7 @@ Absence has one spelling everywhere: a mask row without a single True. An absent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -83,12 +83,15 @@ class Batch:
         rows: (B,) int64, the samples' row numbers in their table, the first row being 0; -1 = a copy that only fills
             up a batch: no loss, metric or prediction counts it.
         skipped: rows that could not be read, and why; such copies stand in their places.
+        alignments: by modality that a task is aligned to, for each sample which token is which part of its raw value
+            (``Task.encode``), None where it lacks the modality. They stay on the CPU.
     """
 
     inputs: dict[str, Inputs]
     targets: dict[str, Tensors]
     rows: Tensor
     skipped: tuple[tuple[int, str], ...] = ()
+    alignments: dict[str, Sequence[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -109,7 +112,8 @@ class Batch:
 
     def mapped(self, move: Callable[[Any], Any]) -> Batch:
         """The same batch with every tensor changed; one that holds more than these changes that too."""
-        return Batch(map_leaves(self.inputs, move), map_leaves(self.targets, move), move(self.rows), self.skipped)
+        inputs, targets = map_leaves(self.inputs, move), map_leaves(self.targets, move)
+        return Batch(inputs, targets, move(self.rows), self.skipped, self.alignments)
 
 
 @dataclass(frozen=True)
@@ -182,11 +186,14 @@ class State(NamedTuple):
         fused: the joint representation.
         encoded: the modalities before fusion, by name.
         inputs: what the encoders read, by name; empty where that is not known. Of tokens from the store it is those.
+        alignments: where predictions are made, by modality that the task is aligned to, what ``Task.encode`` is given
+            of each sample, None where it lacks the modality; empty elsewhere.
     """
 
     fused: Fused
     encoded: dict[str, Encoded]
     inputs: Mapping[str, Inputs] = {}
+    alignments: Mapping[str, Sequence[Any]] = {}
 
 
 class Loss(NamedTuple):

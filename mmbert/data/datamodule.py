@@ -59,7 +59,7 @@ class MultimodalData(pl.LightningDataModule):
         pin_memory: page-locked batches; None = where there is a GPU.
         check_files: look before training whether every file of the table exists.
         on_error: ``raise``: a row that cannot be used is an error; ``skip``: it is left out, and listed in ``skipped``.
-            Labels that cannot be read are errors always.
+            A label that a task cannot use is treated likewise.
         rows_without: what to do with a row that lacks a modality: ``raise``: nothing, unless it lacks all that the
             encoders read, which is an error; ``skip``: a row that lacks any of those named in ``columns`` is left out,
             whichever encoders there are, so that every subset of modalities has the same rows.
@@ -130,6 +130,7 @@ class MultimodalData(pl.LightningDataModule):
         self.processors: dict[str, Processor] = {}
         self.tasks: dict[str, TargetEncoder] = {}
         self.sources: dict[str, Source] = {}
+        self.aligned: tuple[str, ...] = ()
         self.drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         column = self.columns.get(SPLIT_COLUMN, SPLIT_COLUMN)
         self.rows = split_rows(self.table, column, self.splits, self.drawing, label, only)
@@ -214,18 +215,22 @@ class MultimodalData(pl.LightningDataModule):
                 f"Name another column with data.columns.{name}=COLUMN, or leave the modality out with {name}=none.",
             )
 
-    def bind(self, processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder]) -> None:
+    def bind(
+        self, processors: Mapping[str, Processor], tasks: Mapping[str, TargetEncoder], aligned: Sequence[str] = ()
+    ) -> None:
         """Gives the data what depends on the model, and checks every row that will be used.
 
         Args:
             processors: the encoders' preprocessing, by encoder name.
             tasks: by name, as ``Task.without_weights`` gives them.
+            aligned: modalities whose alignments batches carry, besides those that ``tasks`` are aligned to: for
+                predictions, which need no labels.
 
         Raises:
             ConfigError: a task needs what no encoder's preprocessing gives.
             DataError: a row has no modality, a label cannot be read, or a file is not there.
         """
-        self.processors, self.tasks = dict(processors), dict(tasks)
+        self.processors, self.tasks, self.aligned = dict(processors), dict(tasks), tuple(aligned)
         check_needs(self.processors, self.tasks)
         self.require_columns(name for name in processors if name not in self.drop)
         if self.augment is not None:
@@ -247,7 +252,7 @@ class MultimodalData(pl.LightningDataModule):
             self._leave_out(outside) if self.skip else refuse_outside(self.table, outside)
         if self.skip:
             self._leave_out(unusable_rows(self.table, self._all(), columns, inputs, self.check_files))
-            self._leave_out(unusable_labels(self.table, self._all(), self.tasks))
+            self._leave_out(unusable_labels(self.table, self._all(), self.tasks, columns, inputs))
         check_table(self.table, self._all(), columns, inputs, self.tasks, self.check_files)
 
     def leave_out_incomplete(self, encoders: Iterable[str]) -> int:
@@ -316,6 +321,7 @@ class MultimodalData(pl.LightningDataModule):
             {name: source for name, source in self.sources.items() if not self.changes(split, name)},
             self.taken,
             self._changing(split),
+            self.aligned,
         )
 
     def changes(self, split: str, encoder: str) -> bool:

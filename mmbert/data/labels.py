@@ -39,6 +39,10 @@ class TargetEncoder(Protocol):
         """One sample's label in the form that ``collate`` takes; None = unlabelled."""
         ...
 
+    def check_label(self, cells: Mapping[str, Any], raws: Mapping[str, Any]) -> None:
+        """Raises DataError where a label that belongs to a raw input cannot be used."""
+        ...
+
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """What ``encode`` gave of each of B samples -> named tensors (B, ...)."""
         ...

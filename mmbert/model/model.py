@@ -48,6 +48,10 @@ class ModelOutput:
         """What the tasks' heads have read."""
         return State(self.fused, self.encoded, self.inputs)
 
+    def aligned(self, alignments: Mapping[str, Sequence[Any]]) -> State:
+        """The same, with what predictions in words of the input need; ``Batch.alignments``."""
+        return State(self.fused, self.encoded, self.inputs, alignments)
+
 
 class MultimodalModel(nn.Module):
     """Encodes each modality, fuses, and runs every task's head on the joint representation.
@@ -259,20 +263,33 @@ class MultimodalModel(nn.Module):
         try:
             for start in range(0, len(samples), batch_size):
                 chunk = [self._checked(s, start + i) for i, s in enumerate(samples[start : start + batch_size])]
-                inputs = {}
+                inputs, alignments = {}, {}
                 for name, processor in processors.items():
                     read = modality_of(processor).from_python
                     raws = [read(sample[name], processor) if name in sample else None for sample in chunk]
                     inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
+                    if name in self.aligned_to:
+                        alignments[name] = [None if raw is None else processor.alignment(raw) for raw in raws]  # type: ignore[attr-defined]
                 device = next(self.parameters()).device
                 moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}
-                answers += self.answers(self(moved))
+                answers += self.answers(self(moved), alignments)
         finally:
             self.train(was_training)
         return answers
 
-    def answers(self, output: ModelOutput) -> list[dict[str, dict[str, Any]]]:
+    @property
+    def aligned_to(self) -> list[str]:
+        """The modalities that tasks are aligned to."""
+        return list(dict.fromkeys(name for task in self.named_tasks().values() for name in task.aligned_to))
+
+    def answers(
+        self, output: ModelOutput, alignments: Mapping[str, Sequence[Any]] | None = None
+    ) -> list[dict[str, dict[str, Any]]]:
         """What ``predict`` returns for the samples of a batch.
+
+        Args:
+            output: of the batch.
+            alignments: of the modalities ``aligned_to``; ``Batch.alignments``.
 
         Raises:
             InputError: the model's numbers overflow, so that it has no answer.
@@ -283,7 +300,8 @@ class MultimodalModel(nn.Module):
                     f"The task '{name}' answers with NaN or infinity: the numbers of {self.source or 'the model'} "
                     "overflow. Its training diverged, or its files are damaged."
                 )
-        by_task = {name: task.predict(output.state, output.outputs[name]) for name, task in self.named_tasks().items()}
+        state = output.aligned(alignments or {})
+        by_task = {name: task.predict(state, output.outputs[name]) for name, task in self.named_tasks().items()}
         return [dict(zip(by_task, answers, strict=True)) for answers in zip(*by_task.values(), strict=True)]
 
     def _checked(self, sample: Mapping[str, Any], index: int) -> dict[str, Any]:

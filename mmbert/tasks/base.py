@@ -114,8 +114,8 @@ class Task(SavesInitArgs, nn.Module):
             cells: by column of ``columns``; None where a cell is empty or the table lacks the column.
             prepared: by modality of ``aligned_to``: ``input_ids`` (L,) int64, ``word_ids`` (L,) int64, the word of each
                 token counted from 0, -1 for special tokens, and ``offsets`` (L, 2) int64, where each token begins and
-                ends in the raw text, in characters. L is the number of the sample's tokens in ``Encoded``. None where
-                the sample lacks the modality.
+                ends in the raw text, in characters; and ``text``, the raw text. L is the number of the sample's tokens
+                in ``Encoded``. None where the sample lacks the modality.
             draw: from which random choices of a training sample follow; None = there are none.
 
         Raises:
@@ -125,6 +125,17 @@ class Task(SavesInitArgs, nn.Module):
         if self.columns:
             raise NotImplementedError(f"{type(self).__name__} reads columns, so it must implement encode and collate.")
         return True
+
+    def check_label(self, cells: Mapping[str, Any], raws: Mapping[str, Any]) -> None:
+        """Refuses, before training, a label that ``encode`` would; of tasks that are aligned or read several columns.
+
+        Args:
+            cells: by column of ``columns``; None where a cell is empty or the table lacks the column.
+            raws: by modality of ``aligned_to`` the raw text, as far as the sample has one.
+
+        Raises:
+            DataError: as ``encode``, as far as this shows without tokens.
+        """
 
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """What ``encode`` gave of each of B samples -> targets, (B, ...) each.
@@ -213,7 +224,8 @@ class Task(SavesInitArgs, nn.Module):
         """One dictionary a sample: ``prediction`` in the labels' own words, for classes ``probabilities`` {class: p}.
 
         Args:
-            state: for tasks that generate.
+            state: for tasks that generate, and for those that answer in words of the input: ``state.alignments`` holds
+                what ``encode`` is given of each sample.
             outputs: what ``forward`` gave.
         """
         raise NotImplementedError

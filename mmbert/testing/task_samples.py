@@ -108,7 +108,11 @@ class TaskCase:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             fused = MeanFusion(dict(self.dims), task.in_dim).eval()(encoded)
-        return State(fused, encoded, inputs)
+        alignments: dict[str, list[Any]] = {}
+        for name in task.aligned_to:
+            there = encoded[name].present.tolist()
+            alignments[name] = [alignment(text) if here else None for text, here in zip(self.texts, there, strict=True)]
+        return State(fused, encoded, inputs, alignments)
 
     def changed(self, task: Task, labelled: bool = True) -> tuple[dict[str, Inputs], Tensors]:
         """What a task that changes inputs makes of all samples: inputs of every encoder, and targets.
@@ -217,10 +221,11 @@ def made_up_inputs(encoders: Mapping[str, Encoder], texts: Sequence[str]) -> dic
     return inputs
 
 
-def alignment(text: str) -> dict[str, Tensor]:
-    """``input_ids`` (L,), ``word_ids`` (L,) and ``offsets`` (L, 2) of a text."""
+def alignment(text: str) -> dict[str, Any]:
+    """``input_ids`` (L,), ``word_ids`` (L,) and ``offsets`` (L, 2) of a text, and the text."""
     table = torch.tensor(pieces(text))
-    return {"input_ids": torch.arange(len(table)) + 5, "word_ids": table[:, 0], "offsets": table[:, 1:]}
+    ids = torch.arange(len(table)) + 5
+    return {"input_ids": ids, "word_ids": table[:, 0], "offsets": table[:, 1:], "text": text}
 
 
 def state_rows(state: State, rows: Sequence[int]) -> State:
@@ -229,7 +234,9 @@ def state_rows(state: State, rows: Sequence[int]) -> State:
     fused = state.fused
     trees = {name: rows_of(getattr(fused, name), index) for name in ("tokens", "masks", "views", "view_masks")}
     inputs = {name: rows_of(part, index) for name, part in state.inputs.items()}
-    return State(replace(fused, pooled=fused.pooled[index], **trees), rows_of(state.encoded, index), inputs)
+    alignments = {name: [each[row] for row in rows] for name, each in state.alignments.items()}
+    encoded = rows_of(state.encoded, index)
+    return State(replace(fused, pooled=fused.pooled[index], **trees), encoded, inputs, alignments)
 
 
 def padded_state(state: State, extra: int, junk: float) -> State:
@@ -251,6 +258,7 @@ def padded_state(state: State, extra: int, junk: float) -> State:
         ),
         {name: Encoded(*parts, state.encoded[name].pooled) for name, parts in encoded.items()},
         state.inputs,
+        state.alignments,
     )
 
 

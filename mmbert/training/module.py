@@ -259,7 +259,8 @@ class FusionModule(pl.LightningModule):
         output = self._measure(self.test_split, batch)
         if self.predictions is not None:
             targets = {name: task.decode(batch.targets[name]) for name, task in self.tasks.items()}
-            answers = {name: task.predict(output.state, output.outputs[name]) for name, task in self.tasks.items()}
+            state = output.aligned(batch.alignments)
+            answers = {name: task.predict(state, output.outputs[name]) for name, task in self.tasks.items()}
             self.predictions.add(batch.rows.tolist(), answers, targets)
 
     def on_test_epoch_end(self) -> None:

@@ -193,7 +193,7 @@ def answered(
     for batch in batches:
         assert isinstance(batch, Batch)
         with torch.inference_mode():
-            answers = model.answers(model(batch.to(device).inputs))
+            answers = model.answers(model(batch.to(device).inputs), batch.alignments)
         rows = batch.rows.tolist()
         real = [place for place, row in enumerate(rows) if row >= 0]  # the others stand in for unreadable ones
         yield [rows[place] for place in real], [answers[place] for place in real], dict(batch.skipped)
@@ -221,7 +221,7 @@ def whole_table(
             f"Columns: {', '.join(data.column_names)}. Name one: columns.{absent[0]}=COLUMN"
         )
     data.drop = tuple(absent)
-    data.bind({name: encoder.processor for name, encoder in encoders.items()}, {})
+    data.bind({name: encoder.processor for name, encoder in encoders.items()}, {}, model.aligned_to)
     return data, absent
 
 

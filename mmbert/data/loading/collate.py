@@ -50,7 +50,8 @@ class Collate:
         if len(draws) == len(samples):
             inputs, targets = self._changed(inputs, targets, draws)
         skipped = tuple(fault for sample in samples for fault in sample.skipped)
-        return Batch(inputs, targets, torch.tensor([sample.row for sample in samples]), skipped)
+        rows = torch.tensor([sample.row for sample in samples])
+        return Batch(inputs, targets, rows, skipped, joined_alignments([sample.alignments for sample in samples]))
 
     def _changed(
         self, inputs: dict[str, Inputs], targets: dict[str, Tensors], draws: Sequence[int]
@@ -67,6 +68,21 @@ class Collate:
                 made, found = task.change_inputs(read, draws, targets[name])
                 inputs, targets = {**inputs, **made}, {**targets, name: {**targets[name], **found}}
         return inputs, targets
+
+
+def joined_alignments(samples: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """Alignments of B samples, by modality -> by modality those of the batch, None where a sample lacks it.
+
+    Tensors become NumPy arrays: worker processes send tensors through a file of shared memory each.
+    """
+    names = dict.fromkeys(name for sample in samples for name in sample)
+    found = {name: [sample.get(name) for sample in samples] for name in names}
+    return {name: [None if one is None else as_arrays(one) for one in each] for name, each in found.items()}
+
+
+def as_arrays(alignment: Mapping[str, Any]) -> dict[str, Any]:
+    """An alignment with NumPy arrays in place of tensors."""
+    return {key: value.numpy() if isinstance(value, torch.Tensor) else value for key, value in alignment.items()}
 
 
 def collate_modality(values: list[Any], processor: Processor) -> Inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.tables.row_checks import label_columns
 from mmbert.data.tables.table import Rows, Table
 
 
@@ -29,6 +30,7 @@ class Sample:
         row: number in the table, from 0; -1 = a copy that fills a place: no loss, metric or prediction counts it.
         draw: from which the random changes of a training sample follow; None = it is as it is in the table.
         skipped: rows that could not be read, and why; the sample stands in for them.
+        alignments: of the modalities that tasks are aligned to; see ``Batch``.
     """
 
     prepared: dict[str, Any]
@@ -36,6 +38,7 @@ class Sample:
     row: int
     draw: int | None = None
     skipped: tuple[tuple[int, str], ...] = ()
+    alignments: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SampleDataset(Dataset[Sample]):
@@ -55,6 +58,7 @@ class SampleDataset(Dataset[Sample]):
         sources: what is kept of prepared or encoded samples, by encoder name; what they lack is prepared here.
         taken: (table's rows,) bool by encoder name, True where a sample's modality is taken for missing.
         changing: whether tasks change what encoders read; their samples then have a ``draw``.
+        aligned: modalities whose alignments samples carry, besides those that ``tasks`` are aligned to.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class SampleDataset(Dataset[Sample]):
         sources: Mapping[str, Source] | None = None,
         taken: Mapping[str, np.ndarray] | None = None,
         changing: bool = False,
+        aligned: Sequence[str] = (),
     ) -> None:
         self.table = table
         self.rows = np.asarray(rows, np.int64)
@@ -86,7 +91,7 @@ class SampleDataset(Dataset[Sample]):
         self.changing = changing
         self.folder = str(table.folder)
         self._unreadable: dict[int, str] = {}  # by place
-        self._aligned = list(dict.fromkeys(name for task in tasks.values() for name in task.aligned_to))
+        self._aligned = list(dict.fromkeys([*(name for task in tasks.values() for name in task.aligned_to), *aligned]))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,7 +118,7 @@ class SampleDataset(Dataset[Sample]):
                 raise
             self._unreadable[place] = str(error)
             return replace(self._stand_in(place, epoch), skipped=((row, str(error)),))
-        return replace(sample, targets=targets)
+        return replace(sample, targets=targets, alignments=aligned)
 
     def _read(self, place: int, epoch: int) -> Sample:
         """The sample at a place, still without labels."""
@@ -196,12 +201,7 @@ class SampleDataset(Dataset[Sample]):
         try:
             return task.encode(cells, {name: aligned[name] for name in task.aligned_to}, draw)
         except DataError as error:
-            raise DataError(f"{table.where(row)}, {columns_named(task)}: {error}") from error
+            raise DataError(f"{table.where(row)}, {label_columns(task)}: {error}") from error
         except Exception as error:  # a fault in the task: its traceback stays, and says which row met it
-            error.add_note(f"while encoding the label of {table.where(row)}, {columns_named(task)}")
+            error.add_note(f"while encoding the label of {table.where(row)}, {label_columns(task)}")
             raise
-
-
-def columns_named(task: TargetEncoder) -> str:
-    """``column 'label'``: what a task reads, for messages."""
-    return f"column{'s' * (len(task.columns) != 1)} {', '.join(map(repr, task.columns))}"

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from mmbert.core.types import Inputs, Tensors
+from mmbert.core.types import Inputs
 from mmbert.data.modalities.length_limit import LengthLimit
 
 
@@ -76,11 +76,12 @@ class Cutting(Protocol):
 class Aligned(Protocol):
     """What a processor of texts has besides, if tasks may label words or characters."""
 
-    def alignment(self, raw: Any) -> Tensors:
+    def alignment(self, raw: Any) -> dict[str, Any]:
         """Of L tokens, as many as the encoder gives of this raw value: which part of it each is.
 
         Returns:
             ``input_ids`` (L,) int64; ``word_ids`` (L,) int64, the word counted from 0, -1 for special tokens;
-            ``offsets`` (L, 2) int64, beginning and end in characters of ``raw``, both 0 for special tokens.
+            ``offsets`` (L, 2) int64, beginning and end in characters of ``raw``, both 0 for special tokens; ``text``,
+            ``raw`` itself.
         """
         ...

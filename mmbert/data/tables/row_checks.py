@@ -32,7 +32,7 @@ def check_table(
         DataError: names the first row that cannot be used.
     """
     check_rows(table, rows, columns)
-    check_labels(table, rows, tasks)
+    check_labels(table, rows, tasks, columns, inputs)
     if files:
         check_files(table, rows, columns, inputs)
     pa.default_memory_pool().release_unused()  # what the checks held of the columns
@@ -112,52 +112,103 @@ def unusable_rows(
     return found
 
 
-def check_labels(table: Table, rows: Rows, tasks: Mapping[str, TargetEncoder]) -> None:
-    """Refuses label cells that their task cannot read; each distinct value is tried once.
+def check_labels(
+    table: Table,
+    rows: Rows,
+    tasks: Mapping[str, TargetEncoder],
+    columns: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Modality] | None = None,
+) -> None:
+    """Refuses label cells that their task cannot read; where a cell alone decides, each distinct one is tried once.
 
-    Labels that depend on more than one cell, or on the tokens of a text, are left to whoever reads the samples.
+    Labels that belong to a raw text, or lie in several cells, are held against it as far as the task can say without
+    tokens (``Task.check_label``).
+
+    Args:
+        table: where the rows are.
+        rows: those that matter.
+        tasks: by name.
+        columns: the table's column by encoder name.
+        inputs: what the encoders read, by name.
 
     Raises:
         DataError: names the first such row.
     """
-    for name, task, column in checked_labels(table, tasks):
-        for row, _, error in label_faults(table, rows, task, column):
+    for name, task in tasks.items():
+        for row, _, error in label_faults(table, rows, task, columns or {}, inputs or {}):
             classes = (
                 f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(task, "classes") else ""
             )
             raise DataError(
-                f"{table.where(row)}, column '{column}': {str(error).rstrip('.')}. Mend the cell, or empty it (an "
+                f"{table.where(row)}, {label_columns(task)}: {str(error).rstrip('.')}. Mend the cell, or empty it (an "
                 f"unlabelled sample is ordinary){classes}. data.on_error=skip leaves such rows out."
             ) from error
 
 
-def unusable_labels(table: Table, rows: Rows, tasks: Mapping[str, TargetEncoder]) -> dict[int, str]:
+def unusable_labels(
+    table: Table,
+    rows: Rows,
+    tasks: Mapping[str, TargetEncoder],
+    columns: Mapping[str, str],
+    inputs: Mapping[str, Modality],
+) -> dict[int, str]:
     """What ``check_labels`` would refuse: every such row, and why."""
     found: dict[int, str] = {}
-    for _, task, column in checked_labels(table, tasks):
-        faults = {
-            repr(cell): f"column '{column}': {error}" for _, cell, error in label_faults(table, rows, task, column)
-        }
-        for row, cell in zip(rows, table.column(column, rows), strict=True) if faults else ():
-            if cell is not None and (fault := faults.get(repr(cell))) is not None:
-                found.setdefault(int(row), fault)
+    for task in tasks.values():
+        faults: dict[str, str] = {}
+        for row, cell, error in label_faults(table, rows, task, columns, inputs):
+            faults[repr(cell)] = f"{label_columns(task)}: {error}"
+            found.setdefault(row, faults[repr(cell)])
+        if faults and by_cell_alone(table, task):
+            for row, cell in zip(rows, table.column(task.columns[0], rows), strict=True):
+                if cell is not None and (fault := faults.get(repr(cell))) is not None:
+                    found.setdefault(int(row), fault)
     return found
 
 
-def checked_labels(table: Table, tasks: Mapping[str, TargetEncoder]) -> Iterator[tuple[str, TargetEncoder, str]]:
-    """The tasks whose labels a cell alone decides: name, task and column."""
-    for name, task in tasks.items():
-        if len(task.columns) == 1 and not task.aligned_to and table.has_column(task.columns[0]):
-            yield name, task, task.columns[0]
+def label_columns(task: TargetEncoder) -> str:
+    """``column 'label'``: what a task reads, for messages."""
+    return f"column{'s' * (len(task.columns) != 1)} {', '.join(map(repr, task.columns))}"
 
 
-def label_faults(table: Table, rows: Rows, task: TargetEncoder, column: str) -> Iterator[tuple[int, Any, DataError]]:
-    """Each different cell that a task cannot read: the first row that has it, the cell, and what is wrong."""
+def by_cell_alone(table: Table, task: TargetEncoder) -> bool:
+    """Whether one cell alone decides what a task's label is."""
+    return len(task.columns) == 1 and not task.aligned_to and table.has_column(task.columns[0])
+
+
+def label_faults(
+    table: Table, rows: Rows, task: TargetEncoder, columns: Mapping[str, str], inputs: Mapping[str, Modality]
+) -> Iterator[tuple[int, Any, DataError]]:
+    """Each different label that a task cannot read: the first row that has it, the cell, and what is wrong."""
+    if not by_cell_alone(table, task):
+        yield from aligned_label_faults(table, rows, task, columns, inputs)
+        return
+    (column,) = task.columns
     for row, cell in table.distinct(column, rows):
         try:
             task.encode({column: cell}, {})
         except DataError as error:
             yield row, cell, error
+
+
+def aligned_label_faults(
+    table: Table, rows: Rows, task: TargetEncoder, columns: Mapping[str, str], inputs: Mapping[str, Modality]
+) -> Iterator[tuple[int, Any, DataError]]:
+    """The same of a task whose labels belong to a raw text, or lie in several cells: every row by itself."""
+    known = [column for column in task.columns if table.has_column(column)]
+    names = [name for name in task.aligned_to if name in columns and table.has_column(columns[name])]
+    if not known or any(inputs[name].names_files for name in names):
+        return
+    for row in np.asarray(rows, np.int64).tolist():
+        cells = dict.fromkeys(task.columns) | {column: table.cell(row, column) for column in known}
+        if all(cell is None for cell in cells.values()):
+            continue
+        try:
+            given = {name: table.cell(row, columns[name]) for name in names}
+            raws = {name: inputs[name].read(cell, table.folder) for name, cell in given.items() if cell is not None}
+            task.check_label(cells, raws)
+        except DataError as error:
+            yield row, cells, error
 
 
 def check_files(table: Table, rows: Rows, columns: Mapping[str, str], inputs: Mapping[str, Modality]) -> None:

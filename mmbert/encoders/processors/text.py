@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mmbert.core.errors import ConfigError, InputError
-from mmbert.core.types import Inputs, Tensors
+from mmbert.core.types import Inputs
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.encoders.processors.lengths import tokens_limit
 from mmbert.encoders.processors.long_texts import beginning
@@ -108,7 +108,7 @@ class TextProcessor:
             inputs[name] = torch.from_numpy(numbers)
         return inputs
 
-    def alignment(self, raw: str) -> Tensors:
+    def alignment(self, raw: str) -> dict[str, Any]:
         """See ``Aligned``; words are what white space separates.
 
         Raises:
@@ -131,6 +131,7 @@ class TextProcessor:
             "input_ids": torch.tensor(encoding["input_ids"]),
             "word_ids": torch.from_numpy(words),
             "offsets": torch.from_numpy(offsets),
+            "text": raw,
         }
 
     def mask_tokens(self, inputs: Inputs, share: float, generators: Sequence[np.random.Generator]) -> Inputs:

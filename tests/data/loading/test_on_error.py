@@ -10,6 +10,8 @@ import torch
 
 from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
+from mmbert.tasks.base import Task
+from mmbert.tasks.classification import Classification
 from mmbert.training.run import run
 
 
@@ -189,3 +191,55 @@ def test_a_table_as_a_whole_needs_no_split_column(tmp_path):
     (tmp_path / "t.csv").write_text("text\na\nb\n")
     data = MultimodalData(tmp_path / "t.csv", only=["all"])
     assert data.test_splits == ["all"] and data.rows["all"].tolist() == [0, 1]
+
+
+def test_a_label_that_cannot_be_used_is_skipped_and_counted_like_any_other_row(tmp_path):
+    rows = [("a", "x"), ("b", "y"), ("c", "x"), ("d", "zz")]
+    lines = [f"{text},{label},{split}" for split in ("train", "val", "test") for text, label in rows]
+    (tmp_path / "t.csv").write_text("text,label,split\n" + "\n".join(lines) + "\n")
+    task = {"kind": Classification(1, "label", ["x", "y"])}
+    data = MultimodalData(tmp_path / "t.csv", on_error="skip", num_workers=0)
+    data.bind({"text": Texts()}, task)
+    assert sorted(data.skipped) == [3, 7, 11] and "column 'label': the label 'zz' is no class" in data.skipped[7]
+    assert {split: rows.tolist() for split, rows in data.rows.items()}["val"] == [4, 5, 6]
+    with pytest.raises(DataError, match=r"row 4 \(line 5\), column 'label': the label 'zz'.*on_error=skip"):
+        MultimodalData(tmp_path / "t.csv", num_workers=0).bind({"text": Texts()}, task)
+
+
+class Letters(Texts):
+    """Also says which token is which letter."""
+
+    def alignment(self, raw):
+        return {"word_ids": torch.zeros(len(raw), dtype=torch.int64), "text": raw}
+
+
+class Lengths(Task):
+    """The number of letters, which must be that of the text."""
+
+    aligned_to = ("text",)
+
+    def check_label(self, cells, raws):
+        if cells["label"] is not None and "text" in raws and int(cells["label"]) != len(raws["text"]):
+            raise DataError(f"'{raws['text']}' has not {cells['label']} letters")
+
+    def encode(self, cells, prepared, draw=None):
+        return cells["label"]
+
+
+def test_labels_that_belong_to_a_text_are_held_against_it_before_training(tmp_path):
+    lines = ["text,label,split", "ab,2,train", "abc,4,train", "a,1,val", "a,1,test", "b,,test"]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"row 2 \(line 3\), column 'label': 'abc' has not 4 letters\. Mend the cell"):
+        MultimodalData(tmp_path / "t.csv", num_workers=0).bind({"text": Letters()}, {"n": Lengths(1, "label")})
+    data = MultimodalData(tmp_path / "t.csv", on_error="skip", num_workers=0)
+    data.bind({"text": Letters()}, {"n": Lengths(1, "label")})
+    assert data.rows["train"].tolist() == [0] and list(data.skipped) == [1]
+
+
+def test_batches_carry_what_predictions_in_words_of_the_input_need(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label,split\nab,2,train\nabc,3,train\na,1,val\n,1,test\n", "utf-8")
+    data = MultimodalData(tmp_path / "t.csv", num_workers=0, only=["all"], columns={"other": "label"})
+    data.bind({"text": Letters(), "other": Texts()}, {}, aligned=["text"])
+    (batch,) = data.loader("all")
+    assert [one and one["text"] for one in batch.to("cpu").alignments["text"]] == ["ab", "abc", "a", None]
+    assert batch.alignments["text"][1]["word_ids"].tolist() == [0, 0, 0]
