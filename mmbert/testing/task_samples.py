@@ -28,6 +28,16 @@ CELLS: dict[str, list[Any]] = {
     "classification": ["b", "a", "c", "a", "b", "c", "a", "b"],
     "multilabel": ["red|round", "", "blue", "blue|red", "round", "red", "blue|round", "red"],
     "regression": [3.5, -1.25, 0.0, 12.0, 3.5, 7.0, -4.0, 2.5],
+    "tagging": [
+        ["O", "B-ACT", "I-ACT", "O"],
+        ["B-ACT"],
+        ["O", "O", "O", "B-OBJ", "O"],
+        ["O", "B-OBJ"],
+        ["B-OBJ"],
+        ["O", "B-ACT", "I-ACT", "I-ACT"],
+        ["O"],
+        ["B-OBJ", "I-OBJ"],
+    ],
 }
 #: One text for each of the cells above; words of one and of two tokens.
 TEXTS = [

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from mmbert.tasks.base import Task
 
 CONF = Path(__file__).parents[2] / "conf"
-LEARNT = {"classes", "class_counts", "labelled_count", "mean", "std"}
+LEARNT = {"tags", "scheme", "classes", "class_counts", "labelled_count", "mean", "std"}
 CELLS = {"classification": ["b", "a"], "multilabel": ["a|b", "a"], "regression": [1.0, 3.0]}
+CELLS |= {"tagging": ["O B-A I-A", ["B-B", "O"]]}
 
 
 def options(group, name):

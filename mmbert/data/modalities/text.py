@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -39,9 +40,12 @@ class TextModality(Modality):
     duplicates = "whose text is in '{0}' too"
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> str:
-        """See ``Modality``; bytes are text in UTF-8."""
+        """See ``Modality``; bytes are text in UTF-8, and a list of words, or JSON of one, is the words with blanks."""
         if isinstance(cell, bytes):
             return decoded(cell)
+        words = words_of_list(cell)
+        if words is not None:
+            return " ".join(words)
         if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
             raise DataError(f"a text is needed, not {cell_excerpt(cell)}")
         return str(cell)
@@ -85,6 +89,19 @@ class TextModality(Modality):
 
 
 MODALITY = TextModality()
+
+
+def words_of_list(cell: Any) -> list[str] | None:
+    """The words of a text that was taken apart before, such as the column ``tokens`` of CoNLL; None if it was not."""
+    found = cell
+    if isinstance(cell, str) and cell.startswith('["') and cell.endswith('"]'):
+        try:
+            found = json.loads(cell)
+        except ValueError:
+            return None
+    if isinstance(found, (list, tuple)) and found and all(isinstance(word, str) for word in found):
+        return list(found)
+    return None
 
 
 def words_of(text: str) -> Iterator[str]:

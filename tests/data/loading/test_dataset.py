@@ -286,7 +286,10 @@ def test_the_first_bad_label_is_named_and_each_label_is_tried_once(folder):
     tried = []
     check_labels(table, range(101), {"class": Counting(1, "label", ["a", "b"])})
     assert tried == ["a", "b"]
-    message = r"row 102 \(line 103\), column 'label': the label 'c' is no class.*or say what.*tasks.kind.classes=\[...\]\. data"
+    message = (
+        r"row 102 \(line 103\), column 'label': the label 'c' is no class.*or say what.*"
+        r"tasks.kind.classes=\[...\]\. data.on_error=skip leaves"
+    )
     with pytest.raises(DataError, match=message):
         check_labels(table, range(103), {"kind": TASKS["class"]})
     with pytest.raises(

@@ -1,0 +1,1 @@
+"""Parts of tasks that label stretches of a sequence: words, entities, answers."""
