@@ -99,7 +99,7 @@ def test_characters_that_share_a_token_go_on_with_its_entity():
     ]
     outputs = logits_for(task, "O", "B-T", "I-T", "O")
     assert scores(task, outputs, task.collate([target]))["f1_strict"] == 1.0
-    (answer,) = task.predict(State(Fused(torch.zeros(1, 4)), {}, {"text": [found]}), outputs)
+    (answer,) = task.predict(State(Fused(torch.zeros(1, 4)), {}, {}, {"text": [found]}), outputs)
     assert answer["entities"] == [{"type": "T", "text": text, "start": 0, "end": 5}]
 
 
@@ -107,7 +107,7 @@ def test_predictions_are_tags_by_word_and_entities_with_their_places():
     task = task_of()
     text = "I saw Ann Lee\u0301 ."
     found = alignment(text)
-    state = State(Fused(torch.zeros(2, 4)), {}, {"text": [found, None]})
+    state = State(Fused(torch.zeros(2, 4)), {}, {}, {"text": [found, None]})
     one = logits_for(task, "O", "O", "O", "B-PER", "I-PER", "O", "O")["logits"]
     (answer, without) = task.predict(state, {"logits": one.expand(2, -1, -1)})
     assert answer["prediction"] == ["O", "O", "B-PER", "I-PER", "O"]
