@@ -222,7 +222,7 @@ class Tagging(Task):
         if self.scheme != "none":
             scores = ["f1_lenient", "f1_strict", "precision_lenient", "recall_lenient", *scores]
         size = len(self.types)
-        metrics = {score: TagScore(score, size) for score in scores}
+        metrics: dict[str, Any] = {score: TagScore(score, size) for score in scores}
         metrics |= {key: TagScore("f1_lenient", size, place) for key, place in type_keys(tuple(self.types)).items()}
         return MetricCollection(metrics, compute_groups=[list(metrics)])
 
