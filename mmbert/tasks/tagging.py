@@ -36,7 +36,7 @@ from mmbert.tasks.spans.tag_schemes import (
     guess_scheme,
     ungrouped_tags,
 )
-from mmbert.tasks.spans.units import UNITS, Unit, check_words, first_tokens, unit_extents, with_marks
+from mmbert.tasks.spans.units import UNITS, Unit, check_label_words, first_tokens, unit_extents, with_marks
 
 
 class Tagging(Task):
@@ -148,7 +148,7 @@ class Tagging(Task):
         """
         named, tags = tags_of_cell(cell)
         if named is not None:
-            check_words(named, text, self.unit)
+            check_label_words(named, text, self.unit)
         count = len(unit_extents(text, self.unit))
         if len(tags) != count:
             fits = [unit for unit in UNITS if len(unit_extents(text, unit)) == len(tags)]  # type: ignore[arg-type]

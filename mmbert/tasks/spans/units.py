@@ -93,7 +93,7 @@ def named_unit(words: Sequence[str], text: str) -> str | None:
     return next((unit for unit in UNITS if cut[unit] == list(words)), None)
 
 
-def check_words(words: Sequence[str], text: str, unit: Unit) -> None:
+def check_label_words(words: Sequence[str], text: str, unit: Unit) -> None:
     """Refuses words of a label that are not those of its text.
 
     Raises:

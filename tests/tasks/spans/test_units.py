@@ -10,7 +10,7 @@ from mmbert.data.digits.sentences import split_words
 from mmbert.encoders.text import TextEncoder
 from mmbert.tasks.spans.units import (
     UNITS,
-    check_words,
+    check_label_words,
     cuts_character,
     first_tokens,
     is_unspaced,
@@ -83,10 +83,10 @@ def test_the_tiny_encoders_tokens_are_found():
 
 
 def test_words_of_a_label_must_be_those_of_the_text():
-    check_words(["a", ",", "b"], "a, b", "punctuation")
+    check_label_words(["a", ",", "b"], "a, b", "punctuation")
     with pytest.raises(DataError, match=r"word 1 is 'a', the text's is 'a,' \(unit=white_space.*unit=punctuation"):
-        check_words(["a", ",", "b"], "a, b", "white_space")
+        check_label_words(["a", ",", "b"], "a, b", "white_space")
     with pytest.raises(DataError, match="word 2 is 'c', the text's is 'b'.*joined by blanks"):
-        check_words(["a", "c"], "a b", "white_space")
+        check_label_words(["a", "c"], "a b", "white_space")
     with pytest.raises(DataError, match="word 2 is the end, the text's is 'b'"):
-        check_words(["a"], "a b", "white_space")
+        check_label_words(["a"], "a b", "white_space")
