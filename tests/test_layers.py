@@ -50,6 +50,7 @@ ONLY_IN = {
         "mmbert/analysis/*.py",
     ],
     "optuna": ["mmbert/cli/sweep/optuna.py"],
+    "torchjd": ["mmbert/training/balance/*.py"],
     "joblib": ["mmbert/cli/sweep/slots.py"],
     "hydra": ["mmbert/training/instantiate.py", "mmbert/cli/*.py", "mmbert/testing/*.py"],
     "pytorch_lightning": [

@@ -163,8 +163,25 @@ class MultimodalModel(nn.Module):
 
         The others are a part of a modality that is ``injected``: who takes them away calls ``encode_injected`` first.
         """
+        return self.answer(self.state(encoded, diagnostics, inputs), diagnostics, targets)
+
+    def state(
+        self,
+        encoded: Mapping[str, Encoded],
+        diagnostics: bool | Literal["shares"] = False,
+        inputs: Mapping[str, Inputs] | None = None,
+    ) -> State:
+        """What heads read of encoded modalities: fuses them."""
         read = {} if inputs is None else inputs
-        state = State(self.fusion(dict(encoded), diagnostics=diagnostics), dict(encoded), read)
+        return State(self.fusion(dict(encoded), diagnostics=diagnostics), dict(encoded), read)
+
+    def answer(
+        self,
+        state: State,
+        diagnostics: bool | Literal["shares"] = False,
+        targets: Mapping[str, Tensors] | None = None,
+    ) -> ModelOutput:
+        """What every task's head makes of the state."""
         tasks, decision_heads = self.named_tasks(), self.named_decision_heads()
         decisions = {name: heads(tasks[name], state) for name, heads in decision_heads.items()}
         outputs = {
@@ -181,7 +198,7 @@ class MultimodalModel(nn.Module):
                 if heads.decision.has_shares
             }
             fused = replace(fused, diagnostics={**fused.diagnostics, **shares})
-        return ModelOutput(fused, outputs, decisions, state.encoded, read)
+        return ModelOutput(fused, outputs, decisions, state.encoded, state.inputs)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.

@@ -22,6 +22,7 @@ from mmbert.model.hub import fetch, is_hub_name
 from mmbert.model.initial_weights import load_initial_weights
 from mmbert.runs.folder import model_in
 from mmbert.tasks.base import Task
+from mmbert.training.balance.compatible import check_balance, check_balance_of
 from mmbert.training.instantiate import make, resolved
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
@@ -58,6 +59,7 @@ def build(cfg: DictConfig) -> Parts:
         MmbertError: an option, a file or a row is at fault; the message says which.
     """
     # check
+    check_balance(cfg)
     encoder_configs = chosen_encoders(cfg)
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=make(cfg.augment))
     data.require_columns(encoder_configs)
@@ -76,6 +78,7 @@ def build(cfg: DictConfig) -> Parts:
         {name: task.without_weights() for name, task in tasks.items()},
     )
     balance = make(cfg.balance, tasks=tasks)
+    check_balance_of(balance, fusion)
     return Parts(
         data, model, balance, make_monitor(cfg, tasks, data), initial_weights, make_modality_balance(cfg, data)
     )

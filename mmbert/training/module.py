@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -19,7 +20,10 @@ from mmbert.data.modalities.registry import modality_of
 from mmbert.model import ModelOutput, MultimodalModel
 from mmbert.runs.predictions import PredictionTable
 from mmbert.tasks.base import Task
+from mmbert.training.balance.base import Balance, StepLosses, means_of_processes
+from mmbert.training.balance.features import SharedFeatures
 from mmbert.training.balance.fixed import FixedBalance
+from mmbert.training.balance.same_batches import SameBatches
 from mmbert.training.epoch_means import EpochMeans
 from mmbert.training.frozen_checkpoint import remove_frozen, restore_frozen
 from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
@@ -83,7 +87,7 @@ class FusionModule(pl.LightningModule):
 
     Args:
         model: encoders, fusion and tasks.
-        balance: ``({task: mean loss}, {task: count}) -> (total, logs)``.
+        balance: ``({task: mean loss}, {task: count}) -> (total, logs)``, or a ``Balance``.
         make_optimizer: called when the number of optimiser steps is known.
         penalty: an extra loss on the model's weights (L1), or None.
         modality_balance: what keeps modalities from outshining each other, or None; the trainer has it as a callback.
@@ -114,6 +118,7 @@ class FusionModule(pl.LightningModule):
         self.tuning: TuningSamples | None = None  # while it is there, test batches are gathered and not measured
         self.fingerprints: dict[str, str] = {}
         self.window: WindowWeights | None = None
+        self.same_batches = SameBatches() if getattr(balance, "measures_again", False) else None
         # batches are counted before they move to the device: these stay on the CPU
         self.counting = {name: task.without_weights() for name, task in self.tasks.items()}
 
@@ -131,12 +136,20 @@ class FusionModule(pl.LightningModule):
         """Scalar loss of one batch: the tasks' balanced, plus auxiliary losses and the penalty (``LossWeights``)."""
         window = self.weights
         window.next_batch()
-        output = self(batch)
+        if self.same_batches is not None:
+            self.same_batches.add(batch)
+        output, features = self._trained_output(batch)
         losses, counts = self._losses("train", batch, output)
         losses = self._with_decisions(losses, counts, batch, output)
         weighed = {name: loss * window.weight(name) for name, loss in losses.items()}
-        counts = {name: window.count(name, count) for name, count in counts.items()}
-        total, logs = self.balance(weighed, counts, window.share)
+        totals = {name: window.count(name, count) for name, count in counts.items()}
+        if isinstance(self.balance, Balance):
+            scale = self._loss_scale()
+            total, logs = self.balance.step_loss(
+                StepLosses(losses, counts, weighed, totals, window.share, features, scale)
+            )
+        else:
+            total, logs = self.balance(weighed, totals, window.share)
         if self.modality_balance is not None:
             total = self.modality_balance.trained_loss(self, batch, output, total)
         for value in output.fused.auxiliary_losses.values():
@@ -144,12 +157,59 @@ class FusionModule(pl.LightningModule):
         for key, value in logs.items():
             self.means["train"].add(key, value, len(batch))
         self._note_padding(batch)
-        if any(counts.values()):
+        if any(totals.values()):
             self._show_loss(window.loss_so_far(total.detach()), len(batch))
         if self.penalty is not None:
             total = total + window.share * self.penalty(self.model)
         self._refuse_nan(total, losses, batch)
         return total
+
+    def _trained_output(self, batch: Batch) -> tuple[ModelOutput, SharedFeatures | None]:
+        """The model's output, and what its heads have read if the balance is at the fused features."""
+        if not getattr(self.balance, "at_features", False):
+            return self(batch), None
+        state = self.model.state(self.model.encode(batch.inputs), inputs=batch.inputs)
+        features = SharedFeatures(state)
+        output = self.model.answer(features.state, targets=batch.targets)
+        return replace(output, fused=state.fused, encoded=state.encoded), features
+
+    def compile_model(self) -> None:
+        """``torch.compile``: the model as one; encoders and fusion each where the balance needs what lies between."""
+        if not getattr(self.balance, "at_features", False):
+            self.model.compile()
+            return
+        for part in (*self.model.encoders.values(), self.model.fusion):
+            part.compile()
+
+    def _loss_scale(self) -> float:
+        """By which mixed precision multiplies the loss before it goes backward."""
+        plugin = None if self._trainer is None else self.trainer.precision_plugin
+        scaler = getattr(plugin, "scaler", None)
+        return 1.0 if scaler is None else float(scaler.get_scale())
+
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Lightning's, after which the balance may look at what the step has done."""
+        super().optimizer_step(*args, **options)
+        if isinstance(self.balance, Balance):
+            self.balance.stepped(self._losses_again)
+        if self.same_batches is not None:
+            self.same_batches.clear()
+
+    def _losses_again(self) -> dict[str, float]:
+        """The mean losses of the step's batches over all processes, with the weights as they are now."""
+        assert self.same_batches is not None
+        sums = {name: torch.zeros((), device=self.device) for name in self.tasks}
+        counts = dict.fromkeys(self.tasks, 0.0)
+        with self.same_batches.again(self.model), self.trainer.precision_plugin.train_step_context():
+            for batch in self.same_batches.batches:
+                output = self(batch)
+                for name, task in self.tasks.items():
+                    loss = task.loss(output.outputs[name], batch.targets[name])
+                    if (count := float(loss.count)) > 0:
+                        sums[name] += loss.mean.float() * count
+                        counts[name] += count
+        means = {name: total / max(counts[name], 1e-12) for name, total in sums.items()}
+        return {name: float(mean) for name, mean in means_of_processes(means, counts).items()}
 
     def _show_loss(self, loss: Tensor, size: int) -> None:
         """Shows the loss of a step of the optimiser, and hands it to the loggers once the step is whole."""
@@ -218,6 +278,8 @@ class FusionModule(pl.LightningModule):
         measured = self.means["train"].compute()
         if self.modality_balance is not None:
             self.modality_balance.epoch_ended(measured)
+        if isinstance(self.balance, Balance):
+            self.balance.epoch_ended(measured)
         means = {f"train/{key}": value for key, value in measured.items()}
         self.log_dict(means, logger=False)
         self._write(means)

@@ -76,7 +76,7 @@ def make_training(
     make_optimizer = optimizer_maker(optimizer, make(cfg.scheduler))
     module = FusionModule(parts.model, parts.balance, make_optimizer, optimizer.penalty, parts.modality_balance)
     if cfg.compile:
-        module.model.compile()
+        module.compile_model()
     module.monitored = monitored_names(cfg, parts.monitor, bool(more_callbacks))
     step_times, skipped, epochs = StepTimes(), SkippedRows(), EpochDiagnostics()
     monitored = MonitoredMetrics(module.monitored)

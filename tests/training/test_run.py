@@ -182,6 +182,8 @@ def test_every_strategy_trains_on_every_number_of_modalities(strategy, modalitie
     "options",
     [
         ["balance=uncertainty"],
+        ["balance=upgrad", "trainer.precision=bf16-mixed", "balance_modalities=ogm_ge", "optimizer.l1=1e-5"],
+        ["balance=famo", "trainer.accumulate_grad_batches=2"],
         ["optimizer.l1=1e-5", "scheduler=constant"],
         ["trainer.accumulate_grad_batches=2", "trainer.precision=bf16-mixed"],
         ["callbacks=none"],
