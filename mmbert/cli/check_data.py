@@ -120,7 +120,7 @@ def data_to_check(
     from mmbert.data.quality.report import Finding
     from mmbert.encoders.base import Encoder
     from mmbert.training.instantiate import make
-    from mmbert.training.task_configs import all_tasks, class_column, fit_labels, widths
+    from mmbert.training.task_configs import all_tasks, class_column, fit_labels, given_arguments
 
     parts = {str(name): part for name, part in cfg.encoders.items() if part}
     if not parts:
@@ -148,7 +148,9 @@ def data_to_check(
         except DataError as error:
             faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
             continue
-        tasks[str(name)] = make(part, **{**learned, **widths(part, 1, dict.fromkeys(parts, 1))}).without_weights()
+        columns = {encoder: data.column_of(encoder) for encoder in parts if data.has_column(data.column_of(encoder))}
+        given = given_arguments(part, 1, dict.fromkeys(parts, 1), columns)
+        tasks[str(name)] = make(part, **{**learned, **given}).without_weights()
     return data, encoders, tasks, faults
 
 

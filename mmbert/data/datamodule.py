@@ -352,6 +352,12 @@ class MultimodalData(pl.LightningDataModule):
             keep_workers=split in ("train", "val"),
         )
 
+    def plain_loader(self, split: str) -> DataLoader[Batch]:
+        """Batches of a split in its order, without random changes: train too is read as an evaluated split is."""
+        dataset = self.dataset(split)
+        dataset.augment, dataset.changing = None, False
+        return make_loader(dataset, self.eval_batch_size, self.num_workers, self.pin_memory, self.seed, shuffle=False)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the train split."""
         return self.loader("train")

@@ -39,6 +39,9 @@ class Task(SavesInitArgs, nn.Module):
         higher_is_better: of ``main_metric``.
         columns: the table's columns that ``encode`` reads; () = the task needs no label.
         aligned_to: modalities whose alignment of tokens with the raw text ``encode`` needs.
+        compares_samples: whether the loss is over pairs of the samples of a batch, so that totals of batches add up
+            only approximately to that of one batch that holds them all.
+        fits_head: whether ``fit_head`` fits a part of the head to all training samples, before each validation.
         changes_inputs: modalities that ``change_inputs`` changes. They are encoded anew where they are changed: in
             training, and in evaluation if all tasks change inputs.
         tunes: whether ``tune`` chooses something on the validation split once the best checkpoint is restored.
@@ -54,6 +57,8 @@ class Task(SavesInitArgs, nn.Module):
     reads_tokens: ClassVar[bool] = False
     main_metric: ClassVar[str] = "loss"
     higher_is_better: ClassVar[bool] = True
+    compares_samples: ClassVar[bool] = False
+    fits_head: ClassVar[bool] = False
     columns: tuple[str, ...] = ()
     aligned_to: tuple[str, ...] = ()
     changes_inputs: tuple[str, ...] = ()
@@ -192,6 +197,15 @@ class Task(SavesInitArgs, nn.Module):
 
     def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """(B,) in [0, 1]: the probability of each sample's label, 0 where there is none; ``ogm_ge`` reads it."""
+        raise NotImplementedError
+
+    def fit_head(self, outputs: Tensors, targets: Tensors) -> None:
+        """Fits the part of the head that no gradient trains, kept in buffers; only with ``fits_head``.
+
+        Args:
+            outputs: of all N training samples, in evaluation mode, without gradients, in the order of their rows.
+            targets: of the same.
+        """
         raise NotImplementedError
 
     def make_metrics(self) -> MetricCollection:

@@ -30,7 +30,9 @@ def everything_learns(case: TaskCase) -> None:
     task.zero_grad()
     targets = case.all_targets(task)
     for seed in range(3):  # dropout and ReLU may block a parameter once
-        task.loss(task(case.state(task, seed=seed), targets), targets).total.backward()
+        total = task.loss(task(case.state(task, seed=seed), targets), targets).total
+        if total.requires_grad:
+            total.backward()
     for name, parameter in task.named_parameters():
         if parameter.requires_grad and (parameter.grad is None or not bool((parameter.grad != 0).any())):
             raise ContractViolation(
@@ -174,12 +176,17 @@ def saved_and_rebuilt_is_equal(case: TaskCase) -> None:
     """``init_args``, the files of ``save_assets`` and the state dict rebuild the task, tuned if it tunes."""
     first = case.make().train()
     targets = case.all_targets(first)
-    first.loss(first(case.state(first), targets), targets).total.backward()
+    total = first.loss(first(case.state(first), targets), targets).total
+    if total.requires_grad:
+        total.backward()
     with torch.no_grad():
         for parameter in first.parameters():
             if parameter.grad is not None:
                 parameter.sub_(parameter.grad, alpha=1e-3)
     first.eval()
+    if first.fits_head:
+        with torch.no_grad():
+            first.fit_head(first(case.state(first)), targets)
     if first.tunes:
         tune_on_all(first, case)
     with TemporaryDirectory() as folder:

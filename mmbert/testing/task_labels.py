@@ -187,6 +187,9 @@ def predictions_are_the_labels_words(case: TaskCase) -> None:
 def learn_by_heart(task: Task, case: TaskCase) -> tuple[float, float]:
     """Trains the head on all samples, in evaluation mode, at a falling rate; the mean loss before and after."""
     state, targets = case.state(task), case.all_targets(task)
+    if task.fits_head:
+        with torch.no_grad():
+            task.fit_head(task(state), targets)
     parameters = [parameter for parameter in task.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, RATE) if parameters else None
     losses = []

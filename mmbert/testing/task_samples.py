@@ -284,4 +284,5 @@ def float_tensors(tensors: Tensors) -> Tensors:
 
 def labelled_task(case: TaskCase) -> bool:
     """Whether the task's loss is a sum over labels; a loss over pairs within the batch is not."""
-    return bool(case.make().columns)
+    task = case.make()
+    return bool(task.columns) and not task.compares_samples

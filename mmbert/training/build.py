@@ -27,7 +27,7 @@ from mmbert.training.instantiate import make, resolved
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
 from mmbert.training.monitor import Monitor, check_callbacks, choose_monitor, undefined_metrics
-from mmbert.training.task_configs import all_tasks, class_column, fit_labels, widths
+from mmbert.training.task_configs import all_tasks, class_column, fit_labels, given_arguments
 from mmbert.training.validation_schedule import validated_rows
 
 
@@ -71,7 +71,8 @@ def build(cfg: DictConfig) -> Parts:
     encoders: dict[str, Encoder] = {name: make(part, **input_widths[name]) for name, part in encoder_configs.items()}
     initial_weights = load_initial_weights(encoders, resolved(cfg.get("encoders_from")), saved_model)
     fusion: Fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
-    tasks = make_tasks(task_configs, labels, fusion)
+    columns = {name: data.column_of(name) for name in encoders if data.has_column(data.column_of(name))}
+    tasks = make_tasks(task_configs, labels, fusion, columns)
     model = MultimodalModel(encoders, fusion, tasks)
     data.bind(
         {name: encoder.processor for name, encoder in encoders.items()},
@@ -111,11 +112,14 @@ def chosen_encoders(cfg: DictConfig) -> dict[str, DictConfig]:
 
 
 def make_tasks(
-    configs: Mapping[str, DictConfig], labels: Mapping[str, Mapping[str, Any]], fusion: Fusion
+    configs: Mapping[str, DictConfig],
+    labels: Mapping[str, Mapping[str, Any]],
+    fusion: Fusion,
+    columns: Mapping[str, str],
 ) -> dict[str, Task]:
-    """The tasks by name, with what they learnt from the labels and the widths of the fusion."""
+    """The tasks by name, with what they learnt from the labels, the widths of the fusion and the inputs' columns."""
     return {
-        name: make(part, **{**labels[name], **widths(part, fusion.out_dim, fusion.dims)})
+        name: make(part, **{**labels[name], **given_arguments(part, fusion.out_dim, fusion.dims, columns)})
         for name, part in configs.items()
     }
 

@@ -147,7 +147,17 @@ def can_be_label(kind: type[Task], cell: Any) -> bool:
     return True
 
 
-def widths(part: DictConfig, out_dim: int, dims: Mapping[str, int]) -> dict[str, Any]:
-    """What a task is given of the fusion: ``in_dim``, and ``dims`` if it asks for the modalities' widths too."""
-    asks = "dims" in inspect.signature(task_class(part).__init__).parameters
-    return {"in_dim": out_dim} | ({"dims": dict(dims)} if asks else {})
+def given_arguments(
+    part: DictConfig, out_dim: int, dims: Mapping[str, int], columns: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a task is given of the run: ``in_dim``, and what else it asks for by the names of its arguments.
+
+    Args:
+        part: the task's config.
+        out_dim: width of the fused vector.
+        dims: width by modality, for ``dims``.
+        columns: the table's column by modality, for ``input_columns``.
+    """
+    known = {"dims": dict(dims), "input_columns": dict(columns)}
+    asked = inspect.signature(task_class(part).__init__).parameters
+    return {"in_dim": out_dim} | {name: value for name, value in known.items() if name in asked}

@@ -23,6 +23,7 @@ from mmbert.training.callbacks.checkpoint import LastCheckpoint
 from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints
 from mmbert.training.callbacks.diagnostics import EpochDiagnostics
 from mmbert.training.callbacks.early_stopping import EarlyStopping
+from mmbert.training.callbacks.fitted_heads import FittedHeads
 from mmbert.training.callbacks.monitored import MonitoredMetrics, is_validated, refusal
 from mmbert.training.callbacks.skipped_rows import SkippedRows
 from mmbert.training.callbacks.step_times import StepTimes
@@ -83,6 +84,7 @@ def make_training(
     # step times first: they exclude the other callbacks
     callbacks: list[Callback] = [step_times, skipped, epochs, monitored]
     callbacks += [parts.modality_balance] if parts.modality_balance is not None else []
+    callbacks += [FittedHeads(parts.data)] if any(task.fits_head for task in module.tasks.values()) else []
     callbacks += more_callbacks
     callbacks += configured_callbacks(cfg, parts.monitor, folder)
     bar = bool(cfg.trainer.get("enable_progress_bar", True))

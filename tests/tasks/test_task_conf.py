@@ -11,6 +11,8 @@ from mmbert.tasks.base import Task
 
 CONF = Path(__file__).parents[2] / "conf"
 LEARNT = {"tags", "scheme", "classes", "class_counts", "labelled_count", "mean", "std"}
+GIVEN = {"in_dim": 3, "dims": {"text": 4, "image": 5}}
+LABEL_FREE = {"retrieval"}
 CELLS = {"classification": ["b", "a"], "multilabel": ["a|b", "a"], "regression": [1.0, 3.0]}
 CELLS |= {"tagging": ["O B-A I-A", ["B-B", "O"]]}
 
@@ -30,11 +32,11 @@ def options(group, name):
 def test_every_option_is_there_with_its_default(group, name):
     written = options(group, name)
     signature = inspect.signature(get_class(written.pop("_target_")))
-    known = {key: p.default for key, p in signature.parameters.items() if key != "in_dim"}
+    known = {key: p.default for key, p in signature.parameters.items() if key not in GIVEN}
     assert written.keys() == known.keys()
     for key, value in written.items():
         if key == "column":
-            assert value == "???"
+            assert value == (None if name in LABEL_FREE else "???")
         elif key in LEARNT:
             assert value is None
         else:
@@ -45,8 +47,10 @@ def test_every_option_is_there_with_its_default(group, name):
 def test_a_task_is_built_from_its_yaml_and_what_it_learns(name):
     part = OmegaConf.load(CONF / "task" / f"{name}.yaml")
     part.column = "label"
-    learned = get_class(part._target_).fit_labels(CELLS[name], "label")
-    task = instantiate(part, _convert_="all", in_dim=3, **learned)
+    kind = get_class(part._target_)
+    learned = kind.fit_labels(CELLS.get(kind.kind), "label")
+    asked = inspect.signature(kind).parameters
+    task = instantiate(part, _convert_="all", **learned, **{key: x for key, x in GIVEN.items() if key in asked})
     assert isinstance(task, Task) and task.column == "label" and task.in_dim == 3
 
 

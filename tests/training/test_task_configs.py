@@ -8,7 +8,14 @@ from omegaconf import OmegaConf
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.tasks.regression import Regression
-from mmbert.training.task_configs import all_tasks, class_column, class_column_of, fit_labels, task_class, widths
+from mmbert.training.task_configs import (
+    all_tasks,
+    class_column,
+    class_column_of,
+    fit_labels,
+    given_arguments,
+    task_class,
+)
 
 SIZE = {"_target_": "mmbert.tasks.regression.Regression", "column": "size"}
 MOOD = {"_target_": "mmbert.tasks.classification.Classification", "column": "mood"}
@@ -109,4 +116,11 @@ def test_a_target_must_be_a_task():
         task_class(OmegaConf.create({"_target_": "mmbert.fusion.mean.MeanFusion"}))
     with pytest.raises(ConfigError, match="cannot be found"):
         task_class(OmegaConf.create({"_target_": "mmbert.nowhere.Task"}))
-    assert widths(OmegaConf.create(SIZE), 8, {"text": 4}) == {"in_dim": 8}
+
+
+def test_a_task_is_given_what_it_asks_for():
+    given = 8, {"text": 4}, {"text": "caption"}
+    assert given_arguments(OmegaConf.create(SIZE), *given) == {"in_dim": 8}
+    part = OmegaConf.create({"_target_": "mmbert.tasks.retrieval.Retrieval"})
+    asked = {"dims": {"text": 4}, "input_columns": {"text": "caption"}}
+    assert given_arguments(part, *given) == {"in_dim": 8, **asked}

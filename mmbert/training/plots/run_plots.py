@@ -15,6 +15,7 @@ import numpy as np
 from mmbert.core.distributed import is_rank_zero
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.history import read_history
+from mmbert.runs.predictions import ARROW_TYPES
 from mmbert.training.plots.calibration import reliability_diagram
 from mmbert.training.plots.figure import ACCENT, GRID, INK, MUTED, label, new_figure, save, shorten
 from mmbert.training.plots.roc import precision_recall_curves, roc_curves
@@ -22,7 +23,7 @@ from mmbert.training.plots.roc import precision_recall_curves, roc_curves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mmbert.runs.predictions import PredictionTable
+    from mmbert.runs.predictions import ARROW_TYPES, PredictionTable
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -60,7 +61,7 @@ def draw(table: PredictionTable, split: str) -> dict[str, Figure]:
     figures = {}
     for task in table.tasks:
         kind, classes = table.kind(task), table.classes(task)
-        if kind == "other":
+        if kind not in ARROW_TYPES:  # their predictions are no numbers
             continue
         targets, scores = table.labelled(task)
         if not len(targets):

@@ -112,7 +112,7 @@ def test_no_history_no_picture(tmp_path):
 
 def test_each_task_gets_the_pictures_of_its_kind(tmp_path):
     kinds = {"answer": "classification", "properties": "multilabel", "value": "regression", "nobody": "regression"}
-    table = PredictionTable(kinds | {"tags": "other"})
+    table = PredictionTable(kinds | {"tags": "other", "pairs": "retrieval"})
     probabilities = [{"a": 0.9, "b": 0.1}, {"a": 0.2, "b": 0.8}]
     numbers = [{"prediction": 1.5}, {"prediction": 2.0}]
     table.add(
@@ -123,8 +123,10 @@ def test_each_task_gets_the_pictures_of_its_kind(tmp_path):
             "value": numbers,
             "nobody": numbers,
             "tags": [{"prediction": ["x"]}, {"prediction": []}],
+            "pairs": [{"prediction": {"text-image": 0.5}}, {"prediction": {}}],
         },
-        {"answer": ["a", "b"], "properties": [["a"], []], "value": [1.0, 2.0], "nobody": [None] * 2, "tags": [[], []]},
+        {"answer": ["a", "b"], "properties": [["a"], []], "value": [1.0, 2.0], "nobody": [None] * 2, "tags": [[], []]}
+        | {"pairs": [None] * 2},
     )
     drawn = plots.write_plots(table, "test", tmp_path / "plots")
     expected = [

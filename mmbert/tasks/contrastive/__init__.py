@@ -1,0 +1,1 @@
+"""Losses over pairs of the samples of a batch, gathered over processes."""
