@@ -33,6 +33,7 @@ class TargetEncoder(Protocol):
     kind: ClassVar[str]
     columns: tuple[str, ...]
     aligned_to: tuple[str, ...]
+    aligned_kinds: tuple[str, ...]
     changes_inputs: tuple[str, ...]
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:
@@ -76,10 +77,16 @@ def check_needs(processors: Mapping[str, Processor], tasks: Mapping[str, TargetE
             if modality not in processors:
                 raise ConfigError(f"tasks.{name} reads '{modality}', no encoder. {nearest(modality, processors)}")
         for modality in task.aligned_to:
-            if not isinstance(processors[modality], Aligned):
+            processor = processors[modality]
+            if not isinstance(processor, Aligned):
                 raise ConfigError(
-                    f"tasks.{name} needs to know which token of '{modality}' is which word, but "
-                    f"{type(processors[modality]).__name__} has no method alignment."
+                    f"tasks.{name} needs to know which token of '{modality}' is which word or moment, but "
+                    f"{type(processor).__name__} has no method alignment."
+                )
+            if processor.kind not in task.aligned_kinds:
+                raise ConfigError(
+                    f"tasks.{name} has labels of parts of {' or '.join(task.aligned_kinds)}, but '{modality}' is "
+                    f"{processor.kind}."
                 )
 
 

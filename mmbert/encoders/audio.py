@@ -28,6 +28,7 @@ from mmbert.core.types import Encoded, Inputs
 from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
 from mmbert.encoders.processors.audio import AudioProcessor
+from mmbert.encoders.processors.token_grid import TokenGrid
 
 SERVER = "https://download.pytorch.org"
 
@@ -85,8 +86,10 @@ class SpeechEncoder(LayeredEncoder):
         if frozen_features:
             self.network.feature_extractor.requires_grad_(False)
         self.out_dim = int(self.network.encoder.transformer.pos_conv_embed.embed_dim)
-        shortest = receptive_field(self.network.feature_extractor)
-        self.processor = AudioProcessor(int(bundle.sample_rate), max_seconds, min_samples=shortest)
+        extractor = self.network.feature_extractor
+        windows = tuple((layer.kernel_size, layer.stride, 0) for layer in extractor.conv_layers)
+        grid = TokenGrid(int(bundle.sample_rate), windows)
+        self.processor = AudioProcessor(grid.sample_rate_hz, max_seconds, receptive_field(extractor), grid)
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def encode(self, inputs: Inputs) -> Encoded:

@@ -22,6 +22,7 @@ from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, frames_of
+from mmbert.encoders.processors.token_grid import halving_windows
 from mmbert.encoders.spec_augment import SpecAugment
 
 
@@ -79,7 +80,10 @@ class ConformerEncoder(Encoder):
         self.out_dim = out_dim
         self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
         self.processor = LogMelProcessor(
-            LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds), sample_rate_hz, max_seconds
+            LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds),
+            sample_rate_hz,
+            max_seconds,
+            halving_windows([2, 2]),
         )
         self.thin = nn.ModuleList(
             [nn.Conv1d(num_mels, out_dim, 3, stride=2, padding=1), nn.Conv1d(out_dim, out_dim, 3, stride=2, padding=1)]

@@ -13,6 +13,7 @@ from mmbert.core.ranges import Many, Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, frames_of
+from mmbert.encoders.processors.token_grid import halving_windows
 from mmbert.encoders.spec_augment import SpecAugment
 
 
@@ -62,7 +63,10 @@ class MelspecCNN(Encoder):
         self.time_strides = list(time_strides)
         self.log_mel = LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds)
         self.processor = LogMelProcessor(
-            LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds), sample_rate_hz, max_seconds
+            LogMel(sample_rate_hz, num_mels, window_seconds, hop_seconds),
+            sample_rate_hz,
+            max_seconds,
+            halving_windows(time_strides),
         )
         widths, bands = [1, *channels], num_mels
         self.convolutions = nn.ModuleList()

@@ -38,7 +38,8 @@ class Task(SavesInitArgs, nn.Module):
         main_metric: key in ``make_metrics`` by which checkpoints are chosen, or ``loss``.
         higher_is_better: of ``main_metric``.
         columns: the table's columns that ``encode`` reads; () = the task needs no label.
-        aligned_to: modalities whose alignment of tokens with the raw text ``encode`` needs.
+        aligned_to: modalities whose alignment of tokens with the raw text or sound ``encode`` needs.
+        aligned_kinds: kinds of input that these may be.
         compares_samples: whether the loss is over pairs of the samples of a batch, so that totals of batches add up
             only approximately to that of one batch that holds them all.
         fits_head: whether ``fit_head`` fits a part of the head to all training samples, before each validation.
@@ -61,6 +62,7 @@ class Task(SavesInitArgs, nn.Module):
     fits_head: ClassVar[bool] = False
     columns: tuple[str, ...] = ()
     aligned_to: tuple[str, ...] = ()
+    aligned_kinds: tuple[str, ...] = ("text",)
     changes_inputs: tuple[str, ...] = ()
     tunes: bool = False
     measured_each_epoch: bool = True
@@ -117,10 +119,11 @@ class Task(SavesInitArgs, nn.Module):
 
         Args:
             cells: by column of ``columns``; None where a cell is empty or the table lacks the column.
-            prepared: by modality of ``aligned_to``: ``input_ids`` (L,) int64, ``word_ids`` (L,) int64, the word of each
-                token counted from 0, -1 for special tokens, and ``offsets`` (L, 2) int64, where each token begins and
-                ends in the raw text, in characters; and ``text``, the raw text. L is the number of the sample's tokens
-                in ``Encoded``. None where the sample lacks the modality.
+            prepared: by modality of ``aligned_to``, of a text: ``input_ids`` (L,) int64, ``word_ids`` (L,) int64, the
+                word of each token counted from 0, -1 for special tokens, and ``offsets`` (L, 2) int64, where each token
+                begins and ends in the raw text, in characters; and ``text``, the raw text. Of a sound: ``times`` (L, 2)
+                float64, when each token begins and ends, in seconds. L is the number of the sample's tokens in
+                ``Encoded``. None where the sample lacks the modality.
             draw: from which random choices of a training sample follow; None = there are none.
 
         Raises:

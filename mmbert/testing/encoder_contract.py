@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.encoders.base import Encoder
+from mmbert.testing import encoder_alignment as alignment
 from mmbert.testing import encoder_conventions as conventions
 from mmbert.testing import encoder_masking as masking
 from mmbert.testing import encoder_saving as saving
@@ -19,6 +20,7 @@ LAWS: dict[str, Law[EncoderCase]] = {
     BUILT: conventions.can_be_built,
     "shapes": conventions.shapes_are_right,
     "no valid input is refused": conventions.no_valid_input_is_refused,
+    "the alignment is as long as the tokens": alignment.alignment_is_as_long_as_the_tokens,
     "absence changes nothing": masking.absence_changes_nothing,
     "padding changes nothing": masking.padding_changes_nothing,
     "samples are independent": masking.samples_are_independent,

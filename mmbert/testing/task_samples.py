@@ -16,6 +16,7 @@ from mmbert.core.types import Encoded, Fused, Inputs, Loss, State, Tensors, rows
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.features import FeatureEncoder
+from mmbert.encoders.processors.token_grid import token_times
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.mean import MeanFusion
 from mmbert.tasks.base import Task
@@ -23,6 +24,8 @@ from mmbert.tasks.base import Task
 #: Widths of the modalities, and of the fused vector.
 TASK_DIMS = {"text": 6, "image": 5, "audio": 4}
 IN_DIM = 16
+#: Middle of the first token, and from one to the next, in seconds.
+TOKEN_TIMES = [0.02, 0.04]
 #: Cells by a task's ``kind``: label cells, and a cell that is no label.
 CELLS: dict[str, list[Any]] = {
     "classification": ["b", "a", "c", "a", "b", "c", "a", "b"],
@@ -232,10 +235,10 @@ def made_up_inputs(encoders: Mapping[str, Encoder], texts: Sequence[str]) -> dic
 
 
 def alignment(text: str) -> dict[str, Any]:
-    """``input_ids`` (L,), ``word_ids`` (L,) and ``offsets`` (L, 2) of a text, and the text."""
+    """``input_ids`` (L,), ``word_ids`` (L,), ``offsets`` (L, 2) and ``times`` (L, 2) of a text, and the text."""
     table = torch.tensor(pieces(text))
-    ids = torch.arange(len(table)) + 5
-    return {"input_ids": ids, "word_ids": table[:, 0], "offsets": table[:, 1:], "text": text}
+    ids, times = torch.arange(len(table)) + 5, token_times(len(table), *TOKEN_TIMES)
+    return {"input_ids": ids, "word_ids": table[:, 0], "offsets": table[:, 1:], "times": times, "text": text}
 
 
 def state_rows(state: State, rows: Sequence[int]) -> State:

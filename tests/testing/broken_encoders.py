@@ -527,3 +527,38 @@ class OptionNotInTheSettings(Sound):
 
 #: Sound encoders that a check must let pass.
 SOUND = [Sound]
+
+
+# alignment -----------------------------------------------------------------------------------------------------------
+
+
+class Timed(SoundProcessor):
+    """Says when its vectors are."""
+
+    def alignment(self, raw):
+        edges = torch.arange(len(self.prepare(raw)) + 1).double()
+        return {"times": torch.stack([edges[:-1], edges[1:]], 1)}
+
+
+class OneTooMany(Timed):
+    def alignment(self, raw):
+        return {"times": super().alignment([*raw, raw[-1]])["times"][: len(raw) + 1]}
+
+
+class Overlapping(Timed):
+    def alignment(self, raw):
+        return {"times": super().alignment(raw)["times"] * torch.tensor([1.0, 1.5])}
+
+
+@breaks("the alignment is as long as the tokens")
+class CountsOneTokenTooMany(Sound):
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.processor = OneTooMany(5, 512)
+
+
+@breaks("the alignment is as long as the tokens")
+class TokensThatOverlapInTime(Sound):
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.processor = Overlapping(5, 512)

@@ -91,6 +91,7 @@ def test_a_kind_without_made_up_samples_wants_some():
 
 def test_the_laws_stand_in_the_modules_of_their_subjects():
     assert {law.__module__ for law in LAWS.values()} == {
+        "mmbert.testing.encoder_alignment",
         "mmbert.testing.encoder_conventions",
         "mmbert.testing.encoder_masking",
         "mmbert.testing.encoder_saving",

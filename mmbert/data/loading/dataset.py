@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 from mmbert.core.errors import DataError, InputError, MmbertError
 from mmbert.data.augment.augmentation import Augmentation, sample_draw
 from mmbert.data.labels import TargetEncoder
-from mmbert.data.loading.cached import Source
-from mmbert.data.modalities.processor import Processor
+from mmbert.data.loading.cached import Source, StoredTokens
+from mmbert.data.modalities.processor import Aligned, AlignedAsPrepared, Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.tables.row_checks import label_columns
 from mmbert.data.tables.table import Rows, Table
@@ -191,8 +191,16 @@ class SampleDataset(Dataset[Sample]):
         """Which token is which part of a sample's raw text; None where the sample lacks the modality."""
         if prepared is None:
             return None
-        with self.naming(name, row):  # the cell is read again: of tokens from the store nothing else says what they are
-            return self.processors[name].alignment(self.raw(name, self.table.cell(row, self.columns[name])))  # type: ignore[attr-defined]
+        processor = self.processors[name]
+        with self.naming(name, row):
+            if isinstance(processor, AlignedAsPrepared):
+                if not isinstance(prepared, StoredTokens):
+                    return processor.alignment_of(prepared)
+                if prepared.tokens is not None:
+                    return processor.alignment_of_tokens(len(prepared.tokens))
+            assert isinstance(processor, Aligned)
+            # the cell is read again: of what is stored nothing else says which part of it a token is
+            return processor.alignment(self.raw(name, self.table.cell(row, self.columns[name])))
 
     def _target(self, task: TargetEncoder, row: int, aligned: Mapping[str, Any], draw: int | None) -> Any:
         """A task's label of a row, as it encodes it."""

@@ -74,14 +74,28 @@ class Cutting(Protocol):
 
 @runtime_checkable
 class Aligned(Protocol):
-    """What a processor of texts has besides, if tasks may label words or characters."""
+    """What a processor of texts or sounds has besides, if tasks may label words, characters or moments."""
 
     def alignment(self, raw: Any) -> dict[str, Any]:
         """Of L tokens, as many as the encoder gives of this raw value: which part of it each is.
 
         Returns:
-            ``input_ids`` (L,) int64; ``word_ids`` (L,) int64, the word counted from 0, -1 for special tokens;
+            Of a text ``input_ids`` (L,) int64; ``word_ids`` (L,) int64, the word counted from 0, -1 for special tokens;
             ``offsets`` (L, 2) int64, beginning and end in characters of ``raw``, both 0 for special tokens; ``text``,
-            ``raw`` itself.
+            ``raw`` itself. Of a sound ``times`` (L, 2) float64, beginning and end in seconds; they follow on one
+            another.
         """
+        ...
+
+
+@runtime_checkable
+class AlignedAsPrepared(Aligned, Protocol):
+    """An ``Aligned`` processor that need not read a raw value again to say which part of it each token is."""
+
+    def alignment_of(self, prepared: Any) -> Tensors:
+        """The same of what ``prepare``, or ``unpack``, gave."""
+        ...
+
+    def alignment_of_tokens(self, count: int) -> Tensors:
+        """The same of a sample of which the encoder gave so many tokens."""
         ...

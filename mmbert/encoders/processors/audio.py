@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError, InputError
-from mmbert.core.types import Inputs
+from mmbert.core.types import Inputs, Tensors
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.sound_files import HIGHEST_HERTZ
 from mmbert.encoders.processors.lengths import seconds_limit
+from mmbert.encoders.processors.token_grid import TokenGrid
 
 #: A resampling filter bank larger than this (both rates divided by their common divisor, multiplied) is not built.
 MAX_KERNEL = 4_000_000
@@ -30,12 +31,15 @@ class AudioProcessor:
         max_seconds: longer sounds are cut.
         min_samples: shorter sounds are followed by silence up to this length, in samples at ``sample_rate_hz``: what
             the encoder needs for its first token.
+        grid: which moment each of the encoder's tokens is about; None = unknown: no task can be aligned to them.
     """
 
     kind: str = "audio"
     packed: ClassVar[tuple[str, str, int]] = ("float32", "int8", 0)
 
-    def __init__(self, sample_rate_hz: int, max_seconds: float, min_samples: int) -> None:
+    def __init__(
+        self, sample_rate_hz: int, max_seconds: float, min_samples: int, grid: TokenGrid | None = None
+    ) -> None:
         if max_seconds * sample_rate_hz < min_samples:
             raise ConfigError(
                 f"max_seconds={max_seconds} is too short: it needs {min_samples / sample_rate_hz:.3f} or more."
@@ -43,6 +47,7 @@ class AudioProcessor:
         self.sample_rate_hz = int(sample_rate_hz)
         self.max_seconds = float(max_seconds)
         self.min_samples = int(min_samples)
+        self.grid = grid
         self._resamplers: dict[int, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,6 +69,30 @@ class AudioProcessor:
         waveform = self._resample(waveform, int(rate_hz))[: int(self.max_seconds * self.sample_rate_hz)]
         lacking = self.min_samples - len(waveform)
         return torch.nn.functional.pad(waveform, (0, lacking)) if lacking > 0 else waveform.contiguous()
+
+    def alignment(self, raw: tuple[np.ndarray, int]) -> Tensors:
+        """See ``Aligned``: ``times`` (L, 2) float64, in seconds.
+
+        Raises:
+            ConfigError: the encoder does not say which moment a token is about.
+        """
+        return self.alignment_of(self.prepare(raw))
+
+    def alignment_of(self, prepared: Tensor | np.ndarray) -> Tensors:
+        """See ``AlignedAsPrepared``: of a waveform (T,) at ``sample_rate_hz``."""
+        return self._times(self._grid().count(len(prepared)))
+
+    def alignment_of_tokens(self, count: int) -> Tensors:
+        """See ``AlignedAsPrepared``: of a sound whose encoder gave so many tokens."""
+        return self._times(count)
+
+    def _times(self, count: int) -> Tensors:
+        return {"times": self._grid().times(count)}
+
+    def _grid(self) -> TokenGrid:
+        if self.grid is None:
+            raise ConfigError("This encoder does not say when its tokens are: give its AudioProcessor a TokenGrid.")
+        return self.grid
 
     @property
     def length_limit(self) -> LengthLimit:

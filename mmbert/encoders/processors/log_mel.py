@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mmbert.core.masks import blank
-from mmbert.core.types import Inputs
+from mmbert.core.types import Inputs, Tensors
 from mmbert.encoders.processors.audio import AudioProcessor, padded
+from mmbert.encoders.processors.token_grid import TokenGrid
 
 
 class LogMel(nn.Module):
@@ -63,10 +64,19 @@ class LogMelProcessor(AudioProcessor):
     Args:
         log_mel: of the encoder, or one like it.
         sample_rate_hz, max_seconds: see ``AudioProcessor``.
+        above: the windows that the encoder slides over frames, as ``TokenGrid`` has them; None = unknown.
     """
 
-    def __init__(self, log_mel: LogMel, sample_rate_hz: int, max_seconds: float) -> None:
-        super().__init__(sample_rate_hz, max_seconds, min_samples=log_mel.window)
+    def __init__(
+        self,
+        log_mel: LogMel,
+        sample_rate_hz: int,
+        max_seconds: float,
+        above: tuple[tuple[int, int, int], ...] | None = None,
+    ) -> None:
+        frames = (log_mel.window, log_mel.hop, 0)
+        grid = None if above is None else TokenGrid(sample_rate_hz, (frames, *above))
+        super().__init__(sample_rate_hz, max_seconds, min_samples=log_mel.window, grid=grid)
         self.log_mel = log_mel
         self.num_mels = int(log_mel.mel.n_mels)
 
@@ -81,6 +91,13 @@ class LogMelProcessor(AudioProcessor):
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         """See ``Storable``: -> (L, N)."""
         return long.reshape(-1, self.num_mels)
+
+    def alignment_of(self, prepared: Tensor | np.ndarray) -> Tensors:
+        """See ``AlignedAsPrepared``: of a waveform (T,), or of frames (L, N)."""
+        if prepared.ndim == 1:
+            return super().alignment_of(prepared)
+        grid = self._grid()
+        return self._times(TokenGrid(grid.sample_rate_hz, grid.windows[1:]).count(len(prepared)))
 
     def collate(self, prepared: list[Tensor | np.ndarray | None]) -> Inputs:
         """Sounds -> as ``AudioProcessor``; if any is frames (L, N) already, frames (B, L, N), mask (B, L)."""

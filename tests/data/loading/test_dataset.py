@@ -13,6 +13,7 @@ from torch import tensor
 
 from mmbert.core.errors import DataError, InputError
 from mmbert.core.types import UNLABELLED
+from mmbert.data.loading.cached import StoredTokens
 from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.samplers import LazyLoader
@@ -325,3 +326,51 @@ def test_labels_that_are_lists_are_checked_too(tmp_path):
     path.write_text("\n".join(json.dumps({"text": "t", "tags": tags}) for tags in (["a"], [], ["x"])))
     with pytest.raises(DataError, match=r"m.jsonl, row 3 \(line 3\), column 'tags': no x"):
         check_labels(Table(path), range(3), {"tags": Lists(1, "tags")})
+
+
+class Moments(Task):
+    """Counts the tokens of a sound; a label above their number is refused."""
+
+    aligned_to = ("audio",)
+    aligned_kinds = ("audio",)
+
+    def encode(self, cells, prepared, draw=None):
+        if cells["number"] is None or prepared["audio"] is None:
+            return None
+        count = len(prepared["audio"]["times"])
+        if float(cells["number"]) > count:
+            raise DataError(f"more than {count}")
+        return count
+
+
+class Ticks(Plain):
+    """A processor with a token for every thousand samples, which knows this of what is prepared or stored too."""
+
+    def __init__(self):
+        super().__init__("audio")
+        self.read = 0
+
+    def alignment(self, raw):
+        self.read += 1
+        return self.alignment_of(self.prepare(raw))
+
+    def alignment_of(self, prepared):
+        return self.alignment_of_tokens(int(prepared) // 1000)
+
+    def alignment_of_tokens(self, count):
+        return {"times": torch.zeros(count, 2)}
+
+
+def test_a_task_sees_when_tokens_are_without_reading_a_sound_again(folder):
+    class Store:
+        def row(self, row):
+            tokens = {1: np.zeros((3, 2)), 2: None}
+            return StoredTokens(tokens[row], np.zeros(2)) if row in tokens else None
+
+    table = table_of(folder, *[",,files/a.wav,,1"] * 3, ",files/a.png,,,1")
+    ticks = Ticks()
+    processors = {**TRIO, "audio": ticks}
+    dataset = SampleDataset(table, range(4), NAMES, processors, {"m": Moments(1, "number")}, sources={"audio": Store()})
+    assert [dataset[i].targets["m"] for i in (0, 1)] == [8, 3] and ticks.read == 0
+    assert dataset[2].targets["m"] == 8 and ticks.read == 1  # of the vector alone nothing can be told
+    assert dataset[3].targets["m"] is None
