@@ -14,7 +14,7 @@ from mmbert.testing import ContractError, check_encoder
 from mmbert.testing.encoder_contract import LAWS
 from mmbert.testing.encoder_samples import with_garbage, with_padding
 
-COVERS = ("encoder_conventions", "encoder_masking", "encoder_samples", "encoder_saving")
+COVERS = ("encoder_alignment", "encoder_conventions", "encoder_masking", "encoder_samples", "encoder_saving")
 
 spec = importlib.util.spec_from_file_location("broken_encoders", Path(__file__).with_name("broken_encoders.py"))
 broken = importlib.util.module_from_spec(spec)

@@ -92,10 +92,10 @@ class Aligned(Protocol):
 class AlignedAsPrepared(Aligned, Protocol):
     """An ``Aligned`` processor that need not read a raw value again to say which part of it each token is."""
 
-    def alignment_of(self, prepared: Any) -> Tensors:
+    def alignment_of(self, prepared: Any) -> dict[str, Any]:
         """The same of what ``prepare``, or ``unpack``, gave."""
         ...
 
-    def alignment_of_tokens(self, count: int) -> Tensors:
+    def alignment_of_tokens(self, count: int) -> dict[str, Any]:
         """The same of a sample of which the encoder gave so many tokens."""
         ...
