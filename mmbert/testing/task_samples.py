@@ -41,6 +41,16 @@ CELLS: dict[str, list[Any]] = {
         ["O"],
         ["B-OBJ", "I-OBJ"],
     ],
+    "extractive_qa": [
+        "or not",
+        "be",
+        {"text": ["question", "the question"], "answer_start": [12, 8]},
+        [],
+        "rub",
+        {"text": ["to sleep"], "answer_start": [7]},
+        [],
+        "more",
+    ],
 }
 #: One text for each of the cells above; words of one and of two tokens.
 TEXTS = [

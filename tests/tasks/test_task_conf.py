@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 from mmbert.tasks.base import Task
 
 CONF = Path(__file__).parents[2] / "conf"
-LEARNT = {"tags", "scheme", "classes", "class_counts", "labelled_count", "mean", "std"}
+LEARNT = {"no_answer", "tags", "scheme", "classes", "class_counts", "labelled_count", "mean", "std"}
 GIVEN = {"in_dim": 3, "dims": {"text": 4, "image": 5}}
 LABEL_FREE = {"retrieval"}
 CELLS = {"classification": ["b", "a"], "multilabel": ["a|b", "a"], "regression": [1.0, 3.0]}
-CELLS |= {"tagging": ["O B-A I-A", ["B-B", "O"]]}
+CELLS |= {"tagging": ["O B-A I-A", ["B-B", "O"]], "extractive_qa": ["in Rome", []]}
 
 
 def options(group, name):

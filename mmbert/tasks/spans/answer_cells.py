@@ -1,0 +1,153 @@
+"""Cells with the answer to a question: a stretch of a text, or of a sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmbert.core.errors import DataError
+from mmbert.data.labels import finite_number
+from mmbert.data.tables.cells import cell_excerpt
+from mmbert.data.tables.written_lists import written_list
+from mmbert.tasks.spans.units import cuts_character
+
+ANSWER_FORMS = '{"text": ["in Rome"], "answer_start": [12]}, or the answer as it stands in the text'
+
+
+@dataclass(frozen=True)
+class ReferenceAnswers:
+    """The reference answers of one question.
+
+    Attributes:
+        texts: in their own words; none = there is no answer.
+        starts: where each begins, in characters; None = at its first occurrence.
+    """
+
+    texts: tuple[str, ...]
+    starts: tuple[int | None, ...]
+
+
+def answers_of_cell(cell: Any) -> ReferenceAnswers:
+    """The answers that a cell names: SQuAD's object, one text, or a list of texts; an empty list says there is none.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    found = cell
+    if isinstance(cell, str) and cell.strip().startswith("{"):
+        try:
+            found = json.loads(cell)
+        except ValueError:
+            raise DataError(
+                f"'{cell_excerpt(cell)}' looks like an object but is no JSON; write {ANSWER_FORMS}"
+            ) from None
+    elif isinstance(cell, str) and cell.strip().startswith("["):
+        listed = written_list(cell)
+        found = cell if listed is None else listed
+    if isinstance(found, Mapping):
+        return answers_of_object(found, cell)
+    if isinstance(found, (list, tuple)):
+        if not all(isinstance(text, str) and text for text in found):
+            raise DataError(f"'{cell_excerpt(cell)}' is no list of answers; write {ANSWER_FORMS}")
+        return ReferenceAnswers(tuple(found), (None,) * len(found))
+    if isinstance(found, (int, float)):
+        found = str(int(found)) if float(found).is_integer() else str(found)
+    if not isinstance(found, str):
+        raise DataError(f"'{cell_excerpt(cell)}' is no answer; write {ANSWER_FORMS}")
+    return ReferenceAnswers((found.strip(),), (None,))
+
+
+def answers_of_object(found: Mapping[str, Any], cell: Any) -> ReferenceAnswers:
+    """The answers of SQuAD's ``{"text": [...], "answer_start": [...]}``.
+
+    Raises:
+        DataError: a key is missing, or texts and places are not as many.
+    """
+    texts, starts = found.get("text"), found.get("answer_start")
+    texts, starts = ([one] if isinstance(one, (str, int)) else one for one in (texts, starts))
+    if not isinstance(texts, (list, tuple)) or not isinstance(starts, (list, tuple)) or len(texts) != len(starts):
+        raise DataError(f"'{cell_excerpt(cell)}' has not as many texts as places; write {ANSWER_FORMS}")
+    if not all(isinstance(text, str) and text for text in texts):
+        raise DataError(f"'{cell_excerpt(cell)}' has an answer that is no text")
+    if not all(isinstance(start, int) and not isinstance(start, bool) for start in starts):
+        raise DataError(f"'{cell_excerpt(cell)}' has a place that is no whole number")
+    return ReferenceAnswers(tuple(texts), tuple(starts))
+
+
+def located_answers(answers: ReferenceAnswers, text: str) -> list[tuple[int, int]]:
+    """Where the answers stand in a text, in characters.
+
+    Raises:
+        DataError: one stands outside the text, is not there, or cuts a character.
+    """
+    return [located(answer, start, text) for answer, start in zip(answers.texts, answers.starts, strict=True)]
+
+
+def located(answer: str, start: int | None, text: str) -> tuple[int, int]:
+    """Where one answer stands; without a place, at its first occurrence that cuts no character."""
+    if start is None:
+        place = text.find(answer)
+        while place >= 0 and cuts(text, place, place + len(answer)):
+            place = text.find(answer, place + 1)
+        if place < 0:
+            raise DataError(f"the answer '{cell_excerpt(answer)}' does not stand in the text '{cell_excerpt(text)}'")
+        return place, place + len(answer)
+    checked_extent(text, start, start + len(answer))
+    if text[start : start + len(answer)] != answer:
+        there = text.find(answer)
+        hint = f"; it stands at {there}" if there >= 0 else ""
+        raise DataError(
+            f"the answer '{cell_excerpt(answer)}' is said to begin at character {start}, where the text has "
+            f"'{cell_excerpt(text[start : start + len(answer)])}'{hint}"
+        )
+    return start, start + len(answer)
+
+
+def cuts(text: str, begin: int, end: int) -> bool:
+    """Whether a stretch begins or ends within a character."""
+    return cuts_character(text, begin) or cuts_character(text, end)
+
+
+def checked_extent(text: str, begin: int, end: int) -> tuple[int, int]:
+    """A stretch of a text.
+
+    Raises:
+        DataError: it is reversed or empty, lies outside the text, or cuts a character.
+    """
+    if end <= begin:
+        raise DataError(f"the answer ends at character {end}, where it has not begun ({begin}); the end is one past it")
+    if begin < 0 or end > len(text):
+        raise DataError(f"the answer lies at characters {begin} to {end}, the text has {len(text)}")
+    if cuts(text, begin, end):
+        raise DataError(
+            f"the answer at characters {begin} to {end} cuts a letter from its accent in "
+            f"'{text[max(0, begin - 3) : end + 3]}'"
+        )
+    return begin, end
+
+
+def extent_of_cells(start: Any, end: Any, whole: bool) -> tuple[float, float] | None:
+    """The two cells that say where an answer begins and ends; None = -1 and -1, there is none.
+
+    Args:
+        start: the first cell.
+        end: the second.
+        whole: whether they are characters, else seconds.
+
+    Raises:
+        DataError: one is no such number, or the answer ends before it begins.
+    """
+    found = [finite_number(cell) for cell in (start, end)]
+    if None in found or whole and not all(float(number or 0).is_integer() for number in found):
+        kind = "whole numbers, characters of the text" if whole else "numbers, seconds"
+        raise DataError(
+            f"the answer is to lie from '{start}' to '{end}': {kind} are needed, or -1 and -1 for no answer"
+        )
+    begin, last = (float(number or 0) for number in found)
+    if begin == last == -1:
+        return None
+    if begin < 0 or last <= begin:
+        raise DataError(f"the answer lies from {begin:g} to {last:g}: it must begin at 0 or later and end after that")
+    return begin, last
