@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mmbert.cli.app import run_plain
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.whole_files import write_whole_text
+from mmbert.reporting.statistics.summary import is_error
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -97,10 +98,9 @@ def wandb_sweep(study: Study) -> dict[str, Any]:
     sweep |= {"program": "mmbert-train", "method": "grid"}
     if decides:
         split, _, metric = str(decides).partition("/")
-        lower = metric.rpartition("/")[2] in ("loss", "mae", "mse", "rmse")
         sweep["metric"] = {
             "name": f"{split.replace('test', 'val', 1)}/{metric}",
-            "goal": "minimize" if lower else "maximize",
+            "goal": "minimize" if is_error(metric) else "maximize",
         }
     sweep["parameters"] = {
         key: {"values": [as_yaml(value) for value in values]} for key, values in study.params.items()

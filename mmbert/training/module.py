@@ -36,6 +36,8 @@ OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
 
 #: How the names of a fusion's own losses begin.
 AUXILIARY = "fusion/"
+#: The plain mean of the tasks' losses on a split, where there are several tasks.
+MEAN_LOSS = "mean_loss"
 
 
 class StageMetrics(nn.Module):
@@ -398,7 +400,8 @@ class FusionModule(pl.LightningModule):
         """``loss`` of an evaluated split, and ``loss_sum``; nothing where no sample is labelled for any task.
 
         ``loss_sum`` is what ``balance=fixed`` would make of the tasks' losses: a balance that learns changes what its
-        total means as it learns, and only this sum can be compared between runs.
+        total means as it learns, and only this sum can be compared between runs. ``mean_loss``, where there are several
+        tasks, is the plain mean over those that are trained (their weight is not 0) and labelled on the split.
         """
         losses = {name: means[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in means}
         if not losses:
@@ -411,7 +414,11 @@ class FusionModule(pl.LightningModule):
         for name, value in means.items():
             if name.startswith(AUXILIARY):
                 total, plain = total + value, plain + value
-        return {"loss": total.detach(), "loss_sum": plain.detach()}
+        found = {"loss": total.detach(), "loss_sum": plain.detach()}
+        trained = [loss for name, loss in losses.items() if self.fixed_balance.weights[name]]
+        if len(self.tasks) > 1 and trained:
+            found[MEAN_LOSS] = torch.stack(trained).mean()
+        return found
 
     def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Each task's mean loss and how much is labelled for it; both go into the split's means."""

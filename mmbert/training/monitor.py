@@ -11,7 +11,7 @@ import numpy as np
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.tasks.base import Task
-from mmbert.training.module import AUXILIARY
+from mmbert.training.module import AUXILIARY, MEAN_LOSS
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,7 @@ def choose_monitor(
     unlabelled: Collection[str] = (),
     undefined: Mapping[str, str] | None = None,
 ) -> Monitor:
-    """The metric asked for, or the main metric of the first task on the validation split.
-
-    Where that cannot be measured, the default is the task's loss, or the next task's metric.
+    """The metric asked for, or ``usual_monitor``.
 
     Args:
         wanted: its name; None = the default.
@@ -50,13 +48,10 @@ def choose_monitor(
     """
     undefined = undefined or {}
     if wanted is None:
-        usual = [(name, f"val/{name}/{task.main_metric}") for name, task in tasks.items()]
-        name, wanted = next(((name, key) for name, key in usual if name not in unlabelled), usual[0])
-        note = "" if (name, wanted) == usual[0] else f"no sample of val is labelled for {usual[0][0]}"
-        if wanted in undefined:
-            note, wanted = f"{wanted} has no value on val ({undefined[wanted]})", f"val/{name}/loss"
-        if note and name not in unlabelled:
-            return Monitor(wanted, directions(tasks)[wanted], f"{note}: {wanted} chooses the checkpoint")
+        usual = usual_monitor(tasks, unlabelled, undefined)
+        if usual is not None:
+            return usual
+        wanted = f"val/{next(iter(tasks))}/{next(iter(tasks.values())).main_metric}"
     if wanted.split("/")[0] != "val":
         raise ConfigError(
             f"monitor={wanted}: a checkpoint is chosen on the validation split alone, never on another. "
@@ -76,6 +71,29 @@ def choose_monitor(
         )
     refuse_undefined("monitor", wanted, modes, undefined)
     return Monitor(wanted, modes[wanted])
+
+
+def usual_monitor(
+    tasks: Mapping[str, Task], unlabelled: Collection[str], undefined: Mapping[str, str]
+) -> Monitor | None:
+    """What chooses if nothing is asked for: several tasks' mean loss on the validation split, one task's main metric.
+
+    Tasks of weight 0 are not trained and have no part in it. Where a main metric cannot be measured, the task's loss
+    chooses. None if no task is labelled on the split.
+    """
+    trained = [name for name, task in tasks.items() if task.weight] or list(tasks)
+    counted = [name for name in trained if name not in unlabelled]
+    left_out = [name for name in trained if name in unlabelled]
+    note = f"no sample of val is labelled for {', '.join(left_out)}" if left_out else ""
+    if len(counted) > 1:
+        name = f"val/{MEAN_LOSS}"
+        return Monitor(name, "min", f"{note}: {name} is that of the others" if note else "")
+    if not counted:
+        return None
+    name = f"val/{counted[0]}/{tasks[counted[0]].main_metric}"
+    if name in undefined:
+        note, name = f"{name} has no value on val ({undefined[name]})", f"val/{counted[0]}/loss"
+    return Monitor(name, directions(tasks)[name], f"{note}: {name} chooses the checkpoint" if note else "")
 
 
 def refuse_undefined(option: str, wanted: str, known: Iterable[str], undefined: Mapping[str, str]) -> None:
@@ -160,6 +178,8 @@ def undefined_metrics(
 def directions(tasks: Mapping[str, Task]) -> dict[str, str]:
     """``max`` or ``min`` for every metric of the validation split."""
     modes = {"val/loss": "min", "val/loss_sum": "min"}
+    if len(tasks) > 1:
+        modes[f"val/{MEAN_LOSS}"] = "min"
     for name, task in tasks.items():
         modes[f"val/{name}/loss"] = "min"
         for key, metric in task.make_metrics().items():

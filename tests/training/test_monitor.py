@@ -22,8 +22,16 @@ def tasks():
     }
 
 
-def test_the_first_tasks_main_metric_is_the_default(tasks):
-    assert choose_monitor(None, tasks).name == f"val/price/{Regression.main_metric}"
+def test_the_default_is_the_mean_loss_of_several_tasks_and_the_main_metric_of_one(tasks):
+    chosen = choose_monitor(None, tasks)
+    assert (chosen.name, chosen.mode, chosen.note) == ("val/mean_loss", "min", "")
+    for name, metric, mode in (("price", "mae", "min"), ("mood", "accuracy", "max")):
+        chosen = choose_monitor(None, {name: tasks[name]})
+        assert (chosen.name, chosen.mode, chosen.note) == (f"val/{name}/{metric}", mode, "")
+    tasks["price"].weight = 0  # a task that is not trained has no say
+    assert choose_monitor(None, tasks).name == "val/mood/accuracy"
+    with pytest.raises(ConfigError, match="val/mean_loss is not measured"):
+        choose_monitor("val/mean_loss", {"mood": tasks["mood"]})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,12 @@ def test_the_default_is_what_can_be_measured(tasks):
     chosen = choose_monitor(None, tasks, ["price"])
     assert (chosen.name, chosen.mode) == ("val/mood/accuracy", "max")
     assert chosen.note == "no sample of val is labelled for price: val/mood/accuracy chooses the checkpoint"
-    chosen = choose_monitor(None, tasks, [], {"val/price/mae": "why"})
+    three = {**tasks, "size": Regression(4, "size", mean=0.0, std=1.0)}
+    chosen = choose_monitor(None, three, ["size"])
+    assert chosen.name == "val/mean_loss"
+    assert chosen.note == "no sample of val is labelled for size: val/mean_loss is that of the others"
+    alone = {"price": tasks["price"]}
+    chosen = choose_monitor(None, alone, [], {"val/price/mae": "why"})
     assert (chosen.name, chosen.mode) == ("val/price/loss", "min")
     assert chosen.note == "val/price/mae has no value on val (why): val/price/loss chooses the checkpoint"
     assert choose_monitor(None, tasks, [], {"val/mood/auroc": "why"}).note == ""

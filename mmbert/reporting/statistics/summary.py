@@ -23,6 +23,8 @@ USUAL_KEYS = ("data", "modalities", "fusion")
 NOT_VARIED = ("config.seed", "config.logger.")
 #: facts that are averaged beside the metric
 FACTS = ("wall_seconds", "peak_memory_mib")
+#: last parts of the names of metrics of which less is better
+SMALLER_IS_BETTER = ("loss", "loss_sum", "mean_loss", "mae", "rmse", "mse", "wer", "cer", "perplexity")
 
 
 def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -161,7 +163,7 @@ def default_metric(runs: pd.DataFrame) -> str:
 
 def is_error(metric: str) -> bool:
     """Whether smaller is better."""
-    return metric.rpartition("/")[2] in ("loss", "mae", "rmse", "mse", "wer", "cer", "perplexity")
+    return metric.rpartition("/")[2] in SMALLER_IS_BETTER
 
 
 def column_of(name: str, runs: pd.DataFrame) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from pytorch_lightning import callbacks
 from torch import Tensor
 
+#: Last parts of the names of losses.
+LOSSES = ("loss", "loss_sum", "mean_loss")
+
 
 class EarlyStopping(callbacks.EarlyStopping):  # of the same name: checkpoints know its state by it
     """Lightning's, but that NaN of a metric which is no loss counts as a validation without a new best."""
 
     def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
-        if not bool(current.isnan()) or self.monitor.rpartition("/")[2] == "loss":
+        if not bool(current.isnan()) or self.monitor.rpartition("/")[2] in LOSSES:
             return super()._evaluate_stopping_criteria(current)
         asked, self.check_finite = self.check_finite, False
         try:

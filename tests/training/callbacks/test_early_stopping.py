@@ -27,6 +27,7 @@ def stops(monitor, values, **options):
         ("val/x/pearson", [math.inf], 1),
         ("val/x/loss", [0.1, math.nan], 2),
         ("val/loss", [math.nan], 1),
+        ("val/mean_loss", [math.nan], 1),
     ],
 )
 def test_what_ends_a_training(monitor, values, end):
