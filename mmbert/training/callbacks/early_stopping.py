@@ -10,14 +10,14 @@ from pytorch_lightning import callbacks
 from torch import Tensor
 
 #: Last parts of the names of losses.
-LOSSES = ("loss", "loss_sum", "mean_loss")
+LOSS_NAMES = ("loss", "loss_sum", "mean_loss")
 
 
 class EarlyStopping(callbacks.EarlyStopping):  # of the same name: checkpoints know its state by it
     """Lightning's, but that NaN of a metric which is no loss counts as a validation without a new best."""
 
     def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
-        if not bool(current.isnan()) or self.monitor.rpartition("/")[2] in LOSSES:
+        if not bool(current.isnan()) or self.monitor.rpartition("/")[2] in LOSS_NAMES:
             return super()._evaluate_stopping_criteria(current)
         asked, self.check_finite = self.check_finite, False
         try:
