@@ -23,8 +23,9 @@ ALLOWED = BEFORE | {
     "fusion": {"core", "fusion"},  # a strategy reads Encoded, and knows neither data nor encoders
     "runs": {"core", "runs"},
     "reporting": {"core", "runs", "reporting"},
+    "search": {"core", "data", "encoders", "fusion", "tasks", "model", "search"},
     "testing": {"core", "data", "encoders", "fusion", "tasks", "model", "testing"},
-    "cli": {*ORDER, "reporting", "testing", "cli", "conf"},
+    "cli": {*ORDER, "reporting", "search", "testing", "cli", "conf"},
 }
 #: Single modules of other parts. Reporting shows cells of the table that a run was trained on, as training read them.
 BORROWED = {"reporting": {"mmbert.data.tables.formats", "mmbert.data.tables.cells"}}
@@ -222,7 +223,7 @@ def test_every_library_is_declared_in_setup_cfg(ours: dict[str, str]) -> None:
     config.read(ROOT / "setup.cfg")
     needed = required(config["options"]["install_requires"])
     optional = set().union(*(required(text) for text in config["options.extras_require"].values()))
-    called = {"PIL": "pillow", "sklearn": "scikit_learn", "yaml": "pyyaml", "hydra": "hydra_core"}
+    called = {"PIL": "pillow", "faiss": "faiss_cpu", "sklearn": "scikit_learn", "yaml": "pyyaml", "hydra": "hydra_core"}
     called["mlflow"] = "mlflow_skinny"
     missing = set()
     for path, source in ours.items():

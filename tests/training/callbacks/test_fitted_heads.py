@@ -1,4 +1,4 @@
-"""Heads are fitted to all training samples, in order and unchanged, before each validation; the saved model has them."""
+"""Heads are fitted to all training samples, in order and unchanged, before each validation; saved models have them."""
 
 import sys
 
