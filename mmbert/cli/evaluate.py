@@ -71,6 +71,7 @@ def evaluate_model(words: list[str]) -> None:
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
     from mmbert.training.callbacks.console import print_results
     from mmbert.training.evaluate import evaluate
+    from mmbert.training.monitor import hidden_metrics
     from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted or is_own_model(folder))
@@ -80,8 +81,8 @@ def evaluate_model(words: list[str]) -> None:
     with explain_out_of_memory(out.path, less_memory, places=places):
         done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
     without = f", without {' and '.join(drop)}" if drop else ""
-    notes = done.facts.get(METRIC_NOTES)
-    print_results(done.metrics, list(done.predictions), out, f"Metrics of {folder}{without}", notes)
+    title, hidden = f"Metrics of {folder}{without}", hidden_metrics(model.named_tasks())
+    print_results(done.metrics, list(done.predictions), out, title, done.facts.get(METRIC_NOTES), hidden)
 
 
 def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -30,8 +30,8 @@ from mmbert.core.masks import blank
 from mmbert.core.types import UNLABELLED, Loss, State, Tensors
 from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Task
+from mmbert.tasks.class_counts import Accuracy
 from mmbert.tasks.class_options import ClassIndex, joined_counts, natural_order
-from mmbert.tasks.metrics import Accuracy
 
 
 class {kind}(Task):

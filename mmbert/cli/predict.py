@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder, is_own_model, model_in
 
 PREDICT_USAGE = """\
-usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [trust_custom_code=true]
+usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [abstain_below=0.7]
+                      [trust_custom_code=true]
        mmbert-predict model=FOLDER table=my.csv out=answers.jsonl [columns.text=COLUMN] [batch_size=32]
-                      [device=auto] [num_workers=2] [on_error=skip] [trusted=false]
+                      [device=auto] [num_workers=2] [on_error=skip] [trusted=false] [abstain_below=0.7]
                       [trust_custom_code=true]
 
 Says what a saved model answers to one sample, or to every row of a table (CSV, TSV, JSONL, Parquet, Excel; labels
@@ -32,6 +34,8 @@ folder, the model/ in it, or user/name on the Hugging Face hub.
   device       auto (a GPU if there is one), cpu, cuda, cuda:1, mps
   num_workers  processes that read the files
   on_error     skip = rows that cannot be used are left out and listed in answers.skipped.csv
+  abstain_below  tasks with one class a sample leave out (null) an answer of a lower probability; 0 = none is left out
+                 (default: as the model was trained)
   trusted      false = no file outside the table's folder is read, for a table that somebody else made
   --help       show this
 """
@@ -54,8 +58,9 @@ def predict_inputs(words: list[str]) -> None:
     folder = model_folder(given.pop("model", None))
     trust = consent(given) or is_own_model(folder)
     given.pop("trust_custom_code", None)
+    lowest = probability(given, "abstain_below")
     if "table" in given:
-        predict_table_rows(folder, given, trust)
+        predict_table_rows(folder, given, trust, lowest)
         return
     if not given:
         raise ConfigError('Nothing to predict from. Give at least one modality: text="...", image=FILE or audio=FILE.')
@@ -63,6 +68,7 @@ def predict_inputs(words: list[str]) -> None:
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
+    set_threshold(model.named_tasks(), lowest)
     (result,) = model.predict([given])
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
@@ -70,8 +76,8 @@ def predict_inputs(words: list[str]) -> None:
         print_answers(result)
 
 
-def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None:
-    """Answers every row of a table, and says where they are.
+def predict_table_rows(folder: Path, given: dict[str, str], trust: bool, lowest: float | None) -> None:
+    """Answers every row of a table, and says where they are; ``lowest``: probability that an answer must have.
 
     Raises:
         ConfigError: a word is not one for tables, or has a wrong value.
@@ -93,6 +99,7 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool) -> None
     from mmbert.training.resources.out_of_memory import explain_out_of_memory
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
+    set_threshold(model.named_tasks(), lowest)
     table, out = Path(given["table"]), Path(given["out"])
     size = 32 if batch_size is None else batch_size
     with explain_out_of_memory(
@@ -130,6 +137,42 @@ def whole_number(given: dict[str, str], key: str, least: int) -> int | None:
     if not value.isdecimal() or int(value) < least:
         raise ConfigError(f"{key}={value}: a whole number of at least {least} is wanted here.")
     return int(value)
+
+
+def probability(given: dict[str, str], key: str) -> float | None:
+    """A number from 0 to 1 taken out of the words, None if it is not given.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    value = given.pop(key, None)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:  # NaN is in no range
+        raise ConfigError(f"{key}={value}: a number of at least 0 and at most 1 is wanted here.")
+    return number
+
+
+def set_threshold(tasks: Mapping[str, Any], lowest: float | None) -> None:
+    """Makes every task that can abstain do so below a probability; None leaves them as they were trained.
+
+    Raises:
+        ConfigError: no task can.
+    """
+    if lowest is None:
+        return
+    able = [task for task in tasks.values() if hasattr(task, "abstain_below")]
+    if not able:
+        raise ConfigError(
+            f"abstain_below={lowest:g}: none of the model's tasks ({', '.join(tasks)}) answers with one class a "
+            "sample, so none has a probability below which it could abstain. Leave the option out."
+        )
+    for task in able:
+        task.abstain_below = lowest
 
 
 def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str]:
@@ -211,6 +254,8 @@ def prediction_text(prediction: object) -> str:
     """A prediction as a person would write it."""
     if isinstance(prediction, list):
         return ", ".join(map(str, prediction)) or "none"
+    if prediction is None:
+        return "no answer"
     return f"{prediction:.4g}" if isinstance(prediction, float) else str(prediction)
 
 
@@ -219,6 +264,9 @@ def probability_text(answer: dict[str, object]) -> str:
     probabilities, prediction = answer.get("probabilities"), answer["prediction"]
     if not isinstance(probabilities, dict):
         return ""
+    if prediction is None:
+        best = max(probabilities, key=probabilities.__getitem__)
+        return f"{best} {probabilities[best]:.2f}, too low"
     if isinstance(prediction, list):
         return ", ".join(f"{probabilities[name]:.2f}" for name in prediction)
     return f"{probabilities[prediction]:.2f}"

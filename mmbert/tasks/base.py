@@ -37,6 +37,8 @@ class Task(SavesInitArgs, nn.Module):
         reads_tokens: whether the head reads token sequences, of ``state.fused.tokens`` or of ``state.encoded``.
         main_metric: key in ``make_metrics`` by which checkpoints are chosen, or ``loss``.
         higher_is_better: of ``main_metric``.
+        shown_metrics: keys of ``make_metrics`` that the table at the end of a run and the learning curves show, the
+            loss always beside them; None = all. ``metrics.json`` and trackers have every one.
         columns: the table's columns that ``encode`` reads; () = the task needs no label.
         aligned_to: modalities whose alignment of tokens with the raw text or sound ``encode`` needs.
         aligned_kinds: kinds of input that these may be.
@@ -60,6 +62,7 @@ class Task(SavesInitArgs, nn.Module):
     higher_is_better: ClassVar[bool] = True
     compares_samples: ClassVar[bool] = False
     fits_head: ClassVar[bool] = False
+    shown_metrics: tuple[str, ...] | None = None
     columns: tuple[str, ...] = ()
     aligned_to: tuple[str, ...] = ()
     aligned_kinds: tuple[str, ...] = ("text",)

@@ -5,40 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
 
-from mmbert.core.errors import DataError, nearest
+from mmbert.core.errors import DataError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import UNLABELLED, Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import finite_number, is_decorated_number, missing_hint
+from mmbert.data.labels import finite_number, is_decorated_number
 from mmbert.data.tables.cells import cell_text
-from mmbert.tasks.base import Head, Task
+from mmbert.tasks.base import Head
 from mmbert.tasks.class_options import (
     MANY_CLASSES,
-    ClassIndex,
-    checked_classes,
     checked_smoothing,
     checked_weights,
     count_of,
     joined_counts,
     natural_order,
 )
-from mmbert.tasks.metrics import Accuracy, MacroAUROC, MacroF1, samples
+from mmbert.tasks.one_class import OneClass
+
+#: What the table at the end of a run shows of a task with classes; the rest is in metrics.json.
+USUAL_METRICS = ("accuracy", "f1", "auroc")
 
 
-class Classification(Task):
+class Classification(OneClass):
     """One label out of C, trained with cross-entropy.
 
     Cells are compared by the rule of ``mmbert.data.tables.cells``, so 7, "7" and "7.0" are one class.
 
     Targets: ``label`` (B,) int64, UNLABELLED where missing; outputs: ``logits`` (B, C).
 
-    Metrics: ``accuracy`` (micro), ``f1`` (macro, over classes that occur among labels or predictions), ``auroc``
-    (macro, one class against the rest, over classes that some labelled samples have and others have not).
+    Metrics: ``accuracy``, ``f1`` (macro, over classes that occur among labels or predictions), ``f1_weighted``,
+    ``f1_micro``, ``balanced_accuracy``, ``mcc``, ``cohen_kappa``; ``auroc`` (macro, one class against the rest, over
+    classes that some labelled samples have and others have not), ``top_3_accuracy``; ``nll``, ``brier``, ``ece``,
+    ``aurc``; with ``abstain_below`` or ``coverage`` also ``coverage`` and ``selective_accuracy``. All others count
+    every labelled sample, answered or not.
 
     Args:
         in_dim: width H of the fused vector.
@@ -51,13 +53,16 @@ class Classification(Task):
             samples; or C numbers in the order of ``classes``. As in torch, the loss is then a weighted mean.
         label_smoothing: share of the target that is spread evenly over all classes, in [0, 1).
         class_counts: labelled train samples by class; learnt from the train split, read by ``"balanced"``.
+        top_k: numbers k of which ``top_K_accuracy`` is measured, those below C.
+        shown_metrics: those that the table at the end and the learning curves show; None = all.
+        calibrate: ``"temperature"`` = one number, fitted on the validation split after training, divides all logits
+            (Guo et al. 2017, arXiv:1706.04599). No answer changes, their probabilities do.
+        abstain_below: a sample whose answer has a lower probability is not answered; None = all are.
+        coverage: instead, the share of the validation split that is answered; the threshold follows from it.
 
     Raises:
         ConfigError: fewer than two classes, one named twice, or an option outside its range.
     """
-
-    kind = "classification"
-    main_metric = "accuracy"
 
     def __init__(
         self,
@@ -70,10 +75,13 @@ class Classification(Task):
         class_weights: Annotated[str | Sequence[float] | None, AnyOf(OneOf("balanced"), Many(Range(0)))] = None,
         label_smoothing: Annotated[float, Range(0, below=1)] = 0.0,
         class_counts: Mapping[str, int] | None = None,
+        top_k: Annotated[Sequence[int], Many(Range(1))] = (3,),
+        shown_metrics: Sequence[str] | None = USUAL_METRICS,
+        calibrate: Annotated[str | None, OneOf("temperature")] = None,
+        abstain_below: Annotated[float | None, Range(0, 1)] = None,
+        coverage: Annotated[float | None, Range(above=0, at_most=1)] = None,
     ) -> None:
-        super().__init__(in_dim, column, weight)
-        self.classes = checked_classes(classes, column, least=2)
-        self._index = ClassIndex(self.classes)
+        super().__init__(in_dim, column, classes, weight, top_k, shown_metrics, calibrate, abstain_below, coverage)
         self.label_smoothing = checked_smoothing(label_smoothing, column)
         counts = None if class_counts is None else self._index.counts(class_counts)
         balanced = None if counts is None else balanced_class_weights(self.classes, counts)
@@ -112,40 +120,12 @@ class Classification(Task):
         classes = natural_order(counts)
         return {"classes": classes, "class_counts": {name: counts[name] for name in classes}}
 
-    def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> int | None:
-        """The cell's class, 0 to C - 1.
-
-        Raises:
-            DataError: there is no such class.
-        """
-        cell = cells[self.columns[0]]
-        if cell is None:
-            return None
-        name = cell_text(cell)
-        place = self._index.find(name)
-        if place is None:
-            known = nearest(name, self.classes)
-            raise DataError(f"the label '{name}' is no class of the train split{missing_hint(name)}. {known}")
-        return place
-
-    def collate(self, targets: Sequence[int | None]) -> Tensors:
-        """``label`` (B,) int64."""
-        return {"label": torch.tensor([UNLABELLED if target is None else target for target in targets])}
-
-    def labelled(self, targets: Tensors) -> Tensor:
-        """(B,) bool."""
-        return targets["label"] != UNLABELLED
-
     def count(self, targets: Tensors) -> Tensor:
         """() labelled samples, or the sum of their class weights."""
         labelled = self.labelled(targets)
         if self.class_weights is None:
             return labelled.sum()
         return blank(self.class_weights[targets["label"].clamp(min=0)], labelled).sum()
-
-    def decode(self, targets: Tensors) -> list[str | None]:
-        """Class names."""
-        return [None if i == UNLABELLED else self.classes[i] for i in targets["label"].tolist()]
 
     def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
         """pooled (B, H) -> ``logits`` (B, C)."""
@@ -165,40 +145,9 @@ class Classification(Task):
         )
         return Loss(total, self.count(targets))
 
-    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
-        """(B,): the probability of the right class, 0 where there is no label."""
-        probabilities = outputs["logits"].float().softmax(-1)
-        right = probabilities.gather(1, targets["label"].clamp(min=0).unsqueeze(1)).squeeze(1)
-        return blank(right, self.labelled(targets))
-
-    def make_metrics(self) -> MetricCollection:
-        """``accuracy``, ``f1``, ``auroc``."""
-        size = len(self.classes)
-        # groups spelt out: those that torchmetrics finds by itself depend on the values of the first batch
-        return MetricCollection(
-            {"accuracy": Accuracy(size), "f1": MacroF1(size), "auroc": MacroAUROC()},
-            compute_groups=[["accuracy"], ["f1"], ["auroc"]],
-        )
-
-    def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
-        """Adds the labelled samples of a batch."""
-        labelled = self.labelled(targets)
-        metrics.update(outputs["logits"][labelled].float().softmax(-1), targets["label"][labelled])
-
-    def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
-        """``auroc`` where all labelled samples are of one class."""
-        found = targets["label"][self.labelled(targets)]
-        if len(found.unique()) != 1:
-            return {}
-        return {"auroc": f"{samples(len(found), 'labelled')} of the class '{self.classes[int(found[0])]}'"}
-
-    def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
-        """``prediction``, a class name, and ``probabilities``, {class: p}."""
-        probabilities = outputs["logits"].detach().float().softmax(-1)
-        return [
-            {"prediction": self.classes[best], "probabilities": dict(zip(self.classes, row, strict=True))}
-            for best, row in zip(probabilities.argmax(-1).tolist(), probabilities.tolist(), strict=True)
-        ]
+    def class_logits(self, outputs: Tensors) -> Tensor:
+        """(B, C)."""
+        return outputs["logits"].float()
 
 
 def balanced_class_weights(classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:

@@ -1,13 +1,15 @@
 """Metrics whose averages leave out what is undefined, where torchmetrics would count a silent 0.
 
-    accuracy              NaN if no sample is labelled
-    F1                    the mean over the classes that occur among the labels or the predictions, as scikit-learn's
-                          ``f1_score(average="macro", zero_division=nan)``
+    exact match           NaN if no sample is labelled
+    F1                    of several properties: the mean over those that occur among the labels or the predictions
     AUROC                 the mean over the classes that have both a positive and a negative sample
     average precision     the mean over the classes that have a positive sample
     Pearson, Spearman     NaN if predictions or labels are constant;  R²: NaN if the labels are
     MAE, RMSE             NaN if no sample is labelled; of all samples at once in float64, for torchmetrics adds up in
                           float32, where the squares of numbers above 1e19 are infinite
+
+Metrics of predicted classes (accuracy, F1, kappa) are in ``mmbert.tasks.class_counts``, those of probabilities in
+``mmbert.tasks.confidence_metrics``.
 
 NaN says *undefined for this split*, never *bad*. Every metric may be updated with an empty batch, so that all
 processes of a distributed run can make the same calls whoever has labelled samples.
@@ -22,14 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-)
+from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 from torchmetrics.utilities.data import dim_zero_cat
+
+from mmbert.tasks.class_counts import Accuracy as Accuracy  # tasks that mmbert-new-task has written import it here
 
 
 class Countable(Metric):
@@ -55,28 +54,6 @@ class Countable(Metric):
         for name in states:
             total = total + getattr(self, name).sum()
         return total
-
-
-class Accuracy(Countable, MulticlassAccuracy):
-    """Share of labelled samples whose most probable class is right (micro average); NaN if none is labelled."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, average="micro", validate_args=False)
-
-    def support(self) -> Tensor:
-        """() labelled samples."""
-        return self.counted("tp", "fn")
-
-
-class MacroF1(Countable, MulticlassF1Score):
-    """Mean F1 over the classes that occur among labels or predictions; NaN if no sample is labelled."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, average="macro", validate_args=False)
-
-    def support(self) -> Tensor:
-        """() labelled samples."""
-        return self.counted("tp", "fn")
 
 
 class MultilabelMacroF1(Countable, MultilabelF1Score):

@@ -186,3 +186,14 @@ def directions(tasks: Mapping[str, Task]) -> dict[str, str]:
             higher = metric.higher_is_better
             modes[f"val/{name}/{key}"] = "max" if higher or higher is None else "min"
     return modes
+
+
+def hidden_metrics(tasks: Mapping[str, Task], monitor: str = "") -> set[str]:
+    """``TASK/METRIC`` of what tables for people leave out: what tasks do not show, unless it chooses the checkpoint."""
+    return {
+        f"{name}/{key}"
+        for name, task in tasks.items()
+        if task.shown_metrics is not None
+        for key in task.make_metrics()
+        if key not in task.shown_metrics and f"val/{name}/{key}" != monitor
+    }

@@ -40,6 +40,7 @@ class Results:
         facts: seed, times, memory.
         diagnostics: what ``diagnostics.json`` holds; empty where the fusion reports none.
         shares: what it is made of, by split and name (N, M).
+        hidden: ``TASK/METRIC`` that tables and curves for people leave out.
     """
 
     test_splits: list[str]
@@ -50,6 +51,7 @@ class Results:
     facts: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
     shares: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
 
     @property
     def score(self) -> float:
@@ -72,7 +74,7 @@ def write_results(
         table.write(run.predictions_of(split))
     loggers.show_summary({**results.metrics, **results.facts})
     drawn = config.get("plots", True)
-    figures = plots.write_learning_curves(run) if drawn else {}
+    figures = plots.write_learning_curves(run, results.hidden) if drawn else {}
     by_epoch = results.diagnostics.get("val_by_epoch") or []
     figures |= write_modality_weights(by_epoch, run.plots) if drawn else {}
     loggers.show_modality_weights(by_epoch)

@@ -35,6 +35,7 @@ from mmbert.training.callbacks.skipped_rows import write_skipped
 from mmbert.training.fit import fit, measure_splits, nothing_is_best, restore_best
 from mmbert.training.instantiate import resolved
 from mmbert.training.loggers.group import RunLoggers, start_loggers
+from mmbert.training.monitor import hidden_metrics
 from mmbert.training.resources.cost import cost_facts
 from mmbert.training.resources.devices import check_devices
 from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
@@ -124,7 +125,7 @@ def locked_run(
     except BaseException as error:
         folder.write_error(error)
         raise
-    console.print_results(results.metrics, results.test_splits, folder, notes=results.notes)
+    console.print_results(results.metrics, results.test_splits, folder, notes=results.notes, hidden=results.hidden)
     return results.score
 
 
@@ -173,6 +174,7 @@ def train_and_measure(
             "step_milliseconds": training.step_times.median(),
         }
         results.facts |= {"tuned": tune_tasks(training.module, training.trainer, parts.data)}
+        results.hidden = hidden_metrics(parts.model.named_tasks(), parts.monitor.name)
         measure_splits(training, parts.data, results)
         for analysis in analyses:
             results.facts |= analysis.measure(parts.model, parts.data, training.trainer, folder)

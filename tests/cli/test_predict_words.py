@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +12,10 @@ from mmbert.cli.predict import (
     named_inputs,
     predict_inputs,
     prediction_text,
+    probability,
     probability_text,
     run_na_values,
+    set_threshold,
 )
 from mmbert.core.errors import ConfigError
 
@@ -81,3 +84,26 @@ def test_words_that_counted_as_empty_in_the_run_do_so_again(tmp_path):
     assert run_na_values(tmp_path / "model") == []
     (tmp_path / "config.yaml").write_text("data:\n  na_values: [NA, -9]\n")
     assert run_na_values(tmp_path / "model") == ["NA", -9]
+
+
+def test_where_a_task_abstains_its_surest_class_is_told():
+    answer = {"prediction": None, "probabilities": {"a": 0.25, "b": 0.6, "c": 0.15}}
+    assert prediction_text(answer["prediction"]) == "no answer"
+    assert probability_text(answer) == "b 0.60, too low"
+
+
+@pytest.mark.parametrize("value", ["1.5", "-0.1", "nan", "high", ""])
+def test_a_threshold_is_a_probability(value):
+    with pytest.raises(ConfigError, match=f"abstain_below={value}: a number of at least 0 and at most 1 is wanted"):
+        probability({"abstain_below": value}, "abstain_below")
+    assert probability({"abstain_below": "0.7"}, "abstain_below") == 0.7 and probability({}, "abstain_below") is None
+
+
+def test_a_threshold_is_set_where_tasks_can_abstain():
+    able, other = SimpleNamespace(abstain_below=None), SimpleNamespace()
+    set_threshold({"mood": able, "value": other}, 0.7)
+    assert able.abstain_below == 0.7 and not hasattr(other, "abstain_below")
+    set_threshold({"mood": able}, None)
+    assert able.abstain_below == 0.7
+    with pytest.raises(ConfigError, match=r"none of the model's tasks \(value\) answers with one class a sample"):
+        set_threshold({"value": other}, 0.7)

@@ -29,7 +29,8 @@ def measure(rank):
     results = []
     for task, output, target, nobody in cases():
         metrics = task.make_metrics()
-        task.update(metrics, output, target if rank == 0 else torch.full_like(target, nobody))
+        truth = target if rank == 0 else torch.full_like(target, nobody)
+        task.update(metrics, {"logits": output, "value": output}, {"label": truth})
         results.append({key: float(value) for key, value in metrics.compute().items()})
     return results
 

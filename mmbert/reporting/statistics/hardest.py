@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
 from collections import Counter
@@ -117,7 +118,9 @@ def predictions_of_run(run: Path, split: str) -> pd.DataFrame | None:
 
 
 def answer_text(value: Any) -> str:
-    """An answer as it is shown."""
+    """An answer as it is shown; a dash where a model abstains."""
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if hasattr(value, "__len__") and not isinstance(value, str) else str(value)

@@ -24,7 +24,10 @@ NOT_VARIED = ("config.seed", "config.logger.")
 #: facts that are averaged beside the metric
 FACTS = ("wall_seconds", "peak_memory_mib")
 #: last parts of the names of metrics of which less is better
-SMALLER_IS_BETTER = ("loss", "loss_sum", "mean_loss", "mae", "rmse", "mse", "wer", "cer", "perplexity")
+SMALLER_IS_BETTER = (
+    *("loss", "loss_sum", "mean_loss", "mae", "rmse", "mse", "wer", "cer", "perplexity"),
+    *("nll", "brier", "ece", "aurc"),
+)
 
 
 def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -128,8 +128,18 @@ def print_results(
     run: RunFolder,
     title: str = RUN_TITLE,
     notes: Mapping[str, str] | None = None,
+    hidden: Collection[str] = (),
 ) -> None:
-    """The table of metrics, how those were computed of which there is a note, and where everything was written."""
+    """The table of metrics, how those were computed of which there is a note, and where everything was written.
+
+    Args:
+        metrics: ``SPLIT/TASK/METRIC``.
+        splits: a column each.
+        run: the folder.
+        title: of the table.
+        notes: by metric.
+        hidden: ``TASK/METRIC`` that the table leaves out.
+    """
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     table.add_column("metric")
@@ -137,6 +147,8 @@ def print_results(
         table.add_column(split, justify="right")
     last = ""
     for key in unique_keys(metrics, splits):
+        if key in hidden:
+            continue
         task, _, metric = key.rpartition("/")
         cells = [f"{metrics[f'{split}/{key}']:.4f}" if f"{split}/{key}" in metrics else "–" for split in splits]
         if last and (task or "all") != last:

@@ -6,7 +6,7 @@ gone when nobody holds it any more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,18 @@ def write_plots(table: PredictionTable, split: str, folder: Path) -> dict[str, F
     return figures
 
 
-def write_learning_curves(run: RunFolder) -> dict[str, Figure]:
-    """Draws the run's history, if there is one, as ``learning_curves.png`` among its plots."""
+def write_learning_curves(run: RunFolder, hidden: Collection[str] = ()) -> dict[str, Figure]:
+    """Draws the run's history, if there is one, as ``learning_curves.png`` among its plots.
+
+    Args:
+        run: the run's folder.
+        hidden: ``TASK/METRIC`` without a panel.
+    """
     if not is_rank_zero() or not run.history.is_file():
         return {}
-    figure = learning_curves(read_history(run.history))
+    history = read_history(run.history)
+    shown = {key: curve for key, curve in history.items() if key.partition("/")[2] not in hidden}
+    figure = learning_curves(shown)
     if figure is None:
         return {}
     save(figure, run.plots / "learning_curves.png")
