@@ -96,7 +96,7 @@ class OneClass(Task):
         self.register_buffer("temperature", torch.ones(()), persistent=calibrate is not None)
         self.register_buffer("threshold", torch.zeros(()), persistent=coverage is not None)
         if shown_metrics is not None:
-            known = list(self.make_metrics())
+            known = [str(name) for name in self.make_metrics()]
             for name in shown_metrics:
                 if name not in known:
                     raise ConfigError(f"shown_metrics of column '{column}': no '{name}'. {nearest(name, known)}")

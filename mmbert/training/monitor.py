@@ -69,7 +69,7 @@ def choose_monitor(
             f"{'any task' if not measured else f'the task {of}'}. Label some"
             f"{f', or choose another metric: {others[0]}' if others else ''}."
         )
-    refuse_undefined("monitor", wanted, modes, undefined)
+    refuse_undefined("monitor", wanted, shown_directions(tasks), undefined)
     return Monitor(wanted, modes[wanted])
 
 
@@ -102,7 +102,7 @@ def refuse_undefined(option: str, wanted: str, known: Iterable[str], undefined: 
     Args:
         option: that names the metric.
         wanted: the metric.
-        known: all metrics of the validation split.
+        known: metrics of the validation split to choose from.
         undefined: those without a value, and why.
 
     Raises:
@@ -141,7 +141,8 @@ def check_callbacks(
         if wanted not in modes:
             raise ConfigError(f"{option}={wanted} is not measured. {nearest(wanted, modes)}")
         of = wanted.split("/")[1]
-        refuse_undefined(option, wanted, modes, {**undefined, **unlabelled_metrics(of, modes, unlabelled)})
+        lacking = {**undefined, **unlabelled_metrics(of, modes, unlabelled)}
+        refuse_undefined(option, wanted, shown_directions(tasks), lacking)
 
 
 def unlabelled_metrics(task: str, known: Iterable[str], unlabelled: Collection[str]) -> dict[str, str]:
@@ -186,6 +187,12 @@ def directions(tasks: Mapping[str, Task]) -> dict[str, str]:
             higher = metric.higher_is_better
             modes[f"val/{name}/{key}"] = "max" if higher or higher is None else "min"
     return modes
+
+
+def shown_directions(tasks: Mapping[str, Task]) -> dict[str, str]:
+    """The same of the metrics that tables show: those that a message proposes."""
+    hidden = hidden_metrics(tasks)
+    return {key: mode for key, mode in directions(tasks).items() if key.removeprefix("val/") not in hidden}
 
 
 def hidden_metrics(tasks: Mapping[str, Task], monitor: str = "") -> set[str]:
