@@ -86,9 +86,9 @@ def test_probabilities_of_any_logits_are_numbers_with_gradients(size):
     assert_close(found.exp().sum(1), torch.ones(3), atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
-    pairs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=20), parts=st.integers(1, 3)
+    pairs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=20), parts=st.integers(1, 3)
 )
 def test_metrics_equal_other_packages(pairs, parts):
     truth, predicted = torch.tensor(pairs).T
@@ -97,7 +97,7 @@ def test_metrics_equal_other_packages(pairs, parts):
     metrics = task.make_metrics()
     for x, t in zip(logits.chunk(parts), truth.chunk(parts), strict=True):
         task.update(metrics, {"logits": x}, {"label": t})
-    found = {name: float(value) for name, value in metrics.compute().items()}
+    found = {name: float(metrics[name].compute()) for name in ("mae", "accuracy", "qwk", "spearman")}
     assert found["mae"] == pytest.approx(mean_absolute_error(truth, predicted))
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
     if len(truth.unique()) == 1:

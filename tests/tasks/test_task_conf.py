@@ -48,7 +48,7 @@ def test_a_task_is_built_from_its_yaml_and_what_it_learns(name):
     part = OmegaConf.load(CONF / "task" / f"{name}.yaml")
     part.column = "label"
     kind = get_class(part._target_)
-    learned = kind.fit_labels(CELLS.get(kind.kind), "label")
+    learned = kind.fit_labels(CELLS.get(name, CELLS.get(kind.kind)), "label")
     asked = inspect.signature(kind).parameters
     task = instantiate(part, _convert_="all", **learned, **{key: x for key, x in GIVEN.items() if key in asked})
     assert isinstance(task, Task) and task.column == "label" and task.in_dim == 3
