@@ -2,7 +2,7 @@
 
 MAE        mean of |predicted rank - true rank|
 QWK        1 - E (p_i - t_i)² / E (p_i - t_j)², the latter over all pairs i, j: Cohen's kappa with quadratic weights, as
-           scikit-learn's ``cohen_kappa_score(weights="quadratic")``; NaN if all labels are of one class
+           scikit-learn's ``cohen_kappa_score(labels=all C, weights="quadratic")``; NaN if all labels are of one class
 Spearman   rank correlation; NaN if predictions or labels are constant
 """
 

@@ -104,7 +104,9 @@ def test_metrics_equal_other_packages(pairs, parts):
         assert math.isnan(found["qwk"]) and math.isnan(found["spearman"])
         assert {"qwk", "spearman", "mcc"} <= set(task.undefined_metrics({"label": truth}))
     else:
-        assert found["qwk"] == pytest.approx(cohen_kappa_score(truth, predicted, weights="quadratic"), abs=1e-6)
+        assert found["qwk"] == pytest.approx(
+            cohen_kappa_score(truth, predicted, labels=range(4), weights="quadratic"), abs=1e-6
+        )
         if len(predicted.unique()) > 1:
             assert found["spearman"] == pytest.approx(spearmanr(truth, predicted).statistic, abs=1e-6)
 
