@@ -68,7 +68,7 @@ class TopKAccuracy(Stored):
         return (ahead.sum(1) < self.k).float().mean()
 
 
-class Judged(Stored):
+class ConfidenceStored(Stored):
     """Base: keeps of each sample its confidence, (N,) float, and whether the answer is right, (N,) bool."""
 
     def update(self, scores: Tensor, truth: Tensor, predicted: Tensor | None = None) -> None:
@@ -83,7 +83,7 @@ class Judged(Stored):
         super().update(scores.gather(1, predicted.unsqueeze(1)).squeeze(1), predicted == truth)
 
 
-class CalibrationError(Judged):
+class CalibrationError(ConfidenceStored):
     """Expected calibration error."""
 
     higher_is_better = False
@@ -94,7 +94,7 @@ class CalibrationError(Judged):
         return found
 
 
-class RiskCoverageArea(Judged):
+class RiskCoverageArea(ConfidenceStored):
     """Area under the risk-coverage curve."""
 
     higher_is_better = False
@@ -104,7 +104,7 @@ class RiskCoverageArea(Judged):
         return torch.tensor(area_under_risk(scores.cpu().numpy(), truth.cpu().numpy()))
 
 
-class Coverage(Judged):
+class Coverage(ConfidenceStored):
     """Share of the samples that are answered.
 
     Args:

@@ -212,12 +212,12 @@ class OneClass(Task):
             "nll": NegativeLogLikelihood(),
             "brier": BrierScore(),
         }
-        judged: dict[str, Metric] = {"ece": CalibrationError(), "aurc": RiskCoverageArea()}
+        confidences: dict[str, Metric] = {"ece": CalibrationError(), "aurc": RiskCoverageArea()}
         if self.abstain_below is not None or self.coverage is not None:
             lowest = self.answers_from
-            judged |= {"coverage": Coverage(lowest), "selective_accuracy": SelectiveAccuracy(lowest)}
+            confidences |= {"coverage": Coverage(lowest), "selective_accuracy": SelectiveAccuracy(lowest)}
         # groups spelt out: those that torchmetrics finds by itself depend on the values of the first batch
-        parts = [counts, stored, judged, *([] if more is None else [more])]
+        parts = [counts, stored, confidences, *([] if more is None else [more])]
         every = {name: metric for part in parts for name, metric in part.items()}
         return MetricCollection(every, compute_groups=[list(part) for part in parts])
 

@@ -17,6 +17,7 @@ from mmbert.core.types import UNLABELLED, Fused, State
 from mmbert.tasks.ordinal import Ordinal, coral_importance
 from mmbert.testing import check_task
 
+COVERS = ("rank_metrics",)
 CLASSES = ["1", "2", "3", "4"]
 
 
