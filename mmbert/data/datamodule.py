@@ -19,6 +19,7 @@ from mmbert.data.labels import TargetEncoder, check_needs
 from mmbert.data.loading.cached import Source
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.loaders import check_loader_options, default_workers, make_loader
+from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.splits.missing import Missing
@@ -131,6 +132,7 @@ class MultimodalData(pl.LightningDataModule):
         self.tasks: dict[str, TargetEncoder] = {}
         self.sources: dict[str, Source] = {}
         self.aligned: tuple[str, ...] = ()
+        self.task_draws: TaskDraws | None = None
         self.drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
         column = self.columns.get(SPLIT_COLUMN, SPLIT_COLUMN)
         self.rows = split_rows(self.table, column, self.splits, self.drawing, label, only)
@@ -162,7 +164,12 @@ class MultimodalData(pl.LightningDataModule):
     def notes(self) -> list[str]:
         """What was guessed, or left out, as the table was read, a sentence each."""
         lost = self.incomplete
-        return [*self.table.notes, *([f"data.rows_without=skip leaves out {lost:,} rows with a gap"] if lost else [])]
+        draws = self.task_draws
+        return [
+            *self.table.notes,
+            *([f"data.rows_without=skip leaves out {lost:,} rows with a gap"] if lost else []),
+            *([] if draws is None else [f"task_sampling: samples of an epoch by task: {draws.described()}"]),
+        ]
 
     @property
     def test_splits(self) -> list[str]:
@@ -350,6 +357,7 @@ class MultimodalData(pl.LightningDataModule):
             shuffle=split == "train",
             by_length=self.bucket_by_length,
             keep_workers=split in ("train", "val"),
+            draws=self.task_draws if split == "train" else None,
         )
 
     def plain_loader(self, split: str) -> DataLoader[Batch]:
@@ -369,6 +377,28 @@ class MultimodalData(pl.LightningDataModule):
     def test_dataloader(self) -> list[DataLoader[Batch]]:
         """Batches of every test split, in the order of ``test_splits``."""
         return [self.loader(split) for split in self.test_splits]
+
+    def draw_by_task(self, how: str, names: Iterable[str]) -> TaskDraws:
+        """Draws training samples by tasks from here on, ``how`` being a word of ``EXPONENTS``.
+
+        Args:
+            how: ``proportional``, ``sqrt`` or ``balanced``.
+            names: of the tasks that samples are drawn for. A sample carries a task's label where the first of the
+                task's columns is filled; of a task that needs no label every sample does.
+
+        Raises:
+            ConfigError: it is no such word.
+        """
+        rows = self._rows_of("train")
+        places = {}
+        for name in names:
+            columns = [column for column in self.tasks[name].columns[:1] if self.has_column(column)]
+            filled = (
+                ~self.table.empty(columns[0])[rows] if columns else np.full(len(rows), not self.tasks[name].columns)
+            )
+            places[name] = filled.nonzero()[0]
+        self.task_draws = TaskDraws.of(places, how, len(rows))
+        return self.task_draws
 
     def _rows_of(self, split: str) -> np.ndarray:
         if split not in self.rows:

@@ -27,7 +27,13 @@ CHANGES_NOTHING = (
 )
 
 #: Options that came after jobs had been hashed without them, and the value at which a job is what it was before.
-LATER_OPTIONS: dict[str, Any] = {"data.na_values": [], "data.rows_without": "raise", "data.trusted": True}
+LATER_OPTIONS: dict[str, Any] = {
+    "data.na_values": [],
+    "data.rows_without": "raise",
+    "data.trusted": True,
+    "task_sampling": None,
+    "checkpoint.per_task": False,
+}
 
 
 def job_hash(cfg: DictConfig) -> str:

@@ -78,6 +78,8 @@ def build(cfg: DictConfig) -> Parts:
         {name: encoder.processor for name, encoder in encoders.items()},
         {name: task.without_weights() for name, task in tasks.items()},
     )
+    if cfg.get("task_sampling") is not None:
+        data.draw_by_task(str(cfg.task_sampling), [name for name, task in tasks.items() if task.weight])
     balance = make(cfg.balance, tasks=tasks)
     check_balance_of(balance, fusion)
     return Parts(

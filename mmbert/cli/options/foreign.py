@@ -50,6 +50,7 @@ SHORT_NAME = Custom(
 RULES_BY_PATH: dict[str, Rule] = {
     "seed": Range(0, 2**32 - 1, whole=True),
     "compile": Switch(),
+    "task_sampling": OneOf("proportional", "sqrt", "balanced"),
     "plots": Switch(),
     "store.enabled": Switch(),
     "store.dtype": OneOf("float32", "float16", "bfloat16"),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mmbert.data.loading.samplers import SeededSampler
+from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import SLICE, Rows, Table
 
@@ -36,18 +37,25 @@ class BucketedOrder(SeededSampler):
         lengths: (samples,) of any unit.
         batch_size: of each process.
         with_epoch: see ``SeededSampler``.
+        draws: see ``SeededSampler``.
     """
 
     def __init__(
-        self, data_source: Sized, seed: int, lengths: np.ndarray, batch_size: int, with_epoch: bool = False
+        self,
+        data_source: Sized,
+        seed: int,
+        lengths: np.ndarray,
+        batch_size: int,
+        with_epoch: bool = False,
+        draws: TaskDraws | None = None,
     ) -> None:
-        super().__init__(data_source, seed, with_epoch)
+        super().__init__(data_source, seed, with_epoch, draws)
         self.lengths = lengths
         self.batch_size = batch_size
 
     def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
         """This process's places in the order of one epoch."""
-        order = torch.randperm(len(self.data_source), generator=generator).numpy()[: len(self) * world]
+        order = self.order(generator)[: len(self) * world]
         together = self.batch_size * world
         pools = [order[start : start + POOL * together] for start in range(0, len(order), POOL * together)]
         blurred = self.lengths * torch.randn(len(self.lengths), generator=generator).mul_(BLUR).exp_().numpy()

@@ -13,6 +13,7 @@ from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
+from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.registry import modality_of
 
 
@@ -25,6 +26,7 @@ def make_loader(
     shuffle: bool,
     by_length: bool = False,
     keep_workers: bool = False,
+    draws: TaskDraws | None = None,
 ) -> DataLoader[Batch]:
     """Batches of a dataset.
 
@@ -37,11 +39,12 @@ def make_loader(
         shuffle: in an order that depends on the seed and the epoch alone; else in the dataset's own order.
         by_length: with ``shuffle``, samples of similar length come together.
         keep_workers: keep the workers from one epoch to the next.
+        draws: with ``shuffle``, how often each sample comes in an epoch; None = once.
     """
     return LazyLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=batch_size,
-        sampler=training_order(dataset, seed, batch_size, by_length) if shuffle else EvaluationSampler(dataset),
+        sampler=training_order(dataset, seed, batch_size, by_length, draws) if shuffle else EvaluationSampler(dataset),
         generator=torch.Generator().manual_seed(seed),  # of the workers' own random numbers
         num_workers=num_workers,
         collate_fn=Collate(dataset.processors, dataset.augment, dataset.tasks, dataset.changing),
@@ -50,15 +53,17 @@ def make_loader(
     )
 
 
-def training_order(dataset: SampleDataset, seed: int, batch_size: int, by_length: bool) -> SeededSampler:
+def training_order(
+    dataset: SampleDataset, seed: int, batch_size: int, by_length: bool, draws: TaskDraws | None = None
+) -> SeededSampler:
     """The order of the training samples; arguments as those of ``make_loader``."""
     if not by_length:
-        return SeededSampler(dataset, seed, with_epoch=True)
+        return SeededSampler(dataset, seed, with_epoch=True, draws=draws)
     columns = {name: column for name, column in dataset.columns.items() if name not in dataset.drop}
     inputs = {name: modality_of(processor) for name, processor in dataset.processors.items()}
     most = {name: getattr(processor, "max_seconds", None) for name, processor in dataset.processors.items()}
     lengths = sample_lengths(dataset.table, dataset.rows, columns, inputs, most, dataset.taken)
-    return BucketedOrder(dataset, seed, lengths, batch_size, with_epoch=True)
+    return BucketedOrder(dataset, seed, lengths, batch_size, with_epoch=True, draws=draws)
 
 
 def check_loader_options(

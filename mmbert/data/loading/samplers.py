@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.types import Batch
 from mmbert.data.loading.shared_memory import SharedMemoryBatch, SharedMemoryCollate
+from mmbert.data.loading.task_draws import TaskDraws
 
 
 class SeededSampler(Sampler[Any]):
@@ -26,10 +27,12 @@ class SeededSampler(Sampler[Any]):
         data_source: the samples.
         seed: of all epochs.
         with_epoch: give ``(epoch, index)`` instead of an index, for samples that change from epoch to epoch.
+        draws: how often each sample comes; None = once.
     """
 
-    def __init__(self, data_source: Sized, seed: int, with_epoch: bool = False) -> None:
+    def __init__(self, data_source: Sized, seed: int, with_epoch: bool = False, draws: TaskDraws | None = None) -> None:
         self.data_source = data_source
+        self.draws = draws
         self.seed = seed
         self.with_epoch = with_epoch
         self.epoch = 0
@@ -60,7 +63,13 @@ class SeededSampler(Sampler[Any]):
 
     def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
         """This process's places in the order of one epoch."""
-        return torch.randperm(len(self.data_source), generator=generator)[rank::world][: len(self)].numpy()
+        return self.order(generator)[rank::world][: len(self)]
+
+    def order(self, generator: torch.Generator) -> np.ndarray:
+        """All processes' places in the order of one epoch."""
+        if self.draws is not None:
+            return self.draws.order(generator)
+        return torch.randperm(len(self.data_source), generator=generator).numpy()
 
 
 class EvaluationSampler(Sampler[int]):
