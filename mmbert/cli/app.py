@@ -118,6 +118,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
 
     from mmbert.cli.options.check import check_folder, writing_folders
     from mmbert.cli.options.quoting import quoted_words
+    from mmbert.cli.options.task_word import with_task_sets
     from mmbert.cli.options.trusted import CONSENT, refuse_pickle
     from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
@@ -130,7 +131,7 @@ def compose_and_run(job: Job, command: str, config_name: str, failures: list[Exc
     if args.multirun:  # errors of one's own classes may come back from the processes of a launcher
         admit_working_folder()
     flags = sys.argv[: len(sys.argv) - len(args.overrides)]
-    args.overrides = quoted_words(args.overrides)
+    args.overrides = quoted_words(with_task_sets(args.overrides))
     sys.argv = [*flags, *args.overrides]
     gc.disable()  # composing makes many small objects that all live on: collecting among them costs a fifth of it
     try:

@@ -246,6 +246,13 @@ def print_answers(result: dict[str, dict[str, object]]) -> None:
 
     table = Table("task", "answer", "probability")
     for task, answer in result.items():
+        candidates = answer.get("candidates")
+        if isinstance(candidates, list) and candidates:
+            for number, shares in enumerate(candidates, 1):
+                for place, (word, share) in enumerate(shares.items()):
+                    name = "" if place else f"{task} {number}" if len(candidates) > 1 else task
+                    table.add_row(name, word, f"{share:.2f}")
+            continue
         table.add_row(task, prediction_text(answer["prediction"]), probability_text(answer))
     PlainConsole().print(table)
 

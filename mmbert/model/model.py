@@ -13,8 +13,11 @@ from torch import nn
 
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Encoded, Fused, Inputs, State, Tensors
+from mmbert.core.whole_files import whole_folder
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
+from mmbert.encoders.pretrained.masked_lm import write_masked_model
+from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.decision_level import DecisionOutput
 from mmbert.model.hub import fetch, is_hub_name, push
@@ -23,6 +26,7 @@ from mmbert.model.saved_files import is_finite, load_saved_weights
 from mmbert.model.saving import ModelParts, load_parts, save_parts
 from mmbert.tasks.base import Task
 from mmbert.tasks.decision_heads import DecisionHeads
+from mmbert.tasks.mlm import MaskedLanguageModel
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,31 @@ class MultimodalModel(nn.Module):
         load_saved_weights(model, parts.state, place)
         model.card, model.source = parts.card, place
         return model.eval()
+
+    def export_text_encoder(self, folder: str | Path, encoder: str = "text") -> Path:
+        """Writes a text encoder as transformers writes models: ``AutoModel`` and this package load it from the folder.
+
+        Where a task is a masked language model of this encoder, its head is written too, for ``AutoModelForMaskedLM``;
+        what such a head learnt of other modalities is left out.
+
+        Args:
+            folder: appears whole or not at all; one that exists is replaced.
+            encoder: its name.
+
+        Raises:
+            ConfigError: there is no such encoder, it is none of transformers, or has low-rank adapters.
+        """
+        encoders: dict[str, Any] = {**self.named_encoders()}
+        if encoder not in encoders:
+            raise ConfigError(f"There is no encoder '{encoder}'. {nearest(encoder, encoders)}")
+        chosen = encoders[encoder]
+        if not isinstance(chosen, TextEncoder):
+            raise ConfigError(f"'{encoder}' is a {type(chosen).__name__}, no text encoder of transformers.")
+        tasks = [task for task in self.named_tasks().values() if isinstance(task, MaskedLanguageModel)]
+        head = next((task.head for task in tasks if task.text == encoder), None)
+        with whole_folder(Path(folder).absolute()) as scratch:
+            write_masked_model(chosen.network, chosen.processor.tokenizer, head, scratch)
+        return Path(folder)
 
     def push_to_hub(
         self,

@@ -208,6 +208,8 @@ def rebuilt_is_equal(case: TaskCase, first: Task, folder: Path) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             again = kind(**kind.rebuild_args(arguments, folder)).eval()
+        if case.encoders:
+            again.connect(case.encoders)
         again.load_state_dict(first.state_dict())
         there = case.all_targets(again)
         with torch.no_grad():

@@ -1,0 +1,1 @@
+"""What tasks of pre-training share: which tokens are hidden, what stands in their places, and the head over words."""
