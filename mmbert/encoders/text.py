@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -29,6 +30,7 @@ from mmbert.encoders.pretrained.transformers import (
 )
 from mmbert.encoders.processors.lengths import tokens_limit
 from mmbert.encoders.processors.text import TextProcessor
+from mmbert.encoders.text_windows import TextWindows
 from mmbert.encoders.token_cache import TokenCache
 
 Pooling = Literal["mean", "cls", "pooler"]
@@ -45,6 +47,9 @@ class TextEncoder(LayeredEncoder):
         pooling: the sample's vector: ``cls`` = the first token, ``mean`` = the mean over real tokens, ``pooler`` = the
             model's own pooler, where it has one.
         max_tokens: longer texts are cut, special tokens included.
+        window: longer texts are run in overlapping windows of so many tokens, special ones included, so that
+            ``max_tokens`` may exceed the model's positions; None = whole. See ``mmbert.encoders.text_windows``.
+        overlap: tokens that a window shares with the next.
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
         trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
@@ -76,6 +81,8 @@ class TextEncoder(LayeredEncoder):
         layer_decay: Annotated[float, Range(above=0)] = 1.0,
         gradient_checkpointing: bool = False,
         lora: dict[str, Any] | None = None,
+        window: Annotated[int | None, Range(1)] = None,
+        overlap: Annotated[int, Range(0)] = 64,
         assets: str | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
@@ -89,8 +96,10 @@ class TextEncoder(LayeredEncoder):
             else:
                 self.network, tokenizer = load_transformer(name, assets or model_source(name), pretrained, config or {})
         self.out_dim = int(self.network.config.hidden_size)
-        check_length(name, max_tokens, self.network.config, tokenizer)
-        self.processor = TextProcessor(tokenizer, max_tokens, positions(self.network.config, tokenizer))
+        check_length(name, window or max_tokens, self.network.config, tokenizer, "window" if window else "max_tokens")
+        most = math.inf if window else positions(self.network.config, tokenizer)
+        self.processor = TextProcessor(tokenizer, max_tokens, most)
+        self.windows = None if window is None else self._windows(window, overlap, pooling)
         self._set_pooler(name)
         self._wanted = set(inspect.signature(self.network.forward).parameters)
         self.remember_mib = remember_mib
@@ -105,6 +114,20 @@ class TextEncoder(LayeredEncoder):
         if self.pooling != "pooler" and getattr(self.network, "pooler", None) is not None:
             self.network.pooler = None
 
+    def _windows(self, window: int, overlap: int, pooling: Pooling) -> TextWindows:
+        """How long texts fall into windows.
+
+        Raises:
+            ConfigError: windows would not move on, or the pooler, which reads one window's first token, is asked for.
+        """
+        leading, trailing = self.processor.special_ends
+        made = TextWindows(window, overlap, leading, trailing)
+        if made.step < 1:
+            raise ConfigError(f"overlap={overlap} does not fit window={window}: at most {made.content - 1}.")
+        if pooling == "pooler":
+            raise ConfigError("pooling=pooler reads one window alone. With window choose pooling=mean or pooling=cls.")
+        return made
+
     @classmethod
     def length_limit(cls, options: Mapping[str, Any]) -> LengthLimit:
         """See ``Encoder``; the tokenizer is loaded, without the network."""
@@ -112,14 +135,16 @@ class TextEncoder(LayeredEncoder):
         with quiet_transformers():
             parts = tiny_bert_parts({}) if name == "tiny" else load_tokenizer(name, model_source(name))
         config, tokenizer = parts
-        return tokens_limit(tokenizer, int(options.get("max_tokens", 128)), positions(config, tokenizer))
+        most = math.inf if options.get("window") else positions(config, tokenizer)
+        return tokens_limit(tokenizer, int(options.get("max_tokens", 128)), most)
 
     def identity(self) -> dict[str, Any]:
         """Has the model's configuration in place of its name, since a folder's content may change."""
         config = self.network.config.to_dict()
         for name in ("_name_or_path", "transformers_version"):
             config.pop(name, None)
-        options = {name: value for name, value in super().identity().items() if name not in ("name", "config")}
+        left_out = {"name", "config"} | ({"window", "overlap"} if self.windows is None else set())
+        options = {name: value for name, value in super().identity().items() if name not in left_out}
         return {**options, "config": config}
 
     def encode(self, inputs: Inputs) -> Encoded:
@@ -135,6 +160,14 @@ class TextEncoder(LayeredEncoder):
 
     def compute(self, inputs: Inputs) -> Encoded:
         """The network itself: input_ids (B, L), mask (B, L) -> tokens (B, L, D)."""
+        if self.windows is not None and inputs["mask"].shape[1] > self.windows.size:
+            tokens = self.windows.run(inputs, lambda part: self.compute_window(part).tokens)
+            pooled = tokens[:, 0] if self.pooling == "cls" else masked_mean(tokens, inputs["mask"])
+            return Encoded(tokens, inputs["mask"], pooled)
+        return self.compute_window(inputs)
+
+    def compute_window(self, inputs: Inputs) -> Encoded:
+        """As ``compute``, of texts that fit the model."""
         mask = inputs["mask"]
         pad = torch.tensor(self.processor.tokenizer.pad_token_id, device=mask.device)
         given: dict[str, Tensor] = {"input_ids": torch.where(mask, inputs["input_ids"], pad)}
@@ -163,8 +196,11 @@ class TextEncoder(LayeredEncoder):
         """``compute`` with the states that enter a layer changed; the token cache is not used.
 
         Raises:
-            ConfigError: gradient checkpointing is on: it would compute the layers again without the change.
+            ConfigError: gradient checkpointing is on, which would compute the layers again without the change; or long
+                texts are run in windows.
         """
+        if self.windows is not None:
+            raise ConfigError("window cannot be combined with a fusion that injects into the encoder's layers.")
         if self.training and getattr(self.network, "is_activation_checkpointing", False):
             raise ConfigError(
                 "gradient_checkpointing cannot be combined with a fusion that injects into the encoder's layers."

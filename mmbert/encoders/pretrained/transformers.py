@@ -147,16 +147,23 @@ def positions(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> i
     return min(int(tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", None) or 10**9))
 
 
-def check_length(name: str, max_tokens: int, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+def check_length(
+    name: str,
+    max_tokens: int,
+    config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    option: str = "max_tokens",
+) -> None:
     """Refuses a length for which the model has no positions, which would be an index error during training.
 
     Raises:
-        ConfigError: ``max_tokens`` is too large, or too small for the special tokens.
+        ConfigError: ``max_tokens``, or what the ``option`` is called, is too large, or too small for special tokens.
     """
     limit = positions(config, tokenizer)
     special = tokenizer.num_special_tokens_to_add()
     if not special < max_tokens <= limit:
-        raise ConfigError(f"max_tokens={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.")
+        longer = " Longer texts go through in windows: window=384." if option == "max_tokens" else ""
+        raise ConfigError(f"{option}={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.{longer}")
 
 
 def tiny_bert(overrides: dict[str, Any]) -> tuple[nn.Module, PreTrainedTokenizerBase]:

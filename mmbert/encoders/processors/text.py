@@ -73,6 +73,13 @@ class TextProcessor:
         return inputs
 
     @property
+    def special_ends(self) -> tuple[int, int]:
+        """How many special tokens stand before a text, and how many after it."""
+        special = self.tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        inner = [place for place, one in enumerate(special) if not one]
+        return inner[0], len(special) - 1 - inner[-1]
+
+    @property
     def length_limit(self) -> LengthLimit:
         """See ``Cutting``."""
         return tokens_limit(self.tokenizer, self.max_tokens, self.most_tokens)
