@@ -1,8 +1,8 @@
 """Long texts in overlapping windows: each is run through the network by itself, and their tokens become one sequence.
 
 Every token is taken from the window in which it has the most context on its poorer side, as BERT's authors chose for
-SQuAD (Devlin et al. 2019, arXiv:1810.04805, ``run_squad.py``: "max context"). So every token is there once, in order, and
-what a window's edge would cut, such as an answer, stays whole.
+SQuAD (Devlin et al. 2019, arXiv:1810.04805, ``run_squad.py``: "max context"). So every token is there once, and what a
+window's edge would cut, such as an answer, stays whole.
 """
 
 from __future__ import annotations

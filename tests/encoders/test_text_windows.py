@@ -44,7 +44,7 @@ def test_tokens_are_those_that_the_windows_give_by_themselves():
     assert found.tokens.shape[1] == len(LONG) + 2  # bytes, [CLS] and [SEP]
     first = short(short.processor.collate([LONG[:22]])).tokens[0]
     second = short(short.processor.collate([LONG[14:36]])).tokens[0]
-    # 22 letters a window, 14 from one to the next: of letter 17 the first window has 4 to its end, the second 3 before it
+    # 22 letters a window, 14 from one to the next: of letter 17 the first has 4 to its end, the second 3 before it
     assert_close(found.tokens[0, 1:19], first[1:19], rtol=0, atol=1e-5)
     assert_close(found.tokens[0, 19:30], second[5:16], rtol=0, atol=1e-5)
     assert_close(found.pooled[0], found.tokens[0].mean(0), rtol=0, atol=1e-5)
