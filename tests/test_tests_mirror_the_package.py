@@ -20,7 +20,7 @@ WHOLE_PROGRAM = {"conf", "docs", "experiments", "fusion_zoo", "layers", "names",
 WHOLE_PROGRAM |= {
     f"your_own_{name}" for name in ("balance", "data", "data_set", "encoder", "fusion", "logger", "modality")
 }
-WHOLE_PROGRAM |= {"your_own_task", "tests_mirror_the_package"}
+WHOLE_PROGRAM |= {"your_own_task", "tests_mirror_the_package", "data_sets"}
 #: Folders of such tests.
 FOLDERS = {"tests/robustness"}
 

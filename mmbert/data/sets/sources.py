@@ -41,6 +41,8 @@ class DataCard:
         packages: Debian packages, each an archive ``NAME_*.deb`` that apt can fetch.
         fetch: how to get the files, a whole sentence.
         citation: the paper, as one line.
+        metric: by which papers compare.
+        figure: a usual result in it, with its source.
         most_gib: the most that the archives may hold, in GiB.
     """
 
@@ -53,6 +55,8 @@ class DataCard:
     packages: tuple[str, ...] = ()
     fetch: str = ""
     citation: str = ""
+    metric: str = ""
+    figure: str = ""
     most_gib: float = 20.0
 
     @property
