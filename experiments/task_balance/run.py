@@ -53,8 +53,14 @@ def table(seed: int = 0) -> pd.DataFrame:
 def words(tasks: list[str]) -> list[str]:
     """The options that all runs have in common."""
     given = [f"data.path={(FOLDER / 'competing.parquet').absolute()}", "data=manifest", "modalities=synthetic"]
-    given += ["fusion=concat", "fusion.out_dim=4", "trainer=cpu", "trainer.max_epochs=15", "data.batch_size=64"]
-    given += ["data.num_workers=0", "logger=csv", "plots=false", "trainer.enable_progress_bar=false"]
+    given += ["fusion=concat", "fusion.out_dim=4", "trainer=cpu", "trainer.max_epochs=12", "data.batch_size=128"]
+    given += [
+        "optimizer.lr=0.02",
+        "data.num_workers=0",
+        "logger=csv",
+        "plots=false",
+        "trainer.enable_progress_bar=false",
+    ]
     given += ["study.name=task_balance", "study.axes=[balance]", "study.resume=true"]
     for name in tasks:
         given += [f"+task@tasks.{name}={TASKS[name]}", f"tasks.{name}.column={name}", f"tasks.{name}.hidden_dim=16"]
