@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ class RunFolder:
 
     #: Folders inside a run in which nobody need look for further runs.
     WITHOUT_RUNS = frozenset(
-        {"checkpoints", "model", "plots", "predictions", "wandb", "tensorboard", ".hydra", ".git", ".venv"}
+        {"checkpoints", "model", "models", "plots", "predictions", "wandb", "tensorboard", ".hydra", ".git", ".venv"}
     )
 
     def __init__(self, path: Path | str) -> None:
@@ -128,6 +129,15 @@ class RunFolder:
     def model(self) -> Path:
         """The folder of the saved model."""
         return self.path / "model"
+
+    @property
+    def models(self) -> Path:
+        """The folder of the models saved for single tasks (``checkpoint.per_task=true``)."""
+        return self.path / "models"
+
+    def model_of(self, task: str) -> Path:
+        """The folder of the saved model with the weights at which a task was best."""
+        return self.models / task
 
     @property
     def weights(self) -> Path:
@@ -265,6 +275,7 @@ class RunFolder:
         files = [self.history, self.metrics, self.diagnostics, self.robustness, self.skipped]
         for path in [*self.checkpoints.glob("*.ckpt"), *files, *weights]:
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.models, ignore_errors=True)
 
     # --------------------------------------------------------------------------------------------------- what is read
 

@@ -19,7 +19,7 @@ from mmbert.runs.naming import flatten
 
 #: Options that change no number of a finished run, by dotted name or its beginning.
 CHANGES_NOTHING = (
-    *("study", "logger", "checkpoint", "plots", "store.dir", "store.max_gib"),
+    *("study", "logger", "checkpoint.every_minutes", "plots", "store.dir", "store.max_gib"),
     "subset",  # the encoders that it leaves in are counted
     *("data.num_workers", "data.pin_memory", "data.check_files"),
     *("trainer.accelerator", "trainer.profiler", "trainer.enable_progress_bar", "trainer.enable_model_summary"),

@@ -185,6 +185,11 @@ class PredictionTable:
         with whole_file(path) as temporary:
             pq.write_table(self.to_arrow(), temporary, write_page_checksum=True)
 
+    def take(self, task: str, other: PredictionTable) -> None:
+        """Takes a task's targets and predictions from another table of the same samples."""
+        assert self.rows == other.rows
+        self._columns[task] = other._columns[task]
+
     def _settle(self) -> None:
         """Orders the samples by row and drops the copies that a distributed sampler adds to fill its last batch."""
         if self._sorted:

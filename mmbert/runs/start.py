@@ -29,7 +29,7 @@ def run_lock(run: RunFolder, remedy: str = IN_USE) -> Iterator[None]:
         return
     with folder_lock(run.path, remedy):
         clear_leftovers(run.path, [path.name for path in run.written()])
-        for folder in (run.checkpoints, run.predictions, run.plots, run.samples):
+        for folder in (run.checkpoints, run.predictions, run.plots, run.samples, run.models):
             clear_leftovers(folder)
         yield
 

@@ -26,7 +26,7 @@ from mmbert.training.balance.compatible import check_balance, check_balance_of
 from mmbert.training.instantiate import make, resolved
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
-from mmbert.training.monitor import Monitor, check_callbacks, choose_monitor, undefined_metrics
+from mmbert.training.monitor import Monitor, check_callbacks, choose_monitor, task_monitors, undefined_metrics
 from mmbert.training.task_configs import all_tasks, class_column, fit_labels, given_arguments
 from mmbert.training.validation_schedule import validated_rows
 
@@ -42,6 +42,7 @@ class Parts:
         monitor: the validation metric that chooses the checkpoint.
         initial_weights: the saved model that an encoder's first weights come from, by encoder name.
         modality_balance: balances the modalities' learning, or None.
+        task_monitors: by task that is trained and labelled on validation, what chooses a checkpoint of its own.
     """
 
     data: MultimodalData
@@ -50,6 +51,7 @@ class Parts:
     monitor: Monitor
     initial_weights: dict[str, str] = field(default_factory=dict)
     modality_balance: ModalityBalance | None = None
+    task_monitors: dict[str, Monitor] = field(default_factory=dict)
 
 
 def build(cfg: DictConfig) -> Parts:
@@ -82,13 +84,16 @@ def build(cfg: DictConfig) -> Parts:
         data.draw_by_task(str(cfg.task_sampling), [name for name, task in tasks.items() if task.weight])
     balance = make(cfg.balance, tasks=tasks)
     check_balance_of(balance, fusion)
-    return Parts(
-        data, model, balance, make_monitor(cfg, tasks, data), initial_weights, make_modality_balance(cfg, data)
-    )
+    monitor, of_tasks = make_monitors(cfg, tasks, data)
+    return Parts(data, model, balance, monitor, initial_weights, make_modality_balance(cfg, data), of_tasks)
 
 
-def make_monitor(cfg: DictConfig, tasks: Mapping[str, Task], data: MultimodalData) -> Monitor:
-    """What chooses the checkpoint, once it is known that the validation split can give it; callbacks' own metrics too.
+def make_monitors(
+    cfg: DictConfig, tasks: Mapping[str, Task], data: MultimodalData
+) -> tuple[Monitor, dict[str, Monitor]]:
+    """What chooses the checkpoint, and a checkpoint for each task, once it is known that validation can give it.
+
+    What callbacks monitor themselves is checked too.
 
     Raises:
         ConfigError: it cannot.
@@ -96,7 +101,7 @@ def make_monitor(cfg: DictConfig, tasks: Mapping[str, Task], data: MultimodalDat
     unlabelled = [name for name, task in tasks.items() if not data.has_labels("val", task)]
     undefined = undefined_metrics(tasks, data, validated_rows(cfg.trainer, data), unlabelled)
     check_callbacks(cfg.callbacks, tasks, unlabelled, undefined)
-    return choose_monitor(cfg.monitor, tasks, unlabelled, undefined)
+    return choose_monitor(cfg.monitor, tasks, unlabelled, undefined), task_monitors(tasks, unlabelled, undefined)
 
 
 def chosen_encoders(cfg: DictConfig) -> dict[str, DictConfig]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from mmbert.data.datamodule import MultimodalData
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.predictions import PredictionTable
 from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints, read_checkpoint, restoring_errors
 from mmbert.training.modality_shares import summarise_shares
 from mmbert.training.monitor import Monitor
@@ -43,14 +44,20 @@ def restore_best(training: Training, monitor: Monitor, folder: RunFolder) -> dic
         Which weights they are: ``path`` in the run's folder (None without a checkpoint), ``epoch``, ``step``,
         ``monitor``, ``mode``, and the monitored ``value``.
     """
-    trainer, module = training.trainer, training.module
+    trainer = training.trainer
     chosen_by = {"monitor": monitor.name, "mode": monitor.mode}
     saver = trainer.checkpoint_callback
     if not (isinstance(saver, ModelCheckpoint) and saver.best_model_path) or nothing_is_best(training) is not None:
         value = trainer.callback_metrics.get(monitor.name)
         last = {"path": None, "epoch": max(trainer.current_epoch - 1, 0), "step": trainer.global_step}  # epochs from 0
         return {**last, **chosen_by, "value": None if value is None else float(value)}
-    io = trainer.strategy.checkpoint_io
+    return load_checkpoint(training, saver, monitor, folder)
+
+
+def load_checkpoint(training: Training, saver: ModelCheckpoint, monitor: Monitor, folder: RunFolder) -> dict[str, Any]:
+    """Loads the weights that a callback found best into the module; which they are, as ``restore_best`` says it."""
+    module, io = training.module, training.trainer.strategy.checkpoint_io
+    chosen_by = {"monitor": monitor.name, "mode": monitor.mode}
     with restoring_errors(io):
         if isinstance(io, WholeCheckpoints):
             io.restoring = Path(saver.best_model_path)
@@ -91,18 +98,31 @@ def nothing_is_best(training: Training) -> str | None:
     )
 
 
-def measure_splits(training: Training, data: MultimodalData, results: Results) -> None:
-    """Measures validation and every test split once, with the weights that are loaded, and adds it to the results."""
+def measured_split(training: Training, data: MultimodalData, split: str) -> tuple[dict[str, float], PredictionTable]:
+    """``SPLIT/TASK/METRIC`` and predictions of a split with the weights that are loaded."""
+    table = training.module.begin_test(split)
+    with no_logging(training.trainer):
+        measured = training.trainer.test(training.module, dataloaders=data.loader(split), verbose=False)[0]
+    metrics = {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
+    return metrics, table.gather()
+
+
+def measure_splits(training: Training, data: MultimodalData, results: Results, elsewhere: Collection[str] = ()) -> None:
+    """Measures validation and every test split once, with the weights that are loaded, and adds it to the results.
+
+    Args:
+        training: after the fit.
+        data: of the run.
+        results: changed in place.
+        elsewhere: tasks whose metrics loggers get from another checkpoint.
+    """
     module = training.module
     for split in ["val", *data.test_splits]:
-        table = module.begin_test(split)
-        with no_logging(training.trainer):
-            measured = training.trainer.test(module, dataloaders=data.loader(split), verbose=False)[0]
-        metrics = {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
+        metrics, results.predictions[split] = measured_split(training, data, split)
         if split != "val":  # of which the curves hold what this epoch gave
-            log_at(training.trainer, metrics, results.checkpoint)
+            shown = {key: value for key, value in metrics.items() if key.split("/")[1] not in elsewhere}
+            log_at(training.trainer, shown, results.checkpoint)
         results.metrics |= metrics
-        results.predictions[split] = table.gather()
         results.notes |= {name: note for name, note in module.notes.items() if name.startswith(f"{split}/")}
         shares = module.shares[split]
         if values := shares.values():

@@ -96,6 +96,14 @@ def usual_monitor(
     return Monitor(name, directions(tasks)[name], f"{note}: {name} chooses the checkpoint" if note else "")
 
 
+def task_monitors(
+    tasks: Mapping[str, Task], unlabelled: Collection[str], undefined: Mapping[str, str]
+) -> dict[str, Monitor]:
+    """``usual_monitor`` of each task by itself, for those that are trained and labelled on the validation split."""
+    found = {name: usual_monitor({name: task}, unlabelled, undefined) for name, task in tasks.items() if task.weight}
+    return {name: monitor for name, monitor in found.items() if monitor is not None}
+
+
 def refuse_undefined(option: str, wanted: str, known: Iterable[str], undefined: Mapping[str, str]) -> None:
     """Refuses a metric that has no value on the validation split, whatever is predicted.
 

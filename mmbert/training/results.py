@@ -34,6 +34,7 @@ class Results:
     Attributes:
         test_splits: those that choose nothing.
         checkpoint: which weights: path, epoch, step, and the monitored value that chose them.
+        checkpoints: with ``checkpoint.per_task=true`` the same by task, for those measured with another one.
         metrics: ``SPLIT/TASK/METRIC``.
         notes: how a metric was computed, by its name, where its name alone does not say it.
         predictions: by split.
@@ -45,6 +46,7 @@ class Results:
 
     test_splits: list[str]
     checkpoint: dict[str, Any]
+    checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     predictions: dict[str, PredictionTable] = field(default_factory=dict)
@@ -64,6 +66,8 @@ def write_results(
     results: Results, parts: Parts, loggers: RunLoggers, run: RunFolder, config: Mapping[str, Any]
 ) -> None:
     """Metrics, predictions, model and plots into the run's folder, and the same to the loggers."""
+    if results.checkpoints:
+        results.facts["checkpoints"] = results.checkpoints
     noted = {METRIC_NOTES: results.notes} if results.notes else {}
     run.write_metrics(results.metrics, results.checkpoint, {**results.facts, **noted})
     if not is_rank_zero():

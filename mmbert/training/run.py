@@ -41,6 +41,7 @@ from mmbert.training.resources.devices import check_devices
 from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
 from mmbert.training.results import Results, write_results
 from mmbert.training.resumed_config import check_whole, resumed_config
+from mmbert.training.task_results import measure_tasks, tasks_with_checkpoints
 from mmbert.training.trainer import make_training, refuse_without_validation
 from mmbert.training.tune import tune_tasks
 from mmbert.training.use_store import read_from_store
@@ -175,9 +176,10 @@ def train_and_measure(
         }
         results.facts |= {"tuned": tune_tasks(training.module, training.trainer, parts.data)}
         results.hidden = hidden_metrics(parts.model.named_tasks(), parts.monitor.name)
-        measure_splits(training, parts.data, results)
+        measure_splits(training, parts.data, results, tasks_with_checkpoints(training))
         for analysis in analyses:
             results.facts |= analysis.measure(parts.model, parts.data, training.trainer, folder)
+        measure_tasks(training, parts.data, results, folder)
         skipped = {**parts.data.skipped, **training.skipped.gather()}
         results.facts |= {
             "build_seconds": build_seconds,

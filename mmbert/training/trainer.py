@@ -27,6 +27,7 @@ from mmbert.training.callbacks.fitted_heads import FittedHeads
 from mmbert.training.callbacks.monitored import MonitoredMetrics, is_validated, refusal
 from mmbert.training.callbacks.skipped_rows import SkippedRows
 from mmbert.training.callbacks.step_times import StepTimes
+from mmbert.training.callbacks.task_checkpoints import task_checkpoints
 from mmbert.training.instantiate import make
 from mmbert.training.loggers.group import RunLoggers
 from mmbert.training.module import FusionModule, OptimizerMaker
@@ -78,7 +79,9 @@ def make_training(
     module = FusionModule(parts.model, parts.balance, make_optimizer, optimizer.penalty, parts.modality_balance)
     if cfg.compile:
         module.compile_model()
-    module.monitored = monitored_names(cfg, parts.monitor, bool(more_callbacks))
+    own = task_checkpoints(cfg, parts.task_monitors, folder)
+    names = [*monitored_names(cfg, parts.monitor, bool(more_callbacks)), *(saver.chosen_by.name for saver in own)]
+    module.monitored = list(dict.fromkeys(names))
     step_times, skipped, epochs = StepTimes(), SkippedRows(), EpochDiagnostics()
     monitored = MonitoredMetrics(module.monitored)
     # step times first: they exclude the other callbacks
@@ -86,7 +89,7 @@ def make_training(
     callbacks += [parts.modality_balance] if parts.modality_balance is not None else []
     callbacks += [FittedHeads(parts.data)] if any(task.fits_head for task in module.tasks.values()) else []
     callbacks += more_callbacks
-    callbacks += configured_callbacks(cfg, parts.monitor, folder)
+    callbacks += [*configured_callbacks(cfg, parts.monitor, folder), *own]
     bar = bool(cfg.trainer.get("enable_progress_bar", True))
     callbacks += [console.progress_display()] if bar else []
     if cfg.trainer.enable_checkpointing is not False:

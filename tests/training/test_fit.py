@@ -68,7 +68,9 @@ def test_val_and_every_test_split_are_measured_once():
     shares["test"].values = lambda: gate
     begun = []
     module = SimpleNamespace(
-        begin_test=lambda split: begun.append(split) or SimpleNamespace(gather=lambda: split.upper()), shares=shares
+        notes={},
+        begin_test=lambda split: begun.append(split) or SimpleNamespace(gather=lambda: split.upper()),
+        shares=shares,
     )
     logged: list[Any] = []
 

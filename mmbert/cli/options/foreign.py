@@ -60,6 +60,7 @@ RULES_BY_PATH: dict[str, Rule] = {
     "study.metric": Custom("a metric (test/answer/accuracy)", lambda value: isinstance(value, str) and "/" in value),
     "study.axes": Many(String("a name such as fusion")),
     "checkpoint.every_minutes": Range(above=0),
+    "checkpoint.per_task": Switch(),
     "encoders_from": Custom(
         "a run's folder, or one for each encoder ({image: outputs/A, audio: outputs/B}),", names_runs
     ),

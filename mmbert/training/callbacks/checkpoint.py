@@ -46,7 +46,7 @@ FREE = (
     *(
         "callbacks",
         "logger",
-        "checkpoint",
+        "checkpoint.every_minutes",
         "study",
         "store.dir",
         "store.max_gib",
