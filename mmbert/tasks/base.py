@@ -53,6 +53,8 @@ class Task(SavesInitArgs, nn.Module):
             training is taken all the same.
         loss_only: True while nothing but the loss will be read of the outputs: ``forward`` may leave out what only
             metrics and predictions need, and ``update`` must then add nothing. Training sets it.
+        between_epochs: True while the validation between epochs is measured: a costly metric by which no checkpoint is
+            chosen may be left out there. Training sets it.
         connected: the model's encoders by name, once it is built; empty before, and in the loader's workers.
     """
 
@@ -70,6 +72,7 @@ class Task(SavesInitArgs, nn.Module):
     tunes: bool = False
     measured_each_epoch: bool = True
     loss_only: bool = False
+    between_epochs: bool = False
 
     def __init__(self, in_dim: int, column: str | None = None, weight: Annotated[float, Range(0)] = 1.0) -> None:
         super().__init__()

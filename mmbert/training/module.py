@@ -364,16 +364,16 @@ class FusionModule(pl.LightningModule):
 
     @contextmanager
     def _loss_alone(self) -> Iterator[None]:
-        """Within the context tasks whose metrics are costly give their loss alone, unless one of them is monitored."""
+        """Between epochs: tasks whose metrics are costly give their loss alone, unless one of them is monitored."""
         read = {name.split("/")[1] for name in self.monitored if name.count("/") == 2 and not name.endswith("/loss")}
         spared = [task for name, task in self.tasks.items() if not task.measured_each_epoch and name not in read]
-        for task in spared:
-            task.loss_only = True
+        for task in self.tasks.values():
+            task.between_epochs, task.loss_only = True, task in spared
         try:
             yield
         finally:
-            for task in spared:
-                task.loss_only = False
+            for task in self.tasks.values():
+                task.between_epochs = task.loss_only = False
 
     def _measure(self, split: str, batch: Batch) -> ModelOutput:
         output = self(batch, "shares" if self.model.has_diagnostics else False)

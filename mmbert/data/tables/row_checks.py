@@ -197,7 +197,8 @@ def aligned_label_faults(
     """The same of a task whose labels belong to a raw text, or lie in several cells: every row by itself."""
     known = [column for column in task.columns if table.has_column(column)]
     names = [name for name in task.aligned_to if name in columns and table.has_column(columns[name])]
-    if not known or any(inputs[name].names_files for name in names):
+    names = [name for name in names if not inputs[name].names_files]  # files are not opened for this
+    if not known:
         return
     for row in np.asarray(rows, np.int64).tolist():
         cells = dict.fromkeys(task.columns) | {column: table.cell(row, column) for column in known}
