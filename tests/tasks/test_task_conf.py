@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from mmbert.tasks.base import Task
 
 CONF = Path(__file__).parents[2] / "conf"
-LEARNT = {"symbols", "spaces", "no_answer", "tags", "scheme", "classes", "class_counts", "labelled_count", "mean", "std"}
+LEARNT = {"no_answer", "tags", "scheme", "classes", "class_counts", "labelled_count", "mean", "std"}
+LEARNT |= {"symbols", "spaces"}
 GIVEN = {"in_dim": 3, "dims": {"text": 4, "image": 5}}
 LABEL_FREE = {"retrieval"}
 CELLS = {"classification": ["b", "a"], "ordinal": [3, 1, 2], "multilabel": ["a|b", "a"], "regression": [1.0, 3.0]}
