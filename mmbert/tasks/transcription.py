@@ -78,6 +78,7 @@ class Transcription(Task):
     main_metric = "wer"
     higher_is_better = False
     aligned_kinds = ("audio",)
+    rescore_weight: Tensor
 
     def __init__(
         self,
@@ -306,7 +307,7 @@ class Transcription(Task):
             "beam": f"beam of {max(self.beam_size, self.n_best)}",
             "rescored": f"{self.n_best}-best list rescored, weight {float(self.rescore_weight):g}",
         }
-        return {name: f"{searches.get(name.partition('_')[2], 'best path')}; {kept}" for name in metrics}
+        return {name: f"{searches.get(name.partition('_')[2], 'best path')}; {kept}" for name in map(str, metrics)}
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds the labelled samples of a batch."""
