@@ -33,7 +33,7 @@ BORROWED = {"reporting": {"mmbert.data.tables.formats", "mmbert.data.tables.cell
 ONLY_IN = {
     "torchaudio": ["mmbert/encoders/*.py", "mmbert/data/*.py", "mmbert/tasks/speech/word_times.py"],
     "jiwer": ["mmbert/tasks/speech/error_rates.py"],
-    "transformers": ["mmbert/encoders/*.py", "mmbert/cli/*.py"],
+    "transformers": ["mmbert/encoders/*.py", "mmbert/cli/*.py", "mmbert/tasks/text_generation/*.py"],
     # the random changes of pictures are timm's own transforms
     "timm": ["mmbert/encoders/*.py", "mmbert/data/augment/*.py"],
     "datasets": ["mmbert/data/*.py"],

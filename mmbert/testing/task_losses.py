@@ -48,19 +48,25 @@ def computed(
         junk: by this.
     """
     task.zero_grad()
-    outputs = task(state, targets)
-    if hide is not None:
-        outputs = {
-            name: tensor.masked_fill(hide.view(-1, *[1] * (tensor.ndim - 1)), junk)
-            if tensor.is_floating_point()
-            else tensor
-            for name, tensor in outputs.items()
-        }
-    loss = task.loss(outputs, targets)
+    loss = task.loss(hidden_outputs(task(state, targets), hide, junk), targets)
     if loss.total.requires_grad:
         loss.total.backward()
+    with torch.no_grad():  # as metrics are measured: a task that generates does so without gradients alone
+        outputs = hidden_outputs(task(state, targets), hide, junk)
     found = loss_tensors(loss) | metrics_of(task, [(outputs, targets)])
     return found | {f"the gradient of {n}": p.grad.clone() for n, p in task.named_parameters() if p.grad is not None}
+
+
+def hidden_outputs(outputs: Tensors, hide: Tensor | None, junk: float) -> Tensors:
+    """Outputs in which all numbers of some samples, ``hide`` (B,) bool, are replaced."""
+    if hide is None:
+        return outputs
+    return {
+        name: tensor.masked_fill(hide.view(-1, *[1] * (tensor.ndim - 1)), junk)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in outputs.items()
+    }
 
 
 def metrics_of(task: Task, batches: Sequence[tuple[Tensors, Tensors]]) -> dict[str, Tensor]:

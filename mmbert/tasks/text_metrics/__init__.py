@@ -1,0 +1,1 @@
+"""Metrics of generated texts, and how texts of a language are cut into words and sentences for them."""
