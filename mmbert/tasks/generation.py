@@ -27,8 +27,8 @@ from mmbert.tasks.text_metrics.words import bleu_tokenizer, guess_language
 
 #: What is computed without being asked for: all that needs no extra package.
 DEFAULT_SCORES = ("bleu", "chrf", "rouge", "distinct", "exact_match")
-#: White space that BERT's tokenizers put between characters which stand close together.
-LOOSE = re.compile(rf"(?<=[{UNSPACED_LETTERS}])\s+(?=[{UNSPACED_LETTERS}])")
+#: White space that BERT's tokenizers put beside characters of Chinese and Japanese.
+LOOSE = re.compile(rf"(?<=[{UNSPACED_LETTERS}])\s+|\s+(?=[{UNSPACED_LETTERS}])")
 #: A guess at the language looks at so many references.
 GUESSED_FROM = 2000
 
@@ -284,14 +284,9 @@ class Generation(Task):
         """(B, T) token ids -> B texts."""
         texts = [
             self.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=not self.learnt)
-            for row in self._cut(ids).tolist()
+            for row in ids.tolist()
         ]
         return [(text if self.learnt else LOOSE.sub("", text)).strip() for text in texts]
-
-    def _cut(self, ids: Tensor) -> Tensor:
-        """Padding after the token that ends a text."""
-        ended = (ids == self.special.end).cumsum(1) > 0
-        return torch.where(ended, self.special.padding, ids)
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, the text."""

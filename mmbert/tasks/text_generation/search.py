@@ -105,6 +105,9 @@ def search_texts(decoder: nn.Module, memory: Tensor, mask: Tensor, options: Sear
         logits_processor=LogitsProcessorList(draws(options) if options.do_sample else []),
     )
     texts = generated[:, 1:]
+    ends = texts == ids.end
+    # beside longer texts of its batch a finished one is filled up with tokens that end it
+    texts = texts.masked_fill(ends.cumsum(1) - ends.long() > 0, ids.padding)
     return F.pad(texts, (0, options.max_length - texts.shape[1]), value=ids.padding)
 
 

@@ -1,5 +1,7 @@
 """A learnt vocabulary spells what it was learnt from, and joins it again as it was."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,9 +42,7 @@ def test_a_larger_vocabulary_has_longer_pieces_and_the_order_is_the_same_again()
 @given(st.text(alphabet="ab é,'-我い\u0301", min_size=1, max_size=20))
 @settings(deadline=None, max_examples=30)
 def test_any_text_of_known_letters_survives(text):
-    import unicodedata
-
     plain = " ".join(unicodedata.normalize("NFC", text).split())
-    tokenizer = learnt_tokenizer(learn_vocabulary([*"ab é , ' - 我 い á é \u0301 b\u0301".split(), plain or "a"], 60))
+    tokenizer = learnt_tokenizer(learn_vocabulary(["ab é , ' - 我 い á", plain or "a"], 60))
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == plain

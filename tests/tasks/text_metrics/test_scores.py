@@ -1,4 +1,4 @@
-"""Every score equals the reference package's on the whole set, whatever the batches, processes and number of references."""
+"""Every score equals the reference package's on the whole set, however many batches, processes and references."""
 
 import builtins
 import copy
@@ -53,7 +53,9 @@ def test_a_perfect_chinese_or_japanese_sentence_scores_100():
 def test_rouge_is_rouge_scores_mean_of_the_best_reference():
     for kind in ("rouge1", "rouge2", "rougeL"):
         scorer = RougeScorer([kind])
-        each = [scorer.score_multi(known, answer)[kind].fmeasure for answer, known in zip(ANSWERS, REFERENCES)]
+        each = [
+            scorer.score_multi(known, answer)[kind].fmeasure for answer, known in zip(ANSWERS, REFERENCES, strict=True)
+        ]
         assert value(Rouge(kind, "en")) == pytest.approx(sum(each) / 4)
 
 

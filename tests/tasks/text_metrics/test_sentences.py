@@ -25,7 +25,7 @@ def test_sentences(text, found):
     assert sentence_texts(text) == found
 
 
-@given(st.text(alphabet="aB .!。？\n\"」1", max_size=30))
+@given(st.text(alphabet='aB .!。？\n"」1', max_size=30))
 @settings(deadline=None)
 def test_sentences_hold_every_letter_once_and_in_order(text):
     spans = sentence_spans(text)
