@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-PADDING, UNKNOWN, BEGIN, END = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+PADDING, UNKNOWN, BEGIN, END = SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 #: Characters of Chinese and Japanese with their punctuation, for Python's regular expressions.
 UNSPACED_LETTERS = "\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff0f\uff1a-\uff1f"
 #: Scripts written without spaces, and their marks, as a regular expression of ``tokenizers``.
@@ -27,9 +27,9 @@ def learn_vocabulary(texts: Sequence[str], size: int) -> list[str]:
     """
     from tokenizers import trainers
 
-    tokenizer = word_pieces({piece: place for place, piece in enumerate(SPECIAL)})
+    tokenizer = word_pieces({piece: place for place, piece in enumerate(SPECIAL_PIECES)})
     trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL), continuing_subword_prefix="", show_progress=False
+        vocab_size=size, special_tokens=list(SPECIAL_PIECES), continuing_subword_prefix="", show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     pieces = tokenizer.get_vocab()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 #: What may stand between the end of a sentence and the next one.
-CLOSING = "\"'”’»）)\\]」』】》"
+CLOSING_MARKS = "\"'”’»）)\\]」』】》"
 #: A full stop of Chinese or Japanese ends a sentence by itself; a Latin one only before white space or at the end.
-END = re.compile(rf"[。！？｡]+[{CLOSING}]*|[.!?…]+[{CLOSING}]*(?=\s|$)|\n+")
+END = re.compile(rf"[。！？｡]+[{CLOSING_MARKS}]*|[.!?…]+[{CLOSING_MARKS}]*(?=\s|$)|\n+")
 #: Words before a full stop that end no sentence.
 ABBREVIATIONS = frozenset(
     ["mr", "mrs", "ms", "dr", "prof", "vs", "etc", "e.g", "i.e", "cf", "fig", "bzw", "z.b", "d.h"]

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 
 #: Scripts written without spaces between words, by the beginning of a character's Unicode name, and a language of each.
-UNSPACED = {
+UNSPACED_SCRIPTS = {
     "CJK": "zh",
     "HIRAGANA": "ja",
     "KATAKANA": "ja",
@@ -25,7 +25,7 @@ def unspaced_language(character: str) -> str | None:
     if character < "\u0e00":  # most texts are asked about letter by letter
         return None
     name = unicodedata.name(character, "")
-    return next((language for script, language in UNSPACED.items() if name.startswith(script)), None)
+    return next((language for script, language in UNSPACED_SCRIPTS.items() if name.startswith(script)), None)
 
 
 class WordTokenizer:
@@ -86,7 +86,7 @@ def bleu_tokenizer(language: str) -> str:
         return "zh"
     if language == "ja":
         return "ja-mecab"
-    return "char" if language in UNSPACED.values() else "13a"
+    return "char" if language in UNSPACED_SCRIPTS.values() else "13a"
 
 
 def words_of_rouge(language: str) -> WordTokenizer | None:

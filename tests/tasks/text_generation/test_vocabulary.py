@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbert.tasks.text_generation.vocabulary import SPECIAL, learn_vocabulary, learnt_tokenizer
+from mmbert.tasks.text_generation.vocabulary import SPECIAL_PIECES, learn_vocabulary, learnt_tokenizer
 
 TEXTS = [
     "Le chat s'assoit, n'est-ce pas ?",
@@ -22,7 +22,7 @@ TEXTS = [
 def test_texts_are_cut_and_joined_without_loss(size):
     vocabulary = learn_vocabulary(TEXTS, size)
     tokenizer = learnt_tokenizer(vocabulary)
-    assert vocabulary[:4] == list(SPECIAL) and len(set(vocabulary)) == len(vocabulary)
+    assert vocabulary[:4] == list(SPECIAL_PIECES) and len(set(vocabulary)) == len(vocabulary)
     for text in TEXTS:
         ids = tokenizer(text, split_special_tokens=True)["input_ids"]
         assert tokenizer.unk_token_id not in ids
