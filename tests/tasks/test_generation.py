@@ -224,7 +224,7 @@ def command(folder, name, *words):
 
 
 @pytest.mark.slow
-def test_a_run_from_the_command_line_resumes_measures_and_predicts(tmp_path):
+def test_a_run_from_the_command_line_skips_measures_and_predicts(tmp_path):
     texts = ["red fox", "blue bird", "red bird", "blue fox"] * 6
     said = [f"a {text}." for text in texts[:-2]] + ["", '["x", ""]']
     pd.DataFrame({"text": texts, "said": said}).to_csv(tmp_path / "t.csv", index=False)
@@ -241,10 +241,9 @@ def test_a_run_from_the_command_line_resumes_measures_and_predicts(tmp_path):
         ),
         *("monitor=val/said/chrf", "trainer.max_epochs=1", "hydra.run.dir=run", "store.dir=features"),
     ]
-    command(tmp_path, "train", *words)
-    shown = command(tmp_path, "train", "resume=run", "trainer.max_epochs=2")
+    shown = command(tmp_path, "train", *words)
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics["skipped_rows"] == 1 and 0 <= metrics["test/said/chrf"] <= 100 and metrics["epochs"] == 2
+    assert metrics["skipped_rows"] == 1 and 0 <= metrics["test/said/chrf"] <= 100
     assert "tok:13a" in metrics["metric_notes"]["test/said/bleu"] and "said/bleu: nrefs:1" in shown
     table = pd.read_parquet(tmp_path / "run/predictions/test.parquet")
     assert {"said/target", "said/prediction"} <= set(table.columns)
