@@ -98,7 +98,7 @@ class ExtractiveQA(Task):
             raise ConfigError(f"measure=seconds on column '{column}' needs end_column: where the answers end.")
         self.columns = (column,) if end_column is None else (column, end_column)
         self.reads, self.measure, self.scoring, self.longest = reads, measure, scoring, longest
-        self.aligned_to = (reads,)
+        self.aligned_to, self.aligned_kinds = (reads,), ("text",) if measure == "characters" else ("audio",)
         self.no_answer = bool(no_answer)
         self.tunes = self.no_answer and threshold is None
         self.register_buffer("threshold", torch.tensor(float(threshold or 0.0), dtype=torch.float64))
@@ -174,7 +174,7 @@ class ExtractiveQA(Task):
             return None
         text = alignment["text"] if self.measure == "characters" else None
         spans, several, plain = self.reference(cells, text)
-        extents = token_extents(alignment)
+        extents = token_extents(alignment, self.measure == "seconds")
         reach = float(extents[:, 1].max(initial=0))
         reach = reach if text is None else with_marks(text, int(reach))
         tokens = [covering_tokens(extents, begin, end, reach) for begin, end in spans]
@@ -382,7 +382,8 @@ class ExtractiveQA(Task):
         if self.reads not in state.alignments:
             raise InputError(f"Answers lie in '{self.reads}': predict needs state.alignments (Batch.alignments).")
         alignments = state.alignments[self.reads]
-        each = [np.full((1, 2), -1.0) if one is None else token_extents(one) for one in alignments]
+        seconds = self.measure == "seconds"
+        each = [np.full((1, 2), -1.0) if one is None else token_extents(one, seconds) for one in alignments]
         extents = pad_sequence([torch.from_numpy(one) for one in each], True, -1)
         first, last, worse = (tensor.cpu() for tensor in self.found_spans(outputs, extents))
         logs = [log.detach().cpu() for log in self.log_shares(outputs, torch.arange(len(alignments)))]

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import tensor
@@ -9,8 +10,10 @@ from torch import tensor
 from mmbert.core.errors import ConfigError, DataError, InputError
 from mmbert.core.types import UNLABELLED, Fused, State
 from mmbert.data.datamodule import MultimodalData
+from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.cross_attention import CrossAttentionFusion
+from mmbert.fusion.mean import MeanFusion
 from mmbert.model import MultimodalModel
 from mmbert.tasks.extractive_qa import ExtractiveQA
 from mmbert.testing import task_tests
@@ -241,3 +244,42 @@ def test_chinese_questions_are_answered_from_table_to_answer(chinese_bert, tmp_p
     assert answers[0]["回答"]["start"] == 3 and answers[0]["回答"]["end"] == 7
     found = scores(task, model(batch.inputs).outputs["回答"], batch.targets["回答"])
     assert found["exact_match"] == found["f1"] == found["no_answer_accuracy"] == 1.0
+
+
+def test_a_spoken_context_is_answered_in_seconds_from_table_to_answer(tmp_path):
+    """The answer lies where a tone sounds in noise."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(12):
+        wave, start = 0.01 * rng.standard_normal(16_000), 0.1 + 0.05 * number
+        place = slice(int(start * 16_000), int((start + 0.2) * 16_000))
+        wave[place] += 0.5 * np.sin(np.arange(3200) * 0.35)
+        soundfile.write(tmp_path / f"{number}.wav", wave.astype(np.float32), 16_000)
+        split = ("train", "val", "test")[number % 3]
+        lines.append({"audio": f"{number}.wav", "begin": start, "end": start + 0.2, "split": split})
+    lines[5] |= {"begin": 0.9, "end": 1.5}  # outside the sound: cut off, not refused, for sounds may be cut
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    torch.manual_seed(0)
+    encoder = MelspecCNN(24, [8, 16], [2, 1], num_mels=16, max_seconds=2.0)
+    data = MultimodalData(tmp_path / "t.jsonl", num_workers=0, batch_size=8)
+    options = {"end_column": "end", "reads": "audio", "measure": "seconds", "longest": 100, "dropout": 0.0}
+    task = ExtractiveQA(16, "begin", **ExtractiveQA.fit_labels(data.cells("begin"), "begin", "end"), **options)
+    model = MultimodalModel({"audio": encoder}, MeanFusion({"audio": encoder.out_dim}, 16), {"place": task})
+    data.bind({"audio": encoder.processor}, {"place": task.without_weights()})
+    (batch,) = data.loader("train")
+    lengths = model(batch.inputs).state.fused.masks["audio"].sum(1)
+    assert (batch.targets["place"]["extents"][..., 0] >= 0).sum(1).tolist() == lengths.tolist()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(120):
+        optimizer.zero_grad()
+        task.loss(model(batch.inputs).outputs["place"], batch.targets["place"]).mean.backward()
+        optimizer.step()
+    model.eval()
+    assert scores(task, model(batch.inputs).outputs["place"], batch.targets["place"])["f1"] > 0.6
+    (answer,) = model.predict([{"audio": str(tmp_path / "3.wav")}])
+    begin, end = answer["place"]["prediction"]
+    assert begin == pytest.approx(0.25, abs=0.1) and end == pytest.approx(0.45, abs=0.1)
+    (tested,) = data.loader("test")
+    assert scores(task, model(tested.inputs).outputs["place"], tested.targets["place"])["cut_answers"] == 1.0

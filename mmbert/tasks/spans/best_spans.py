@@ -14,13 +14,14 @@ from torch import Tensor
 IMPOSSIBLE = -1e30
 
 
-def token_extents(alignment: Mapping[str, Any]) -> np.ndarray:
+def token_extents(alignment: Mapping[str, Any], seconds: bool) -> np.ndarray:
     """(L, 2) float64: where each token begins and ends, in characters or seconds; -1 and -1 for special tokens.
 
     Args:
-        alignment: see ``Task.encode``; of a sound it has ``times``.
+        alignment: see ``Task.encode``.
+        seconds: whether the tokens are moments of a sound.
     """
-    if "times" in alignment:
+    if seconds:
         return np.asarray(alignment["times"]).astype(np.float64)
     extents = np.asarray(alignment["offsets"]).astype(np.float64)
     special = (np.asarray(alignment["word_ids"]) < 0) | (extents[:, 1] <= extents[:, 0])

@@ -30,9 +30,9 @@ def test_it_is_the_best_of_all(seed, length, longest):
 
 def test_an_answer_covers_tokens_that_it_touches_and_may_be_cut():
     offsets, words = [[0, 0], [0, 2], [2, 4], [5, 9], [0, 0]], [-1, 0, 0, 1, -1]
-    extents = token_extents({"offsets": torch.tensor(offsets), "word_ids": torch.tensor(words)})
+    extents = token_extents({"offsets": torch.tensor(offsets), "word_ids": torch.tensor(words)}, seconds=False)
     assert extents.tolist() == [[-1, -1], [0, 2], [2, 4], [5, 9], [-1, -1]]
     assert covering_tokens(extents, 0, 4, 9) == (1, 2) and covering_tokens(extents, 3, 6, 9) == (2, 3)
     assert covering_tokens(extents, 5, 12, 9) is None and covering_tokens(extents, 10, 12, 12) is None
-    times = token_extents({"times": torch.tensor([[0, 0.1], [0.1, 0.2]], dtype=torch.float64)})
+    times = token_extents({"times": torch.tensor([[0, 0.1], [0.1, 0.2]], dtype=torch.float64)}, seconds=True)
     assert covering_tokens(times, 0.05, 0.12, 0.2) == (0, 1) and np.isclose(times[1, 1], 0.2)
