@@ -162,6 +162,12 @@ class Task(SavesInitArgs, nn.Module):
         """(B,) bool: which samples carry a label for this task."""
         return targets["counted"]
 
+    def set_input_columns(self, columns: Mapping[str, str]) -> None:
+        """Tells a built task the table's column by modality, where it is measured on another table than it learnt from.
+
+        For tasks that read the columns of the inputs (``input_columns``); others ignore it.
+        """
+
     def count(self, targets: Tensors) -> Tensor:
         """() how much of the targets is labelled, in the units of ``loss(...).count``, which it must equal.
 

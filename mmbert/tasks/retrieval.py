@@ -85,8 +85,7 @@ class Retrieval(Task):
                 f"Retrieval is between modalities, and there is only {', '.join(dims)}. Add one, such as image=tiny."
             )
         self.modalities = list(dims)
-        self.input_columns = dict(input_columns or {})
-        self.columns = tuple(dict.fromkeys([*self.input_columns.values(), *([] if column is None else [column])]))
+        self.set_input_columns(input_columns or {})
         self.loss_name, self.embeddings = loss, embeddings
         self.project = nn.ModuleDict(
             {name: nn.Sequential(nn.LayerNorm(d), Head(d, embed_dim, hidden_dim, dropout)) for name, d in dims.items()}
@@ -94,6 +93,12 @@ class Retrieval(Task):
         begin = SIGLIP_SCALE if loss == "siglip" else 1 / temperature
         self.log_scale = nn.Parameter(torch.tensor(math.log(begin)))
         self.bias = nn.Parameter(torch.tensor(SIGLIP_BIAS)) if loss == "siglip" else None
+
+    def set_input_columns(self, columns: Mapping[str, str]) -> None:
+        """The columns whose equal cells make samples right answers for each other; with ``column``."""
+        self.input_columns = {name: columns[name] for name in self.modalities if name in columns}
+        more = [] if self.column is None else [self.column]
+        self.columns = tuple(dict.fromkeys([*self.input_columns.values(), *more]))
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> tuple[int, ...]:
         """Fingerprints of the cells of each modality, and of ``column``."""
@@ -174,6 +179,12 @@ class Retrieval(Task):
         """Adds the counted samples of a batch."""
         counted = targets["counted"]
         metrics.update(outputs["vectors"][counted].float(), outputs["present"][counted], targets["cells"][counted])
+
+    def metric_notes(self, metrics: MetricCollection) -> dict[str, str]:
+        """How many items each gallery has."""
+        sizes = getattr(metrics["mrr"], "gallery_sizes", [])
+        named = ", ".join(f"{size} of {name}" for name, size in zip(self.modalities, sizes, strict=False))
+        return {"mrr": f"galleries: {named}; ties count against the model"} if sizes else {}
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``: cosines of the sample's modalities, ``{"text-image": 0.31}``; on request ``embeddings``."""

@@ -86,6 +86,7 @@ class RetrievalScore(Metric):
     def __init__(self, score: str, directions: Sequence[Direction], memo: RankMemo) -> None:
         super().__init__()
         self.score, self.directions, self.memo = score, list(directions), memo
+        self.gallery_sizes: list[int] = []  # by modality, known once computed
         for state in ("vectors", "present", "cells"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
@@ -101,6 +102,7 @@ class RetrievalScore(Metric):
         if len(self.vectors) == 0:
             return nothing
         split = dim_zero_cat(self.vectors), dim_zero_cat(self.present), dim_zero_cat(self.cells)
+        self.gallery_sizes = [len(items) for items in galleries(split[1], split[2])]
         ranks = [self.memo.ranks(*split, direction) for direction in self.directions]
         found = [SCORES[self.score](rank) for rank in ranks if len(rank)]
         return torch.stack(found).mean().to(self.device, torch.float32) if found else nothing
@@ -135,6 +137,11 @@ def ranks_of(vectors: Tensor, present: Tensor, cells: Tensor, direction: Directi
         ahead = (similar >= (best - TIE).unsqueeze(1)) & ~right
         ranks.append((ahead.sum(1) + 1)[right.any(1)])
     return torch.cat(ranks) if ranks else torch.empty(0, dtype=torch.int64, device=vectors.device)
+
+
+def galleries(present: Tensor, cells: Tensor) -> list[Tensor]:
+    """The rows of the items of each modality: present (N, M) bool, cells (N, K) int64."""
+    return [distinct(present[:, m], cells[:, m] if cells.shape[1] > m else None) for m in range(present.shape[1])]
 
 
 def right_answers(asked: Tensor, kept: Tensor, present: Tensor, cells: Tensor, query: int, gallery: int) -> Tensor:

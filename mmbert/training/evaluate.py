@@ -83,10 +83,13 @@ def evaluate(
     data: MultimodalData = make(data_cfg, seed=0, label=label, augment=None, drop=list(drop), only=list(splits))
     console.print_notes(data.notes)
     console.warn_of([remark.line(data) for remark in split_remarks(data)])
+    columns = {name: data.column_of(name) for name in model.named_encoders() if data.has_column(data.column_of(name))}
+    for task in tasks.values():
+        task.set_input_columns(columns)
     if not any(all(map(data.has_column, task.columns)) for task in tasks.values()):
-        columns = ", ".join(f"{name}: '{column}'" for name, task in tasks.items() for column in task.columns)
+        labels = ", ".join(f"{name}: '{column}'" for name, task in tasks.items() for column in task.columns)
         raise DataError(
-            f"{data.path} has none of the model's label columns ({columns}), so there is nothing to measure. "
+            f"{data.path} has none of the model's label columns ({labels}), so there is nothing to measure. "
             "mmbert-predict answers without labels."
         )
     data.bind(

@@ -3,19 +3,24 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from torch import tensor
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Encoded, Fused, State
+from mmbert.model import MultimodalModel
 from mmbert.tasks.contrastive.batch import NO_CELL
 from mmbert.tasks.retrieval import Retrieval, fingerprint
 from mmbert.testing import check_task
+from mmbert.training.evaluate import evaluate
+from mmbert.training.run import run
 
 DIMS = {"text": 4, "image": 3}
 
@@ -127,6 +132,17 @@ def test_copies_that_fill_up_a_batch_are_no_items():
     assert measured(task, torch.ones(4, 2, 4), [None, ..., ..., ...])["recall_at_1"] == 1  # one item alone
 
 
+def test_the_notes_say_how_large_the_galleries_are():
+    task = make(input_columns={"text": "caption"})
+    metrics = task.make_metrics()
+    present = tensor([[True, True], [True, True], [True, False]])
+    vectors = F.normalize(torch.randn(3, 2, 4), dim=-1)
+    task.update(metrics, {"vectors": vectors, "present": present}, targets_of(task, ["a", "a", "b"]))
+    assert task.metric_notes(metrics) == {}
+    metrics.compute()
+    assert task.metric_notes(metrics) == {"mrr": "galleries: 2 of text, 2 of image; ties count against the model"}
+
+
 def test_every_direction_has_its_own_scores():
     names = set(make({"text": 4, "image": 3, "audio": 2}).make_metrics())
     pairs = ["text_to_image", "image_to_text", "text_to_audio", "audio_to_text", "image_to_audio", "audio_to_image"]
@@ -146,6 +162,14 @@ def test_predictions_are_the_cosines_of_the_modalities_that_are_there():
     json.dumps(full)
 
 
+def test_another_table_may_have_other_columns():
+    task = make(input_columns={"text": "caption", "image": "file"}, column="group")
+    assert task.columns == ("caption", "file", "group")
+    task.set_input_columns({"text": "words", "audio": "sound"})
+    assert task.columns == ("words", "group")
+    assert task.encode({"words": "a", "group": None}, {}) == (fingerprint("a"), NO_CELL, NO_CELL)
+
+
 def test_one_modality_is_refused():
     with pytest.raises(ConfigError, match="between modalities, and there is only text"):
         Retrieval(8, {"text": 4})
@@ -155,3 +179,43 @@ def test_fingerprints_are_equal_for_equal_cells_alone():
     cells = ["a", "b", b"a\x00", [1.0, 2.0], [1.0, 2.5], {"path": "a"}, ""]
     assert len({fingerprint(cell) for cell in cells}) == len(cells) and fingerprint(None) == NO_CELL
     assert fingerprint([1.0, 2.0]) == fingerprint([1.0, 2.0]) and 0 < fingerprint("x") < 2**62
+
+
+# ---- whole runs
+
+PAIRS = {"_target_": "mmbert.tasks.retrieval.Retrieval", "embed_dim": 8}
+
+
+def composed(compose_tiny, *more):
+    cfg = compose_tiny("logger=none", *more)
+    cfg.tasks = OmegaConf.create({"pairs": PAIRS})
+    return cfg
+
+
+def test_a_run_is_measured_in_six_directions_and_its_predictions_are_small(compose_tiny, tmp_path, digits):
+    run(composed(compose_tiny, "trainer.max_epochs=1", "data.eval_batch_size=7"), tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert "ties count against the model" in json.dumps(metrics)
+    measured = {name.removeprefix("test/pairs/") for name in metrics if name.startswith("test/pairs/")}
+    names = ("text", "image", "audio")
+    assert {f"{a}_to_{b}_recall_at_5" for a in names for b in names if a != b} <= measured
+    model = MultimodalModel.from_pretrained(tmp_path / "model")
+    table = pd.read_csv(digits)
+    assert model.named_tasks()["pairs"].columns == ("text", "image", "audio")
+    predictions = pd.read_parquet(tmp_path / "predictions" / "test.parquet")
+    assert len(predictions) == (table["split"] == "test").sum()
+    assert set(json.loads(predictions["pairs/prediction"].iloc[0])) <= {"text-image", "text-audio", "image-audio"}
+    answer = model.predict([{"text": "Add the two numbers."}])[0]["pairs"]
+    assert answer == {"prediction": {}}
+
+
+def test_a_trained_model_is_measured_on_a_table_with_other_columns(compose_tiny, tmp_path, digits):
+    cfg = composed(compose_tiny, "trainer.max_epochs=1")
+    run(cfg, tmp_path / "run")
+    table = pd.read_csv(digits).rename(columns={"text": "words"}).drop(columns=["audio"])
+    other = digits.with_name("other.csv")
+    table.to_csv(other, index=False)
+    model = MultimodalModel.from_pretrained(tmp_path / "run" / "model")
+    cfg.data.path, cfg.data.columns.text = str(other), "words"
+    measured = evaluate(model, cfg.data, cfg.trainer, tmp_path / "evaluation", ["test"], drop=["audio"])
+    assert "test/pairs/text_to_image_mrr" in measured.metrics and "test/pairs/text_to_audio_mrr" not in measured.metrics
