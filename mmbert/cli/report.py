@@ -55,13 +55,14 @@ def run_report(args: argparse.Namespace) -> None:
     from mmbert.reporting import tables  # pandas: after the words are known to be right
     from mmbert.reporting.collect import collect
     from mmbert.reporting.outputs.robustness_tables import text_tables
+    from mmbert.reporting.outputs.sharing_tables import sharing_tables
     from mmbert.reporting.outputs.write import write_report_files
     from mmbert.reporting.report import make_report
 
     by = [key for key in (args.by or "").split(",") if key]
     made = make_report(collect(args.folders), args.metric, by, args.baseline)
     print_table(*tables.summary_table(made.summary, made.metric), [*made.sentences, *made.notes])
-    for one in text_tables(made.robustness, made.metric):
+    for one in [*sharing_tables(made.sharing), *text_tables(made.robustness, made.metric)]:
         if not one.long:
             print_table(one.head, one.rows, [one.note] if one.note else [], title=one.title)
     written = write_report_files(made, args.out, args.latex) if args.out is not None else []

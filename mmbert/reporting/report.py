@@ -13,6 +13,7 @@ from mmbert.reporting.statistics.compare import Comparison, bootstrap_interval, 
 from mmbert.reporting.statistics.robustness import RobustnessResults, robustness_results
 from mmbert.reporting.statistics.samples import compare_samples
 from mmbert.reporting.statistics.shapley import Contribution, contributions
+from mmbert.reporting.statistics.sharing import SharingGain, sharing_gains
 from mmbert.reporting.statistics.summary import column_of, default_metric, grouped, is_error, summarise, varied
 from mmbert.reporting.tables import notes
 
@@ -36,6 +37,7 @@ class RunsReport:
         contributions: of the modalities, where runs of all their subsets are there and they differ in nothing else.
         study: the config node ``study`` of the runs, if they agree on one.
         robustness: what runs have left when modalities are missing or damaged, where they measured it.
+        sharing: what tasks gain in runs of several, where there are runs of each alone.
     """
 
     runs: pd.DataFrame
@@ -49,6 +51,7 @@ class RunsReport:
     contributions: list[Contribution] = field(default_factory=list)
     study: dict[str, Any] = field(default_factory=dict)
     robustness: RobustnessResults = field(default_factory=RobustnessResults)
+    sharing: list[SharingGain] = field(default_factory=list)
 
 
 def make_report(
@@ -69,7 +72,8 @@ def make_report(
     metric = metric or study.get("metric") or default_metric(runs)
     by = tuple(by) or tuple(known(study.get("axes") or (), runs))
     summary = summarise(runs, metric, by)
-    finished = runs[(runs["status"] == "finished") & runs[metric].notna()]
+    all_finished = runs[runs["status"] == "finished"]
+    finished = all_finished[all_finished[metric].notna()]
     keys = [column_of(name, runs) for name in by] or varied(finished)
     members = {name_of(values): group for values, group in grouped(finished, keys)}
     labels = [name_of(tuple(line[key.removeprefix("config.")] for key in keys)) for line in summary.to_dict("records")]
@@ -92,6 +96,7 @@ def make_report(
         contributions=contributions(finished, metric) if keys == ["modalities"] else [],
         study=study,
         robustness=robustness_results({name: members[name] for name in labels}, metric, base, plain),
+        sharing=sharing_gains({name_of(v): part for v, part in grouped(all_finished, keys)}, keys, metric),
     )
 
 

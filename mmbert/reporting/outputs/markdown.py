@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmbert.core.shown_text import markdown_code, markdown_text, printable
 from mmbert.reporting.collect import UNREADABLE, readable
 from mmbert.reporting.outputs.robustness_tables import text_tables
+from mmbert.reporting.outputs.sharing_tables import sharing_tables
 from mmbert.reporting.report import RunsReport
 from mmbert.reporting.statistics.compare import p_value_text
 from mmbert.reporting.tables import Code, markdown_table, number_text, summary_table
@@ -42,7 +43,7 @@ def markdown_page(report: RunsReport) -> str:
         parts.append("".join(f"- {markdown_text(sentence)}\n" for sentence in report.sentences))
     if report.contributions:
         parts += ["## What each modality contributes\n", contribution_table(report), contribution_note(report)]
-    for one in text_tables(report.robustness, report.metric):
+    for one in [*sharing_tables(report.sharing), *text_tables(report.robustness, report.metric)]:
         parts += [f"## {one.title}\n", markdown_table(one.head, one.rows), one.note and f"{markdown_text(one.note)}\n"]
     parts += ["## How it was run\n", provenance(report.runs), "## Every run\n", trace_table(report)]
     return "\n".join(part for part in parts if part)

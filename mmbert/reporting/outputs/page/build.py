@@ -12,8 +12,9 @@ from mmbert.reporting.collect import UNREADABLE, readable
 from mmbert.reporting.outputs.markdown import command_of, contribution_note, environment_text
 from mmbert.reporting.outputs.page import figures
 from mmbert.reporting.outputs.page.html import Cell, Page, choice
-from mmbert.reporting.outputs.page.robustness import robustness_section
+from mmbert.reporting.outputs.page.robustness import robustness_section, text_table
 from mmbert.reporting.outputs.page.weights import weights_section
+from mmbert.reporting.outputs.sharing_tables import sharing_tables
 from mmbert.reporting.report import RunsReport, name_of
 from mmbert.reporting.statistics.classification import ClassificationResults, classification_results
 from mmbert.reporting.statistics.curves import learning_curve, mean_group_ranks
@@ -49,6 +50,7 @@ def page_with_sections(report: RunsReport) -> Page:
     made.add("summary", "Summary", *summary_section(made, report, members))
     made.add("shown", "What is shown", sentences_list(report), comparisons_section(made, report))
     made.add("modalities", "Modalities", modalities_section(made, report))
+    made.add("sharing", "Gain by sharing", *sharing_section(made, report))
     made.add("robustness", "Robustness", *robustness_section(made, report))
     made.add(
         "weights", "Weights of modalities", *weights_section(made, folders(members), report.metric.partition("/")[0])
@@ -59,6 +61,12 @@ def page_with_sections(report: RunsReport) -> Page:
     made.add("samples", "Hardest samples", samples_section(report, members))
     made.add("runs", "Every run", runs_section(made, report))
     return made
+
+
+def sharing_section(made: Page, report: RunsReport) -> list[str]:
+    """A table for each group of runs with several tasks."""
+    shown = sharing_tables(report.sharing)
+    return [f"<h3>{escape(one.title)}</h3>" + text_table(made, one, 2) for one in shown]
 
 
 def groups_of(report: RunsReport) -> dict[str, pd.DataFrame]:
