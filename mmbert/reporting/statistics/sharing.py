@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The first of these that a task has is compared, unless the report's own metric is the task's.
-USUAL_METRICS = ("accuracy", "map", "mae")
+COMPARED_METRICS = ("accuracy", "map", "mae")
 #: What joins the names in the column ``tasks``.
 JOINED = "+"
 
@@ -118,7 +118,7 @@ def gain_of(task: str, single: pd.DataFrame, together: pd.DataFrame, metric: str
     name = metric_of(task, alone_runs, together, metric)
     if name is None or alone_runs["seed"].duplicated().any() or together["seed"].duplicated().any():
         return None
-    alone, shared = (by_seed(runs, name) for runs in (alone_runs, together))
+    alone, shared = (metric_of_seeds(runs, name) for runs in (alone_runs, together))
     seeds = sorted(set(alone) & set(shared))
     if not seeds:
         return None
@@ -134,11 +134,11 @@ def metric_of(task: str, alone: pd.DataFrame, together: pd.DataFrame, metric: st
         return metric
     known = [c for c in together.columns if str(c).startswith(start) and c in alone and alone[c].notna().any()]
     known = [c for c in known if together[c].notna().any() and not c.endswith("/loss")]
-    usual = [start + name for name in USUAL_METRICS if start + name in known]
+    usual = [start + name for name in COMPARED_METRICS if start + name in known]
     return next(iter([*usual, *known]), None)
 
 
-def by_seed(runs: pd.DataFrame, name: str) -> dict[int, float]:
+def metric_of_seeds(runs: pd.DataFrame, name: str) -> dict[int, float]:
     """A metric of each run that has it."""
     done = runs[runs[name].notna() & runs["seed"].notna()]
     return dict(zip(done["seed"].astype(int), done[name].astype(float), strict=True))

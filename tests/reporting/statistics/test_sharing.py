@@ -14,7 +14,6 @@ from mmbert.reporting.outputs.sharing_tables import sharing_tables
 from mmbert.reporting.report import make_report
 from mmbert.reporting.statistics.sharing import sharing_gains
 
-COVERS = ("sharing_tables",)
 ALONE = {"mood": {0: 0.50, 1: 0.60, 2: 0.55}, "price": {0: 2.0, 1: 4.0, 2: 3.0}}
 TOGETHER = {"mood": {0: 0.60, 1: 0.66, 2: 0.60}, "price": {0: 2.2, 1: 4.2, 2: 3.3}}
 
