@@ -48,7 +48,8 @@ class Tagging(Task):
 
     Targets: ``tags`` (B, W) int64 by word, UNLABELLED beyond the last; ``places`` (B, W) int64, each word's first
     token, -1 where it has none; ``learnt`` (B, W) int64, what that token has to learn, UNLABELLED where another word
-    has taught it. Outputs: ``logits`` (B, L, C) by token.
+    has taught it. Outputs: ``logits`` (B, L, C) by token, and their
+    ``mask`` (B, L) bool; where it is False throughout, the text was taken away, and every word counts as tagged O.
 
     Metrics: ``f1_lenient`` and ``f1_strict`` (entities, micro average, equal to seqeval's ``f1_score`` by default and
     in strict mode), ``precision_lenient``, ``recall_lenient``, ``accuracy`` (share of words with the right tag),
@@ -197,8 +198,8 @@ class Tagging(Task):
         return [[self.tags[i] for i in row if i != UNLABELLED] or None for row in targets["tags"].tolist()]
 
     def forward(self, state: State, targets: Tensors | None = None) -> Tensors:
-        """Fused tokens of the text (B, L, H) -> ``logits`` (B, L, C)."""
-        return {"logits": self.head(state.fused.tokens[self.reads])}
+        """Fused tokens of the text (B, L, H) -> ``logits`` (B, L, C) and ``mask`` (B, L) bool."""
+        return {"logits": self.head(state.fused.tokens[self.reads]), "mask": state.fused.masks[self.reads]}
 
     def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
         """Cross-entropy, a sum over the tokens that are taught a tag."""
@@ -239,7 +240,8 @@ class Tagging(Task):
         """Adds the counts of the labelled samples of a batch."""
         lenient = torch.zeros(3, len(self.types), dtype=torch.int64)
         strict, words = torch.zeros_like(lenient), torch.zeros(3, dtype=torch.int64)
-        best, places = outputs["logits"].argmax(-1).tolist(), targets["places"].tolist()
+        best, present = outputs["logits"].argmax(-1).tolist(), outputs["mask"].any(1, keepdim=True)
+        places = torch.where(present, targets["places"], -1).tolist()
         for row, true in enumerate(self.decode(targets)):
             if true is None:
                 continue

@@ -37,12 +37,9 @@ def task_of(tags=TAGS, **options):
 
 
 def logits_for(task, *by_token):
-    """(1, L, C) logits whose best tags are the given ones."""
-    return {
-        "logits": torch.stack(
-            [10.0 * (tensor(task._numbers[tag]) == torch.arange(len(task.tags))) for tag in by_token]
-        )[None]
-    }
+    """(1, L, C) logits whose best tags are the given ones, and their mask."""
+    rows = [10.0 * (tensor(task._numbers[tag]) == torch.arange(len(task.tags))) for tag in by_token]
+    return {"logits": torch.stack(rows)[None], "mask": torch.ones(1, len(rows), dtype=torch.bool)}
 
 
 def scores(task, outputs, targets):
@@ -72,6 +69,15 @@ def test_lenient_and_strict_are_both_there_and_differ():
     assert (found["f1_lenient"], found["f1_strict"], found["accuracy"], found["f1_lenient_PER"]) == (1.0, 0.0, 0.5, 1.0)
     assert "strict" in task.metric_notes(task.make_metrics())["f1_strict"] and task.scheme == "IOB2"
     assert task.metric_notes(task.make_metrics())["f1_strict"].endswith("the scheme IOB2")
+
+
+def test_words_of_a_text_that_was_taken_away_count_as_outside():
+    task = task_of()
+    targets = task.collate([task.encode({"tags": "B-PER I-PER"}, {"text": alignment("Ann Lee")})])
+    outputs = logits_for(task, "O", "B-PER", "I-PER", "O")
+    assert scores(task, outputs, targets)["f1_strict"] == 1.0
+    found = scores(task, {**outputs, "mask": ~outputs["mask"]}, targets)
+    assert found["f1_lenient"] == found["accuracy"] == 0.0 and found["cut_words"] == 2.0
 
 
 def test_words_that_the_cut_leaves_out_are_missed_entities_and_counted():
