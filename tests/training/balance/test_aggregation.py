@@ -255,3 +255,13 @@ def test_nothing_shared_to_learn_leaves_the_heads_alone():
         parameter.requires_grad_(False)
     found = gradients(module, [samples()])
     assert found and all(name.startswith("tasks") for name in found)
+
+
+@pytest.mark.parametrize(("balance", "whole"), [(ours.UPGradBalance, False), (FixedBalance, True)])
+def test_what_lies_between_encoders_and_heads_is_compiled_by_itself(balance, whole):
+    """A compiled model has no tensor of its own between fusion and heads."""
+    module = module_of(balance)
+    module.compile_model()
+    parts = [*module.model.encoders.values(), module.model.fusion]
+    assert (module.model._compiled_call_impl is not None) == whole
+    assert all((part._compiled_call_impl is None) == whole for part in parts)
