@@ -19,7 +19,7 @@ from mmbert.core.ranges import Range
 from mmbert.core.types import UNLABELLED, Loss, State, Tensors
 from mmbert.data.tables.written_lists import written_list
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.summaries.selection import best_sentences, greedy_oracle, joined
+from mmbert.tasks.summaries.selection import best_sentences, greedy_oracle, summary_lines
 from mmbert.tasks.text_generation.references import packed_texts, reference_text, unpacked_texts
 from mmbert.tasks.text_metrics.scores import ROUGE_TYPES, Rouge
 from mmbert.tasks.text_metrics.sentences import sentence_spans
@@ -139,7 +139,7 @@ class ExtractiveSummary(Task):
         wrong = next((place for place in places if not 0 <= place < len(sentences)), None)
         if wrong is not None:
             raise DataError(f"there is no sentence {wrong}: the text has {len(sentences)}, counted from 0")
-        return sorted(set(places)), joined(sentences, sorted(set(places)))
+        return sorted(set(places)), summary_lines(sentences, sorted(set(places)))
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:
         """The sentence of each token (L,), which sentences to choose (S,), and the texts.
@@ -159,7 +159,11 @@ class ExtractiveSummary(Task):
         there = torch.zeros(len(sentences), dtype=torch.bool)
         there[places[places >= 0]] = True
         label = json.dumps(listed_places(cell))
-        return places, chosen.masked_fill(~there, UNLABELLED), [reference, label, joined(sentences, wanted), *sentences]
+        return (
+            places,
+            chosen.masked_fill(~there, UNLABELLED),
+            [reference, label, summary_lines(sentences, wanted), *sentences],
+        )
 
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """``places`` (B, L), ``chosen`` (B, S), ``texts`` (B, N)."""
@@ -224,7 +228,7 @@ class ExtractiveSummary(Task):
                 reference, _, oracle, *sentences = texts
                 places = self.choose(sentences, means[row], there[row])
                 lead = range(min(self.num_sentences, len(sentences)))
-                answers.append([joined(sentences, places), joined(sentences, lead), oracle])
+                answers.append([summary_lines(sentences, places), summary_lines(sentences, lead), oracle])
                 references.append([reference])
         metrics.update(answers, references)
 
@@ -253,7 +257,7 @@ class ExtractiveSummary(Task):
                 there = torch.zeros(max(1, len(spans)), dtype=torch.bool)
                 there[places[places >= 0].cpu()] = True
                 chosen = self.choose(sentences, means, there)
-            answers.append({"prediction": joined(sentences, chosen), "sentences": chosen})
+            answers.append({"prediction": summary_lines(sentences, chosen), "sentences": chosen})
         return answers
 
 

@@ -84,6 +84,6 @@ def best_sentences(
     return sorted(chosen)
 
 
-def joined(sentences: Sequence[str], places: Iterable[int]) -> str:
+def summary_lines(sentences: Sequence[str], places: Iterable[int]) -> str:
     """Some sentences, each on a line of its own."""
     return "\n".join(sentences[place] for place in places)
