@@ -50,12 +50,15 @@ def reliability(confidence: np.ndarray, true: np.ndarray, bins: int = BINS) -> R
     return Reliability(edges, counts, mean, share)
 
 
-def judgements(targets: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def judgements(
+    targets: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Confidences and whether they came true.
 
     Args:
         targets: (N,) class indices, or (N, C) of 0 and 1 where a sample may have several properties.
         probabilities: (N, C).
+        predicted: (N,) class indices, where they need not be the most probable ones.
 
     Returns:
         Of classes, (N,) probability of the predicted one and whether it is right; of properties, (N * C,) the
@@ -63,5 +66,5 @@ def judgements(targets: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
     """
     if targets.ndim == 2:
         return probabilities.ravel(), targets.ravel()
-    predicted = probabilities.argmax(1)
+    predicted = probabilities.argmax(1) if predicted is None else predicted
     return probabilities[np.arange(len(targets)), predicted], (predicted == targets).astype(np.int64)

@@ -125,6 +125,18 @@ class PredictionTable:
                 truth[place, index[name]] = 1
         return truth, probabilities
 
+    def predicted_classes(self, task: str) -> np.ndarray:
+        """(N,) int64, what a classification task answers of its labelled samples, the N of ``labelled``.
+
+        Where it abstains it is the most probable class.
+        """
+        self._settle()
+        column = self._columns[task]
+        index: dict[Any, int] = {name: i for i, name in enumerate(column.classes)}
+        known = [i for i, target in enumerate(column.targets) if target is not None]
+        found = [index.get(column.predictions[i], int(column.probabilities[i].argmax())) for i in known]
+        return np.array(found, dtype=np.int64)
+
     def records(self, limit: int | None = None) -> list[dict[str, Any]]:
         """The first samples as ``{"row": 0, "answer/target": …, "answer/prediction": …}``."""
         self._settle()

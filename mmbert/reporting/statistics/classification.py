@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbert.core.risk_coverage import risk_coverage
 from mmbert.runs.calibration import Reliability, judgements, reliability
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions_file import read_predictions
@@ -25,16 +26,18 @@ class ClassificationResults:
         classes: C names.
         targets: (N,) class indices.
         probabilities: (N, C).
+        answers: (N,) class indices of what was answered; None = the most probable classes.
     """
 
     classes: tuple[str, ...]
     targets: np.ndarray
     probabilities: np.ndarray
+    answers: np.ndarray | None = None
 
     @property
     def predictions(self) -> np.ndarray:
         """(N,) class indices."""
-        return self.probabilities.argmax(1)
+        return self.probabilities.argmax(1) if self.answers is None else self.answers
 
     def confusion(self) -> np.ndarray:
         """(C, C) counts: rows are the truth, columns the predictions."""
@@ -69,7 +72,13 @@ class ClassificationResults:
 
     def calibration(self) -> Reliability:
         """Confidences of the predicted class in bins."""
-        return reliability(*judgements(self.targets, self.probabilities))
+        return reliability(*judgements(self.targets, self.probabilities, self.predictions))
+
+    def risk(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Coverage (N,) and the share of errors (N,) among the answers with most confidence; AURC."""
+        confidence, right = judgements(self.targets, self.probabilities, self.predictions)
+        coverage, risk, _ = risk_coverage(confidence, right)
+        return coverage, risk, float(risk.mean())
 
 
 def tasks_in(run: Path, split: str) -> list[str]:
@@ -90,6 +99,7 @@ def classification_results(runs: Sequence[Path], split: str, task: str) -> Class
         parts[0].classes,
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.predictions for part in parts]),
     )
 
 
@@ -98,18 +108,23 @@ def read_results(run: Path, split: str, task: str) -> ClassificationResults | No
     path = RunFolder(run).predictions_of(split)
     if not path.is_file() or task not in tasks_in(run, split):
         return None
-    table = read_predictions(path, [f"{task}/target", f"{task}/probabilities"])
+    table = read_predictions(path, [f"{task}/target", f"{task}/probabilities", f"{task}/prediction"])
     table = table[table[f"{task}/target"].notna()]
     if table.empty or not isinstance(table[f"{task}/target"].iloc[0], str):
         return None
-    return results_from_table(table[f"{task}/target"], table[f"{task}/probabilities"])
+    return results_from_table(table[f"{task}/target"], table[f"{task}/probabilities"], table[f"{task}/prediction"])
 
 
-def results_from_table(targets: pd.Series, probabilities: pd.Series) -> ClassificationResults:
-    """Class names and probability structs -> class indices (N,) and probabilities (N, C)."""
+def results_from_table(targets: pd.Series, probabilities: pd.Series, predictions: pd.Series) -> ClassificationResults:
+    """Class names, probability structs and answers -> class indices (N,), probabilities (N, C), class indices (N,).
+
+    Where a task abstains its answer counts as the most probable class.
+    """
     classes = tuple(str(name) for name in probabilities.iloc[0])
     places = {name: number for number, name in enumerate(classes)}
     given = np.array([[row[name] for name in classes] for row in probabilities], float)
     known = targets.map(places)  # a class of another split that training never saw has no place
     there = known.notna().to_numpy()
-    return ClassificationResults(classes, known[there].astype(int).to_numpy(), given[there])
+    answers = predictions.map(places).to_numpy(dtype=float)
+    answers = np.where(np.isnan(answers), given.argmax(1), answers).astype(int)
+    return ClassificationResults(classes, known[there].astype(int).to_numpy(), given[there], answers[there])

@@ -16,7 +16,7 @@ from mmbert.core.distributed import is_rank_zero
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.history import read_history
 from mmbert.runs.predictions import ARROW_TYPES
-from mmbert.training.plots.calibration import reliability_diagram
+from mmbert.training.plots.calibration import reliability_diagram, risk_coverage_curve
 from mmbert.training.plots.figure import ACCENT, GRID, INK, MUTED, label, new_figure, save, shorten
 from mmbert.training.plots.roc import precision_recall_curves, roc_curves
 
@@ -75,11 +75,13 @@ def draw(table: PredictionTable, split: str) -> dict[str, Figure]:
             continue
         name, title = f"{split}/{task}", f"{task} ({split}, {len(targets)} samples)"
         if kind == "classification":
-            figures[f"{name}/confusion"] = confusion_matrix(classes, targets, scores.argmax(1), title)
+            answers = table.predicted_classes(task)
+            figures[f"{name}/confusion"] = confusion_matrix(classes, targets, answers, title)
             which = one_hot_targets(targets, len(classes))
             figures[f"{name}/roc"] = roc_curves(classes, which, scores, title)
             figures[f"{name}/precision_recall"] = precision_recall_curves(classes, which, scores, title)
-            figures[f"{name}/reliability"] = reliability_diagram(targets, scores, title)
+            figures[f"{name}/reliability"] = reliability_diagram(targets, scores, title, answers)
+            figures[f"{name}/risk_coverage"] = risk_coverage_curve(targets, scores, title, answers)
         elif kind == "multilabel":
             figures[f"{name}/roc"] = roc_curves(classes, targets, scores, title)
             figures[f"{name}/precision_recall"] = precision_recall_curves(classes, targets, scores, title)

@@ -21,7 +21,8 @@ RESULTS = ClassificationResults(
 
 def write_predictions(folder, targets, probabilities):
     (folder / "predictions").mkdir(parents=True)
-    table = pd.DataFrame({"mood/target": targets, "mood/probabilities": probabilities})
+    answers = [max(row, key=row.get) for row in probabilities]
+    table = pd.DataFrame({"mood/target": targets, "mood/prediction": answers, "mood/probabilities": probabilities})
     table.to_parquet(folder / "predictions" / "test.parquet")
     return folder
 
@@ -51,7 +52,7 @@ def test_calibration_compares_confidence_with_accuracy():
 
 def test_a_class_that_training_never_saw_is_left_out():
     shares = [{"a": 0.75, "b": 0.25}] * 3
-    found = results_from_table(pd.Series(["b", "new", "a"]), pd.Series(shares))
+    found = results_from_table(pd.Series(["b", "new", "a"]), pd.Series(shares), pd.Series(["a", "a", None]))
     assert found.classes == ("a", "b") and found.targets.tolist() == [1, 0]
     assert found.probabilities.tolist() == [[0.75, 0.25]] * 2
 
@@ -65,3 +66,18 @@ def test_runs_are_read_in_a_row_and_unlabelled_samples_left_out(tmp_path):
     assert classification_results([first], "test", "other") is None
     other = write_predictions(tmp_path / "3", ["a"], [{"a": 0.9, "c": 0.1}])
     assert classification_results([first, other], "test", "mood") is None, "other classes"
+
+
+def test_the_answers_count_where_they_are_not_the_most_probable_classes():
+    shares = [{"a": 0.4, "b": 0.25, "c": 0.35}, {"a": 0.7, "b": 0.2, "c": 0.1}]
+    found = results_from_table(pd.Series(["b", "a"]), pd.Series(shares), pd.Series(["b", None]))
+    assert found.predictions.tolist() == [1, 0]  # of the second none was given: the most probable class
+    coverage, risk, area = found.risk()  # confidences 0.25 and 0.7, both right
+    assert coverage.tolist() == [0.5, 1.0] and risk.tolist() == [0, 0] and area == 0
+
+
+def test_risk_and_coverage_by_hand():
+    shares = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    coverage, risk, area = ClassificationResults(("a", "b"), np.array([0, 1, 0]), shares).risk()
+    assert risk.tolist() == pytest.approx([0, 1 / 2, 2 / 3]) and area == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])

@@ -130,7 +130,7 @@ def test_each_task_gets_the_pictures_of_its_kind(tmp_path):
     )
     drawn = plots.write_plots(table, "test", tmp_path / "plots")
     expected = [
-        *("answer/confusion", "answer/roc", "answer/precision_recall", "answer/reliability"),
+        *("answer/confusion", "answer/roc", "answer/precision_recall", "answer/reliability", "answer/risk_coverage"),
         *("properties/roc", "properties/precision_recall", "properties/reliability", "value/scatter"),
     ]
     assert list(drawn) == [f"test/{name}" for name in expected]

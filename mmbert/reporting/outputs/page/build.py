@@ -221,6 +221,7 @@ def classes_section(made: Page, report: RunsReport, members: Mapping[str, pd.Dat
         return ""
     plots = made.plot(figures.roc_figure(known), f"ROC of {task}, micro average (area)")
     plots += made.plot(figures.calibration_figure(known), f"Reliability of {task} (expected calibration error)")
+    plots += made.plot(figures.risk_coverage_figure(known), f"Risk and coverage of {task} (area under the curve)")
     options = []
     for name, found in known.items():
         rows = [

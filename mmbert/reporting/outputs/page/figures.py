@@ -18,6 +18,8 @@ Figure = dict[str, Any]
 
 #: More classes than this make a confusion matrix show colours alone.
 NUMBERED = 15
+#: Points of a risk-coverage curve on a page, whatever the number of samples.
+RISK_POINTS = 200
 
 
 def scores_figure(
@@ -279,6 +281,30 @@ def calibration_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
     layout = {
         "xaxis": {"title": {"text": "confidence"}, "range": [-0.01, 1.01]},
         "yaxis": {"title": {"text": "share that is right"}, "range": [-0.01, 1.01]},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def risk_coverage_figure(groups: Mapping[str, ClassificationResults]) -> Figure:
+    """The share of errors among the surest answers over how many are answered; the legend has the area."""
+    traces: list[dict[str, Any]] = []
+    for number, (name, results) in enumerate(groups.items()):
+        coverage, risk, area = results.risk()
+        kept = np.unique(np.linspace(0, len(risk) - 1, RISK_POINTS).round().astype(int))
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": coverage[kept].round(4).tolist(),
+                "y": risk[kept].round(4).tolist(),
+                "name": f"{name} (AURC {area:.3f})",
+                "line": {"color": COLOURS[number % len(COLOURS)]},
+                "hovertemplate": f"{template_text(name)}<br>%{{x:.0%}} answered, %{{y:.1%}} wrong<extra></extra>",
+            }
+        )
+    layout = {
+        "xaxis": {"title": {"text": "coverage: share of the samples that is answered"}, "range": [-0.01, 1.01]},
+        "yaxis": {"title": {"text": "share of errors among them"}, "rangemode": "tozero"},
     }
     return {"data": traces, "layout": layout}
 

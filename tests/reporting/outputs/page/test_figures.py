@@ -79,3 +79,10 @@ def test_roc_and_calibration_have_their_numbers_in_the_legend():
     assert sum(curve["customdata"]) == 3
     assert curve["x"] == pytest.approx([0.6, 0.8]) and curve["y"] == [0, 1]
     assert curve["name"] == f"mean (ECE {(1 * 0.6 + 2 * 0.2) / 3:.3f})"
+
+
+def test_risk_over_coverage_from_the_surest_sample_on():
+    (trace,) = figures.risk_coverage_figure({"one": JUDGED})["data"]
+    assert trace["x"] == [0.3333, 0.6667, 1.0] and trace["name"].startswith("one (AURC ")
+    # confidences 0.8, 0.8 and 0.6: the first two are right, the last is wrong
+    assert trace["y"] == [0.0, 0.0, 0.3333]
