@@ -63,6 +63,8 @@ TEXTS = [
     "perchance",
     "no more",
 ]
+#: Of the samples of a task that changes inputs.
+FIRST_DRAW = 40
 #: Word pieces of the made-up tokenizer have at most so many letters.
 PIECE = 4
 
@@ -147,7 +149,8 @@ class TaskCase:
         inputs = made_up_inputs(self.encoders, self.texts)
         targets = task.collate([self.encode(task, row) if labelled else None for row in range(self.size)])
         read = {name: inputs[name] for name in task.changes_inputs}
-        changed, found = task.change_inputs(read, range(self.size), targets)
+        draws = range(FIRST_DRAW, FIRST_DRAW + self.size)
+        changed, found = task.change_inputs(read, draws, targets)
         return {**inputs, **changed}, {**targets, **found}
 
     def prepared(self, task: Task, row: int) -> dict[str, Any]:
