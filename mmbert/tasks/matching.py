@@ -125,17 +125,17 @@ class Matching(Task):
         paired = state.encoded[self.swap].present & torch.stack(others).any(0)
         return {"logits": self.head(state.fused.pooled).squeeze(1), "paired": paired}
 
-    def _judged(self, outputs: Tensors, targets: Tensors) -> Tensor:
+    def _counted_pairs(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """(B,) bool: labelled samples that have something to match."""
         return self.labelled(targets) & outputs["paired"]
 
     def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
         """Binary cross-entropy over pairs."""
-        judged = self._judged(outputs, targets)
-        logits = blank(outputs["logits"].float(), judged)
+        pairs = self._counted_pairs(outputs, targets)
+        logits = blank(outputs["logits"].float(), pairs)
         match = targets["match"].clamp(min=0).float() if "match" in targets else torch.zeros_like(logits)
         each = F.binary_cross_entropy_with_logits(logits, match, reduction="none")
-        return Loss(blank(each, judged).sum(), judged.sum())
+        return Loss(blank(each, pairs).sum(), pairs.sum())
 
     def make_metrics(self) -> MetricCollection:
         """``accuracy`` and ``auroc``."""
@@ -145,9 +145,9 @@ class Matching(Task):
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds the pairs of a batch."""
-        judged = self._judged(outputs, targets)
+        pairs = self._counted_pairs(outputs, targets)
         if "match" in targets:
-            metrics.update(probabilities(outputs)[judged], targets["match"][judged])
+            metrics.update(probabilities(outputs)[pairs], targets["match"][pairs])
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, and ``probabilities`` of both answers; None where there is no pair."""
