@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import jiwer
 import numpy as np
@@ -261,6 +263,22 @@ def test_a_run_from_sounds_to_answers(spoken, tmp_path, monkeypatch, capsys):
     call(predict, f"model={run}", f"audio={spoken}/test0.wav")
     printed = capsys.readouterr().out
     assert answers[0] in printed and "begin" in printed
+
+
+@pytest.mark.slow
+def test_two_processes_measure_every_sound_once_beside_an_attention_decoder(spoken, tmp_path):
+    source = ["data=manifest", f"data.path={spoken}/table.csv", "data.batch_size=4", "trainer.max_epochs=1"]
+    hybrid = ["+task@tasks.written=generation", "tasks.written.column=transcript", "tasks.written.decoder=tiny"]
+    command = [sys.executable, "-m", "mmbert.cli.train", *source, *ENCODER, *TASK, *hybrid, "trainer=ddp_cpu"]
+    run = tmp_path / "run"
+    done = subprocess.run([*command, f"hydra.run.dir={run}"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+    found = pd.read_parquet(run / "predictions" / "test.parquet")
+    assert found["row"].tolist() == list(range(30, 36))
+    references, answers = found["said/target"].tolist(), found["said/prediction"].tolist()
+    assert metrics["test/said/wer"] == pytest.approx(jiwer.wer(references, answers), abs=1e-6)
+    assert {"test/written/loss", "val/said/loss"} <= set(metrics)
 
 
 @pytest.mark.slow
