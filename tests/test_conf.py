@@ -27,7 +27,7 @@ OWN = ["data=manifest", "data.path=my.csv"]
 PASSED = {
     "mmbert.encoders.": {"assets"},  # a saved model's own files
     "mmbert.fusion.": {"dims"},
-    "mmbert.tasks.": {"in_dim", "dims"},
+    "mmbert.tasks.": {"in_dim", "dims", "assets"},
     "mmbert.training.balance.": {"tasks"},
     "mmbert.training.modality_balance.": {"seed"},
     "mmbert.training.loggers.": {"run"},
