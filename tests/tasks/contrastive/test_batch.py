@@ -8,7 +8,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import tensor
 
+from mmbert.core.types import UNLABELLED
 from mmbert.tasks.contrastive.batch import NO_CELL, same_cells, shared_batch
+from mmbert.tasks.contrastive_classification import ContrastiveClassification
 from mmbert.tasks.retrieval import Retrieval
 
 DIMS = {"text": 6, "image": 5, "audio": 4}
@@ -55,6 +57,18 @@ def made(loss):
     return Retrieval(8, DIMS, loss=loss, embed_dim=3).train()
 
 
+def pairs_of_classes(rows, world):
+    """The same of contrastive classification: what a process adds to the loss, and the gradient of its vectors."""
+    task = ContrastiveClassification(4, "label", ["a", "b", "c"]).train()
+    vectors = torch.randn(7, 4, generator=torch.Generator().manual_seed(3))[rows].requires_grad_()
+    label = tensor([0, 1, 0, UNLABELLED, 2, 1, 0])
+    targets = {"label": label[rows]}
+    loss = task.loss({"vectors": vectors, "logits": torch.zeros(len(vectors), 3)}, targets)
+    weighed = loss.mean * world * task.count(targets) / (label != UNLABELLED).sum()
+    (weighed / world).backward()
+    return weighed.detach() / world, vectors.grad
+
+
 def worker(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
@@ -63,6 +77,7 @@ def worker(rank, folder):
         task = made(name)
         told[f"{name} loss"] = part(task, SHARES[rank], 2)
         told |= {f"{name} {key}": p.grad for key, p in task.named_parameters()}
+    told["classes loss"], told["classes vectors"] = pairs_of_classes(SHARES[rank], 2)
     torch.save(told, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -77,3 +92,6 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
         whole |= {f"{name} {key}": p.grad for key, p in task.named_parameters()}
         for key, value in whole.items():
             torch.testing.assert_close(first[key] + second[key], value, msg=lambda m, key=key: f"{key}: {m}")
+    loss, gradient = pairs_of_classes(slice(0, 7), 1)
+    torch.testing.assert_close(first["classes loss"] + second["classes loss"], loss)
+    torch.testing.assert_close(torch.cat([first["classes vectors"], second["classes vectors"]]), gradient)
