@@ -153,3 +153,19 @@ def test_results_come_from_one_clean_commit(name: str) -> None:
     assert table["commit"].nunique() == 1 and not table["dirty"].any()
     commit = table["commit"].iloc[0]
     assert f"`{commit[:7]}`" in (ROOT / "experiments" / name / "README.md").read_text("utf-8")
+
+
+def test_stamps_retrieval_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/stamps_retrieval/README.md").read_text("utf-8")
+    table = results("stamps_retrieval")
+    baselines = pd.read_csv(ROOT / "experiments/stamps_retrieval/baselines.csv").set_index(["method", "direction"])
+    for direction in baselines.loc["chance"].index:
+        column = f"test/{direction}_recall_at_10"
+        words = [in_words(part[column]) for _, part in table.groupby("loss")]
+        others = [f"{baselines.loc[(name, direction), 'recall_at_10']:.3f}" for name in ("ridge", "cca", "chance")]
+        line = " | ".join([direction.replace("_to_", " → "), *words[0], *words[1], *others])
+        assert f"| {line} |" in page
+    prompts = pd.read_csv(ROOT / "experiments/stamps_retrieval/zero_shot.csv")
+    for _, part in prompts.groupby("loss"):
+        mean, interval = in_words(part["accuracy"])
+        assert f"{mean}\n({interval})" in page or f"{mean} ({interval})" in page
