@@ -77,6 +77,23 @@ def test_multitask_gain_says_what_its_results_say() -> None:
         assert f"({low} … {high})" in line
 
 
+def test_task_balance_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/task_balance/README.md").read_text("utf-8")
+    table = results("task_balance")
+    signs = {"parity/accuracy": 1, "linear/mae": -1, "curve/mae": -1}
+    alone = {name: table[table["tasks"] == name.split("/")[0]].set_index("seed")[f"test/{name}"] for name in signs}
+    shown = [in_words(values)[0] for values in alone.values()]
+    assert f"| each task alone | {' | '.join(shown)} |" in page
+    groups = table[table["tasks"].str.contains("+", regex=False)].groupby("config.balance._target_")
+    assert groups.ngroups == 6
+    for target, part in groups:
+        values = part.set_index("seed")
+        gains = [100 * signs[name] * (values[f"test/{name}"] - alone[name]) / alone[name] for name in signs]
+        words = [in_words(values[f"test/{name}"])[0] for name in signs]
+        name = target.rpartition(".")[2].removesuffix("Balance").lower()
+        assert f"| `{name}` | {' | '.join(words)} | {pd.concat(gains, axis=1).mean(axis=1).mean():+.1f} (" in page
+
+
 def test_noise_robustness_says_what_its_results_say() -> None:
     page = (ROOT / "experiments/noise_robustness/README.md").read_text("utf-8")
     for fusion, part in results("noise_robustness").groupby("fusion"):
@@ -145,6 +162,7 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "missing_modalities",
         "multitask_gain",
         "noise_robustness",
+        "task_balance",
     ],
 )
 def test_results_come_from_one_clean_commit(name: str) -> None:
