@@ -1,5 +1,6 @@
 """The tables of the experiments' pages, and of the README, say what the results beside them say."""
 
+import json
 import re
 from pathlib import Path
 
@@ -163,6 +164,7 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "multitask_gain",
         "noise_robustness",
         "task_balance",
+        "fsdd_speech",
     ],
 )
 def test_results_come_from_one_clean_commit(name: str) -> None:
@@ -187,3 +189,15 @@ def test_stamps_retrieval_says_what_its_results_say() -> None:
     for _, part in prompts.groupby("loss"):
         mean, interval = in_words(part["accuracy"])
         assert f"{mean}\n({interval})" in page or f"{mean} ({interval})" in page
+
+
+def test_fsdd_speech_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/fsdd_speech/README.md").read_text("utf-8")
+    table, baseline = results("fsdd_speech"), json.loads((ROOT / "experiments/fsdd_speech/baseline.json").read_text())
+    augmented = table[table["run"].str.startswith("augmented")]
+    rates = [*in_words(augmented["test/said/wer"]), in_words(augmented["test/said/cer"])[0]]
+    assert f"| CTC with SpecAugment | {len(augmented)} | {' | '.join(rates)} |" in page
+    plain = table[table["run"] == "plain-seed0"].iloc[0]
+    assert f"| {plain['test/said/wer']:.3f} | – | {plain['test/said/cer']:.3f} |" in page
+    for name in ("logistic regression", "most frequent"):
+        assert f"| {baseline[name]['wer']:.3f} | – | {baseline[name]['cer']:.3f} |" in page
