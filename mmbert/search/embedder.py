@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
+from torch import nn
 
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import ShownAs
@@ -92,7 +93,7 @@ class Embedder:
         digest = xxhash.xxh3_128()
         for name, encoder in self.encoders.items():
             digest.update(f"{name} {type(encoder).__qualname__} {encoder.init_args!r}".encode())
-        modules = [*self.encoders.values(), self.task]
+        modules: list[nn.Module] = [*self.encoders.values(), self.task]
         for module in modules:
             for key, tensor in sorted(module.state_dict().items()):
                 digest.update(key.encode())

@@ -89,6 +89,7 @@ def search(vectors: np.ndarray, query: np.ndarray, count: int, approximate: bool
         return places, scores[places]
     import faiss
 
+    graph: Any
     if approximate:
         graph = faiss.IndexHNSWFlat(vectors.shape[1], NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efSearch = max(CANDIDATES, count)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 import xxhash
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
@@ -168,7 +168,7 @@ class Retrieval(Task):
         chosen = {"": [pair for pairs in directions.values() for pair in pairs], **directions}
         memo = RankMemo()
         kinds = {score: RankScore if score == "median_rank" else RetrievalScore for score in SCORES}
-        metrics = {
+        metrics: dict[str, Metric | MetricCollection] = {
             f"{name}{score}": kind(score, pairs, memo)
             for name, pairs in chosen.items()
             for score, kind in kinds.items()
