@@ -274,12 +274,12 @@ def listed_places(cell: Any) -> list[int] | None:
 
 def token_sentences(spans: Sequence[tuple[int, int]], alignment: Mapping[str, Any]) -> Tensor:
     """The sentence in which each token begins, (L,) int64; -1 of special tokens and between sentences."""
-    begins = alignment["offsets"][:, 0].numpy()
+    begins = np.asarray(alignment["offsets"])[:, 0]
     starts, ends = np.array([span[0] for span in spans]), np.array([span[1] for span in spans])
     if not len(spans):
         return torch.full((len(begins),), -1)
     place = np.searchsorted(starts, begins, side="right") - 1
-    inside = (place >= 0) & (begins < ends[place.clip(min=0)]) & (alignment["word_ids"].numpy() >= 0)
+    inside = (place >= 0) & (begins < ends[place.clip(min=0)]) & (np.asarray(alignment["word_ids"]) >= 0)
     return torch.from_numpy(np.where(inside, place, -1).astype(np.int64))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmbert.core.errors import InputError
 from mmbert.core.types import Encoded, Fused, Inputs, Loss, State, Tensors, rows_of
+from mmbert.data.loading.collate import as_arrays
 from mmbert.data.modalities.registry import modality_of
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.features import FeatureEncoder
@@ -136,7 +137,9 @@ class TaskCase:
         alignments: dict[str, list[Any]] = {}
         for name in task.aligned_to:
             there = encoded[name].present.tolist()
-            alignments[name] = [alignment(text) if here else None for text, here in zip(self.texts, there, strict=True)]
+            alignments[name] = [  # arrays, as batches have them
+                as_arrays(alignment(text)) if here else None for text, here in zip(self.texts, there, strict=True)
+            ]
         return State(fused, encoded, inputs, alignments)
 
     def changed(self, task: Task, labelled: bool = True) -> tuple[dict[str, Inputs], Tensors]:

@@ -1,5 +1,11 @@
 """Extractive summaries: the loss by hand, the laws, Lead-3 and the oracle, bad labels, a saved model."""
 
+import json
+import re
+import subprocess
+import sys
+
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,3 +105,36 @@ def test_a_saved_model_summarises_the_same_also_in_chinese(tmp_path):
     answers = model.predict(samples)
     assert answers[0]["short"]["prediction"] in ("天气好。", "我爱你！", "猫很大。")
     assert MultimodalModel.from_pretrained(model.save_pretrained(tmp_path / "model")).predict(samples) == answers
+
+
+def command(folder, name, *words):
+    """What a command prints, run in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"mmbert.cli.{name}", *words], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_from_the_command_line_skips_measures_and_predicts(tmp_path):
+    texts = [f"The fox is {word}. It sleeps all day. Nobody saw it." for word in ("red", "old", "ill", "shy")] * 6
+    short = [text.partition(".")[0] for text in texts[:-2]] + ["", "[7]"]
+    pd.DataFrame({"text": texts, "short": short}).to_csv(tmp_path / "t.csv", index=False)
+    command(
+        tmp_path,
+        "train",
+        *("data=manifest", "data.path=t.csv", "text=tiny", "image=none", "audio=none", "logger=none", "plots=false"),
+        *("+task@tasks.short=extractive_summary", "tasks.short.column=short", "tasks.short.num_sentences=1"),
+        *("data.split.val=0.25", "data.split.test=0.25", "data.on_error=skip", "data.num_workers=0"),
+        *("trainer.max_epochs=1", "hydra.run.dir=run", "store.dir=features"),
+    )
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["skipped_rows"] == 1 and metrics["test/short/lead_rougeL"] == metrics["test/short/oracle_rougeL"]
+    assert "rouge-score" in metrics["metric_notes"]["test/short/rougeL"]
+    answer = json.loads(command(tmp_path, "predict", "model=run", f"text={texts[0]}", "--json"))["short"]
+    assert answer["prediction"] == re.split(r"(?<=\.) ", texts[0])[answer["sentences"][0]]
+    assert "fox" in command(tmp_path, "predict", "model=run", "text=The fox is red.")
+    command(tmp_path, "evaluate", "model=run", "split=test", "out=there")
+    again = json.loads((tmp_path / "there/evaluation.json").read_text())
+    assert again["test/short/rougeL"] == metrics["test/short/rougeL"]
