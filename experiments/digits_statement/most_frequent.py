@@ -14,10 +14,13 @@ from mmbert.data.digits.options import TalkingDigitsOptions
 from mmbert.data.talking_digits import folder_name
 from mmbert.tasks.text_metrics.scores import text_scores
 
+#: Those of conf/experiment/digits_statement.yaml.
+SIZES = {"train": 1500, "val": 300, "test": 1000, "test_missing": 20}
+
 
 def main() -> None:
     """Prints the scores on validation and test."""
-    options = TalkingDigitsOptions()
+    options = TalkingDigitsOptions(**SIZES)
     manifest = build_talking_digits(home(None) / folder_name(options), options)
     statements = defaultdict(list)
     with manifest.open(encoding="utf-8", newline="") as file:
