@@ -66,7 +66,11 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 
 
 def code_fingerprint(classes: Iterable[type], modules: Iterable[str] = ()) -> str:
-    """A hash of the source files that define classes and their bases, without libraries, and of further modules."""
+    """A hash of the source files that define classes and their bases, without libraries, and of further modules.
+
+    It depends neither on where the files lie nor on the order in which a process happens to meet them, of files of the
+    same name neither.
+    """
     files = {Path(masks.__file__), *(Path(str(sys.modules[name].__file__)) for name in modules)}
     for one in classes:
         for base in inspect.getmro(one):
@@ -74,8 +78,8 @@ def code_fingerprint(classes: Iterable[type], modules: Iterable[str] = ()) -> st
             if path and base.__module__.partition(".")[0] not in THEIRS:
                 files.add(Path(path))
     digest = hashlib.sha256()
-    for path in sorted(files, key=lambda path: path.name):
-        digest.update(path.read_bytes())
+    for _, code in sorted((path.name, path.read_bytes()) for path in files):
+        digest.update(code)
     return digest.hexdigest()[:HASH_LENGTH]
 
 

@@ -1,6 +1,8 @@
 """Whatever changes an encoder's numbers changes its name, and nothing else does."""
 
 import importlib
+import os
+import subprocess
 import sys
 
 import pytest
@@ -129,3 +131,23 @@ def test_code_that_reads_files_counts_though_it_lies_beside_the_class(tmp_path, 
     before = code_fingerprint([], ["my_reader"])
     (tmp_path / "my_reader.py").write_text("def read():\n    return 2\n")
     assert code_fingerprint([], ["my_reader"]) != before != code_fingerprint([])
+
+
+def test_files_of_the_same_name_are_hashed_in_the_same_order_by_every_process(tmp_path):
+    for number in range(4):
+        folder = tmp_path / f"part{number}"
+        folder.mkdir()
+        (folder / "net.py").write_text(f"class Net:\n    scale = {number}\n")
+    names = ", ".join(f"'part{number}.net'" for number in range(4))
+    program = (
+        f"import importlib; from mmbert.store.identity import code_fingerprint; names = [{names}]; "
+        "print(code_fingerprint([importlib.import_module(name).Net for name in names]))"
+    )
+    found = set()
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        ended = subprocess.run(
+            [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True, timeout=120
+        )
+        found.add(ended.stdout)
+    assert len(found) == 1
