@@ -1,10 +1,10 @@
 """A small set for extractive summaries: docstrings of installed packages, whose first paragraph is the summary.
 
-    python experiments/extractive_summaries/make_set.py docstrings.csv
+    python experiments/extractive_summaries/make_set.py outputs/docstrings.csv
 
-The text is what follows the summary, up to the first section or example; texts of at least four sentences are kept, each
-text and each summary once. Modules, not docstrings, are drawn into train, val and test, by a hash of their names. With
-the versions of constraints.txt the table is the same anywhere; nothing is imported or downloaded.
+The text is what follows the summary, up to the first section or example. Texts of at least four sentences are kept,
+each text and each summary once. Modules, not docstrings, are drawn into train, val and test, by a hash of their names.
+With the versions of constraints.txt the table is the same anywhere; nothing is imported or downloaded.
 """
 
 from __future__ import annotations
