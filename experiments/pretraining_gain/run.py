@@ -17,7 +17,7 @@ import sys
 PER_CLASS = (14, 71, 285)
 SEEDS = range(5)
 TEXT = ("data=meld_text", "encoders.text.max_tokens=32", "trainer=cpu", "data.num_workers=0", "plots=false")
-LOCAL = ("logger=csv", "trainer.enable_progress_bar=false")
+LOCAL = ("logger=csv", "trainer.enable_progress_bar=false", "data.eval_batch_size=256")
 ENCODERS = {
     "minilm": (),
     "small": ("encoders.text.pretrained=false", "encoders.text.config={num_hidden_layers: 2}"),
