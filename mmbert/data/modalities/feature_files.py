@@ -27,7 +27,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        raise DataError(f"{path}: features lie in files that end in {', '.join(ENDINGS)}. {REMEDY}")
+        raise DataError(
+            f"{path}: features lie in files that end in {', '.join(ENDINGS)}, or are lists in the cells of a JSONL or "
+            f"Parquet table. {REMEDY}"
+        )
     try:
         refuse_special(path)
         if ending == ".npy":
