@@ -239,21 +239,25 @@ def model_folder(given: str | None) -> Path:
 
 
 def print_answers(result: dict[str, dict[str, object]]) -> None:
-    """A small table: each task's answer and how sure the model is."""
+    """A small table: each task's answer and, where a task says so, how sure the model is."""
     from rich.table import Table
 
     from mmbert.core.terminal import PlainConsole
 
-    table = Table("task", "answer", "probability")
+    rows = []
     for task, answer in result.items():
         candidates = answer.get("candidates")
         if isinstance(candidates, list) and candidates:
             for number, shares in enumerate(candidates, 1):
                 for place, (word, share) in enumerate(shares.items()):
                     name = "" if place else f"{task} {number}" if len(candidates) > 1 else task
-                    table.add_row(name, word, f"{share:.2f}")
+                    rows.append((name, word, f"{share:.2f}"))
             continue
-        table.add_row(task, prediction_text(answer["prediction"]), probability_text(answer))
+        rows.append((task, prediction_text(answer["prediction"]), probability_text(answer)))
+    known = any(probability for *_, probability in rows)  # texts and numbers have none
+    table = Table("task", "answer", *["probability"] * known)
+    for row in rows:
+        table.add_row(*row[: 2 + known])
     PlainConsole().print(table)
 
 

@@ -12,6 +12,7 @@ from mmbert.cli.predict import (
     named_inputs,
     predict_inputs,
     prediction_text,
+    print_answers,
     probability,
     probability_text,
     run_na_values,
@@ -107,3 +108,14 @@ def test_a_threshold_is_set_where_tasks_can_abstain():
     assert able.abstain_below == 0.7
     with pytest.raises(ConfigError, match=r"none of the model's tasks \(value\) answers with one class a sample"):
         set_threshold({"value": other}, 0.7)
+
+
+def test_texts_have_no_column_of_probabilities_and_lines_stay_lines(capsys):
+    print_answers({"short": {"prediction": "One fox.\nTwo birds.", "sentences": [0, 2]}})
+    shown = capsys.readouterr().out
+    assert "probability" not in shown and "\\n" not in shown
+    assert [line for line in shown.splitlines() if "One fox." in line] != [
+        line for line in shown.splitlines() if "Two birds." in line
+    ]
+    print_answers({"short": {"prediction": "a"}, "mood": {"prediction": "x", "probabilities": {"x": 0.75, "y": 0.25}}})
+    assert {"probability", "0.75"} <= set(capsys.readouterr().out.replace("┃", " ").replace("│", " ").split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
     """Of every labelled sample of a split its ``row`` and ``score``.
 
-    The score is 1 where the answer is right and 0 where it is wrong; of a quantity, minus the absolute error.
+    The score is 1 where the answer is right (a text: word for word) and 0 where it is wrong; of a quantity, minus the
+    absolute error.
 
     Raises:
         DataError: the run has no such predictions.
@@ -39,8 +41,20 @@ def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
         score = -(target[there] - predicted[there]).abs()
     else:
         pairs = zip(target[there], predicted[there], strict=True)
-        score = pd.Series([float(as_set(one) == as_set(other)) for one, other in pairs], index=target[there].index)
+        score = pd.Series([float(equals_label(one, other)) for one, other in pairs], index=target[there].index)
     return pd.DataFrame({"row": table["row"][there], "score": score.astype(float)})
+
+
+def equals_label(label: object, answer: object) -> bool:
+    """Whether an answer is the label, or one of several references that are written as a JSON list."""
+    if isinstance(label, str) and isinstance(answer, str) and label.startswith("["):
+        try:
+            references = json.loads(label)
+        except ValueError:
+            references = None
+        if isinstance(references, list) and answer in references:
+            return True
+    return as_set(label) == as_set(answer)
 
 
 def as_set(value: object) -> object:

@@ -171,6 +171,10 @@ def test_missing_labels_sets_and_numbers(tmp_path):
     assert per_sample(run, "test", "mood").to_dict("list") == {"row": [0, 2], "score": [1.0, 0.0]}
     run = write_predictions(tmp_path / "numbers", [1.0, 2.0, float("nan")], [1.5, 1.0, 0.0])
     assert per_sample(run, "test", "mood").to_dict("list") == {"row": [0, 1], "score": [-0.5, -1.0]}
+    run = write_predictions(
+        tmp_path / "texts", ['["a fox", "the fox"]', "[a fox", "a fox"], ["the fox", "[a fox", "fox"]
+    )
+    assert per_sample(run, "test", "mood")["score"].tolist() == [1.0, 1.0, 0.0], "one of several references is enough"
     with pytest.raises(DataError, match="no predictions of 'joy'"):
         per_sample(run, "test", "joy")
     with pytest.raises(DataError, match="there is no such file"):
