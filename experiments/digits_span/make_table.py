@@ -1,7 +1,7 @@
 """Questions that are spoken, answers that stand in a text: a table over the sounds of talking_digits.
 
 A sound says a number. The text names three people and how many things each of them has; the answer is where the number
-that was said stands in it. In a fifth of the rows it does not: there is no answer.
+that was said stands in it. In a fifth of the rows it does not: there is no answer. The column ``heard`` has the number.
 
     python experiments/digits_span/make_table.py --out spoken_questions.jsonl
 """
@@ -67,7 +67,8 @@ def main() -> None:
                 continue
             text, answers = question(int(row["heard"]), rng)
             audio = str((manifest.parent / row["audio"]).resolve())
-            lines.append(json.dumps({"split": row["split"], "text": text, "audio": audio, "answers": answers}))
+            told = {"split": row["split"], "text": text, "audio": audio, "answers": answers, "heard": row["heard"]}
+            lines.append(json.dumps(told))
     with whole_file(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{len(lines)} questions: {out}")
