@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from absl import logging as absl_logging
 
 # before torch or wandb are imported: tests share two cores, and nothing of theirs leaves the machine or lands at home
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +25,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # datasets reads this as it is imported, which a test file may do before any fixture runs
 DATASETS_CACHE = tempfile.TemporaryDirectory(prefix="mmbert-tests-")
 os.environ["HF_DATASETS_CACHE"] = DATASETS_CACHE.name
+
+# tests import rouge-score while pytest stands in for the standard error: see mmbert/tasks/text_metrics/rouge_library.py
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -225,7 +225,7 @@ def test_every_library_is_declared_in_setup_cfg(ours: dict[str, str]) -> None:
     needed = required(config["options"]["install_requires"])
     optional = set().union(*(required(text) for text in config["options.extras_require"].values()))
     called = {"PIL": "pillow", "faiss": "faiss_cpu", "sklearn": "scikit_learn", "yaml": "pyyaml", "hydra": "hydra_core"}
-    called["mlflow"] = "mlflow_skinny"
+    called |= {"mlflow": "mlflow_skinny", "absl": "absl_py"}
     missing = set()
     for path, source in ours.items():
         for item in imports(source, package_name(path)):

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from rouge_score.tokenizers import DefaultTokenizer
-
+from mmbert.tasks.text_metrics.rouge_library import rouge_library
 from mmbert.tasks.text_metrics.words import words_of_rouge
 
 #: n-grams of this size occur once in a summary under trigram blocking.
@@ -48,7 +47,7 @@ def greedy_oracle(sentences: tuple[str, ...], reference: str, most: int, languag
 
 def ngrams(text: str, size: int, language: str) -> Counter[tuple[str, ...]]:
     """How often each n-gram of words occurs."""
-    cutter = words_of_rouge(language) or DefaultTokenizer()
+    cutter = words_of_rouge(language) or rouge_library().tokenizers.DefaultTokenizer()
     words = cutter.tokenize(text)
     return Counter(tuple(words[i : i + size]) for i in range(len(words) - size + 1))
 

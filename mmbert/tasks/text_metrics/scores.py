@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 from mmbert.core.errors import ConfigError
+from mmbert.tasks.text_metrics.rouge_library import rouge_library
 from mmbert.tasks.text_metrics.sentences import sentence_texts
 from mmbert.tasks.text_metrics.text_pairs import TextPairs, reference_streams
 from mmbert.tasks.text_metrics.words import BY_WORD, WordTokenizer, words_of_rouge
@@ -106,9 +107,8 @@ class Rouge(TextPairs):
 
 def rouge_scorer(kinds: Sequence[str], language: str) -> Any:
     """The scorer of rouge-score with the tokenizer for a language."""
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(list(kinds), use_stemmer=False, tokenizer=words_of_rouge(language))
+    scorer = rouge_library().rouge_scorer.RougeScorer
+    return scorer(list(kinds), use_stemmer=False, tokenizer=words_of_rouge(language))
 
 
 def rouge_note(language: str) -> str:
