@@ -201,3 +201,22 @@ def test_fsdd_speech_says_what_its_results_say() -> None:
     assert f"| {plain['test/said/wer']:.3f} | – | {plain['test/said/cer']:.3f} |" in page
     for name in ("logistic regression", "most frequent"):
         assert f"| {baseline[name]['wer']:.3f} | – | {baseline[name]['cer']:.3f} |" in page
+
+
+#: Pages of tasks whose answers are texts: what a row of the table is about, and the metrics in it.
+TEXT_PAGES = {
+    "digits_statement": (["fusion"], "statement", ["bleu", "chrf", "rougeL", "exact_match"]),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TEXT_PAGES))
+def test_pages_of_texts_say_what_their_results_say(name: str) -> None:
+    page = (ROOT / "experiments" / name / "README.md").read_text("utf-8")
+    table = results(name)
+    by, task, metrics = TEXT_PAGES[name]
+    for group, part in table.groupby(by):
+        label = f"| {' | '.join(group)} |"
+        line = next(line for line in page.splitlines() if line.startswith(label))
+        assert len(part) == 3
+        for metric in metrics:
+            assert f"| {' | '.join(in_words(part[f'test/{task}/{metric}']))} |" in line
