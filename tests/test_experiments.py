@@ -206,6 +206,7 @@ def test_fsdd_speech_says_what_its_results_say() -> None:
 #: Pages of tasks whose answers are texts: what a row of the table is about, and the metrics in it.
 TEXT_PAGES = {
     "digits_statement": (["fusion"], "statement", ["bleu", "chrf", "rougeL", "exact_match"]),
+    "extractive_summaries": (["fusion"], "short", ["rouge1", "rouge2", "rougeL"]),
 }
 
 
