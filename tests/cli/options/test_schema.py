@@ -79,8 +79,9 @@ BESIDE_ARGUMENTS: dict[str, dict[str, str]] = {
     "mmbert.tasks.": {
         "label_smoothing": DROPOUT,
         "class_weights": f"one of balanced or a list of values, each {NOT_NEGATIVE},",
-        "loss": "one of mse, l1, huber",
     },
+    "mmbert.tasks.regression.": {"loss": "one of mse, l1, huber"},
+    "mmbert.tasks.retrieval.": {"loss": "one of infonce, siglip"},
     "mmbert.training.optim.": {
         **dict.fromkeys(("lr", "eps"), POSITIVE),
         **dict.fromkeys(("weight_decay", "l1"), NOT_NEGATIVE),
