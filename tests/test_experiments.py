@@ -165,6 +165,8 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "noise_robustness",
         "task_balance",
         "fsdd_speech",
+        "extractive_summaries",
+        "stamps_translation",
     ],
 )
 def test_results_come_from_one_clean_commit(name: str) -> None:
@@ -206,6 +208,7 @@ def test_fsdd_speech_says_what_its_results_say() -> None:
 #: Pages of tasks whose answers are texts: what a row of the table is about, and the metrics in it.
 TEXT_PAGES = {
     "digits_statement": (["fusion"], "statement", ["bleu", "chrf", "rougeL", "exact_match"]),
+    "stamps_translation": (["modalities"], "caption", ["bleu", "chrf"]),
     "extractive_summaries": (["fusion"], "short", ["rouge1", "rouge2", "rougeL"]),
 }
 
