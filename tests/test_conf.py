@@ -17,6 +17,7 @@ import yaml
 from mmbert.cli.app import flags_first
 from mmbert.cli.options import schema
 from mmbert.cli.options.check import check_words
+from mmbert.cli.options.task_word import with_task_sets
 from mmbert.cli.resume import asks_to_resume
 from mmbert.cli.sweep.search_path import PACKAGE
 
@@ -111,7 +112,7 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("where", "command"), commands())
 def test_a_command_that_is_shown_is_right(where: str, command: str) -> None:
-    words = flags_first(shlex.split(command, comments=True))
+    words = with_task_sets(flags_first(shlex.split(command, comments=True)))
     if asks_to_resume(words):
         assert len(words) == 1  # a folder, and nothing beside it
         return
