@@ -32,7 +32,7 @@ def run(capsys, *words):
 def test_what_is_generated_passes(generated, capsys):
     code, out, _ = run(capsys, "my_encoder", "--set", "width=3")
     assert code == 0 and "MyEncoder: keeps the contract" in out and "FAIL" not in out
-    assert len(re.findall(r"(?m)^  pass  ", out)) == 17
+    assert len(re.findall(r"(?m)^  pass  ", out)) == 18
 
 
 def test_a_broken_law_is_reported_with_a_counter_example_and_exit_code_1(generated, capsys):
