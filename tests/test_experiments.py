@@ -160,6 +160,7 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "modality_ablation",
         "encoder_comparison",
         "few_shot",
+        "meld_sentiment_ordinal",
         "missing_modalities",
         "multitask_gain",
         "noise_robustness",
@@ -224,3 +225,15 @@ def test_pages_of_texts_say_what_their_results_say(name: str) -> None:
         assert len(part) == 3
         for metric in metrics:
             assert f"| {' | '.join(in_words(part[f'test/{task}/{metric}']))} |" in line
+
+
+def test_meld_sentiment_ordinal_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/meld_sentiment_ordinal/README.md").read_text("utf-8")
+    table = results("meld_sentiment_ordinal")
+    kinds = table["config.tasks.sentiment._target_"].str.extract(r"tasks\.(\w+)\.")[0]
+    assert sorted(kinds.unique()) == ["classification", "ordinal"]
+    for kind, part in table.groupby(kinds):
+        answers = [in_words(part[f"test/sentiment/{name}"])[0] for name in ("accuracy", "f1_weighted")]
+        assert f"| {kind} | {' | '.join(answers)} |" in page
+        calibrated = [in_words(part[f"test/sentiment/{name}"])[0] for name in ("nll", "ece", "aurc")]
+        assert f"| {kind}, calibrated | {' | '.join(calibrated)} |" in page

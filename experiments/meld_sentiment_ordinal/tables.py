@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, f1_score
 
@@ -97,8 +98,12 @@ def main() -> None:
     before["TF-IDF"] = [measured(truth["test"], answer, at_temperature(logs["test"], 1.0))]
     after["TF-IDF"] = [measured(truth["test"], answer, at_temperature(logs["test"], warmth["TF-IDF"][0]))]
 
+    runs: dict[str, list[Path]] = {"classification": [], "ordinal": []}
+    for run in sorted(path.parent for path in sweep.glob("*-seed*/metrics.json")):
+        target = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["tasks"]["sentiment"]["_target_"]
+        runs[target.split(".")[-2]].append(run)
     for name in ("classification", "ordinal"):
-        for run in sorted(path.parent for path in sweep.glob(f"{name}-seed*/metrics.json")):
+        for run in runs[name]:
             temperature = json.loads((run / "metrics.json").read_text("utf-8"))["tuned"]["sentiment"]["temperature"]
             own, answer, calibrated = read(run / "predictions" / "test.parquet", "test")
             warmth.setdefault(name, []).append(temperature)
