@@ -237,3 +237,15 @@ def test_meld_sentiment_ordinal_says_what_its_results_say() -> None:
         assert f"| {kind} | {' | '.join(answers)} |" in page
         calibrated = [in_words(part[f"test/sentiment/{name}"])[0] for name in ("nll", "ece", "aurc")]
         assert f"| {kind}, calibrated | {' | '.join(calibrated)} |" in page
+
+
+def test_meld_emotion_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/meld_emotion/README.md").read_text("utf-8")
+    table = results("meld_emotion")
+    kinds = table["run"].str.extract(r"/weights-(\w+)-seed\d$")[0]
+    assert sorted(kinds.unique()) == ["None", "balanced"]
+    for kind, part in table.groupby(kinds):
+        shown = "MiniLM, class weights" if kind == "balanced" else "MiniLM"
+        mean, interval = in_words(part["test/emotion/f1_weighted"])
+        assert f"| {shown} | {mean} | {interval} | {in_words(part['test/emotion/f1'])[0]} |" in page
+        assert f"{in_words(part['val/emotion/f1_weighted'])[0]}" in page
