@@ -160,6 +160,7 @@ OTHERS = {
     "mmbert/data/digits/build.py": "the demo set is built in a scratch folder",
     "mmbert/data/sets/base.py": "real data sets are built in a scratch folder",
     "mmbert/data/sets/table_files.py": "the same",
+    "mmbert/data/plain_text/manifest.py": "the table of plain texts is built in a scratch folder",
     "mmbert/encoders/pretrained/frozen_file.py": "writes into the scratch folder of a model",
     "mmbert/training/predict.py": "answers come row by row, into a file called .partial",
     "mmbert/store/array_store.py": "segments only grow, each record with a checksum",

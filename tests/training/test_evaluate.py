@@ -176,7 +176,9 @@ class MeasuresHalf:
 
 
 def test_metrics_are_of_the_split_alone_and_without_its_total_loss(monkeypatch, tmp_path):
-    module = SimpleNamespace(begin_test=lambda split: SimpleNamespace(gather=lambda: f"predictions of {split}"))
+    module = SimpleNamespace(
+        begin_test=lambda split: SimpleNamespace(gather=lambda: f"predictions of {split}"), notes={}
+    )
     monkeypatch.setattr("mmbert.training.evaluate.FusionModule", lambda *parts: module)
     monkeypatch.setattr("mmbert.training.evaluate.make", lambda cfg, **options: MeasuresHalf(**options))
     data = SimpleNamespace(rows={"val": [0], "test": [1]}, loader=lambda split: split, skipped={})

@@ -27,7 +27,7 @@ def feature_file(name: str, sequence: np.ndarray) -> NewFile | None:
     if not len(sequence):
         return None
     content = io.BytesIO()
-    np.save(content, sequence, allow_pickle=False)
+    np.lib.format.write_array(content, np.ascontiguousarray(sequence), allow_pickle=False)
     return NewFile(f"{name}.npy", content.getvalue())
 
 

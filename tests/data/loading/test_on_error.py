@@ -62,12 +62,13 @@ def test_without_it_each_of_them_is_an_error(spoiled, compose_tiny, tmp_path):
 def test_rows_with_labels_that_no_task_can_use_are_left_out_and_nothing_is_learnt_from_them(
     digits, compose_tiny, tmp_path
 ):
+    shutil.copytree(digits.parent, tmp_path / "set")
     rows = list(csv.DictReader(digits.open()))
     by_split = {name: [i for i, row in enumerate(rows) if row["split"] == name] for name in ("train", "val", "test")}
     odd = {"train": ("value", "many"), "val": ("operation", "divide"), "test": ("properties", '["a", ')}
     for split, (column, cell) in odd.items():
         rows[by_split[split][3]][column] = cell
-    path = digits.parent / "odd_labels.csv"
+    path = tmp_path / "set" / "odd_labels.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
@@ -91,6 +92,7 @@ class Tagged:
     """Needs the text's alignment, and refuses what is longer than its words."""
 
     kind, columns, aligned_to, changes_inputs = "tagging", ("tags",), ("text",), ()
+    aligned_kinds, input_columns = ("text",), ()
 
     def encode(self, cells, prepared, draw=None):
         if cells["tags"] is not None and len(cells["tags"].split()) != len(prepared["text"]["words"]):

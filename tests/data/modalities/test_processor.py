@@ -23,7 +23,7 @@ class Minimal:
 @pytest.mark.parametrize(
     ("processor", "storable", "aligned"),
     [
-        (lambda: AudioProcessor(8, 1.0, 1), True, False),
+        (lambda: AudioProcessor(8, 1.0, 1), True, True),
         (lambda: ImageProcessor((1, 1), (0, 0, 0), (1, 1, 1)), True, False),
         (lambda: TextEncoder("tiny").processor, True, True),
         (Minimal, False, False),

@@ -108,13 +108,13 @@ def test_every_row_with_an_unusable_label_is_found_and_says_why(tmp_path):
         "tags": Multilabel(2, "tags", ["a", "b"]),
         "absent": Regression(2, "no such column", 0.0, 1.0),
     }
-    found = unusable_labels(table, every, tasks)
+    found = unusable_labels(table, every, tasks, {}, {})
     assert sorted(found) == [1, 3, 4]
     assert found[1] == "column 'price': 'one' is no finite number"
     assert found[3] == found[4] and found[3].startswith(
         "column 'animal': the label 'dgo' is no class of the train split"
     )
-    assert unusable_labels(table, [0, 2], tasks) == {}
+    assert unusable_labels(table, [0, 2], tasks, {}, {}) == {}
     with pytest.raises(DataError, match=r"row 4 \(line 5\), column 'animal'.*data.on_error=skip leaves such rows out"):
         check_labels(table, every, tasks)
     check_labels(table, [0, 2], tasks)
