@@ -26,7 +26,7 @@ class KarpathyCaptions(PreparedData):
         **options: those of ``PreparedData`` and ``MultimodalData``.
     """
 
-    table: ClassVar[str]
+    listing: ClassVar[str]
 
     def __init__(self, rows_per: str = "caption", **options: Any) -> None:
         if rows_per not in ("caption", "picture"):
@@ -36,7 +36,7 @@ class KarpathyCaptions(PreparedData):
 
     def read_rows(self, raw: Path) -> Iterator[TableRow]:
         """The captions in the order of the set's table."""
-        place = raw / self.table
+        place = raw / self.listing
         lacking = 0
         for number, entry in enumerate(json.loads(place.read_text("utf-8"))["images"]):
             if entry["split"] not in KARPATHY_SPLITS:
@@ -66,7 +66,7 @@ class KarpathyCaptions(PreparedData):
 class Flickr30k(KarpathyCaptions):
     """Flickr30k: 31,014 pictures; 1,000 each in val and test."""
 
-    table = "dataset_flickr30k.json"
+    listing = "dataset_flickr30k.json"
     card = DataCard(
         name="flickr30k",
         version=1,
@@ -85,7 +85,7 @@ class Flickr30k(KarpathyCaptions):
 class Coco(KarpathyCaptions):
     """COCO captions: 123,287 pictures; 5,000 each in val and test."""
 
-    table = "dataset_coco.json"
+    listing = "dataset_coco.json"
     card = DataCard(
         name="coco",
         version=1,

@@ -57,11 +57,11 @@ class VqaV2(PreparedData):
 
     def read_rows(self, raw: Path) -> Iterator[TableRow]:
         """The questions of train2014 and val2014, in the order of the files."""
-        train = annotations(raw / ANSWERS.format("train2014"))
+        train = annotations_by_question(raw / ANSWERS.format("train2014"))
         counts = Counter(normal(entry["multiple_choice_answer"]) for entry in train.values())
         for own, part in VQA_PARTS.items():
             path = raw / QUESTIONS.format(part)
-            answered = train if own == "train" else annotations(raw / ANSWERS.format(part))
+            answered = train if own == "train" else annotations_by_question(raw / ANSWERS.format(part))
             for question in json.loads(path.read_text("utf-8"))["questions"]:
                 number, picture = question["question_id"], question["image_id"]
                 if number not in answered:
@@ -86,7 +86,7 @@ class VqaV2(PreparedData):
         return picture % 1000 < round(1000 * self.val_share)
 
 
-def annotations(path: Path) -> dict[int, dict[str, Any]]:
+def annotations_by_question(path: Path) -> dict[int, dict[str, Any]]:
     """A file of annotations by question."""
     return {entry["question_id"]: entry for entry in json.loads(path.read_text("utf-8"))["annotations"]}
 
