@@ -35,7 +35,7 @@ class Conll2003(PreparedData):
         version=1,
         licence="Reuters Corpus: research, on request at NIST; the annotation is free",
         homepage="https://www.clips.uantwerpen.be/conll2003/ner/",
-        holds=("*t*r*ain*",),
+        holds=("*train*",),
         archives=("conll2003*.zip|conll2003*.tar.gz",),
         fetch="Build eng.train, eng.testa and eng.testb as the page says, or name a folder with train.txt, "
         "valid.txt and "

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from mmbert.core.errors import DataError
+from mmbert.core.ranges import OneOf
 from mmbert.data.sets.base import DataCard, PreparedData, TableRow
 
 #: ``restval`` is the part of COCO's validation set that trains.
@@ -28,9 +29,7 @@ class KarpathyCaptions(PreparedData):
 
     listing: ClassVar[str]
 
-    def __init__(self, rows_per: str = "caption", **options: Any) -> None:
-        if rows_per not in ("caption", "picture"):
-            raise DataError(f"data.rows_per={rows_per}: caption or picture is wanted.")
+    def __init__(self, rows_per: Annotated[str, OneOf("caption", "picture")] = "caption", **options: Any) -> None:
         self.rows_per = rows_per
         super().__init__(built_with={"rows_per": rows_per}, **options)
 

@@ -1,8 +1,7 @@
 """mosi, mosei, ch_sims: CMU-MOSI, CMU-MOSEI and CH-SIMS as MMSA publishes them, one pickle of features each.
 
 Words as text, vectors of face and voice as features; a number for the sentiment, in CH-SIMS also for each modality
-alone. The pickle is read without running code (``plain_pickle``). It is read whole: MOSEI's takes about 15 GB of
-memory.
+alone. The pickle is read without running code (``plain_pickle``) and whole, so it must fit in memory.
 """
 
 from __future__ import annotations
