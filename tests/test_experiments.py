@@ -249,3 +249,18 @@ def test_meld_emotion_says_what_its_results_say() -> None:
         mean, interval = in_words(part["test/emotion/f1_weighted"])
         assert f"| {shown} | {mean} | {interval} | {in_words(part['test/emotion/f1'])[0]} |" in page
         assert f"{in_words(part['val/emotion/f1_weighted'])[0]}" in page
+
+
+def test_stamps_topic_and_kind_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/stamps_topic_and_kind/README.md").read_text("utf-8")
+    base = pd.read_csv(ROOT / "experiments/stamps_topic_and_kind/baseline.csv")
+    table = results("stamps_topic_and_kind")
+    assert set(base["rows"]) == set(table["test_rows"]), "baseline and runs were measured on other rows"
+    for task in ("topic", "kind"):
+        for subset, part in table.groupby("modalities"):
+            known = base[(base["task"] == task) & (base["modalities"] == subset)].iloc[0]
+            baseline = f"{known['accuracy']:.3f} | {known['low']:.3f} … {known['high']:.3f}"
+            accuracy = part[f"test/{task}/accuracy"]
+            assert f"| {task} | {subset.replace('+', ' + ')} | {' | '.join(in_words(accuracy))} | {baseline} |" in page
+        majority = base[(base["task"] == task) & (base["modalities"] == "majority")].iloc[0]
+        assert f"| {task} | none, the most frequent | | | {majority['accuracy']:.3f}" in page
