@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,23 +11,22 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MetricCollection
 
-from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.errors import ConfigError, DataError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Many, OneOf, Range
 from mmbert.core.types import UNLABELLED, Loss, State, Tensors
 from mmbert.tasks.base import Task
-from mmbert.tasks.text_generation.decoder import load_decoder, special_ids
+from mmbert.tasks.text_generation.decoder import load_decoder
 from mmbert.tasks.text_generation.memory import FusedMemory
-from mmbert.tasks.text_generation.references import packed_texts, references_in, unpacked_texts
+from mmbert.tasks.text_generation.references import packed_texts, references_in, references_or_none, unpacked_texts
 from mmbert.tasks.text_generation.search import SearchOptions, search_texts
-from mmbert.tasks.text_generation.vocabulary import UNSPACED_LETTERS, learn_vocabulary
-from mmbert.tasks.text_metrics.scores import TEXT_SCORES, text_scores
+from mmbert.tasks.text_generation.texts import TextTokens
+from mmbert.tasks.text_generation.vocabulary import learn_vocabulary
+from mmbert.tasks.text_metrics.scores import TEXT_SCORES, checked_scores, text_scores
 from mmbert.tasks.text_metrics.words import bleu_tokenizer, guess_language
 
 #: What is computed without being asked for: all that needs no extra package.
 DEFAULT_SCORES = ("bleu", "chrf", "rouge", "distinct", "exact_match")
-#: White space that BERT's tokenizers put beside characters of Chinese and Japanese.
-LOOSE = re.compile(rf"(?<=[{UNSPACED_LETTERS}])\s+|\s+(?=[{UNSPACED_LETTERS}])")
 #: A guess at the language looks at so many references.
 GUESSED_FROM = 2000
 
@@ -122,8 +120,8 @@ class Generation(Task):
         self.init_args["scores"] = list(scores)
         if do_sample and num_beams > 1:
             raise ConfigError(f"do_sample=true draws one text for each sample: set num_beams=1 (it is {num_beams}).")
-        self.decoder, self.tokenizer = load_decoder(decoder, pretrained, num_layers, vocabulary, config, assets)
-        self.special = special_ids(self.tokenizer)
+        self.decoder, tokenizer = load_decoder(decoder, pretrained, num_layers, vocabulary, config, assets)
+        self.tokens = TextTokens(tokenizer, vocabulary is not None, max_length)
         self.memory = FusedMemory(in_dim, int(self.decoder.config.hidden_size), dims)
         places = int(getattr(self.decoder.config, "max_position_embeddings", max_length))
         if max_length > places:
@@ -131,11 +129,10 @@ class Generation(Task):
         self.search = SearchOptions(
             max_length, num_beams, length_penalty, no_repeat_ngram_size, do_sample, temperature, top_k, top_p, seed
         )
-        self.learnt = vocabulary is not None
         self.label_smoothing = label_smoothing
         self.language = language or "ascii"
         self.bleu_tokens = bleu_tokens or bleu_tokenizer(self.language)
-        self.case_sensitive = self._has_capitals() if case_sensitive is None else case_sensitive
+        self.case_sensitive = self.tokens.has_capitals if case_sensitive is None else case_sensitive
         self.scores = checked_scores(scores)
         self.measured_each_epoch = metrics_each_epoch
         self.make_metrics()  # a package that is missing is told before training
@@ -167,22 +164,8 @@ class Generation(Task):
         if cell is None:
             return None
         texts = references_in(cell)
-        ids = [self.tokenize(text) for text in texts]
+        ids = [self.tokens.ids(text) for text in texts]
         return ids[0 if draw is None else draw % len(ids)], texts
-
-    def tokenize(self, text: str) -> Tensor:
-        """A text -> (T,) int64, from the token that begins it to the one that ends it; if it is cut, without that.
-
-        Raises:
-            DataError: nothing of it is in the vocabulary.
-        """
-        inner = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        if not inner or not self.learnt and set(inner) == {self.tokenizer.unk_token_id}:
-            raise DataError(
-                f"nothing of the reference '{text:.60}' is in the decoder's vocabulary: choose a decoder of its "
-                "language, or learn a vocabulary (vocab_size=2000)"
-            )
-        return torch.tensor([self.special.begin, *inner, self.special.end][: 1 + self.search.max_length])
 
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """``ids`` (B, T) int64 and ``texts`` (B, N) uint8."""
@@ -214,7 +197,7 @@ class Generation(Task):
             outputs |= self.likelihoods(memory, mask, targets["ids"])
         learning = self.training or targets is not None and torch.is_grad_enabled()
         if not learning and not self.loss_only:
-            outputs["generated"] = search_texts(self.decoder, memory, mask, self.search, self.special)
+            outputs["generated"] = search_texts(self.decoder, memory, mask, self.search, self.tokens.special)
         return outputs
 
     def likelihoods(self, memory: Tensor, mask: Tensor, ids: Tensor) -> Tensors:
@@ -230,7 +213,7 @@ class Generation(Task):
         """
         given = ids[:, :-1]
         logits = self.decoder(
-            input_ids=torch.where(given == UNLABELLED, self.special.padding, given),
+            input_ids=torch.where(given == UNLABELLED, self.tokens.special.padding, given),
             encoder_hidden_states=memory,
             encoder_attention_mask=mask.long(),
             use_cache=False,
@@ -263,7 +246,7 @@ class Generation(Task):
 
     def make_metrics(self) -> MetricCollection:
         """The scores that were asked for."""
-        made = text_scores(self.scores, self.language, self.bleu_tokens, not self.case_sensitive)
+        made: dict[str, Any] = {**text_scores(self.scores, self.language, self.bleu_tokens, not self.case_sensitive)}
         return MetricCollection(made, compute_groups=[list(made)])
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
@@ -273,61 +256,29 @@ class Generation(Task):
             labelled = torch.zeros_like(labelled)
             answers = []
         else:
-            answers = self.texts_of(outputs["generated"][labelled])
+            answers = self.tokens.texts(outputs["generated"][labelled])
         metrics.update(answers, unpacked_texts(targets["texts"][labelled]))
 
     def metric_notes(self, metrics: MetricCollection) -> dict[str, str]:
         """Signatures of sacrebleu, and the words that ROUGE and CIDEr count."""
         return {str(name): str(metric.note) for name, metric in metrics.items() if metric.note}
 
-    def texts_of(self, ids: Tensor) -> list[str]:
-        """(B, T) token ids -> B texts."""
-        texts = [
-            self.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=not self.learnt)
-            for row in ids.tolist()
-        ]
-        return [(text if self.learnt else LOOSE.sub("", text)).strip() for text in texts]
-
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, the text."""
         generated = outputs.get("generated")
         if generated is None:
-            generated = search_texts(self.decoder, *self.memory(state.fused), self.search, self.special)
-        return [{"prediction": text} for text in self.texts_of(generated)]
+            memory, mask = self.memory(state.fused)
+            generated = search_texts(self.decoder, memory, mask, self.search, self.tokens.special)
+        return [{"prediction": text} for text in self.tokens.texts(generated)]
 
     # saving
 
     def save_assets(self, folder: Path) -> None:
         """The decoder's config.json and the tokenizer's files."""
         self.decoder.config.save_pretrained(folder)  # type: ignore[union-attr,operator]
-        self.tokenizer.save_pretrained(folder)
+        self.tokens.tokenizer.save_pretrained(folder)
 
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The same decoder with random weights, from the files in ``folder``."""
         return {**args, "assets": str(folder)}
-
-    def _has_capitals(self) -> bool:
-        """Whether the vocabulary tells A from a."""
-        first, second = (self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("A", "a"))
-        return bool(first != second)
-
-
-def references_or_none(cell: Any) -> list[str]:
-    """The references in a cell, none if it is not usable: which cell that is, is said when it is encoded."""
-    try:
-        return references_in(cell)
-    except DataError:
-        return []
-
-
-def checked_scores(names: Sequence[str]) -> list[str]:
-    """The names of scores.
-
-    Raises:
-        ConfigError: one is unknown.
-    """
-    for name in names:
-        if name not in TEXT_SCORES:
-            raise ConfigError(f"scores has '{name}'. {nearest(name, TEXT_SCORES)}")
-    return list(names)

@@ -218,7 +218,7 @@ class OneClass(Task):
             confidences |= {"coverage": Coverage(lowest), "selective_accuracy": SelectiveAccuracy(lowest)}
         # groups spelt out: those that torchmetrics finds by itself depend on the values of the first batch
         parts = [counts, stored, confidences, *([] if more is None else [more])]
-        every = {name: metric for part in parts for name, metric in part.items()}
+        every: dict[str, Any] = {name: metric for part in parts for name, metric in part.items()}
         return MetricCollection(every, compute_groups=[list(part) for part in parts])
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:

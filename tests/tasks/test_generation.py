@@ -92,7 +92,7 @@ def test_texts_are_generated_in_evaluation_alone_and_once(monkeypatch):
         task.update(metrics, outputs, targets)
         answers = task.predict(state, outputs)
     assert len(calls) == 1 and outputs["generated"].shape == (3, 6)
-    assert [answer["prediction"] for answer in answers] == task.texts_of(outputs["generated"])
+    assert [answer["prediction"] for answer in answers] == task.tokens.texts(outputs["generated"])
     metrics.compute()
     assert "tok:13a" in task.metric_notes(metrics)["bleu"] and "rouge-score" in task.metric_notes(metrics)["rougeL"]
 
@@ -177,8 +177,8 @@ def test_references_that_cannot_be_used_are_refused(chinese_bert, cell, message)
 def test_long_references_are_cut_and_then_do_not_end():
     task = task_of(max_length=3)
     ids = task.encode({"caption": "a b a b a b"}, {})[0].tolist()
-    assert len(ids) == 4 and task.special.end not in ids
-    assert task.encode({"caption": "b"}, {})[0].tolist()[-1] == task.special.end
+    assert len(ids) == 4 and task.tokens.special.end not in ids
+    assert task.encode({"caption": "b"}, {})[0].tolist()[-1] == task.tokens.special.end
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ def encoded(task, cell, frames=FRAMES):
 def outputs_for(task, *paths):
     """Logits that say these paths of symbols, "_" being the blank."""
     longest = max(map(len, paths))
-    logits = torch.zeros(len(paths), longest, len(task.symbols) + 1)
+    logits = torch.zeros(len(paths), longest, len(task.alphabet.symbols) + 1)
     for row, path in enumerate(paths):
         for frame, symbol in enumerate(path):
-            logits[row, frame, 0 if symbol == "_" else task.symbols.index(symbol) + 1] = 8.0
+            logits[row, frame, 0 if symbol == "_" else task.alphabet.symbols.index(symbol) + 1] = 8.0
     return {"logits": logits, "frames": torch.tensor([len(path) for path in paths])}
 
 
@@ -173,13 +173,13 @@ def test_a_list_is_rescored_by_the_weight_that_validation_chooses(masked, tmp_pa
     task.rescore_weight.fill_(5.0)
     best = task.predict(state, outputs)
     for row in range(3):
-        pairs = task.second_scores(task.search(task.log_probabilities(outputs)[row]), torch.device("cpu"))
+        pairs = task.search.second_scores(task.search.found(task.log_probabilities(outputs)[row]), torch.device("cpu"))
         total = max(score + 5 * other for score, other in pairs)
         assert best[row]["n_best"][0]["score"] == pytest.approx(total, abs=1e-3)
     task.save_assets(tmp_path)
     again = Transcription(**Transcription.rebuild_args(json.loads(json.dumps(task.init_args)), tmp_path)).eval()
     again.load_state_dict(task.state_dict())
-    assert again.predict(state, outputs) == best and again.rescorer.source.startswith(str(tmp_path))
+    assert again.predict(state, outputs) == best and again.search.rescorer.source.startswith(str(tmp_path))
     metrics = task.make_metrics()
     task.update(metrics, outputs, targets)
     assert set(metrics) == {f"{a}{b}" for a in ("wer", "cer") for b in ("", "_beam", "_rescored")}

@@ -10,12 +10,12 @@ single word has no rate (NaN). Words that are said where the reference is empty 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 
 class ErrorRate(Metric):
@@ -52,6 +52,21 @@ class ErrorRate(Metric):
         if not int(self.size):
             return torch.tensor(math.nan, device=self.size.device)
         return self.errors.double().div(self.size).float()
+
+
+def error_rates(searches: Mapping[str, str], by_word: bool) -> MetricCollection:
+    """Of each search ``wer`` and ``cer``.
+
+    Args:
+        searches: names of hypotheses, by what is added to the metrics' names.
+        by_word: whether there are words to be counted; else ``cer`` alone.
+    """
+    metrics: dict[str, Any] = {}
+    for ending, name in searches.items():
+        if by_word:
+            metrics[f"wer{ending}"] = ErrorRate("word", name)
+        metrics[f"cer{ending}"] = ErrorRate("character", name)
+    return MetricCollection(metrics, compute_groups=[[name] for name in metrics])
 
 
 def error_counts(

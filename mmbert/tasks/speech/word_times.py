@@ -38,9 +38,13 @@ def symbol_frames(log_probabilities: Tensor, symbols: Sequence[int]) -> list[tup
 
 
 def word_times(
-    log_probabilities: Tensor, symbols: Sequence[int], names: Sequence[str], form: TranscriptForm, times: np.ndarray
+    log_probabilities: Tensor,
+    symbols: Sequence[int],
+    names: Sequence[str],
+    form: TranscriptForm,
+    times: np.ndarray | None,
 ) -> list[dict[str, str | float]]:
-    """``word``, ``begin`` and ``end`` in seconds of the words of a text.
+    """``word``, ``begin`` and ``end`` in seconds of the words of a text; ``word`` alone, where no times are known.
 
     CTC gives a symbol in few frames, often one, about when it is said: a word's end is when its last symbol is given.
 
@@ -49,8 +53,10 @@ def word_times(
         symbols: the text, as numbers.
         names: the same as symbols.
         form: what a word is.
-        times: (T, 2) beginning and end of each frame in seconds.
+        times: (T, 2) beginning and end of each frame in seconds; None = unknown.
     """
+    if times is None:
+        return [{"word": word} for word, _, _ in form.words(names)]
     spans = symbol_frames(log_probabilities, symbols)
     return [
         {

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.encoders.pretrained.transformers import (
@@ -28,7 +27,7 @@ from mmbert.tasks.text_generation.search import SpecialIds
 from mmbert.tasks.text_generation.vocabulary import learnt_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 #: Kinds of model whose causal form in transformers has cross-attention.
 DECODER_TYPES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")
@@ -41,7 +40,7 @@ def load_decoder(
     vocabulary: Sequence[str] | None = None,
     overrides: dict[str, Any] | None = None,
     assets: str | None = None,
-) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A decoder and its tokenizer.
 
     Args:
@@ -107,14 +106,14 @@ def fitted(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> Pret
     return config
 
 
-def random_decoder(config: PretrainedConfig) -> nn.Module:
+def random_decoder(config: PretrainedConfig) -> PreTrainedModel:
     """A decoder with random weights."""
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-any-return]
 
 
-def copied_decoder(name: str, source: str, config: PretrainedConfig) -> nn.Module:
+def copied_decoder(name: str, source: str, config: PretrainedConfig) -> PreTrainedModel:
     """A decoder with the weights of a saved encoder, as far as that has them.
 
     Raises:

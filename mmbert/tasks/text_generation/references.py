@@ -31,6 +31,14 @@ def references_in(cell: Any) -> list[str]:
     return texts
 
 
+def references_or_none(cell: Any) -> list[str]:
+    """The references in a cell, none if it is not usable: which cell that is, is said when it is encoded."""
+    try:
+        return references_in(cell)
+    except DataError:
+        return []
+
+
 def listed_texts(cell: str) -> Any:
     """A cell that begins with a bracket: the texts of a JSON list, or the cell itself, such as ``[laughs] yes``."""
     try:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, nearest
 from mmbert.tasks.text_metrics.rouge_library import rouge_library
 from mmbert.tasks.text_metrics.sentences import sentence_texts
 from mmbert.tasks.text_metrics.text_pairs import TextPairs, reference_streams
@@ -77,7 +77,7 @@ class ChrF(TextPairs):
         """The corpus score; ``note`` is then its signature."""
         from sacrebleu.metrics import CHRF
 
-        scorer = CHRF(lowercase=self.lowercase)
+        scorer: Any = CHRF(lowercase=self.lowercase)
         value = scorer.corpus_score(answers, reference_streams(references)).score
         self.note = str(scorer.get_signature())
         return float(value)
@@ -188,6 +188,18 @@ class TextExactMatch(TextPairs):
 
         right = [plain(one) in set(map(plain, known)) for one, known in zip(answers, references, strict=True)]
         return sum(right) / len(right)
+
+
+def checked_scores(names: Sequence[str]) -> list[str]:
+    """The names of scores.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    for name in names:
+        if name not in TEXT_SCORES:
+            raise ConfigError(f"scores has '{name}'. {nearest(name, TEXT_SCORES)}")
+    return list(names)
 
 
 def text_scores(names: Sequence[str], language: str, bleu_tokens: str, lowercase: bool) -> dict[str, TextPairs]:
