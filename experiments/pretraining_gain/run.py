@@ -40,7 +40,7 @@ SETS = {
         ("data=stamps", "data.caption=fi", "modalities=text", "data.rows_without=skip", "encoders.text.max_tokens=32"),
         "tasks.kind=null",
         (2, 8, 32),
-        ("trainer.max_epochs=30", "data.batch_size=32"),
+        ("trainer.max_epochs=12", "data.batch_size=32"),
     ),
 }
 PLAIN = ("trainer=cpu", "data.num_workers=0", "logger=csv", "plots=false", "trainer.enable_progress_bar=false")

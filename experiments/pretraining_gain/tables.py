@@ -1,6 +1,6 @@
 """Prints the tables of pretraining_gain's page from results.csv and tfidf.csv.
 
-mmbert-report multirun/pretraining_gain --metric test/emotion/f1_weighted --out reports/pretraining_gain
+mmbert-report multirun/pretraining_gain --out reports/pretraining_gain
 cp reports/pretraining_gain/results.csv experiments/pretraining_gain/
 python experiments/pretraining_gain/tables.py
 """
@@ -23,14 +23,19 @@ def in_words(values: pd.Series, form: str = ".3f") -> tuple[str, str]:
     return f"{mean:{form}} ± {std:.3f}", f"{mean - half:{form}} … {mean + half:{form}}"
 
 
-def lines(metric: str) -> list[str]:
+SETS = {"meld": ("meld_text", "emotion", ("f1_weighted", "f1")), "stamps": ("stamps", "topic", ("accuracy", "f1"))}
+
+
+def lines(name: str, metric: str) -> list[str]:
     """For each number of labels: MiniLM as given, after pre-training, the paired difference, TF-IDF twice."""
+    data, task, _ = SETS[name]
     table, simple = pd.read_csv(HERE / "results.csv"), pd.read_csv(HERE / "tfidf.csv")
-    pretrained = table["run"].str.contains("mlm/")
+    table, simple = table[table["data"] == data], simple[simple["set"] == name]
+    pretrained = table["run"].str.contains("/mlm/")
     found = []
     for per_class, part in table.groupby("config.data.per_class"):
         given, after = (
-            part[pretrained[part.index] == chosen].set_index("seed")[f"test/emotion/{metric}"]
+            part[pretrained[part.index] == chosen].set_index("seed")[f"test/{task}/{metric}"]
             for chosen in (False, True)
         )
         p = stats.ttest_rel(after, given.loc[after.index]).pvalue
@@ -38,15 +43,16 @@ def lines(metric: str) -> list[str]:
         cells = [str(per_class), f"{part['train_rows'].mean():,.0f}", *in_words(given), *in_words(after)]
         cells += [f"{mean} ({interval}), p = {p:.2g}"]
         groups = simple[simple["per_class"] == per_class].groupby("method")
-        cells += [in_words(groups.get_group(name)[metric])[0] for name in ("labelled", "all")]
+        cells += [in_words(groups.get_group(way)[metric])[0] for way in ("labelled", "all")]
         found.append(f"| {' | '.join(cells)} |")
     return found
 
 
 def main() -> None:
     """See the top of the file."""
-    for metric in ("f1_weighted", "f1"):
-        print(metric, *lines(metric), sep="\n")
+    for name, (_, _, metrics) in SETS.items():
+        for metric in metrics:
+            print(name, metric, *lines(name, metric), sep="\n")
 
 
 if __name__ == "__main__":
