@@ -120,6 +120,7 @@ def data_to_check(
     from mmbert.data.quality.report import Finding
     from mmbert.encoders.base import Encoder
     from mmbert.training.instantiate import make
+    from mmbert.training.language_models import language_models
     from mmbert.training.task_configs import all_tasks, class_column, fit_labels, given_arguments
 
     parts = {str(name): part for name, part in cfg.encoders.items() if part}
@@ -142,15 +143,16 @@ def data_to_check(
     except DataError as error:
         parts_of_tasks = {}
         faults.append(Finding("error", str(error).removeprefix(f"{data.path}: ")))
-    for name, part in parts_of_tasks.items():
-        try:
-            learned = fit_labels(part, data)
-        except DataError as error:
-            faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
-            continue
-        columns = {encoder: data.column_of(encoder) for encoder in parts if data.has_column(data.column_of(encoder))}
-        given = given_arguments(part, 1, dict.fromkeys(parts, 1), columns)
-        tasks[str(name)] = make(part, **{**learned, **given}).without_weights()
+    columns = {encoder: data.column_of(encoder) for encoder in parts if data.has_column(data.column_of(encoder))}
+    with language_models(parts_of_tasks) as assets:
+        for name, part in parts_of_tasks.items():
+            try:
+                learned = fit_labels(part, data)
+            except DataError as error:
+                faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
+                continue
+            given = given_arguments(part, 1, dict.fromkeys(parts, 1), columns)
+            tasks[str(name)] = make(part, **{**learned, **given, **assets.get(name, {})}).without_weights()
     return data, encoders, tasks, faults
 
 

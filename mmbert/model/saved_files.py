@@ -68,6 +68,15 @@ def read_saved_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def is_saved_model(folder: Path) -> bool:
+    """Whether a folder holds, or once held, what ``save_pretrained`` writes; models of transformers do not."""
+    try:
+        config: Any = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and {"mmbert_version", "encoders", "tasks"} <= set(config)
+
+
 def config_faults(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Where ``config.json`` is not made as ``save_pretrained`` makes it, and what stands there instead."""
     if type(config.get("format", 0)) is not int:

@@ -63,11 +63,13 @@ class Transcription(Task):
         n_best: texts of the beam that are predicted and rescored.
         prune: the beam does not try symbols that are less probable than this.
         word_times: predict when each word is said, by forced alignment.
-        rescore_with: a masked language model that rescores the n-best list: a folder, or a name on the hub.
+        rescore_with: a masked language model that rescores the n-best list: the folder of a run of ``task=mlm``, that
+            of a model of transformers, or a name on the hub.
         rescore_weights: of its score, from which the validation split chooses.
         weight: share of this task in a multi-task loss.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
+        assets: folder with a copy of the masked language model, which is read in place of ``rescore_with``.
 
     Raises:
         ConfigError: an option is outside its range, or two do not fit.
@@ -102,8 +104,10 @@ class Transcription(Task):
         weight: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        assets: str | None = None,
     ) -> None:
         super().__init__(in_dim, column, weight)
+        self.init_args.pop("assets", None)  # where this copy came from is no part of how it is built
         check_symbols(column, symbols, unit)
         check_rescoring(column, n_best, rescore_with, rescore_weights)
         if not fused and reads not in (dims or {}):
@@ -118,7 +122,7 @@ class Transcription(Task):
             self.main_metric = "cer"  # type: ignore[misc]
         self.head = Head(in_dim if fused else (dims or {})[reads], len(symbols) + 1, hidden_dim, dropout)
         self.rescore_weights = [float(one) for one in rescore_weights]
-        rescorer = None if rescore_with is None else PseudoLikelihood(rescore_with)
+        rescorer = None if rescore_with is None else PseudoLikelihood(assets or rescore_with)
         self.search = NBestSearch(self.alphabet, beam_size, n_best, prune, rescorer)
         self.tunes = rescorer is not None
         self.register_buffer("rescore_weight", weight_buffer())
@@ -285,7 +289,7 @@ class Transcription(Task):
     @classmethod
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         """See ``Task``."""
-        return {**args, "rescore_with": str(folder / RESCORER)} if args.get("rescore_with") else args
+        return {**args, "assets": str(folder / RESCORER)} if args.get("rescore_with") else args
 
     def without_weights(self) -> Self:
         """See ``Task``: without the masked language model too."""

@@ -24,6 +24,7 @@ from mmbert.runs.folder import model_in
 from mmbert.tasks.base import Task
 from mmbert.training.balance.compatible import check_balance, check_balance_of
 from mmbert.training.instantiate import make, resolved
+from mmbert.training.language_models import language_models
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
 from mmbert.training.monitor import Monitor, check_callbacks, choose_monitor, task_monitors, undefined_metrics
@@ -125,10 +126,18 @@ def make_tasks(
     columns: Mapping[str, str],
 ) -> dict[str, Task]:
     """The tasks by name, with what they learnt from the labels, the widths of the fusion and the inputs' columns."""
-    return {
-        name: make(part, **{**labels[name], **given_arguments(part, fusion.out_dim, fusion.dims, columns)})
-        for name, part in configs.items()
-    }
+    with language_models(configs) as assets:
+        return {
+            name: make(
+                part,
+                **{
+                    **labels[name],
+                    **given_arguments(part, fusion.out_dim, fusion.dims, columns),
+                    **assets.get(name, {}),
+                },
+            )
+            for name, part in configs.items()
+        }
 
 
 def make_modality_balance(cfg: DictConfig, data: MultimodalData) -> ModalityBalance | None:

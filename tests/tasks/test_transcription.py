@@ -179,6 +179,7 @@ def test_a_list_is_rescored_by_the_weight_that_validation_chooses(masked, tmp_pa
     task.save_assets(tmp_path)
     again = Transcription(**Transcription.rebuild_args(json.loads(json.dumps(task.init_args)), tmp_path)).eval()
     again.load_state_dict(task.state_dict())
+    assert again.init_args["rescore_with"] == masked  # its name stays, wherever its copy lies
     assert again.predict(state, outputs) == best and again.search.rescorer.source.startswith(str(tmp_path))
     metrics = task.make_metrics()
     task.update(metrics, outputs, targets)
@@ -303,3 +304,58 @@ def test_bad_transcripts_are_named_or_left_out(spoken, tmp_path, monkeypatch, ca
     train.main()
     skipped = (tmp_path / "b" / "skipped.csv").read_text()
     assert "'abz' has the character 'z'" in skipped and "needs 120 tokens of sound" in skipped
+
+
+@pytest.mark.slow
+def test_a_list_is_rescored_by_the_model_of_a_run_of_masked_language_modelling(spoken, tmp_path, monkeypatch, capsys):
+    from mmbert.cli import predict, train
+    from mmbert.model import MultimodalModel
+
+    def call(command, *arguments):
+        monkeypatch.setattr("sys.argv", [command.__name__, *arguments])
+        return command.main()
+
+    pd.read_csv(spoken / "table.csv")["transcript"].str.lower().to_csv(tmp_path / "t.txt", index=False, header=False)
+    small = ["logger=none", "plots=false", "data.num_workers=0", "fusion.out_dim=16"]
+    text = ["task=mlm", "data=text", f"data.path={tmp_path}/t.txt", "text=tiny", *small, "trainer.max_epochs=2"]
+    call(train, *text, f"hydra.run.dir={tmp_path}/lm")
+    source = ["data=manifest", f"data.path={spoken}/table.csv", "data.batch_size=4", "trainer.max_epochs=3"]
+    rescoring = [
+        "tasks.said.n_best=4",
+        f"tasks.said.rescore_with={tmp_path}/lm",
+        "tasks.said.rescore_weights=[0.5,2.0]",
+    ]
+    call(train, *source, *ENCODER, *TASK, *rescoring, f"hydra.run.dir={tmp_path}/run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    tuned = metrics["tuned"]["said"]
+    assert tuned["rescore_weight"] in (0.5, 2.0) and len(tuned["errors_by_weight"]) == 2
+    errors = tuned["errors_by_weight"][str(tuned["rescore_weight"])]
+    val = pd.read_csv(spoken / "table.csv").query("split == 'val'")
+    assert metrics["val/said/wer_rescored"] == pytest.approx(errors / len(val))  # each transcript is one word
+    capsys.readouterr()
+    call(predict, "--json", f"model={tmp_path}/run", f"audio={spoken}/test0.wav")
+    rescored = {one["text"]: one["score"] for one in json.loads(capsys.readouterr().out)["said"]["n_best"]}
+    model = MultimodalModel.from_pretrained(tmp_path / "run" / "model")
+    model.named_tasks()["said"].rescore_weight.fill_(0.0)
+    plain = model.predict([{"audio": f"{spoken}/test0.wav"}])[0]["said"]["n_best"]
+    assert len(plain) == len(rescored) == 4
+    language = MultimodalModel.from_pretrained(tmp_path / "lm" / "model")
+    for answer in plain:
+        second = masked_one_by_one(language, answer["text"])
+        expected = answer["score"] + tuned["rescore_weight"] * second
+        assert rescored[answer["text"]] == pytest.approx(expected, abs=1e-3)
+        assert (second < 0) == bool(answer["text"])
+
+
+@torch.no_grad()
+def masked_one_by_one(language, text):
+    """A text's pseudo-log-likelihood by the model of a run, through its encoder and its task."""
+    tokenizer, total = language.encoders["text"].processor.tokenizer, 0.0
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    for place in range(1, ids.shape[1] - 1):
+        hidden = ids.clone()
+        hidden[0, place] = tokenizer.mask_token_id
+        state = language.state(language.encode({"text": {"input_ids": hidden, "mask": torch.ones_like(ids).bool()}}))
+        logits = language.named_tasks()["mlm"].logits(state, torch.tensor([[place]]))[0, 0]
+        total += float(logits.log_softmax(-1)[ids[0, place]])
+    return total

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmbert.encoders.pretrained.masked_model import load_masked_model
+from mmbert.encoders.pretrained.transformers import positions
 
 #: Texts whose pseudo-log-likelihood is remembered.
 MOST_REMEMBERED = 20_000
@@ -26,6 +27,8 @@ MOST_ROWS = 64
 
 class PseudoLikelihood:
     """Scores texts by a masked language model of transformers; no gradients, and no part of the model that is trained.
+
+    Of a text that is longer than the model takes its beginning is scored.
 
     Args:
         source: a folder, or a name on the Hugging Face hub.
@@ -37,6 +40,7 @@ class PseudoLikelihood:
     def __init__(self, source: str) -> None:
         self.source = source
         self.network, self.tokenizer = load_masked_model(source)
+        self.most_tokens = positions(self.network.config, self.tokenizer)
         self._known: dict[str, float] = {}
 
     def scores(self, texts: Sequence[str], device: torch.device) -> list[float]:
@@ -49,7 +53,9 @@ class PseudoLikelihood:
         return [self._known[text] if text in self._known else self._score(text, device) for text in texts]
 
     def _score(self, text: str, device: torch.device) -> float:
-        encoding = self.tokenizer(text, return_tensors="pt", return_special_tokens_mask=True, truncation=True)
+        encoding = self.tokenizer(
+            text, return_tensors="pt", return_special_tokens_mask=True, truncation=True, max_length=self.most_tokens
+        )
         places = (~encoding["special_tokens_mask"][0].bool()).nonzero().squeeze(1)
         total, network = 0.0, self.network.to(device)
         if not len(places):

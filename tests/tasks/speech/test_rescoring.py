@@ -35,6 +35,15 @@ def test_each_token_is_masked_by_itself(masked):
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_of_a_text_longer_than_the_model_takes_the_beginning_is_scored(masked, tmp_path):
+    network, tokenizer = load_masked_model(str(masked / "whole"))
+    tokenizer.model_max_length = 10**30  # as of checkpoints that do not say it
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    judge = PseudoLikelihood(str(tmp_path))
+    assert judge.scores(["a" * 400], torch.device("cpu")) == judge.scores(["a" * 126], torch.device("cpu"))
+
+
 def test_saved_it_scores_alike(masked, tmp_path):
     judge = PseudoLikelihood(str(masked / "whole"))
     judge.save(tmp_path / "saved")
