@@ -30,6 +30,7 @@ class Task(SavesInitArgs, nn.Module):
         in_dim: width H of what the head reads.
         column: the table's column with the labels; None = the task needs no label.
         weight: share of this task in the summed loss (``balance=fixed``).
+        lr_scale: factor on the learning rate of this task's parameters.
 
     Attributes:
         kind: how predictions are stored and drawn: ``classification``, ``multilabel``, ``regression``, or any other
@@ -74,12 +75,19 @@ class Task(SavesInitArgs, nn.Module):
     loss_only: bool = False
     between_epochs: bool = False
 
-    def __init__(self, in_dim: int, column: str | None = None, weight: Annotated[float, Range(0)] = 1.0) -> None:
+    def __init__(
+        self,
+        in_dim: int,
+        column: str | None = None,
+        weight: Annotated[float, Range(0)] = 1.0,
+        lr_scale: Annotated[float, Range(0)] = 1.0,
+    ) -> None:
         super().__init__()
         self.in_dim = in_dim
         self.column = column
         self.columns = () if column is None else (column,)
         self.weight = weight
+        self.lr_scale = lr_scale
         # a plain dictionary: the encoders' parameters are the encoders' own, whoever else reads them
         self.connected: dict[str, Encoder] = {}
 

@@ -47,6 +47,7 @@ class Classification(OneClass):
         column: the table's column with the labels.
         classes: the C names in the order of the logits; learnt from the train split.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
         class_weights: None; ``"balanced"``, that is N / (C · n_c) for a class with n_c of the N labelled train
@@ -70,6 +71,7 @@ class Classification(OneClass):
         column: str,
         classes: Sequence[str],
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
         class_weights: Annotated[str | Sequence[float] | None, AnyOf(OneOf("balanced"), Many(Range(0)))] = None,
@@ -81,7 +83,9 @@ class Classification(OneClass):
         abstain_below: Annotated[float | None, Range(0, 1)] = None,
         coverage: Annotated[float | None, Range(above=0, at_most=1)] = None,
     ) -> None:
-        super().__init__(in_dim, column, classes, weight, top_k, shown_metrics, calibrate, abstain_below, coverage)
+        super().__init__(
+            in_dim, column, classes, weight, lr_scale, top_k, shown_metrics, calibrate, abstain_below, coverage
+        )
         self.label_smoothing = checked_smoothing(label_smoothing, column)
         counts = None if class_counts is None else self._index.counts(class_counts)
         balanced = None if counts is None else balanced_class_weights(self.classes, counts)

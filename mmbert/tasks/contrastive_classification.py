@@ -47,6 +47,7 @@ class ContrastiveClassification(Classification):
         column: the table's column with the labels.
         classes: the C names in the order of the logits; learnt from the train split.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         inverse_regularization: C of scikit-learn's ``LogisticRegression``: the larger, the less it is regularised.
         balanced_head: classes weigh the same in the logistic regression, however many samples they have.
 
@@ -63,10 +64,11 @@ class ContrastiveClassification(Classification):
         column: str,
         classes: Sequence[str],
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         inverse_regularization: Annotated[float, Range(above=0)] = 1.0,
         balanced_head: bool = False,
     ) -> None:
-        super().__init__(in_dim, column, classes, weight, dropout=0.0)
+        super().__init__(in_dim, column, classes, weight, lr_scale, dropout=0.0)
         self.inverse_regularization, self.balanced_head = inverse_regularization, balanced_head
         self.head: FittedHead = FittedHead(in_dim, len(self.classes))  # type: ignore[assignment]
 

@@ -63,6 +63,7 @@ class ExtractiveQA(Task):
         scoring: ``squad``, ``cmrc``, or ``auto``: CMRC 2018's for texts in scripts without spaces, else SQuAD's.
         longest: tokens of the longest answer.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
 
@@ -87,10 +88,11 @@ class ExtractiveQA(Task):
         scoring: Scoring = "auto",
         longest: Annotated[int, Range(1)] = 30,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         for name, value, choices in (("measure", measure, get_args(Measure)), ("scoring", scoring, SCORINGS)):
             if value not in choices:
                 raise ConfigError(f"{name}={value} on column '{column}' is unknown. {nearest(value, choices)}")

@@ -72,6 +72,7 @@ class ExtractiveSummary(Task):
         reads: the text modality that is summarised.
         language: of the summaries, an ISO code; None = told from their letters.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
     """
@@ -89,10 +90,11 @@ class ExtractiveSummary(Task):
         reads: str = "text",
         language: str | None = None,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         self.num_sentences, self.trigram_blocking, self.reads = num_sentences, trigram_blocking, reads
         self.language = language or "other"
         self.aligned_to = (reads,)

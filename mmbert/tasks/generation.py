@@ -76,6 +76,7 @@ class Generation(Task):
         case_sensitive: whether capitals count in bleu, chrf and exact_match; None = if the vocabulary has any.
         metrics_each_epoch: whether texts are generated at every validation.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         assets: folder of a saved decoder (set by ``rebuild_args``).
 
     Raises:
@@ -113,9 +114,10 @@ class Generation(Task):
         case_sensitive: bool | None = None,
         metrics_each_epoch: bool = False,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         assets: str | None = None,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         self.init_args.pop("assets", None)  # where this copy came from is no part of how it is built
         self.init_args["scores"] = list(scores)
         if do_sample and num_beams > 1:

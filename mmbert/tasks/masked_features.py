@@ -48,6 +48,7 @@ class MaskedFeatures(Task):
         share: of a sequence's vectors.
         span: so many neighbouring vectors are hidden together; spans may overlap.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = none.
         dropout: on the head's input.
 
@@ -67,10 +68,11 @@ class MaskedFeatures(Task):
         share: Annotated[float, Range(above=0, below=1)] = 0.15,
         span: Annotated[int, Range(1)] = 1,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.0,
     ) -> None:
-        super().__init__(in_dim, None, weight)
+        super().__init__(in_dim, None, weight, lr_scale)
         if modality not in dims:
             raise ConfigError(f"modality={modality}: no encoder is called so. {nearest(modality, dims)}")
         self.modality, self.share, self.span = modality, share, span

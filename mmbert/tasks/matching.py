@@ -47,6 +47,7 @@ class Matching(Task):
             whose exchanged inputs are equal never are.
         share: of the samples, those that get another's.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = none.
         dropout: on the head's input.
 
@@ -65,10 +66,11 @@ class Matching(Task):
         duplicates: str | None = None,
         share: Annotated[float, Range(above=0, below=1)] = 0.5,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
-        super().__init__(in_dim, None, weight)
+        super().__init__(in_dim, None, weight, lr_scale)
         if swap not in dims:
             raise ConfigError(f"swap={swap}: matching exchanges what an encoder reads. {nearest(swap, dims)}")
         if len(dims) < 2:

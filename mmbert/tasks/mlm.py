@@ -60,6 +60,7 @@ class MaskedLanguageModel(Task):
         segmenter: ``jieba`` finds the words of Chinese texts; None = every Chinese character is a word.
         context: the other modalities help; None = if there are others.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
 
     Raises:
         ConfigError: the encoder is no such BERT, or options contradict each other.
@@ -82,8 +83,9 @@ class MaskedLanguageModel(Task):
         segmenter: Literal["jieba"] | None = None,
         context: bool | None = None,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(in_dim, None, weight)
+        super().__init__(in_dim, None, weight, lr_scale)
         if text not in dims:
             raise ConfigError(f"a masked language model reads the encoder '{text}'. {nearest(text, dims)}")
         if masked + replaced > 1:

@@ -43,6 +43,7 @@ class Multilabel(Task):
             ``separator``. An empty list says that no property holds, an empty cell that nobody labelled the sample.
         classes: the C names in the order of the logits; learnt from the train split.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
         class_weights: factor on the loss of a property's positive samples (torch's ``pos_weight``): None;
@@ -65,6 +66,7 @@ class Multilabel(Task):
         column: str,
         classes: Sequence[str],
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
         class_weights: Annotated[str | Sequence[float] | None, AnyOf(OneOf("balanced"), Many(Range(0)))] = None,
@@ -73,7 +75,7 @@ class Multilabel(Task):
         labelled_count: int | None = None,
         separator: str = "|",
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         self.classes = checked_classes(classes, column, least=1)
         self.separator = separator
         self._index = ClassIndex(self.classes)

@@ -52,6 +52,7 @@ class OneClass(Task):
         column: the table's column with the labels.
         classes: C names.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         top_k: numbers k of which ``top_K_accuracy`` is measured, those below C.
         shown_metrics: of ``make_metrics``, those that the table at the end and the learning curves show; None = all.
         calibrate: ``"temperature"`` = the logits are divided by a number that is fitted on the validation split.
@@ -71,13 +72,14 @@ class OneClass(Task):
         column: str,
         classes: Sequence[str],
         weight: float,
+        lr_scale: float,
         top_k: Sequence[int],
         shown_metrics: Sequence[str] | None,
         calibrate: str | None,
         abstain_below: float | None,
         coverage: float | None,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         self.classes = checked_classes(classes, column, least=2)
         self._index = ClassIndex(self.classes)
         self.top_k = sorted({int(k) for k in top_k if k < len(self.classes)})

@@ -48,6 +48,7 @@ class Ordinal(OneClass):
         column: the table's column with the labels.
         classes: the C names from low to high; learnt from the train split where they are numbers.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer before the score; 0 = none.
         dropout: on the head's input and on its hidden layer.
         importance_weights: λ_k: None = 1; ``"balanced"``, the paper's √M_k / max_i √M_i with M_k = max(S_k, N - S_k),
@@ -72,6 +73,7 @@ class Ordinal(OneClass):
         column: str,
         classes: Sequence[str],
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
         importance_weights: Annotated[str | Sequence[float] | None, AnyOf(OneOf("balanced"), Many(Range(0)))] = None,
@@ -82,7 +84,9 @@ class Ordinal(OneClass):
         abstain_below: Annotated[float | None, Range(0, 1)] = None,
         coverage: Annotated[float | None, Range(above=0, at_most=1)] = None,
     ) -> None:
-        super().__init__(in_dim, column, classes, weight, top_k, shown_metrics, calibrate, abstain_below, coverage)
+        super().__init__(
+            in_dim, column, classes, weight, lr_scale, top_k, shown_metrics, calibrate, abstain_below, coverage
+        )
         size = len(self.classes)
         self.head = Head(in_dim, 1, hidden_dim, dropout)
         self.head[-1].register_parameter("bias", None)  # the thresholds are the biases

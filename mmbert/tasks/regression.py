@@ -38,6 +38,7 @@ class Regression(Task):
         mean: mean of the train labels, in the table's unit; learnt from the train split.
         std: their standard deviation (population), above 0; learnt from the train split.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
         loss: ``mse``, ``l1`` or ``huber`` (quadratic within one standard deviation, linear beyond), each of
@@ -58,11 +59,12 @@ class Regression(Task):
         mean: float = 0.0,
         std: float = 1.0,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
         loss: Annotated[str, OneOf("mse", "l1", "huber")] = "mse",
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         if loss not in LOSSES:
             raise ConfigError(f"loss='{loss}' on column '{column}' is unknown. {nearest(loss, LOSSES)}")
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):

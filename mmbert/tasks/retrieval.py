@@ -49,6 +49,7 @@ class Retrieval(Task):
         dims: width by modality.
         column: a further column in which the same cell makes samples right answers for each other.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         embed_dim: E.
         hidden_dim: width of a hidden layer in each modality's projection; 0 = a linear one.
         dropout: on the input of the projections and on their hidden layers.
@@ -71,6 +72,7 @@ class Retrieval(Task):
         dims: Mapping[str, int],
         column: str | None = None,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         embed_dim: Annotated[int, Range(1)] = 128,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.0,
@@ -79,7 +81,7 @@ class Retrieval(Task):
         embeddings: bool = False,
         input_columns: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         if len(dims) < 2:
             raise ConfigError(
                 f"Retrieval is between modalities, and there is only {', '.join(dims)}. Add one, such as image=tiny."

@@ -65,6 +65,7 @@ class Tagging(Task):
             punctuation marks apart, ``character`` = every character, as is usual for Chinese.
         reads: the text modality whose words are tagged.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
 
@@ -85,10 +86,11 @@ class Tagging(Task):
         unit: Unit = "white_space",
         reads: str = "text",
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         self.tags = checked_classes(tags, column, least=2)
         if unit not in UNITS:
             raise ConfigError(f"unit={unit} on column '{column}' is unknown. {nearest(unit, UNITS)}")

@@ -53,8 +53,7 @@ class Transcription(Task):
         symbols: the C characters, or words, in the order of the logits after the blank; learnt from the train split.
         dims: width by modality, for ``fused=false``.
         reads: the modality that is said.
-        fused: read the tokens that the fusion strategy has enriched; False = the encoder's own, which nothing else
-            can help or disturb.
+        fused: read the tokens that the fusion strategy has enriched; False = the encoder's own.
         unit: what is given at a time: ``character`` or ``word``.
         lower_case: transcripts are learnt and measured in small letters.
         punctuation: marks are learnt and measured too.
@@ -67,6 +66,7 @@ class Transcription(Task):
             of a model of transformers, or a name on the hub.
         rescore_weights: of its score, from which the validation split chooses.
         weight: share of this task in a multi-task loss.
+        lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = a linear head.
         dropout: on the head's input and on its hidden layer.
         assets: folder with a copy of the masked language model, which is read in place of ``rescore_with``.
@@ -102,11 +102,12 @@ class Transcription(Task):
         rescore_with: str | None = None,
         rescore_weights: Sequence[float] = WEIGHTS,
         weight: float = 1.0,
+        lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
         assets: str | None = None,
     ) -> None:
-        super().__init__(in_dim, column, weight)
+        super().__init__(in_dim, column, weight, lr_scale)
         self.init_args.pop("assets", None)  # where this copy came from is no part of how it is built
         check_symbols(column, symbols, unit)
         check_rescoring(column, n_best, rescore_with, rescore_weights)

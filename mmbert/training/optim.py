@@ -37,7 +37,7 @@ class AdamWOptimizer:
     """Options of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
 
     Attributes:
-        lr: peak learning rate; an encoder's is ``lr`` times its ``lr_scale``.
+        lr: peak learning rate; an encoder's, and a task's, is ``lr`` times its ``lr_scale``.
         weight_decay: decoupled decay, in units of the learning rate.
         betas: decay of the running means of the gradient and of its square.
         eps: added to the denominator.
@@ -84,7 +84,7 @@ class AdamWOptimizer:
         """AdamW over all trainable parameters of the model and of the balance.
 
         Args:
-            model: with ``encoders`` (a ModuleDict; each has ``lr_scale``), ``fusion`` and ``tasks``.
+            model: with ``encoders`` and ``tasks`` (ModuleDicts; each part has ``lr_scale``) and ``fusion``.
             balance: weighs the tasks' losses; its parameters are trained too, without decay.
 
         Raises:
@@ -113,7 +113,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Every trainable parameter in exactly one group, named ``part/decay`` or ``part/no_decay``.
 
-    The parts are ``encoders.NAME``, ``model`` (fusion, tasks and whatever else) and ``balance``; an encoder whose
+    The parts are ``encoders.NAME``, ``tasks.NAME`` where a task's ``lr_scale`` is not 1 (with its heads under
+    decision-level fusion), ``model`` (fusion, the other tasks and whatever else) and ``balance``; an encoder whose
     layers learn at rates of their own has a part a rate, ``encoders.NAME*0.25``. A parameter that parts share
     belongs to the first that holds it, one that two layers share to the first layer's kind.
 
@@ -121,9 +122,13 @@ def parameter_groups(
         ConfigError: there is no trainable parameter.
     """
     parts: list[tuple[str, nn.Module, float]] = [
-        (f"encoders.{name}", encoder, float(getattr(encoder, "lr_scale", 1.0)))
-        for name, encoder in encoders_of(model).items()
+        (f"encoders.{name}", encoder, lr_scale_of(encoder)) for name, encoder in named_parts(model, "encoders").items()
     ]
+    heads = named_parts(model, "decision_heads")
+    for name, task in named_parts(model, "tasks").items():
+        if (scale := lr_scale_of(task)) != 1:
+            whole = nn.ModuleList([task, heads[name]] if name in heads else [task])
+            parts.append((f"tasks.{name}", whole, scale))
     parts.append(("model", model, 1.0))
     if balance is not None:
         parts.append(("balance", balance, 1.0))
@@ -147,10 +152,15 @@ def parameter_groups(
     return groups
 
 
-def encoders_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The model's encoders by name."""
-    encoders = getattr(model, "encoders", None)
-    return dict(encoders.items()) if isinstance(encoders, nn.ModuleDict) else {}
+def named_parts(model: nn.Module, group: str) -> dict[str, nn.Module]:
+    """The model's encoders, or tasks, by name."""
+    parts = getattr(model, group, None)
+    return dict(parts.items()) if isinstance(parts, nn.ModuleDict) else {}
+
+
+def lr_scale_of(part: nn.Module) -> float:
+    """The factor on a part's learning rate; 1 of classes that know of none."""
+    return float(getattr(part, "lr_scale", 1.0))
 
 
 def trainable_parameters(module: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:

@@ -12,6 +12,11 @@ from torch import nn, tensor
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError
+from mmbert.encoders.features import FeatureEncoder
+from mmbert.fusion.late_mean import LateMeanFusion
+from mmbert.model import MultimodalModel
+from mmbert.tasks.classification import Classification
+from mmbert.tasks.generation import Generation
 from mmbert.training.optim import (
     AdamWOptimizer,
     WarmupConstant,
@@ -99,6 +104,33 @@ def test_learning_rates_follow_each_encoders_scale():
     )
 
 
+def test_a_tasks_scale_is_that_of_all_its_heads_and_of_nothing_else():
+    encoders = {"text": FeatureEncoder(6), "image": FeatureEncoder(5)}
+    dims = {name: encoder.out_dim for name, encoder in encoders.items()}
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16}
+    tasks = {
+        "said": Generation(8, "said", dims, decoder="tiny", config=small, max_length=4, lr_scale=0.01),
+        "mood": Classification(8, "mood", ["a", "b"], lr_scale=0.5),
+        "kind": Classification(8, "kind", ["a", "b"]),
+    }
+    model = MultimodalModel(encoders, LateMeanFusion(dims, 8), tasks)  # mood and kind have a head a modality
+    optimizer = AdamWOptimizer(lr=0.02).optimizer(model)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert len(grouped) == len(set(grouped)) == len(list(model.parameters()))
+
+    def expected(name):
+        if "decision_heads.mood" in name or "tasks.mood" in name:
+            return 0.01
+        return 0.0002 if "tasks.said" in name else 0.02
+
+    assert {name: rates[id(p)] for name, p in model.named_parameters()} == pytest.approx(
+        {name: expected(name) for name, _ in model.named_parameters()}
+    )
+    assert {"tasks.said/decay", "tasks.mood/no_decay", "model/decay"} <= {g["name"] for g in optimizer.param_groups}
+    assert not any(group["name"].startswith("tasks.kind") for group in optimizer.param_groups)
+
+
 def test_the_balance_is_trained_without_decay():
     balance = Balance()
     groups = parameter_groups(Model(), balance, lr=0.1, weight_decay=0.5)
@@ -111,11 +143,14 @@ def test_the_balance_is_trained_without_decay():
     shared=st.booleans(),
     balanced=st.booleans(),
     frozen_share=st.integers(1, 5),
+    of_task=st.sampled_from([0.0, 0.3, 1.0]),
 )
 @settings(deadline=None, max_examples=30)
-def test_every_trainable_parameter_is_in_exactly_one_group(parts, shared, balanced, frozen_share):
+def test_every_trainable_parameter_is_in_exactly_one_group(parts, shared, balanced, frozen_share, of_task):
     model = Model(**{f"part{i}": Part(scale, frozen) for i, (frozen, scale) in enumerate(parts)})
+    model.tasks["answer"].lr_scale = of_task
     if shared and len(parts) > 1:
+        model.tasks["answer"][1].weight = model.fusion.linear.weight  # a task's, and the fusion's
         model.encoders["part1"].linear = model.encoders["part0"].linear  # one layer, two owners
         model.fusion.words.weight = model.encoders["part0"].words.weight  # one tensor, two owners
     for index, parameter in enumerate(model.parameters()):
