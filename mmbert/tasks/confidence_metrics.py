@@ -10,6 +10,9 @@
                         right
 
 Confidence is the probability of the class that is answered. Within a compute group the stored numbers are kept once.
+
+Where a sample may have any of C properties, each is a judgement of its own: NLL and the Brier score, here from 0 to 1,
+are means over samples and properties, and the ECE compares the probability of a property with how often it holds.
 """
 
 from __future__ import annotations
@@ -47,6 +50,37 @@ class NegativeLogLikelihood(Stored):
         """scores (N, C) probabilities, truth (N,) -> () at least 0."""
         right = scores.gather(1, truth.unsqueeze(1))
         return -right.clamp(min=torch.finfo(torch.float32).tiny).log().mean()
+
+
+class PropertyBrierScore(Stored):
+    """Mean squared distance of the properties' probabilities from 0 and 1."""
+
+    higher_is_better = False
+
+    def score(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """scores (N, C) probabilities, truth (N, C) of 0 and 1 -> () in [0, 1]."""
+        return (scores - truth).square().mean()
+
+
+class PropertyLogLoss(Stored):
+    """Mean negative log-probability of what is true of each property, without weights and smoothing."""
+
+    higher_is_better = False
+
+    def score(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """scores (N, C) probabilities, truth (N, C) of 0 and 1 -> () at least 0."""
+        right = torch.where(truth > 0, scores, 1 - scores)
+        return -right.clamp(min=torch.finfo(torch.float32).tiny).log().mean()
+
+
+class PropertyCalibrationError(Stored):
+    """Expected calibration error over all properties together."""
+
+    higher_is_better = False
+
+    def score(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """scores (N, C) probabilities, truth (N, C) of 0 and 1 -> () in [0, 1]."""
+        return calibration_error(scores.flatten(), truth.flatten())
 
 
 class TopKAccuracy(Stored):
@@ -90,8 +124,7 @@ class CalibrationError(ConfidenceStored):
 
     def score(self, scores: Tensor, truth: Tensor) -> Tensor:
         """Confidence (N,), right (N,) -> () in [0, 1]."""
-        found: Tensor = binary_calibration_error(scores, truth.long(), n_bins=ECE_BINS, norm="l1", validate_args=False)
-        return found
+        return calibration_error(scores, truth)
 
 
 class RiskCoverageArea(ConfidenceStored):
@@ -127,3 +160,11 @@ class SelectiveAccuracy(Coverage):
         """Confidence (N,), right (N,) -> () in [0, 1]."""
         answered = scores >= self.lowest
         return truth[answered].float().mean() if answered.any() else torch.tensor(math.nan)
+
+
+def calibration_error(probabilities: Tensor, true: Tensor) -> Tensor:
+    """(N,) probabilities of something, and whether it is so -> () in [0, 1]."""
+    found: Tensor = binary_calibration_error(
+        probabilities, true.long(), n_bins=ECE_BINS, norm="l1", validate_args=False
+    )
+    return found

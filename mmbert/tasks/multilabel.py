@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,7 +26,12 @@ from mmbert.tasks.class_options import (
     joined_counts,
     natural_order,
 )
+from mmbert.tasks.confidence_metrics import PropertyBrierScore, PropertyCalibrationError, PropertyLogLoss
 from mmbert.tasks.metrics import ExactMatch, MacroAUROC, MacroAveragePrecision, MultilabelMacroF1, samples
+from mmbert.tasks.temperature import fit_property_temperature
+
+#: The lowest probability of float32 by which a property holds.
+BARELY_YES = float(np.nextafter(np.float32(0.5), np.float32(1)))
 
 
 class Multilabel(Task):
@@ -35,7 +41,8 @@ class Multilabel(Task):
 
     Metrics: ``map`` (mean average precision over properties with a positive sample), ``f1`` (macro, at probability
     0.5, over properties that occur among labels or predictions), ``auroc`` (macro, over properties that some
-    labelled samples have and others have not), ``exact_match`` (share of samples with every property right).
+    labelled samples have and others have not), ``exact_match`` (share of samples with every property right); of the
+    probabilities of all properties together ``nll``, ``brier``, ``ece``.
 
     Args:
         in_dim: width H of the fused vector.
@@ -52,6 +59,8 @@ class Multilabel(Task):
         class_counts: train samples that have the property; learnt, read by ``"balanced"``.
         labelled_count: labelled train samples; learnt, read by ``"balanced"``.
         separator: what stands between the names in a plain text cell.
+        calibrate: ``"temperature"`` = one number, fitted on the validation split after training, divides all logits
+            (Guo et al. 2017, arXiv:1706.04599). No answer changes, their probabilities do.
 
     Raises:
         ConfigError: no class, one named twice, or an option outside its range.
@@ -59,6 +68,8 @@ class Multilabel(Task):
 
     kind = "multilabel"
     main_metric = "map"
+    shown_metrics = ("map", "f1", "auroc", "exact_match")
+    temperature: Tensor
 
     def __init__(
         self,
@@ -74,6 +85,7 @@ class Multilabel(Task):
         class_counts: Mapping[str, int] | None = None,
         labelled_count: int | None = None,
         separator: str = "|",
+        calibrate: Annotated[str | None, OneOf("temperature")] = None,
     ) -> None:
         super().__init__(in_dim, column, weight, lr_scale)
         self.classes = checked_classes(classes, column, least=1)
@@ -87,6 +99,8 @@ class Multilabel(Task):
         self.positive_weights: Tensor | None
         self.register_buffer("positive_weights", weights, persistent=False)  # the loss's business, not the model's
         self.head = Head(in_dim, len(self.classes), hidden_dim, dropout)
+        self.tunes = calibrate is not None
+        self.register_buffer("temperature", torch.ones(()), persistent=self.tunes)
 
     @property
     def output_spec(self) -> OutputSpec:
@@ -183,14 +197,33 @@ class Multilabel(Task):
         return Loss(blank(each.mean(1), labelled).sum(), labelled.sum())
 
     def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
-        """(B,): mean probability of what is true of each property, or 0."""
+        """(B,): mean probability of what is true of each property before calibration, or 0."""
         labelled = self.labelled(targets)
         truth = blank(targets["label"].float(), labelled)
         probability = outputs["logits"].float().sigmoid()
         return blank((truth * probability + (1 - truth) * (1 - probability)).mean(1), labelled)
 
+    def probabilities(self, outputs: Tensors) -> Tensor:
+        """(B, C), calibrated."""
+        logits = outputs["logits"].float()
+        found = (logits / self.temperature).sigmoid()
+        # a high temperature must not round an answer that is barely yes to one half, which is no
+        return torch.where(logits.sigmoid() > 0.5, found.clamp(min=BARELY_YES), found)
+
+    def tuning_data(self, state: State, outputs: Tensors, targets: Tensors) -> list[np.ndarray | None]:
+        """Of each labelled sample its logits and which properties hold, (2, C)."""
+        pairs = torch.stack([outputs["logits"].float(), targets["label"].float()], 1).cpu().numpy()
+        labelled = self.labelled(targets).tolist()
+        return [pair if known else None for pair, known in zip(pairs, labelled, strict=True)]
+
+    def tune(self, samples: Sequence[np.ndarray]) -> dict[str, float]:
+        """Fits the temperature."""
+        logits, truth = np.stack(samples, 1)
+        self.temperature.fill_(fit_property_temperature(logits, truth))
+        return {"temperature": float(self.temperature)}
+
     def make_metrics(self) -> MetricCollection:
-        """``map``, ``f1``, ``auroc``, ``exact_match``."""
+        """See the class."""
         size = len(self.classes)
         return MetricCollection(
             {
@@ -198,14 +231,17 @@ class Multilabel(Task):
                 "f1": MultilabelMacroF1(size),
                 "auroc": MacroAUROC(),
                 "exact_match": ExactMatch(size),
+                "nll": PropertyLogLoss(),
+                "brier": PropertyBrierScore(),
+                "ece": PropertyCalibrationError(),
             },
-            compute_groups=[["map", "auroc"], ["f1"], ["exact_match"]],
+            compute_groups=[["map", "auroc", "nll", "brier", "ece"], ["f1"], ["exact_match"]],
         )
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds the labelled samples of a batch."""
         labelled = self.labelled(targets)
-        metrics.update(outputs["logits"][labelled].float().sigmoid(), targets["label"][labelled].long())
+        metrics.update(self.probabilities({"logits": outputs["logits"][labelled]}), targets["label"][labelled].long())
 
     def undefined_metrics(self, targets: Tensors) -> dict[str, str]:
         """``map`` and ``f1`` without any property, ``auroc`` without one that some samples have and others have not."""
@@ -220,7 +256,7 @@ class Multilabel(Task):
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, the names with p > 0.5, and ``probabilities``, {name: p}."""
-        probabilities = outputs["logits"].detach().float().sigmoid().tolist()
+        probabilities = self.probabilities({"logits": outputs["logits"].detach()}).tolist()
         return [
             {"prediction": self._names(row), "probabilities": dict(zip(self.classes, row, strict=True))}
             for row in probabilities

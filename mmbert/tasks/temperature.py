@@ -1,7 +1,8 @@
 """Temperature scaling: one number divides all logits so that probabilities mean what they say.
 
 Paper: Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599. The temperature minimises the
-negative log-likelihood of samples that training has not seen; which class is the most probable does not change.
+negative log-likelihood of samples that training has not seen; which class is the most probable does not change, nor
+whether a property is more probable than not.
 """
 
 from __future__ import annotations
@@ -41,3 +42,16 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     if slope(high) <= 0:
         return COLDEST
     return math.exp(-brentq(slope, low, high, xtol=1e-10))
+
+
+def fit_property_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The same where each of C properties may hold or not: one temperature for all, by the mean over all of them.
+
+    The sigmoid of a logit z is the softmax of z beside 0, so that each property is a choice between two.
+
+    Args:
+        logits: (N, C), N > 0.
+        truth: (N, C) of 0 and 1.
+    """
+    z = np.asarray(logits, dtype=np.float64).ravel()
+    return fit_temperature(np.stack([np.zeros_like(z), z], 1), np.asarray(truth).ravel().astype(np.int64))

@@ -166,11 +166,21 @@ def limits(model: MultimodalModel) -> str:
         "- The numbers hold for samples such as those of the data above; nothing is known of others.\n"
         f"- Answers without one of its modalities ({names}) are worse by as much as the fusion relied on it: "
         "measure with `mmbert-evaluate drop=[...]`.\n"
-        "- Probabilities are not calibrated; see `plots/` of the run.\n"
+        f"- {calibration(model)}; see `plots/` of the run.\n"
         "- Nobody has examined the model for unequal errors between groups of people, nor for what it keeps of its "
         "data.\n"
         "- The licences of the data and of pretrained weights bind whoever passes the model on.\n"
     )
+
+
+def calibration(model: MultimodalModel) -> str:
+    """Which tasks' probabilities are calibrated."""
+    tasks = model.named_tasks()
+    fitted = [name for name, task in tasks.items() if task.init_args.get("calibrate")]
+    if not fitted:
+        return "Probabilities are not calibrated"
+    rest = ", those of other tasks are not" if len(fitted) < len(tasks) else ""
+    return f"Probabilities of {', '.join(fitted)} are calibrated by a temperature fitted on validation{rest}"
 
 
 def made_with(facts: Mapping[str, Any]) -> str:

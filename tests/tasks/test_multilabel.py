@@ -9,12 +9,21 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    roc_auc_score,
+)
 from torch import tensor
 from torch.testing import assert_close
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.core.types import Fused, State
+from mmbert.runs.calibration import reliability
 from mmbert.tasks.multilabel import Multilabel
 
 CLASSES = ["even", "negative", "prime"]
@@ -96,6 +105,9 @@ def test_metrics_equal_scikit_learn_over_several_batches():
             "f1": f1_score(truth, p > 0.5, average="macro"),
             "auroc": roc_auc_score(truth, p, average="macro"),
             "exact_match": accuracy_score(truth, p > 0.5),
+            "nll": log_loss(truth.ravel(), p.ravel()),
+            "brier": brier_score_loss(truth.ravel(), p.ravel()),
+            "ece": reliability(p.ravel().astype(float), truth.ravel()).error,
         },
         abs=1e-6,
     )
@@ -122,7 +134,9 @@ def test_a_property_that_everybody_has_counts_in_map_but_not_in_auroc():
 @pytest.mark.filterwarnings("error")
 def test_without_a_labelled_sample_every_metric_is_nan(size):
     got = measure(make(), torch.randn(size, 3), torch.full((size, 3), NAN))
-    assert set(got) == {"map", "f1", "auroc", "exact_match"} and all(math.isnan(value) for value in got.values())
+    assert set(got) == {"map", "f1", "auroc", "exact_match", "nll", "brier", "ece"} and all(
+        math.isnan(value) for value in got.values()
+    )
 
 
 def test_one_property_is_enough():
@@ -245,3 +259,59 @@ def test_zeros_and_ones_for_each_property_are_no_names():
         ):
             Multilabel.fit_labels([cell], "label")
     assert Multilabel.fit_labels(["[0, 1]", "[1]"], "label")["classes"] == ["0", "1"]
+
+
+# ---- calibration
+
+
+def confident(count=200):
+    """Logits that are right in three of four cases, and far too sure."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 2, (count, 3), generator=generator).float()
+    output = (target * 2 - 1 + 1.5 * torch.randn(count, 3, generator=generator)) * 6
+    return output, target
+
+
+def test_a_temperature_changes_probabilities_and_no_answer():
+    plain, task = make(), make(calibrate="temperature")
+    assert task.tunes and not plain.tunes
+    output, target = confident()
+    target[3] = NAN
+    outputs, targets, state = {"logits": output}, {"label": target}, of(torch.zeros(200, 4))
+    data = task.tuning_data(state, outputs, targets)
+    assert data[3] is None and sum(entry is None for entry in data) == 1
+    chosen = task.tune([entry for entry in data if entry is not None])
+    known = ~target.isnan().any(1)
+    best = minimize_scalar(
+        lambda t: float(F.binary_cross_entropy_with_logits(output[known].double() / t, target[known].double())),
+        bounds=(0.01, 100),
+        method="bounded",
+    )
+    assert chosen == {"temperature": pytest.approx(best.x, rel=1e-3)} and best.x > 2
+    before, after = plain.predict(state, outputs), task.predict(state, outputs)
+    assert [answer["prediction"] for answer in before] == [answer["prediction"] for answer in after]
+    assert after[0]["probabilities"]["even"] == pytest.approx(
+        1 / (1 + math.exp(-float(output[0, 0]) / best.x)), rel=1e-3
+    )
+    first, last = measure(plain, output, target), measure(task, output, target)
+    assert all(last[name] < first[name] for name in ("nll", "brier", "ece"))
+    assert all(last[name] == pytest.approx(first[name]) for name in ("map", "f1", "auroc", "exact_match"))
+
+
+def test_near_ties_keep_their_answer_at_any_temperature():
+    task = make(calibrate="temperature")
+    output = tensor([[1e-6, -1e-6, 0.0]])
+    assert task.predict(of(torch.zeros(1, 4)), {"logits": output})[0]["prediction"] == ["even"]
+    task.temperature.fill_(100.0)  # float32 has no probability between one half and that of 1e-8
+    assert task.predict(of(torch.zeros(1, 4)), {"logits": output})[0]["prediction"] == ["even"]
+    assert measure(task, output, tensor([[1.0, 0.0, 0.0]]))["exact_match"] == 1
+
+
+def test_the_temperature_is_saved_only_where_it_is_fitted():
+    assert "temperature" not in make().state_dict()
+    task = make(calibrate="temperature")
+    task.temperature.fill_(3.0)
+    again = make(calibrate="temperature")
+    again.load_state_dict(task.state_dict())
+    output, _ = confident(4)
+    assert again.probabilities({"logits": output}).equal((output / 3).sigmoid())

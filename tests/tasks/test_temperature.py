@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from mmbert.tasks.temperature import COLDEST, HOTTEST, fit_temperature
+from mmbert.tasks.temperature import COLDEST, HOTTEST, fit_property_temperature, fit_temperature
 
 
 def likelihood(temperature, logits, truth):
@@ -40,3 +40,20 @@ def test_where_there_is_no_optimum_a_bound_is_taken():
     assert fit_temperature(logits, np.array([0, 1])) == COLDEST  # all right: never sure enough
     assert fit_temperature(logits, np.array([1, 0])) == HOTTEST  # all wrong: never unsure enough
     assert fit_temperature(logits * 1e4, np.array([0, 0])) == HOTTEST  # half right at most
+
+
+def property_likelihood(temperature, logits, truth):
+    """Binary cross-entropy, written out; logaddexp(0, -z) is -log of the sigmoid."""
+    return np.where(truth == 1, np.logaddexp(0, -logits / temperature), np.logaddexp(0, logits / temperature)).mean()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([0.2, 1.0, 5.0, 30.0]))
+def test_of_properties_it_is_scipys_optimum_of_the_likelihood(seed, scale):
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, 2, (60, 3))
+    logits = (random.normal(size=(60, 3)) + 1.2 * (2 * truth - 1)) * scale
+    found = minimize_scalar(
+        property_likelihood, bounds=(0.01, 100), args=(logits, truth), method="bounded", options={"xatol": 1e-9}
+    )
+    assert fit_property_temperature(logits, truth) == pytest.approx(found.x, rel=1e-4)
