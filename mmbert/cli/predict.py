@@ -253,12 +253,20 @@ def print_answers(result: dict[str, dict[str, object]]) -> None:
                     name = "" if place else f"{task} {number}" if len(candidates) > 1 else task
                     rows.append((name, word, f"{share:.2f}"))
             continue
-        rows.append((task, prediction_text(answer["prediction"]), probability_text(answer)))
+        rows.append((task, tagged_words(answer) or prediction_text(answer["prediction"]), probability_text(answer)))
     known = any(probability for *_, probability in rows)  # texts and numbers have none
     table = Table("task", "answer", *["probability"] * known)
     for row in rows:
         table.add_row(*row[: 2 + known])
     PlainConsole().print(table)
+
+
+def tagged_words(answer: dict[str, object]) -> str:
+    """``Ada/B-PER sings/O``: the words of an answer that is a tag for each; empty for any other answer."""
+    tags, words = answer["prediction"], answer.get("words")
+    if not isinstance(tags, list) or not isinstance(words, list):
+        return ""
+    return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
 
 
 def prediction_text(prediction: object) -> str:

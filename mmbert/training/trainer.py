@@ -91,7 +91,7 @@ def make_training(
     callbacks += more_callbacks
     callbacks += [*configured_callbacks(cfg, parts.monitor, folder), *own]
     bar = bool(cfg.trainer.get("enable_progress_bar", True))
-    callbacks += [console.progress_display()] if bar else []
+    callbacks += [console.progress_display(parts.monitor.name)] if bar else []
     if cfg.trainer.enable_checkpointing is not False:
         # last, for it saves the state of all others
         callbacks.append(LastCheckpoint(folder, cfg.checkpoint.every_minutes, fingerprint))

@@ -119,3 +119,15 @@ def test_texts_have_no_column_of_probabilities_and_lines_stay_lines(capsys):
     ]
     print_answers({"short": {"prediction": "a"}, "mood": {"prediction": "x", "probabilities": {"x": 0.75, "y": 0.25}}})
     assert {"probability", "0.75"} <= set(capsys.readouterr().out.replace("┃", " ").replace("│", " ").split())
+
+
+def test_tags_stand_behind_their_words(capsys):
+    print_answers(
+        {
+            "names": {"prediction": ["B-PER", "O"], "words": ["Ada", "sings"], "entities": []},
+            "said": {"prediction": "one two", "words": [{"word": "one"}, {"word": "two"}]},
+            "none": {"prediction": [], "words": [], "entities": []},
+        }
+    )
+    shown = capsys.readouterr().out
+    assert "Ada/B-PER sings/O" in shown and "one two" in shown and "none" in shown and "{" not in shown

@@ -102,6 +102,22 @@ def test_a_study_has_its_jobs(name):
     assert not HydraConfig.initialized()
 
 
+def axes_of_choices():
+    """(study, group, choices) of every study that sweeps over a group in a place of its own, ``task@tasks.topic``."""
+    for path in sorted((ROOT / "conf" / "experiment").glob("*.yaml")):
+        params = yaml.safe_load(path.read_text("utf-8"))["hydra"]["sweeper"]["params"]
+        yield from ((path.stem, key, str(values).split(",")) for key, values in params.items() if "@" in key)
+
+
+@pytest.mark.parametrize(("name", "group", "choices"), axes_of_choices())
+def test_the_folder_of_a_job_names_the_choice_of_a_group_in_its_place(name, group, choices):
+    with hydra_here():
+        for choice in choices:
+            cfg = compose("train", [f"experiment={name}", f"{group}={choice}"], return_hydra_config=True)
+            with as_job(cfg):
+                assert choice in cfg.hydra.sweep.subdir.split("-")
+
+
 def test_the_subsets_of_the_modalities_are_all_seven():
     with hydra_here():
         labels = [

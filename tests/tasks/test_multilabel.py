@@ -143,12 +143,15 @@ def test_one_property_is_enough():
     p, truth = tensor([[0.9], [0.2], [0.6]]), tensor([[1.0], [0.0], [0.0]])
     # F1: one hit, one false alarm = 2/3
     got = measure(make(classes=["toxic"]), p.logit(), truth)
-    assert got == pytest.approx({"map": 1.0, "f1": 2 / 3, "auroc": 1.0, "exact_match": 2 / 3}, abs=1e-6)
+    expected = {"map": 1.0, "f1": 2 / 3, "auroc": 1.0, "exact_match": 2 / 3}
+    # -(log 0.9 + log 0.8 + log 0.4) / 3; (0.1² + 0.2² + 0.6²) / 3; (0.1 + 0.2 + 0.6) / 3, for each is alone in its bin
+    assert got == pytest.approx({**expected, "nll": 0.414932, "brier": 0.136667, "ece": 0.3}, abs=1e-6)
 
 
 def test_the_main_metric_is_measured_and_grows():
     assert make().main_metric in make().make_metrics()
-    assert all(metric.higher_is_better for metric in make().make_metrics().values())
+    falling = {name for name, metric in make().make_metrics().items() if not metric.higher_is_better}
+    assert falling == {"nll", "brier", "ece"}
 
 
 def test_learning_from_every_spelling_of_a_list():
@@ -265,10 +268,10 @@ def test_zeros_and_ones_for_each_property_are_no_names():
 
 
 def confident(count=200):
-    """Logits that are right in three of four cases, and far too sure."""
+    """Logits that are right in three of four cases and too sure, yet told apart by float32's sigmoid."""
     generator = torch.Generator().manual_seed(0)
     target = torch.randint(0, 2, (count, 3), generator=generator).float()
-    output = (target * 2 - 1 + 1.5 * torch.randn(count, 3, generator=generator)) * 6
+    output = (target * 2 - 1 + 1.5 * torch.randn(count, 3, generator=generator)) * 2
     return output, target
 
 

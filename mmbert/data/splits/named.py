@@ -89,7 +89,10 @@ def checked_splits(splits: Mapping[str, str | None]) -> dict[str, str]:
     given = {name: str(value) for name, value in splits.items() if value is not None}
     for name in ("train", "val"):
         if name not in given:
-            raise ConfigError(f"data.splits needs '{name}': which value of the split column is it?")
+            drawn = (
+                "" if name == "train" else " To draw it from train, leave data.splits.val and set data.split.val=0.1."
+            )
+            raise ConfigError(f"data.splits needs '{name}': which value of the split column is it?{drawn}")
     for name in given:
         if not name.strip(".") or not name.isprintable() or set(name) & set("/\\"):
             raise ConfigError(f"data.splits: '{name}' cannot name a split, for files are named after it: try 'test_a'.")

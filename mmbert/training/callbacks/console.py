@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -43,9 +44,14 @@ def quiet() -> None:
 
 
 class EpochLines(Callback):
-    """One line an epoch, for logs and pipes, where a moving bar would be noise."""
+    """One line an epoch, for logs and pipes, where a moving bar would be noise.
 
-    def __init__(self) -> None:
+    Args:
+        monitor: the metric that chooses the checkpoint, which comes first; None = there is none.
+    """
+
+    def __init__(self, monitor: str | None = None) -> None:
+        self.monitor = monitor
         self.began = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -57,16 +63,18 @@ class EpochLines(Callback):
         """Prints the validation metrics of the epoch that has just ended."""
         if trainer.sanity_checking:
             return
-        metrics = trainer.callback_metrics
-        shown = [
-            f"{key} {float(value):.4g}"
-            for key, value in metrics.items()
-            if key.startswith("val/") and is_main(key) and not value.isnan()
-        ]
+        shown = epoch_metrics({key: float(value) for key, value in trainer.callback_metrics.items()}, self.monitor)
         seconds = time.monotonic() - self.began
         print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {seconds:.0f} s  {'  '.join(shown)}", flush=True
         )
+
+
+def epoch_metrics(metrics: Mapping[str, float], monitor: str | None) -> list[str]:
+    """What an epoch's line shows, ``val/loss 0.5``: what is monitored, then losses and the usual metrics; no NaN."""
+    keys = [key for key in metrics if key.startswith("val/") and is_main(key) and key != monitor]
+    keys = [*([monitor] if monitor in metrics else []), *keys]
+    return [f"{key} {metrics[key]:.4g}" for key in keys if not math.isnan(metrics[key])]
 
 
 def is_main(key: str) -> bool:
@@ -79,9 +87,9 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and "MMBERT_SLOT" not in os.environ
 
 
-def progress_display() -> Callback:
-    """A moving bar on a terminal, one line an epoch elsewhere."""
-    return RichProgressBar(leave=False) if on_terminal() else EpochLines()
+def progress_display(monitor: str | None = None) -> Callback:
+    """A moving bar on a terminal, one line an epoch elsewhere, ``monitor`` first."""
+    return RichProgressBar(leave=False) if on_terminal() else EpochLines(monitor)
 
 
 @rank_zero_only

@@ -89,7 +89,7 @@ def test_truth_values_and_numbers_may_name_splits(cells, ending, tmp_path):
 def test_two_splits_with_equal_values_are_refused():
     with pytest.raises(ConfigError, match="data.splits.val and data.splits.test are both '1.0'|are both '1'"):
         checked_splits({"train": "0", "val": 1, "test": "1.0"})
-    with pytest.raises(ConfigError, match="data.splits needs 'val'"):
+    with pytest.raises(ConfigError, match="data.splits needs 'val'.*data.split.val=0.1"):
         checked_splits({"train": "0", "val": None})
 
 

@@ -35,6 +35,16 @@ def test_without_a_terminal_there_is_a_line_an_epoch(monkeypatch):
     assert not isinstance(console.progress_display(), console.EpochLines)
 
 
+def test_an_epochs_line_begins_with_what_is_monitored():
+    metrics = {"val/mood/accuracy": 0.5, "val/mood/f1_weighted": 0.25, "val/loss": 1.0, "val/mood/f1": 0.1}
+    metrics |= {"train/loss": 2.0, "val/size/mae": float("nan")}
+    line = console.epoch_metrics(metrics, "val/mood/f1_weighted")
+    assert line == ["val/mood/f1_weighted 0.25", "val/mood/accuracy 0.5", "val/loss 1"]
+    assert console.epoch_metrics(metrics, "val/loss") == ["val/loss 1", "val/mood/accuracy 0.5"]
+    assert console.epoch_metrics(metrics, "val/gone") == console.epoch_metrics(metrics, None)
+    assert len(console.epoch_metrics(metrics, None)) == 2
+
+
 def test_notes_on_the_data_are_warnings_of_one_line_each(capsys):
     console.print_notes(["a.csv: its cells are [separated] by tabs", "another"])
     assert capsys.readouterr().out.splitlines() == [
