@@ -15,7 +15,7 @@ from mmbert.runs.folder import model_in
 from mmbert.tasks.mlm import MaskedLanguageModel
 
 #: The option of a task that names a masked language model.
-OPTION = "rescore_with"
+NAMES_A_MODEL = "rescore_with"
 
 
 @contextmanager
@@ -34,9 +34,9 @@ def language_models(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[s
     with TemporaryDirectory() as scratch:
         given = {}
         for name, part in configs.items():
-            source = part.get(OPTION)
+            source = part.get(NAMES_A_MODEL)
             if source is not None and is_saved_model(folder := model_in(Path(source))):
-                given[name] = {"assets": str(export(folder, Path(scratch) / name, f"tasks.{name}.{OPTION}={source}"))}
+                given[name] = {"assets": str(export(folder, Path(scratch) / name, f"tasks.{name}.{NAMES_A_MODEL}={source}"))}
         yield given
 
 
