@@ -36,7 +36,8 @@ def language_models(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[s
         for name, part in configs.items():
             source = part.get(NAMES_A_MODEL)
             if source is not None and is_saved_model(folder := model_in(Path(source))):
-                given[name] = {"assets": str(export(folder, Path(scratch) / name, f"tasks.{name}.{NAMES_A_MODEL}={source}"))}
+                option = f"tasks.{name}.{NAMES_A_MODEL}={source}"
+                given[name] = {"assets": str(export(folder, Path(scratch) / name, option))}
         yield given
 
 
