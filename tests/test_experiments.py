@@ -264,3 +264,24 @@ def test_stamps_topic_and_kind_says_what_its_results_say() -> None:
             assert f"| {task} | {subset.replace('+', ' + ')} | {' | '.join(in_words(accuracy))} | {baseline} |" in page
         majority = base[(base["task"] == task) & (base["modalities"] == "majority")].iloc[0]
         assert f"| {task} | none, the most frequent | | | {majority['accuracy']:.3f}" in page
+
+
+def test_stamps_few_shot_says_what_its_results_say() -> None:
+    folder = ROOT / "experiments/stamps_few_shot"
+    page, table = (folder / "README.md").read_text("utf-8"), results("stamps_few_shot")
+    simple = pd.read_csv(folder / "logistic_regression.csv")
+    contrastive = table["config.tasks.topic._target_"].str.endswith("ContrastiveClassification")
+    for per_class, part in table.groupby("config.data.per_class"):
+        for metric in ("accuracy", "f1"):
+            head, pairs = (
+                part[contrastive[part.index] == chosen].set_index("seed")[f"test/topic/{metric}"]
+                for chosen in (False, True)
+            )
+            assert len(head) == len(pairs) == 10
+            gain = pairs - head.loc[pairs.index]
+            half = stats.t.ppf(0.975, 9) * gain.std() / np.sqrt(10)
+            p = stats.ttest_rel(pairs, head.loc[pairs.index]).pvalue
+            cells = [in_words(head)[0], in_words(pairs)[0]]
+            cells += [f"{gain.mean():+.3f} ({gain.mean() - half:+.3f} … {gain.mean() + half:+.3f}), p = {p:.2g}"]
+            cells += [in_words(simple[simple["per_class"] == per_class][metric])[0]]
+            assert f"| {' | '.join(cells)} |" in page
