@@ -285,3 +285,41 @@ def test_stamps_few_shot_says_what_its_results_say() -> None:
             cells += [f"{gain.mean():+.3f} ({gain.mean() - half:+.3f} … {gain.mean() + half:+.3f}), p = {p:.2g}"]
             cells += [in_words(simple[simple["per_class"] == per_class][metric])[0]]
             assert f"| {' | '.join(cells)} |" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [("meld", "emotion/f1_weighted"), ("meld", "emotion/f1"), ("stamps", "topic/accuracy"), ("stamps", "topic/f1")],
+)
+def test_pretraining_gain_says_what_its_results_say(name: str, metric: str) -> None:
+    folder = ROOT / "experiments/pretraining_gain"
+    page, table = (folder / "README.md").read_text("utf-8"), pd.read_csv(folder / f"results_{name}.csv")
+    simple = pd.read_csv(folder / "tfidf.csv")
+    simple = simple[simple["set"] == name]
+    trained = table["run"].str.contains("/mlm/")
+    assert trained.sum() == len(table) / 2 == 15
+    for per_class, part in table.groupby("config.data.per_class"):
+        given, after = (
+            part[trained[part.index] == chosen].set_index("seed")[f"test/{metric}"] for chosen in (False, True)
+        )
+        gain = after - given
+        half = stats.t.ppf(0.975, 4) * gain.std() / np.sqrt(5)
+        p = stats.ttest_rel(after.sort_index(), given.sort_index()).pvalue
+        cells = [str(per_class), f"{part['train_rows'].mean():,.0f}", *in_words(given), *in_words(after)]
+        cells += [
+            f"{gain.mean():+.3f} ± {gain.std():.3f} ({gain.mean() - half:+.3f} … {gain.mean() + half:+.3f}), p = {p:.2g}"
+        ]
+        part = simple[simple["per_class"] == per_class]
+        for method in ("labelled", "all"):
+            cells.append(in_words(part[part["method"] == method][metric.partition("/")[2]])[0])
+        assert f"| {' | '.join(cells)} |" in page
+
+
+def test_stamps_captions_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/stamps_captions/README.md").read_text("utf-8")
+    groups = results("stamps_captions").groupby("modalities")
+    assert groups.ngroups == 3
+    for name, part in groups:
+        scores = {score: in_words(part[f"test/caption/{score}"]) for score in ("bleu", "chrf", "cider", "rougeL")}
+        cells = [name.replace("+", " + "), scores["bleu"][0], *scores["chrf"], scores["cider"][0], scores["rougeL"][0]]
+        assert f"| {' | '.join(cells)} | {in_words(part['test/caption/distinct2'])[0]} |" in page

@@ -1,7 +1,8 @@
 """Prints the tables of pretraining_gain's page from results.csv and tfidf.csv.
 
-mmbert-report multirun/pretraining_gain --out reports/pretraining_gain
-cp reports/pretraining_gain/results.csv experiments/pretraining_gain/
+mmbert-report multirun/pretraining_gain/meld --metric test/emotion/f1_weighted --out reports/meld
+mmbert-report multirun/pretraining_gain/stamps --metric test/topic/accuracy --out reports/stamps
+cp reports/meld/results.csv experiments/pretraining_gain/results_meld.csv  (and so for stamps)
 python experiments/pretraining_gain/tables.py
 """
 
@@ -23,14 +24,14 @@ def in_words(values: pd.Series, form: str = ".3f") -> tuple[str, str]:
     return f"{mean:{form}} ± {std:.3f}", f"{mean - half:{form}} … {mean + half:{form}}"
 
 
-SETS = {"meld": ("meld_text", "emotion", ("f1_weighted", "f1")), "stamps": ("stamps", "topic", ("accuracy", "f1"))}
+SETS = {"meld": ("emotion", ("f1_weighted", "f1")), "stamps": ("topic", ("accuracy", "f1"))}
 
 
 def lines(name: str, metric: str) -> list[str]:
     """For each number of labels: MiniLM as given, after pre-training, the paired difference, TF-IDF twice."""
-    data, task, _ = SETS[name]
-    table, simple = pd.read_csv(HERE / "results.csv"), pd.read_csv(HERE / "tfidf.csv")
-    table, simple = table[table["data"] == data], simple[simple["set"] == name]
+    task, _ = SETS[name]
+    table, simple = pd.read_csv(HERE / f"results_{name}.csv"), pd.read_csv(HERE / "tfidf.csv")
+    simple = simple[simple["set"] == name]
     pretrained = table["run"].str.contains("/mlm/")
     found = []
     for per_class, part in table.groupby("config.data.per_class"):
@@ -50,7 +51,7 @@ def lines(name: str, metric: str) -> list[str]:
 
 def main() -> None:
     """See the top of the file."""
-    for name, (_, _, metrics) in SETS.items():
+    for name, (_, metrics) in SETS.items():
         for metric in metrics:
             print(name, metric, *lines(name, metric), sep="\n")
 

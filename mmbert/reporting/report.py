@@ -92,7 +92,7 @@ def make_report(
         baseline=base,
         comparisons=found,
         sentences=sentences(found, members, metric),
-        notes=notes(runs, metric, by),
+        notes=notes(runs, metric, plain),
         contributions=contributions(finished, metric) if keys == ["modalities"] else [],
         study=study,
         robustness=robustness_results({name: members[name] for name in labels}, metric, base, plain),

@@ -85,6 +85,21 @@ def test_a_baseline_that_is_none_is_told(study, baseline, said):
     assert said in str(stop.value)
 
 
+def test_runs_without_the_metric_do_not_say_what_the_others_are_grouped_by(tmp_path):
+    """Two sets with other tasks in one folder: only one has the metric."""
+    for seed in (0, 1):
+        make_run(tmp_path / f"mood{seed}", seed=seed, score=0.5 + seed / 10)
+        folder = make_run(tmp_path / f"topic{seed}", seed=seed)
+        facts = json.loads((folder / "metrics.json").read_text())
+        facts["test/topic/accuracy"] = facts.pop(METRIC)
+        (folder / "metrics.json").write_text(json.dumps(facts))
+        (folder / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {data: stamps}}}")
+    runs = collect([tmp_path])
+    assert runs["data"].nunique(dropna=False) == 2
+    report = make_report(runs, METRIC)
+    assert report.by == ("fusion",) and report.summary["n"].tolist() == [2]
+
+
 def test_the_files_of_a_report(study, tmp_path, capsys):
     (study / "broken").mkdir()
     (study / "broken" / "config.yaml").write_text("seed: 9\n")

@@ -37,7 +37,7 @@ def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.Dat
         runs: from ``collect``.
         metric: such as ``test/answer/accuracy``.
         by: columns to group by; a dotted option such as ``fusion.out_dim`` may leave out ``config.``. By default what
-            varies of data, modalities and fusion.
+            varies of data, modalities and fusion, among the runs that have the metric.
 
     Returns:
         The columns of ``by``, then ``n``, ``seeds``, ``mean``, ``std``, ``low`` and ``high`` (the interval's ends),
@@ -52,7 +52,7 @@ def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.Dat
     if metric not in finished.columns:
         raise ConfigError(f"No run has the metric '{metric}'. {nearest(metric, metric_names(finished))}")
     measured = finished[finished[metric].notna()]
-    keys = [column_of(name, runs) for name in by] or varied(finished)
+    keys = [column_of(name, runs) for name in by] or varied(measured)
     rows = []
     for values, group in grouped(measured, keys):
         row = {key.removeprefix("config."): value for key, value in zip(keys, values, strict=True)}
