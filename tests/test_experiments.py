@@ -306,12 +306,11 @@ def test_pretraining_gain_says_what_its_results_say(name: str, metric: str) -> N
         half = stats.t.ppf(0.975, 4) * gain.std() / np.sqrt(5)
         p = stats.ttest_rel(after.sort_index(), given.sort_index()).pvalue
         cells = [str(per_class), f"{part['train_rows'].mean():,.0f}", *in_words(given), *in_words(after)]
-        cells += [
-            f"{gain.mean():+.3f} ± {gain.std():.3f} ({gain.mean() - half:+.3f} … {gain.mean() + half:+.3f}), p = {p:.2g}"
-        ]
-        part = simple[simple["per_class"] == per_class]
+        low, high = gain.mean() - half, gain.mean() + half
+        cells.append(f"{gain.mean():+.3f} ± {gain.std():.3f} ({low:+.3f} … {high:+.3f}), p = {p:.2g}")
+        alone = simple[simple["per_class"] == per_class]
         for method in ("labelled", "all"):
-            cells.append(in_words(part[part["method"] == method][metric.partition("/")[2]])[0])
+            cells.append(in_words(alone[alone["method"] == method][metric.partition("/")[2]])[0])
         assert f"| {' | '.join(cells)} |" in page
 
 

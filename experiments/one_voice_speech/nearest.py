@@ -2,8 +2,8 @@
 
     python experiments/one_voice_speech/nearest.py multirun/one_voice_speech/prompts-seed0 ...
 
-Recordings are compared by means and deviations of 40 log-mel bands, of the whole and of each third, and by duration, all
-standardised. The rows and references are those that the run was measured on. Nothing is chosen.
+Recordings are compared by means and deviations of 40 log-mel bands, of the whole and of each third, and by duration,
+all standardised. The rows and references are those that the run was measured on. Nothing is chosen.
 """
 
 from __future__ import annotations
