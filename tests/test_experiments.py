@@ -167,6 +167,8 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "task_balance",
         "fsdd_speech",
         "extractive_summaries",
+        "stamps_captions",
+        "stamps_few_shot",
         "stamps_translation",
     ],
 )
@@ -209,7 +211,6 @@ def test_fsdd_speech_says_what_its_results_say() -> None:
 #: Pages of tasks whose answers are texts: what a row of the table is about, and the metrics in it.
 TEXT_PAGES = {
     "digits_statement": (["fusion"], "statement", ["bleu", "chrf", "rougeL", "exact_match"]),
-    "stamps_translation": (["modalities"], "caption", ["bleu", "chrf"]),
     "extractive_summaries": (["fusion"], "short", ["rouge1", "rouge2", "rougeL"]),
 }
 
@@ -225,6 +226,17 @@ def test_pages_of_texts_say_what_their_results_say(name: str) -> None:
         assert len(part) == 3
         for metric in metrics:
             assert f"| {' | '.join(in_words(part[f'test/{task}/{metric}']))} |" in line
+
+
+def test_stamps_translation_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/stamps_translation/README.md").read_text("utf-8")
+    groups = results("stamps_translation").groupby(["config.tasks.caption.column", "modalities"])
+    assert groups.ngroups == 4
+    for (column, modalities), part in groups:
+        cells = [{"caption_fr": "French", "caption_de": "German"}[column], modalities.replace("+", " + ")]
+        for metric in ("bleu", "chrf"):
+            cells += in_words(part[f"test/caption/{metric}"])
+        assert f"| {' | '.join(cells)} |" in page
 
 
 def test_meld_sentiment_ordinal_says_what_its_results_say() -> None:
