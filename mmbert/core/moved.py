@@ -7,6 +7,9 @@ MOVED = {
     "mmbert.training.balance_modalities.": "mmbert.training.modality_balance.",
     "mmbert.training.balance.FixedBalance": "mmbert.training.balance.fixed.FixedBalance",
     "mmbert.training.balance.UncertaintyBalance": "mmbert.training.balance.uncertainty.UncertaintyBalance",
+    "mmbert.training.balance.aggregation.PCGradBalance": "mmbert.training.balance.stateful_aggregation.PCGradBalance",
+    "mmbert.training.balance.aggregation.GradVacBalance": "mmbert.training.balance.stateful_aggregation.GradVacBalance",
+    "mmbert.training.balance.aggregation.NashMTLBalance": "mmbert.training.balance.stateful_aggregation.NashMTLBalance",
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -149,3 +150,8 @@ def need_torchjd(what: str) -> None:
         raise ConfigError(
             f"{what} is computed by the library torchjd, which is not installed: pip install 'mmbert[multitask]'"
         ) from error
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for each step of each seed."""
+    return int(np.random.SeedSequence([abs(seed), step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from mmbert.core.ranges import Range
 from mmbert.tasks.base import Task
-from mmbert.training.balance.aggregation import step_seed
 from mmbert.training.balance.base import (
     Balance,
     Balanced,
@@ -24,6 +23,7 @@ from mmbert.training.balance.base import (
     means_of_processes,
     need_torchjd,
     refuse_negative,
+    step_seed,
 )
 
 #: What a loss is at least where its logarithm is taken.

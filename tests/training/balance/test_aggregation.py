@@ -12,10 +12,12 @@ from torchjd import aggregation as torchjd
 
 from mmbert.core.errors import ConfigError
 from mmbert.training.balance import aggregation as ours
-from mmbert.training.balance.base import Balance
+from mmbert.training.balance import stateful_aggregation as stateful
+from mmbert.training.balance.base import Balance, step_seed
 from mmbert.training.balance.fixed import FixedBalance
 from three_tasks_model import FromEncoder, gradients, module_of, part, samples, three_tasks
 
+COVERS = ("stateful_aggregation",)
 #: Balance by balance the class of torchjd that answers for the Jacobian itself.
 THEIRS = [
     (ours.SumBalance, torchjd.Sum, {}),
@@ -27,13 +29,13 @@ THEIRS = [
     (ours.IMTLGBalance, torchjd.IMTLG, {}),
     (ours.AlignedMTLBalance, torchjd.AlignedMTL, {}),
     (ours.FairGradBalance, torchjd.FairGrad, {"alpha": 1.0}),
-    (ours.PCGradBalance, torchjd.PCGrad, {}),
-    (ours.GradVacBalance, torchjd.GradVac, {}),
+    (stateful.PCGradBalance, torchjd.PCGrad, {}),
+    (stateful.GradVacBalance, torchjd.GradVac, {}),
     (ours.ConFIGBalance, torchjd.ConFIG, {}),
-    (ours.NashMTLBalance, lambda: torchjd.NashMTL(3), {}),
+    (stateful.NashMTLBalance, lambda: torchjd.NashMTL(3), {}),
 ]
 #: Those whose answer for the Jacobian times a number is that number times the answer.
-SCALES = [one for one in THEIRS if one[0] not in (ours.FairGradBalance, ours.NashMTLBalance)]
+SCALES = [one for one in THEIRS if one[0] not in (ours.FairGradBalance, stateful.NashMTLBalance)]
 
 
 def jacobian(seed, rows=3, columns=5):
@@ -52,7 +54,7 @@ def row_weights(balance, matrix):
 def test_weights_are_torchjds_on_the_scaled_jacobian(cls, reference, options, seed):
     matrix, balance = jacobian(seed), cls(three_tasks())
     size = matrix.square().sum(1).mean().sqrt()
-    torch.manual_seed(ours.step_seed(0, 0))  # for methods that draw an order
+    torch.manual_seed(step_seed(0, 0))  # for methods that draw an order
     expected = reference(**options)(matrix / size) * size
     torch.manual_seed(5)
     assert_close(row_weights(balance, matrix) @ matrix, expected, rtol=1e-3, atol=2e-4)
@@ -79,7 +81,7 @@ def test_torchjd_alone_gives_the_plain_mean_for_small_gradients():
 def test_pcgrad_by_hand():
     # g1 = (1, 0), g2 = (-1, 1), g1·g2 = -1:  g1 + 1/2 g2 = (1/2, 1/2);  g2 + 1/1 g1 = (0, 1);  together (1/2, 3/2)
     matrix = tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
-    balance = ours.PCGradBalance(dict(list(three_tasks().items())[:2]))
+    balance = stateful.PCGradBalance(dict(list(three_tasks().items())[:2]))
     assert_close(row_weights(balance, matrix) @ matrix, tensor([0.5, 1.5], dtype=torch.float64))
     # without a conflict the sum
     matrix = tensor([[1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
@@ -207,20 +209,22 @@ def test_loss_scaling_changes_nothing(monkeypatch):
 def test_orders_are_of_the_step_and_leave_other_random_numbers_alone():
     matrix, one, other = (
         jacobian(0),
-        ours.PCGradBalance(three_tasks(), seed=3),
-        ours.PCGradBalance(three_tasks(), seed=3),
+        stateful.PCGradBalance(three_tasks(), seed=3),
+        stateful.PCGradBalance(three_tasks(), seed=3),
     )
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = [row_weights(one, matrix) for _ in range(4)]
     assert bool((torch.get_rng_state() == before).all())
     other.load_state_dict(one.state_dict())
-    one.load_state_dict(ours.PCGradBalance(three_tasks()).state_dict())
+    one.load_state_dict(stateful.PCGradBalance(three_tasks()).state_dict())
     assert_close(first, [row_weights(one, matrix) for _ in range(4)])
     assert int(other.steps) == 4
 
 
-@pytest.mark.parametrize(("cls", "buffer"), [(ours.GradVacBalance, "cosines"), (ours.NashMTLBalance, "solution")])
+@pytest.mark.parametrize(
+    ("cls", "buffer"), [(stateful.GradVacBalance, "cosines"), (stateful.NashMTLBalance, "solution")]
+)
 def test_state_goes_through_checkpoints(cls, buffer):
     one, other, fresh = cls(three_tasks()), cls(three_tasks()), cls(three_tasks())
     for seed in range(3):

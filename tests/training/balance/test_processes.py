@@ -5,7 +5,7 @@ import torch
 import torch.multiprocessing as mp
 from torch.testing import assert_close
 
-from mmbert.training.balance import aggregation, scalarization
+from mmbert.training.balance import aggregation, scalarization, stateful_aggregation
 from mmbert.training.balance.base import means_of_processes
 from mmbert.training.balance.famo import FAMOBalance
 from mmbert.training.balance.fixed import FixedBalance
@@ -23,9 +23,9 @@ BALANCES = {
             *(scalarization.STCHBalance, scalarization.GeometricMeanBalance, scalarization.RandomBalance),
             *(scalarization.PBIBalance, scalarization.COSMOSBalance, scalarization.IMTLLBalance),
             *(aggregation.SumBalance, aggregation.MeanBalance, aggregation.UPGradBalance, aggregation.DualProjBalance),
-            *(aggregation.PCGradBalance, aggregation.GradVacBalance, aggregation.CAGradBalance),
+            *(stateful_aggregation.PCGradBalance, stateful_aggregation.GradVacBalance, aggregation.CAGradBalance),
             *(aggregation.MGDABalance, aggregation.IMTLGBalance, aggregation.AlignedMTLBalance),
-            *(aggregation.NashMTLBalance, aggregation.FairGradBalance, aggregation.ConFIGBalance),
+            *(stateful_aggregation.NashMTLBalance, aggregation.FairGradBalance, aggregation.ConFIGBalance),
         )
     }
 }

@@ -11,8 +11,7 @@ from torchjd import scalarization as torchjd
 from mmbert.core.errors import TrainingError
 from mmbert.tasks.regression import Regression
 from mmbert.training.balance import scalarization as ours
-from mmbert.training.balance.aggregation import step_seed
-from mmbert.training.balance.base import StepLosses
+from mmbert.training.balance.base import StepLosses, step_seed
 from mmbert.training.balance.uncertainty import UncertaintyBalance
 from three_tasks_model import gradients, module_of, part, samples, three_tasks
 
