@@ -124,7 +124,9 @@ class SampleDataset(Dataset[Sample]):
         """The sample at a place, still without labels."""
         row = int(self.rows[place])
         draw = None if self.augment is None and not self.changing else sample_draw(self.seed, epoch, row)
-        return Sample(self._all_prepared(row, draw), dict.fromkeys(self.tasks), row, draw)
+        # the alignments are named even so: a batch may hold nothing but samples without labels
+        nothing = dict.fromkeys(self._aligned)
+        return Sample(self._all_prepared(row, draw), dict.fromkeys(self.tasks), row, draw, alignments=nothing)
 
     def _stand_in(self, place: int, epoch: int) -> Sample:
         """The sample at a place, or the next one that can be read, without labels and without a row."""

@@ -145,6 +145,16 @@ def test_a_task_sees_which_token_is_which_word_also_when_its_tokens_are_stored(f
     assert dataset[1].prepared["text"] == "stored"
 
 
+def test_a_batch_of_nothing_but_copies_says_that_it_has_no_alignment(folder):
+    """As the last batch of one of two processes may be."""
+    table = table_of(folder, "ab c,,,xy,", "d ef,,,zw,")
+    processors = {**TRIO, "text": Tokens("text")}
+    dataset = SampleDataset(table, range(2), NAMES, processors, {"tags": Words(1, "label")})
+    assert Collate(processors)([dataset[-1]]).alignments == {"text": [None]}
+    mixed = Collate(processors)([dataset[1], dataset[-1]]).alignments["text"]
+    assert mixed[0]["word_ids"].tolist() == [0, -1, 1, 1] and mixed[1] is None
+
+
 def test_a_task_may_read_several_columns_or_none(folder):
     class Both(Task):
         columns = ("label", "number", "absent")
