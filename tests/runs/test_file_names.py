@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mmbert.runs.folder import RunFolder
+from mmbert.runs.paths import RunPaths
 
+COVERS = ("paths",)
 ROOT = Path(__file__).parents[2]
-RUN = RunFolder("")
+RUN = RunPaths("")
 FILES = {
     path.name
     for path in (
