@@ -14,6 +14,7 @@ from mmbert.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from mmbert.search.embedder import Embedder
+    from mmbert.search.graph import Graph
     from mmbert.search.index import Match, VectorIndex
     from mmbert.search.items import Item
 
@@ -34,8 +35,11 @@ def search_parser() -> argparse.ArgumentParser:
     made.add_argument("--only", metavar="MODALITY", help="find items of this modality alone, such as image")
     made.add_argument("--top", type=int, default=10, metavar="N", help="how many matches (default: 10)")
     made.add_argument("--json", action="store_true", help="print the matches as JSON")
+    made.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures, players and texts")
     made.add_argument(
-        "--approximate", action="store_true", help="by a graph (HNSW): faster for millions of items, may miss some"
+        "--approximate",
+        action="store_true",
+        help="by a graph (HNSW) that is kept with the index: faster for millions of items, may miss some",
     )
     add_index_options(made)
     return made
@@ -84,9 +88,13 @@ def find(words: list[str]) -> None:
         raise ConfigError(f"--only {args.only}: the model has {', '.join(embedder.modalities)}.")
     if kind == "text" and not value.strip():
         raise ConfigError("The text to look for is empty.")
-    query = embedder.vectors(embedder.first_of(kind), [value])[0]  # type: ignore[arg-type]
+    asked: str = embedder.first_of(kind)  # type: ignore[arg-type]
+    query = embedder.vectors(asked, [value])[0]
     index = index_of(args, embedder)
-    matches = index.nearest(query, args.top, args.only, args.approximate)
+    graphs = graphs_of(args, embedder, index) if args.approximate else None
+    matches = index.nearest(query, args.top, args.only, graphs)
+    if args.html is not None:
+        write_page(args, embedder, (asked, value), index, matches)
     print(json.dumps(as_json(matches), ensure_ascii=False, indent=2)) if args.json else print_matches(matches)
 
 
@@ -113,7 +121,8 @@ def index_of(
         keep: which items; by default all.
         part: a name for these, so that they have an index of their own.
     """
-    from mmbert.search.index import has_faiss, open_index
+    from mmbert.search.graph import has_faiss
+    from mmbert.search.index import open_index
     from mmbert.search.items import items_in
 
     columns = chosen_columns(args, embedder)
@@ -124,6 +133,41 @@ def index_of(
     if not has_faiss():
         print_remark("exact search by NumPy; pip install 'mmbert[search]' brings faiss, for large indexes")
     return index
+
+
+def graphs_of(args: argparse.Namespace, embedder: Embedder, index: VectorIndex) -> dict[str, Graph]:
+    """The graph of each modality that is searched; what was built, and its recall, is told on stderr."""
+    from mmbert.search.graph import kept_graph
+
+    folder, graphs = index_folder(args, embedder, ""), {}
+    for name in embedder.modalities:
+        places = index.of_modality(name)
+        if len(places) and args.only in (None, name):
+            vectors = index.vectors[places]
+            graphs[name] = kept_graph(folder, name, vectors, index.vectors, args.rebuild, print_remark)
+    return graphs
+
+
+def write_page(
+    args: argparse.Namespace, embedder: Embedder, query: tuple[str, str], index: VectorIndex, matches: list[Match]
+) -> None:
+    """Writes ``--html``.
+
+    Raises:
+        ConfigError: it cannot be written there.
+    """
+    from mmbert.core.whole_files import write_whole_text
+    from mmbert.search.page import search_page
+
+    how = "approximate (HNSW)" if args.approximate else "exact"
+    facts = f"{len(matches)} of {len(index.items):,} items, {how} search, by {args.model}; scores are cosines."
+    columns = chosen_columns(args, embedder)
+    page = search_page(query, matches, args.place, embedder.encoders, columns, facts)
+    try:
+        write_whole_text(args.html, page)
+    except OSError as error:
+        raise ConfigError(f"--html {args.html} cannot be written: {error.strerror or error}.") from error
+    print_remark(f"page: {args.html}")
 
 
 def print_remark(line: str) -> None:

@@ -98,6 +98,7 @@ class ImageEncoder(LayeredEncoder):
             with torch.no_grad():
                 features = self.network.forward_features(pixels)
                 tokens = self._as_tokens(features)
+                self._shape = tuple(features.shape[1:])
                 own = self.network.forward_head(features, pre_logits=True).shape == (1, tokens.shape[2])
         except (AttributeError, RuntimeError, AssertionError, ValueError, TypeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -121,6 +122,22 @@ class ImageEncoder(LayeredEncoder):
         if features.ndim != 3:
             raise ConfigError(f"the features have the shape {tuple(features.shape)}, which is no sequence and no grid")
         return features
+
+    def token_positions(self) -> tuple[int, int, int]:
+        """How many tokens come before those of the picture (class, registers), and the rows and columns of these.
+
+        Raises:
+            ConfigError: the network does not say where in the picture its tokens are.
+        """
+        if len(self._shape) == 3:
+            last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
+            rows, columns = self._shape[:2] if last else self._shape[1:]
+            return 0, rows, columns
+        before = int(getattr(self.network, "num_prefix_tokens", 0))
+        rows, columns = getattr(getattr(self.network, "patch_embed", None), "grid_size", None) or (0, 0)
+        if before + rows * columns != self._shape[0] or not rows:
+            raise ConfigError(f"{type(self.network).__name__} does not say where in the picture its tokens are.")
+        return before, int(rows), int(columns)
 
     def encode(self, inputs: Inputs) -> Encoded:
         """pixels (B, 3, height, width), mask (B, 1) -> tokens (B, L, D), mask (B, L)."""

@@ -2,6 +2,7 @@
 
 index.json      version, the model's and the vectors' fingerprints, and what each vector is of
 vectors.npy     (N, E) float32, of length 1
+graph_*         what an approximate search keeps (``mmbert.search.graph``)
 """
 
 from __future__ import annotations
@@ -9,23 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 
-from mmbert.core.errors import ConfigError, DataError, InputError
+from mmbert.core.errors import DataError, InputError
 from mmbert.core.whole_files import whole_folder
 from mmbert.search.embedder import Embedder
+from mmbert.search.graph import Graph, has_faiss
 from mmbert.search.items import Item, item_value
 
 #: Of the format; indexes of others are built anew.
 VERSION = 1
 FACTS, VECTORS = "index.json", "vectors.npy"
-#: Neighbours of each vector in the graph of an approximate search, and candidates that a query looks at.
-NEIGHBOURS, CANDIDATES = 32, 128
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class VectorIndex:
     unreadable: Mapping[Item, str]
 
     def nearest(
-        self, query: np.ndarray, count: int, modality: str | None = None, approximate: bool = False
+        self, query: np.ndarray, count: int, modality: str | None = None, graphs: Mapping[str, Graph] | None = None
     ) -> list[Match]:
         """The items nearest to a query, best first; those as near as each other in the order of the index.
 
@@ -64,46 +63,44 @@ class VectorIndex:
             query: (E,) of length 1.
             count: how many at most.
             modality: of which alone; None = of all.
-            approximate: by a graph (HNSW, arXiv:1603.09320), which is faster for millions and may miss some.
-
-        Raises:
-            ConfigError: ``approximate`` without faiss.
+            graphs: by modality, of ``of_modality``: an approximate search, faster for millions, that may miss some.
         """
-        chosen = [place for place, item in enumerate(self.items) if modality in (None, item.modality)]
-        if not chosen:
+        if graphs is not None:
+            found = [
+                hit for name in graphs if modality in (None, name) for hit in self._near(name, graphs, query, count)
+            ]
+            order = sorted(found)[:count]
+            return [Match(self.items[place], -score) for score, place in order]
+        chosen = np.array([place for place, item in enumerate(self.items) if modality in (None, item.modality)], int)
+        if not len(chosen):
             return []
-        places, scores = search(self.vectors[chosen], query, min(count, len(chosen)), approximate)
-        order = sorted(zip(-scores, places, strict=True))
-        return [Match(self.items[chosen[int(place)]], -float(score)) for score, place in order]
+        places, scores = exact_nearest(self.vectors[chosen], query, min(count, len(chosen)))
+        order = sorted(zip((-scores).tolist(), chosen[places].tolist(), strict=True))
+        return [Match(self.items[place], -score) for score, place in order]
+
+    def of_modality(self, modality: str) -> np.ndarray:
+        """(n,) the places of its items."""
+        return np.array([place for place, item in enumerate(self.items) if item.modality == modality], int)
+
+    def _near(self, name: str, graphs: Mapping[str, Graph], query: np.ndarray, count: int) -> list[tuple[float, int]]:
+        """Scores, turned round, and places of what one graph finds."""
+        chosen = self.of_modality(name)
+        places, scores = graphs[name].nearest(query, min(count, len(chosen)))
+        return list(zip((-scores).tolist(), chosen[places].tolist(), strict=True))
 
 
-def search(vectors: np.ndarray, query: np.ndarray, count: int, approximate: bool) -> tuple[np.ndarray, np.ndarray]:
+def exact_nearest(vectors: np.ndarray, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and cosines of the nearest vectors, by faiss, or by NumPy where it is not installed."""
     if not has_faiss():
-        if approximate:
-            raise ConfigError(
-                "--approximate needs faiss: pip install 'mmbert[search]'. Without it the search is exact."
-            )
         scores = vectors @ query
         places = np.argsort(-scores, kind="stable")[:count]
         return places, scores[places]
     import faiss
 
-    graph: Any
-    if approximate:
-        graph = faiss.IndexHNSWFlat(vectors.shape[1], NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efSearch = max(CANDIDATES, count)
-    else:
-        graph = faiss.IndexFlatIP(vectors.shape[1])
-    graph.add(np.ascontiguousarray(vectors))
-    scores, places = graph.search(np.ascontiguousarray(query[None]), count)
-    found = places[0] >= 0
-    return places[0][found], scores[0][found]
-
-
-def has_faiss() -> bool:
-    """Whether faiss is installed."""
-    return find_spec("faiss") is not None
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(np.ascontiguousarray(vectors))
+    scores, places = flat.search(np.ascontiguousarray(query[None]), count)
+    return places[0], scores[0]
 
 
 def open_index(

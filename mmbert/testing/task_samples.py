@@ -122,12 +122,14 @@ class TaskCase:
             if name not in task.aligned_to:
                 lengths = torch.randint(2, 7, (self.size,), generator=generator)
             mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
-            if name in inputs:
-                mask = inputs[name]["mask"]
-            tokens = torch.randn(*mask.shape, dim, generator=generator)
+            given = None
             if name in inputs:
                 with torch.no_grad():
-                    tokens = self.encoders[name].eval()(inputs[name]).tokens + 0.1 * tokens
+                    given = self.encoders[name].eval()(inputs[name])
+                mask = given.mask
+            tokens = torch.randn(*mask.shape, dim, generator=generator)
+            if given is not None:
+                tokens = given.tokens + 0.1 * tokens
             if present is not None:
                 mask = mask & present[:, number : number + 1]
             encoded[name] = Encoded.from_tokens(torch.where(mask.unsqueeze(-1), tokens, 0.0), mask)

@@ -55,6 +55,21 @@ def test_a_picture_finds_itself_and_the_index_is_kept(place, capsys):
     assert "7 encoded" in first.err and "0 encoded, 7 known" in second.err and first.out == second.out
 
 
+def test_a_page_and_a_graph_are_written(place, capsys, tmp_path):
+    words = ["a red house", "--model", place / "model", "--in", place / "photos", "--html", tmp_path / "found.html"]
+    exact = told(search, capsys, *words)
+    page = (tmp_path / "found.html").read_text()
+    assert page.count("<li>") == 7 and page.count("data:image/png") == 6 and "exact search" in page
+    near = told(search, capsys, *words, "--approximate", "--index", tmp_path / "index")
+    again = told(search, capsys, *words, "--approximate", "--index", tmp_path / "index")
+    assert exact.out == near.out == again.out and "approximate (HNSW)" in (tmp_path / "found.html").read_text()
+    assert "graph of 6 image built: recall@10 1.000 of exact search" in near.err and "built" not in again.err
+    (tmp_path / "index" / "graph_image.faiss").write_bytes(b"x")
+    with pytest.raises(SystemExit) as ended:
+        told(search, capsys, *words, "--approximate", "--index", tmp_path / "index")
+    assert ended.value.code == 2 and "graph_image.faiss is damaged" in capsys.readouterr().err
+
+
 def test_a_table_is_classified_by_prompts_and_measured(place, capsys):
     words = ["--model", place / "model", "--in", place / "photos/t.csv", "--classes", "even,odd", "--label", "kind"]
     answers = told(zero_shot, capsys, *words, "--prompt", "an {} number", "--split", "test").out.splitlines()
@@ -73,6 +88,7 @@ def test_a_table_is_classified_by_prompts_and_measured(place, capsys):
         (["x", "--column", "text"], "MODALITY=COLUMN is wanted"),
         (["x", "--column", "text=a"], "is no table"),
         (["--image", "nowhere.png"], "nowhere.png"),
+        (["x", "--html", "/dev/null/x.html"], "--html /dev/null/x.html cannot be written"),
     ],
 )
 def test_mistakes_are_one_line(place, capsys, words, message):

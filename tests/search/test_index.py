@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmbert.core.errors import ConfigError, DataError, InputError
+from mmbert.core.errors import DataError, InputError
 from mmbert.search import index as module
 from mmbert.search.embedder import Embedder
 from mmbert.search.index import VectorIndex, open_index
@@ -58,21 +58,6 @@ def test_matches_are_those_of_brute_force_with_and_without_faiss(size, count, se
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "has_faiss", lambda: False)
             assert [match.item.name for match in index.nearest(query, count, only)] == expected
-
-
-@FAISS
-def test_a_graph_finds_nearly_all_of_the_nearest():
-    vectors, query = unit(2000, 8, 0), unit(1, 8, 1)[0]
-    index = VectorIndex([Item("image", str(i), "") for i in range(2000)], vectors, {})
-    exact, near = ({m.item.name for m in index.nearest(query, 10, approximate=a)} for a in (False, True))
-    assert len(exact & near) >= 9
-
-
-def test_without_faiss_an_approximate_search_is_refused(monkeypatch):
-    monkeypatch.setattr(module, "has_faiss", lambda: False)
-    index = VectorIndex([Item("image", "a", "")], unit(1, 3, 0), {})
-    with pytest.raises(ConfigError, match=r"pip install 'mmbert\[search\]'"):
-        index.nearest(unit(1, 3, 1)[0], 1, approximate=True)
 
 
 def test_what_is_unchanged_is_encoded_once_and_what_has_changed_anew(embedder, photos, tmp_path):

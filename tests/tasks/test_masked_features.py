@@ -7,15 +7,36 @@ from sklearn.metrics import r2_score
 from torch import tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.encoders.audio import SpeechEncoder
 from mmbert.encoders.features import FeatureEncoder
+from mmbert.encoders.image import ImageEncoder
+from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.cross_attention import CrossAttentionFusion
 from mmbert.model import MultimodalModel
-from mmbert.tasks.masked_features import ExplainedShare, MaskedFeatures, spans
+from mmbert.tasks.masked_features import ExplainedShare, MaskedFeatures, parts_of_input
+from mmbert.tasks.masking.hidden_pictures import PictureParts
+from mmbert.tasks.masking.hidden_sounds import FrameParts, WaveformParts
 from mmbert.testing import task_tests
 
 TestMaskedFeatures = task_tests(MaskedFeatures, share=0.5)
 TestSpans = task_tests(MaskedFeatures, modality="audio", share=0.6, span=2, hidden_dim=8)
+
+
+ENCODERS = {
+    "text": TextEncoder("tiny"),
+    "image": ImageEncoder("tiny", pretrained=False),
+    "audio": MelspecCNN(8, [2, 3], [2, 2], num_mels=4),
+}
+SMALL_SPEECH = {
+    "encoder_embed_dim": 16,
+    "encoder_num_layers": 1,
+    "encoder_num_heads": 2,
+    "encoder_ff_interm_features": 16,
+    "extractor_conv_layer_config": [(8, 10, 5), (8, 3, 2), (8, 3, 2), (8, 3, 2), (8, 3, 2), (8, 2, 2), (8, 2, 2)],
+}
+TestPictures = task_tests(MaskedFeatures, encoders=ENCODERS)
+TestSounds = task_tests(MaskedFeatures, modality="audio", share=0.4, encoders=ENCODERS)
 
 
 def model_of(**options):
@@ -24,17 +45,6 @@ def model_of(**options):
     dims = {"frames": 5, "text": 3}
     tasks = {"m": MaskedFeatures(8, dims, modality="frames", **options)}
     return MultimodalModel(encoders, CrossAttentionFusion(dims, 8, num_heads=2, dropout=0.0), tasks).eval()
-
-
-def test_shares_and_spans():
-    counts = [spans(100, 0.15, 1, np.random.default_rng(seed)).sum() for seed in range(200)]
-    assert set(counts) <= {15, 16}  # rounded up with a probability of its fraction
-    hidden = spans(50, 0.2, 5, np.random.default_rng(3))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], hidden, [0]])))
-    runs = edges[1::2] - edges[::2]
-    assert (runs[:-1] >= 5).all() and hidden.sum() <= 15
-    single = [spans(1, 0.15, 1, np.random.default_rng(seed))[0] for seed in range(2000)]
-    assert abs(np.mean(single) - 0.15) < 4 * (0.15 * 0.85 / 2000) ** 0.5
 
 
 def test_hidden_vectors_are_zeros_and_their_targets_are_normalised():
@@ -108,8 +118,51 @@ def test_beside_other_tasks_nothing_is_measured():
 def test_other_encoders_are_refused():
     with pytest.raises(ConfigError, match="modality=framse.* Did you mean 'frames'"):
         MaskedFeatures(8, {"frames": 5}, modality="framse")
-    with pytest.raises(ConfigError, match="need an encoder of ready features.*'text' is a TextEncoder"):
+    with pytest.raises(ConfigError, match="'text' is a TextEncoder. Of texts it is task=mlm"):
         MaskedFeatures(8, {"text": 5}, modality="text").connect({"text": TextEncoder("tiny")})
+    frozen = ImageEncoder("tiny", pretrained=False, frozen=True)
+    with pytest.raises(ConfigError, match="set encoders.scan.frozen=false"):
+        MaskedFeatures(8, {"scan": 16}, modality="scan").connect({"scan": frozen})
+
+
+def test_each_kind_of_input_has_its_parts_and_its_usual_share():
+    assert isinstance(parts_of_input("image", ENCODERS["image"]), PictureParts)
+    assert isinstance(parts_of_input("audio", ENCODERS["audio"]), FrameParts)
+    speech = SpeechEncoder("wav2vec2_base", pretrained=False, options={**SMALL_SPEECH})
+    assert isinstance(parts_of_input("audio", speech), WaveformParts)
+    for name, share in (("image", 0.6), ("audio", 0.15)):
+        task = MaskedFeatures(8, {"image": 16, "audio": 8}, modality=name)
+        task.connect(ENCODERS)
+        assert task.parts.share == share and len(task.state_dict()) == 2  # the head alone is saved
+
+
+@pytest.mark.parametrize(("name", "width"), [("image", 3 * 4 * 4), ("audio", 4)])
+def test_loss_of_pictures_and_sounds_is_the_mean_absolute_error_of_what_was_hidden(name, width):
+    torch.manual_seed(0)
+    dims = {key: encoder.out_dim for key, encoder in ENCODERS.items()}
+    task = MaskedFeatures(8, dims, modality=name, share=0.5)
+    model = MultimodalModel(ENCODERS, CrossAttentionFusion(dims, 8, num_heads=2, dropout=0.0), {"m": task}).eval()
+    random = np.random.default_rng(0)
+    inputs = {
+        "text": ENCODERS["text"].processor.collate(["a b", "b", "c"]),
+        "image": ENCODERS["image"].processor.collate([torch.randn(3, 16, 16), None, torch.randn(3, 16, 16)]),
+        "audio": ENCODERS["audio"].processor.collate(
+            [torch.from_numpy(random.standard_normal(n, np.float32)) for n in (9000, 4000)] + [None]
+        ),
+    }
+    targets = task.collate([True] * 3)
+    made, found = task.change_inputs({name: inputs[name]}, range(3), targets)
+    targets = {**targets, **found}
+    with torch.no_grad():
+        outputs = model({**inputs, **made}, targets={"m": targets}).outputs["m"]
+    hidden = found["hidden"].numpy()
+    guesses = outputs["guesses"].numpy()[:, : hidden.shape[1]][hidden]
+    vectors = found["vectors"].numpy()[hidden]
+    loss = task.loss(outputs, targets)
+    absent = 1 if name == "image" else 2
+    assert len(vectors) and vectors.shape[1] == width and not hidden[absent].any()
+    np.testing.assert_allclose(float(loss.total), np.abs(guesses - vectors).mean(1).sum(), rtol=1e-5)
+    assert int(loss.count) == int(task.count(targets)) == len(vectors)
 
 
 def test_constant_vectors_have_no_share_to_explain():

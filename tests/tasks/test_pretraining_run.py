@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 import torch.multiprocessing as mp
 from PIL import Image
@@ -44,6 +45,8 @@ def mmbert(tmp_path_factory):
         pixels = np.array(COLOURS[name]) + random.integers(-20, 20, (16, 16, 3))
         Image.fromarray(pixels.clip(0, 255).astype("uint8")).save(folder / f"{number}.png")
         row = {"text": f"square {number} is {name}", "image": f"{number}.png", "colour": name}
+        soundfile.write(folder / f"{number}.wav", 0.1 * random.standard_normal(6000), 16000)
+        row["audio"] = f"{number}.wav"
         row["regions"] = np.eye(4)[random.integers(4, size=5)].tolist()
         rows.append({**row, "split": ["train"] * 4 + ["val", "test"]})
         rows[-1]["split"] = rows[-1]["split"][number // 9]
@@ -107,11 +110,38 @@ def test_masked_features_of_a_table(mmbert):
     )
 
 
-def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(mmbert, what_is_left):
-    words = ("task=mlm", "data=text", "data.path=texts.txt", *SMALL, "trainer.max_epochs=4", "data.batch_size=4")
+def test_masked_pictures_and_then_a_classifier_that_begins_with_their_encoder(mmbert):
+    words = ("task=masked_features", "image=tiny", "tasks.masked_features.span=1", "hydra.run.dir=patches")
+    mmbert("train", *TABLE, *SMALL, *words, "trainer.max_epochs=6")
+    found = measured(mmbert.folder / "patches")
+    assert found["test/masked_features/r2"] > 0.2, found  # the squares have one colour each
+    labels = ("+task@tasks.colour=classification", "tasks.colour.column=colour", "encoders.image.frozen=true")
+    mmbert("train", *TABLE, *SMALL, *labels, "image=tiny", "encoders_from=patches", "hydra.run.dir=fine_pictures")
+    before = load_file(mmbert.folder / "patches" / "model" / "model.safetensors")
+    after = MultimodalModel.from_pretrained(mmbert.folder / "fine_pictures" / "model").encoders["image"].state_dict()
+    assert after and all(torch.equal(tensor, before[f"encoders.image.{name}"]) for name, tensor in after.items())
+
+
+def test_masked_sounds_with_texts_as_context_beside_masked_words(mmbert):
+    heard = ("audio=tiny", "image=none", "task=mlm", "+task@tasks.heard=masked_features", "tasks.heard.modality=audio")
+    sounds = ("data=manifest", "data.path=t.jsonl", "tasks.heard.share=0.3")
+    mmbert("train", *sounds, *SMALL, *heard, "hydra.run.dir=frames")
+    found = measured(mmbert.folder / "frames")
+    assert {"test/heard/r2", "test/heard/loss", "test/mlm/perplexity"} <= set(found)
+
+
+KILLED = {
+    "mlm": ("task=mlm", "data=text", "data.path=texts.txt"),
+    "pictures": ("task=masked_features", "image=tiny", *TABLE),
+}
+
+
+@pytest.mark.parametrize("which", KILLED)
+def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(mmbert, what_is_left, which):
+    words = (*KILLED[which], *SMALL, "trainer.max_epochs=4", "data.batch_size=4")
     words += ("checkpoint.every_minutes=0.0000001", "trainer.log_every_n_steps=1")
-    mmbert("train", *words, "hydra.run.dir=whole")
-    folder = mmbert.folder / "killed"
+    mmbert("train", *words, f"hydra.run.dir=whole_{which}")
+    folder = mmbert.folder / f"killed_{which}"
     folder.mkdir()
 
     def started(*given):
@@ -136,7 +166,7 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(mmbert, w
         process = started(f"resume={folder}")
     assert process.wait(timeout=300) == 0, (folder / "log.txt").read_text()
     assert kills, "no kill came between the first checkpoint and the end"
-    expected, got = what_is_left(mmbert.folder / "whole"), what_is_left(folder)
+    expected, got = what_is_left(mmbert.folder / f"whole_{which}"), what_is_left(folder)
     for part in expected:
         assert got[part] == expected[part], part
 

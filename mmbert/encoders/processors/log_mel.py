@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,23 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """waveform (B, T), mask (B, T) True up to each sound's end -> frames (B, L, num_mels), their mask (B, L)."""
+        frames, real = self.raw_frames(waveform, mask)
+        with torch.autocast(waveform.device.type, enabled=False):
+            return standardise_frames(frames, real), real
+
+    def raw_frames(self, waveform: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same before it is normalised: no frame depends on a sample outside its window."""
         with torch.autocast(waveform.device.type, enabled=False):  # powers of a spectrum need float32's range
             power = self.mel(blank(waveform, mask).float())  # (B, num_mels, L)
             frames = (power + 1e-6).log().mT  # (B, L, num_mels)
             real = mask[:, self.window - 1 :: self.hop]  # (B, L): a frame is real if its last sample is
-            return standardise_frames(frames, real), real
+            return frames, real
+
+
+@cache
+def log_mel_of(sample_rate_hz: int, num_mels: int, window: int, hop: int) -> LogMel:
+    """One ``LogMel`` a process for each shape, for who only reads it; window and hop in samples."""
+    return LogMel(sample_rate_hz, num_mels, window / sample_rate_hz, hop / sample_rate_hz)
 
 
 def standardise_frames(frames: Tensor, real: Tensor) -> Tensor:
