@@ -88,10 +88,13 @@ class MultimodalModel(nn.Module):
                     f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}."
                 )
         check_injection(encoders, fusion)
+        check_exchanges(fusion, tasks)
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion if any(task.reads_tokens for task in tasks.values()) else fusion.without_tokens()
         for task in tasks.values():
             task.connect(encoders)
+        for task in tasks.values():
+            task.connect_tasks(tasks)
         self.tasks = nn.ModuleDict(tasks)
         self.decision_heads = nn.ModuleDict(
             {
@@ -191,7 +194,7 @@ class MultimodalModel(nn.Module):
         outputs = {
             name: decision_heads[name].outputs(decisions[name])
             if name in decisions
-            else task(state, None if targets is None else targets[name])
+            else self._outputs_of(task, state, None if targets is None else targets[name])
             for name, task in tasks.items()
         }
         fused = state.fused
@@ -203,6 +206,15 @@ class MultimodalModel(nn.Module):
             }
             fused = replace(fused, diagnostics={**fused.diagnostics, **shares})
         return ModelOutput(fused, outputs, decisions, state.encoded, state.inputs)
+
+    def _outputs_of(self, task: Task, state: State, targets: Tensors | None) -> Tensors:
+        """What a head makes of the state, and of the exchanged one where its task has such."""
+        outputs = task(state, targets)
+        if targets is not None and task.exchanges:
+            encoded, changed = task.exchanged(state, targets)
+            again = task(self.state(encoded), targets)
+            outputs = {**outputs, **{f"exchanged_{name}": x for name, x in again.items()}, "exchanged": changed}
+        return outputs
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes ``config.json``, ``model.safetensors`` and each encoder's assets; nothing in it is a pickle.
@@ -377,6 +389,25 @@ def check_injection(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
         )
     if not 0 <= layer < count:
         raise ConfigError(f"fusion.layer={layer}: the encoder '{name}' has the layers 0 to {count - 1}.")
+
+
+def check_exchanges(fusion: Fusion, tasks: Mapping[str, Task]) -> None:
+    """Refuses tasks that exchange encoded modalities where a fusion does not read these alone.
+
+    Raises:
+        ConfigError: names the task.
+    """
+    for name, task in tasks.items():
+        if task.exchanges and (fusion.injects_into is not None or (fusion.views and not task.reads_tokens)):
+            raise ConfigError(
+                f"tasks.{name} exchanges what encoders gave, and {type(fusion).__name__} "
+                + (
+                    f"changes '{fusion.injects_into}' while it is encoded"
+                    if fusion.injects_into is not None
+                    else "decides on each modality alone"
+                )
+                + f": choose another fusion, or tasks.{name}.negatives=random."
+            )
 
 
 def is_empty_text(value: Any) -> bool:

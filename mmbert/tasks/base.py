@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.ranges import Range
-from mmbert.core.types import Inputs, Loss, OutputSpec, State, Tensors
+from mmbert.core.types import Encoded, Inputs, Loss, OutputSpec, State, Tensors
 from mmbert.encoders.base import Encoder
 
 
@@ -57,6 +57,7 @@ class Task(SavesInitArgs, nn.Module):
         between_epochs: True while the validation between epochs is measured: a costly metric by which no checkpoint is
             chosen may be left out there. Training sets it.
         connected: the model's encoders by name, once it is built; empty before, and in the loader's workers.
+        exchanges: whether ``exchanged`` gives what the model fuses once more for this task.
     """
 
     kind: ClassVar[str] = "other"
@@ -70,6 +71,7 @@ class Task(SavesInitArgs, nn.Module):
     aligned_to: tuple[str, ...] = ()
     aligned_kinds: tuple[str, ...] = ("text",)
     changes_inputs: tuple[str, ...] = ()
+    exchanges: bool = False
     tunes: bool = False
     measured_each_epoch: bool = True
     loss_only: bool = False
@@ -104,6 +106,16 @@ class Task(SavesInitArgs, nn.Module):
             ConfigError: an encoder does not give what the task needs.
         """
         self.connected = dict(encoders)
+
+    def connect_tasks(self, tasks: Mapping[str, Task]) -> None:
+        """Called once by the model after ``connect``, for a task that reads what another one computes.
+
+        Args:
+            tasks: all of the model's by name, itself too. They are kept in plain containers, not registered.
+
+        Raises:
+            ConfigError: the task that it needs is not there.
+        """
 
     @classmethod
     def fit_labels(cls, cells: Iterable[Any], column: str) -> dict[str, Any]:
@@ -200,6 +212,21 @@ class Task(SavesInitArgs, nn.Module):
 
         Returns:
             The changed inputs, and targets that follow from the change; they join those of ``collate``.
+        """
+        raise NotImplementedError
+
+    def exchanged(self, state: State, targets: Tensors) -> tuple[dict[str, Encoded], Tensor]:
+        """The batch with parts of samples exchanged after they were encoded; only with ``exchanges``.
+
+        The model fuses it once more, where a loss is taken, and gives what ``forward`` makes of that among the outputs
+        under ``exchanged_NAME``; no other task reads it.
+
+        Args:
+            state: of the batch.
+            targets: of the same.
+
+        Returns:
+            The encoded modalities, and (B,) bool, which samples were changed; it joins the outputs as ``exchanged``.
         """
         raise NotImplementedError
 

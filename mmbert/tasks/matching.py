@@ -2,15 +2,19 @@
 
     loss = binary cross-entropy of σ(w · z)      z: the fused vector, of the pair that the model has read
 
-Paper: Lu et al. 2019, "ViLBERT", arXiv:1908.02265 (multimodal alignment); Li et al. 2021, "Align before Fuse",
-arXiv:2107.07651 (image-text matching). Differs from the latter: the other sample is drawn evenly from the batch and is
-no hard negative, since it takes its place before anything is encoded. Any modality can be the one that is exchanged.
+Papers: Lu et al. 2019, "ViLBERT", arXiv:1908.02265 (multimodal alignment); Li et al. 2021, "Align before Fuse",
+arXiv:2107.07651 (image-text matching, hard negatives). ``random`` negatives take their place before anything is
+encoded, drawn evenly from the batch, and all tasks read them. ``hard`` ones do so after, drawn in proportion to the
+similarity in the space of a retrieval task, and this task alone reads them: the model fuses twice. Differs from Li et
+al.: one negative a sample, of the modality ``swap``, not one of each; similarities are those of the trained encoders,
+without a momentum copy; samples that share a caption, a picture's file or the cell of ``duplicates`` are no negatives
+of each other. Any modality can be the one that is exchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +25,14 @@ from torchmetrics import MetricCollection
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
-from mmbert.core.types import UNLABELLED, Inputs, Loss, State, Tensors, map_leaves
+from mmbert.core.types import UNLABELLED, Encoded, Inputs, Loss, State, Tensors, map_leaves
 from mmbert.data.augment.augmentation import sample_random
 from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Head, Task
+from mmbert.tasks.contrastive.batch import NO_CELL, same_cells
+from mmbert.tasks.contrastive.hard_negatives import hard_negatives
 from mmbert.tasks.metrics import Accuracy, MacroAUROC
+from mmbert.tasks.retrieval import Retrieval, fingerprint
 
 #: The two answers, in the order of the probabilities.
 MATCHING_ANSWERS = ("mismatch", "match")
@@ -35,7 +42,9 @@ class Matching(Task):
     """Whether a modality is the sample's own or another sample's.
 
     Targets: ``match`` (B,) int64, 1 own, 0 another's, UNLABELLED for samples without the modality; outputs: ``logits``
-    (B,), and ``paired`` (B,) bool, whether there is something that it could match: another modality.
+    (B,), and ``paired`` (B,) bool, whether there is something that it could match: another modality. With hard
+    negatives: targets ``cells`` (B, K) int64, fingerprints; the outputs are of each sample's own pair, and
+    ``exchanged_logits`` (B,) and ``exchanged`` (B,) bool of the pair with another's.
 
     Metrics: ``accuracy`` and ``auroc``.
 
@@ -45,11 +54,14 @@ class Matching(Task):
         swap: the encoder whose input is exchanged.
         duplicates: a column (a caption, a product): samples with equal cells are no mismatches of each other. Samples
             whose exchanged inputs are equal never are.
-        share: of the samples, those that get another's.
+        share: of the samples, those that get another's; with hard negatives each is judged with its own and another's.
         weight: share of this task in a multi-task loss.
         lr_scale: factor on the learning rate.
         hidden_dim: width of a hidden layer in the head; 0 = none.
         dropout: on the head's input.
+        negatives: ``random`` or ``hard``; in evaluation a hard one is the nearest.
+        similarity: with hard negatives, the name of the retrieval task that says how near; None = the only one.
+        input_columns: the table's column by modality.
 
     Raises:
         ConfigError: there is no such encoder, or it is the only one.
@@ -69,6 +81,9 @@ class Matching(Task):
         lr_scale: float = 1.0,
         hidden_dim: Annotated[int, Range(0)] = 0,
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
+        negatives: Literal["random", "hard"] = "random",
+        similarity: str | None = None,
+        input_columns: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(in_dim, None, weight, lr_scale)
         if swap not in dims:
@@ -76,24 +91,76 @@ class Matching(Task):
         if len(dims) < 2:
             raise ConfigError(f"matching needs another modality beside '{swap}', which it could match.")
         self.swap, self.share = swap, share
-        self.changes_inputs = (swap,)
-        if duplicates is not None:
-            self.columns = (duplicates,)
+        self.exchanges = self.compares_samples = negatives == "hard"
+        self.changes_inputs = () if self.exchanges else (swap,)
+        self.modalities, self.duplicates, self.similarity = list(dims), duplicates, similarity
+        self.nearness: dict[str, Retrieval] = {}  # the retrieval task; a plain dictionary: its weights are its own
+        self.set_input_columns(input_columns or {})
         self.head = Head(in_dim, 1, hidden_dim, dropout)
 
-    def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> int:
-        """A number that is equal for samples with equal cells; 0 = the cell is empty, or no column is read."""
+    def set_input_columns(self, columns: Mapping[str, str]) -> None:
+        """With hard negatives, the columns whose equal cells make samples no negatives of each other."""
+        more = [] if self.duplicates is None else [self.duplicates]
+        self.input_columns = {name: columns[name] for name in self.modalities if name in columns}
+        read = list(self.input_columns.values()) if self.exchanges else []
+        self.columns = tuple(dict.fromkeys([*read, *more]))
+
+    def connect_tasks(self, tasks: Mapping[str, Task]) -> None:
+        """With hard negatives, finds the retrieval task in whose space they are near.
+
+        Raises:
+            ConfigError: there is none, or there are several and none is named.
+        """
+        if not self.exchanges:
+            return
+        found = {name: task for name, task in tasks.items() if isinstance(task, Retrieval)}
+        if not found:
+            raise ConfigError(
+                "tasks: negatives=hard of matching needs a retrieval task, whose similarities say which are hard: "
+                "+task@tasks.pairs=retrieval."
+            )
+        if self.similarity is not None and self.similarity not in found:
+            raise ConfigError(
+                f"similarity={self.similarity}: no retrieval task is called so. {nearest(self.similarity, found)}"
+            )
+        if self.similarity is None and len(found) > 1:
+            raise ConfigError(f"tasks: several retrieval tasks: name one of {', '.join(found)} by similarity.")
+        self.nearness = {"by": found[self.similarity or next(iter(found))]}
+
+    def without_weights(self) -> Self:
+        """See ``Task``."""
+        light = super().without_weights()
+        light.nearness = {}
+        return light
+
+    def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:
+        """A number that is equal for samples with equal cells; 0 = the cell is empty, or no column is read.
+
+        With hard negatives such a number for each modality, and for ``duplicates``.
+        """
+        if self.exchanges:
+            named = [*(self.input_columns.get(name) for name in self.modalities), self.duplicates]
+            return tuple(NO_CELL if name is None else fingerprint(cells.get(name)) for name in named)
         cell = cells[self.columns[0]] if self.columns else None
         return 0 if cell is None else xxhash.xxh3_64_intdigest(cell_text(cell).encode("utf-8")) >> 1 or 1
 
     def collate(self, targets: Sequence[Any]) -> Tensors:
-        """``counted`` (B,) bool and ``same`` (B,) int64."""
+        """``counted`` (B,) bool and ``same`` (B,) int64; with hard negatives ``cells`` (B, K) int64."""
+        if self.exchanges:
+            nothing = (NO_CELL,) * (len(self.modalities) + 1)
+            cells = torch.tensor([target or nothing for target in targets], dtype=torch.int64).view(-1, len(nothing))
+            return {**super().collate(targets), "cells": cells}
         return {**super().collate(targets), "same": torch.tensor([target or 0 for target in targets])}
 
     def change_inputs(
         self, inputs: Mapping[str, Inputs], draws: Sequence[int], targets: Tensors
     ) -> tuple[dict[str, Inputs], Tensors]:
-        """Gives some samples another's input; a sample for which there is no other keeps its own."""
+        """Gives some samples another's input; a sample for which there is no other keeps its own.
+
+        With hard negatives nothing is changed.
+        """
+        if self.exchanges:
+            return {}, {}
         read = inputs[self.swap]
         usable = read["mask"].flatten(1).any(1) & targets["counted"]
         content, same = digests(read), targets["same"].tolist()
@@ -111,12 +178,37 @@ class Matching(Task):
                 source[row], match[row] = others[random.integers(len(others))], 0
         return {self.swap: map_leaves(read, lambda tensor: tensor[source])}, {"match": match}
 
+    def exchanged(self, state: State, targets: Tensors) -> tuple[dict[str, Encoded], Tensor]:
+        """Each sample with the ``swap`` of another that is near to its other modalities; its own if there is none."""
+        source, found = self.hard_sources(state, targets)
+        return {**state.encoded, self.swap: state.encoded[self.swap].rows(source)}, found
+
+    @torch.no_grad()
+    def hard_sources(self, state: State, targets: Tensors) -> tuple[Tensor, Tensor]:
+        """(B,) int64, whose ``swap`` each sample gets, and (B,) bool, whether it is another's."""
+        retrieval = self.nearness["by"]
+        own = state.encoded[self.swap]
+        others = [name for name in self.modalities if name != self.swap]
+        known = torch.stack([state.encoded[name].present for name in others], 1)  # (B, M - 1)
+        vectors = torch.stack([retrieval.embed(name, state.encoded[name]) for name in others], 1)
+        means = vectors.sum(1) / known.sum(1, keepdim=True).clamp(min=1)  # mean cosine with those that are there
+        similar = retrieval.scale().float() * (means @ retrieval.embed(self.swap, own).T)
+        takes, gives = targets["counted"] & own.present & known.any(1), targets["counted"] & own.present
+        allowed = takes.unsqueeze(1) & gives.unsqueeze(0) & ~same_cells(targets["cells"], targets["cells"])
+        allowed = allowed & ~torch.eye(len(takes), dtype=torch.bool, device=takes.device)
+        source, found = hard_negatives(similar, allowed, draw=self.training)
+        return torch.where(found, source, torch.arange(len(found), device=found.device)), found
+
     def labelled(self, targets: Tensors) -> Tensor:
         """(B,) bool; False throughout where no inputs were changed, as in evaluation beside other tasks."""
+        if self.exchanges:
+            return targets["counted"]
         return targets["match"] != UNLABELLED if "match" in targets else torch.zeros_like(targets["counted"])
 
     def decode(self, targets: Tensors) -> list[Any]:
-        """``match``, ``mismatch``, or None."""
+        """``match``, ``mismatch``, or None; with hard negatives what the table holds, which is a match."""
+        if self.exchanges:
+            return [MATCHING_ANSWERS[1] if counted else None for counted in targets["counted"].tolist()]
         if "match" not in targets:
             return super().decode(targets)
         return [None if found == UNLABELLED else MATCHING_ANSWERS[found] for found in targets["match"].tolist()]
@@ -131,13 +223,27 @@ class Matching(Task):
         """(B,) bool: labelled samples that have something to match."""
         return self.labelled(targets) & outputs["paired"]
 
+    def _pairs(self, outputs: Tensors, targets: Tensors) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What is judged: logits (B,), whether they are of a match (B,) float, and which of them count (B,) bool."""
+        own = self._counted_pairs(outputs, targets)
+        if not self.exchanges:
+            logits = outputs["logits"]
+            match = targets["match"].clamp(min=0).float() if "match" in targets else torch.zeros_like(logits)
+            return [(logits, match, own)]
+        judged = [(outputs["logits"], torch.ones_like(outputs["logits"]), own)]
+        if "exchanged" in outputs:
+            logits = outputs["exchanged_logits"]
+            judged.append((logits, torch.zeros_like(logits), own & outputs["exchanged"]))
+        return judged
+
     def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
-        """Binary cross-entropy over pairs."""
-        pairs = self._counted_pairs(outputs, targets)
-        logits = blank(outputs["logits"].float(), pairs)
-        match = targets["match"].clamp(min=0).float() if "match" in targets else torch.zeros_like(logits)
-        each = F.binary_cross_entropy_with_logits(logits, match, reduction="none")
-        return Loss(blank(each, pairs).sum(), pairs.sum())
+        """Binary cross-entropy over samples; of one that has a pair with its own and with another's, their mean."""
+        total, judged = torch.zeros_like(outputs["logits"], dtype=torch.float32), []
+        for logits, match, counted in self._pairs(outputs, targets):
+            each = F.binary_cross_entropy_with_logits(blank(logits.float(), counted), match.float(), reduction="none")
+            total, judged = total + blank(each, counted), [*judged, counted]
+        pairs = torch.stack(judged).sum(0)  # (B,)
+        return Loss((total / pairs.clamp(min=1)).sum(), (pairs > 0).sum())
 
     def make_metrics(self) -> MetricCollection:
         """``accuracy`` and ``auroc``."""
@@ -147,14 +253,14 @@ class Matching(Task):
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds the pairs of a batch."""
-        pairs = self._counted_pairs(outputs, targets)
-        if "match" in targets:
-            metrics.update(probabilities(outputs)[pairs], targets["match"][pairs])
+        if self.exchanges or "match" in targets:
+            for logits, match, counted in self._pairs(outputs, targets):
+                metrics.update(probabilities(logits)[counted], match[counted].long())
 
     def predict(self, state: State, outputs: Tensors) -> list[dict[str, Any]]:
         """``prediction``, and ``probabilities`` of both answers; None where there is no pair."""
         answers: list[dict[str, Any]] = []
-        for shares, paired in zip(probabilities(outputs).tolist(), outputs["paired"].tolist(), strict=True):
+        for shares, paired in zip(probabilities(outputs["logits"]).tolist(), outputs["paired"].tolist(), strict=True):
             known = dict(zip(MATCHING_ANSWERS, shares, strict=True))
             answers.append(
                 {"prediction": max(known, key=known.__getitem__), "probabilities": known}
@@ -164,9 +270,9 @@ class Matching(Task):
         return answers
 
 
-def probabilities(outputs: Tensors) -> Tensor:
-    """(B, 2) float32: of a mismatch, and of a match."""
-    match = outputs["logits"].detach().float().sigmoid()
+def probabilities(logits: Tensor) -> Tensor:
+    """(B,) -> (B, 2) float32: of a mismatch, and of a match."""
+    match = logits.detach().float().sigmoid()
     return torch.stack([1 - match, match], 1)
 
 
