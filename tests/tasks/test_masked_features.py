@@ -7,6 +7,7 @@ from sklearn.metrics import r2_score
 from torch import tensor
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.types import Fused, State
 from mmbert.encoders.audio import SpeechEncoder
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.image import ImageEncoder
@@ -104,6 +105,18 @@ def test_what_is_hidden_is_learnt_from_another_modality():
         loss.backward()
         optimizer.step()
     assert float(loss.detach()) < 0.4  # the mean vector would have about 1
+
+
+def test_tokens_before_those_of_the_picture_are_asked_nothing():
+    vit = {"embed_dim": 12, "depth": 1, "num_heads": 2, "reg_tokens": 2}
+    encoder = ImageEncoder("vit_tiny_patch16_224", pretrained=False, image_size=[48, 32], options=vit)
+    task = MaskedFeatures(8, {"image": 12}).eval()
+    task.connect({"image": encoder})
+    assert encoder.token_positions() == (3, 3, 2)  # class token and two registers
+    tokens = torch.randn(2, 9, 8)
+    guesses = task(State(Fused(torch.zeros(2, 8), {"image": tokens}), {}))["guesses"]
+    torch.testing.assert_close(guesses, task.head(tokens[:, 3:]))
+    assert guesses.shape == (2, 6, 3 * 16 * 16)
 
 
 def test_beside_other_tasks_nothing_is_measured():
