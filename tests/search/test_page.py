@@ -65,6 +65,7 @@ def test_a_row_of_a_table_is_shown_with_its_other_cells(place, encoders):
 
 
 def test_what_has_gone_meanwhile_is_said_on_its_card(place, encoders):
-    matches = [Match(Item("image", "gone.png", ""), 0.7), Match(Item("text", "gone.txt", ""), 0.6)]
+    matches = [Match(Item("image", "gone.png", ""), 0.7), Match(Item("text", "gone<i>.txt", ""), 0.6)]
     page = search_page(("text", "x"), matches, place, encoders, {}, "")
-    assert page.count("<li>") == 2 and "gone.png" in page and "gone.txt is no text" in page
+    assert page.count("<li>") == 2 and "gone.png" in page and "gone&lt;i&gt;.txt is no text" in page
+    assert "<i>" not in page

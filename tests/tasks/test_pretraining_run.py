@@ -133,7 +133,7 @@ def test_masked_sounds_with_texts_as_context_beside_masked_words(mmbert):
 KILLED = {
     "mlm": ("task=mlm", "data=text", "data.path=texts.txt"),
     "pictures": ("task=masked_features", "image=tiny", *TABLE),
-    "hard_matching": (*TABLE, "image=tiny", "task=retrieval", "+task@tasks.matching=matching")
+    "hard_matching": (*TABLE, "image=tiny", "task=matching", "+task@tasks.pairs=retrieval")
     + ("tasks.matching.negatives=hard", "tasks.matching.duplicates=text"),
 }
 

@@ -27,7 +27,5 @@ def hard_negatives(similar: Tensor, allowed: Tensor, draw: bool) -> tuple[Tensor
     masked = similar.masked_fill(~allowed, lowest)
     if not draw:
         return torch.where(found, masked.argmax(1), 0), found
-    # what may not be taken has no chance at all, however far away the others are
-    shares = masked.softmax(1).masked_fill(~allowed, 0.0)
-    shares[~found, 0] = 1.0
-    return torch.where(found, torch.multinomial(shares, 1).squeeze(1), 0), found
+    # beside any that may be taken, e to the lowest number is exactly 0
+    return torch.where(found, torch.multinomial(masked.softmax(1), 1).squeeze(1), 0), found
