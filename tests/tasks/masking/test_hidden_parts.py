@@ -14,6 +14,8 @@ from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.tasks.masked_features import parts_of_input
 from mmbert.tasks.masking.hidden_parts import chosen_spans, spans, widened
 from mmbert.tasks.masking.hidden_pictures import PictureParts
+from mmbert.tasks.masking.hidden_sounds import FrameParts
+from mmbert.tasks.masking.hidden_vectors import VectorParts
 
 COVERS = ("hidden_pictures", "hidden_sounds", "hidden_vectors")
 SPEECH = {
@@ -140,7 +142,7 @@ def test_padding_around_a_picture_is_neither_hidden_nor_asked():
 
 def test_frames_that_share_samples_with_a_span_are_hidden_and_not_asked():
     encoder = MelspecCNN(8, [2], [1], num_mels=8)  # windows of 400 samples every 256
-    parts = parts_of_input("audio", encoder)
+    parts = FrameParts(encoder.processor)
     assert parts.margin == 1 and parts.per_token == 1
     inputs = encoder.processor.collate([torch.randn(16000)])
     made = parts.hide(inputs, randoms(2, 1), 0.15, 7)
@@ -156,6 +158,17 @@ def test_pictures_that_patches_do_not_divide_are_refused():
     mixer = ImageEncoder("mixer_s32_224", pretrained=False)
     with pytest.raises(ConfigError, match="does not say where in the picture its tokens are"):
         parts_of_input("image", mixer)
+
+
+def test_vectors_become_zeros_and_are_asked_normalised():
+    features = torch.randn(1, 9, 4) * 5 + 2
+    inputs = {"features": features, "mask": torch.arange(9)[None] < 7}
+    made = VectorParts(4).hide(inputs, randoms(0, 1), 0.5, 2)
+    hidden = made.hidden
+    assert hidden.any() and not hidden[:, 7:].any() and not made.inputs["features"][hidden].any()
+    x = features[hidden].numpy()
+    wanted = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(made.vectors[hidden].numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_shares_and_spans():
