@@ -57,7 +57,7 @@ def search_page(
         facts: a line on how it was searched.
     """
     kind, value = query
-    shown = shown_cell(value, modality_of(encoders[kind]), Path())
+    shown = match_html(value, modality_of(encoders[kind]), Path())
     table = Table(place) if place.is_file() else None
     cards = "\n".join(match_card(rank, match, place, encoders, table, columns) for rank, match in enumerate(matches, 1))
     title = value if modality_of(encoders[kind]).shown_as == "text" else Path(str(value)).name
@@ -91,7 +91,7 @@ def match_card(
             column = columns.get(name, name)
             cell = table.cell(item.row, column) if name != item.modality and table.has_column(column) else None
             if cell is not None:
-                parts.append(f"<div>{shown_cell(cell, modality_of(encoder), table.folder)}</div>")
+                parts.append(f"<div>{match_html(cell, modality_of(encoder), table.folder)}</div>")
     width = 100 * min(1.0, max(0.0, match.score))
     return (
         f'<li><div class="head"><span>{rank} · {escape(item.modality)}</span><b>{match.score:.3f}</b></div>'
@@ -105,10 +105,10 @@ def shown_item(item: Item, place: Path, encoders: Mapping[str, Encoder]) -> str:
         value = item_value(item, place, encoders)
     except DataError as error:
         return f"<small>{escape(str(error))}</small>"
-    return shown_cell(value, modality_of(encoders[item.modality]), Path())
+    return match_html(value, modality_of(encoders[item.modality]), Path())
 
 
-def shown_cell(cell: Any, modality: Modality, folder: Path) -> str:
+def match_html(cell: Any, modality: Modality, folder: Path) -> str:
     """A text, a picture or a player, made small; or why it cannot be shown."""
     try:
         return modality.example_html(cell, folder)
