@@ -230,19 +230,19 @@ class Matching(Task):
             logits = outputs["logits"]
             match = targets["match"].clamp(min=0).float() if "match" in targets else torch.zeros_like(logits)
             return [(logits, match, own)]
-        judged = [(outputs["logits"], torch.ones_like(outputs["logits"]), own)]
+        kept = [(outputs["logits"], torch.ones_like(outputs["logits"]), own)]
         if "exchanged" in outputs:
             logits = outputs["exchanged_logits"]
-            judged.append((logits, torch.zeros_like(logits), own & outputs["exchanged"]))
-        return judged
+            kept.append((logits, torch.zeros_like(logits), own & outputs["exchanged"]))
+        return kept
 
     def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
         """Binary cross-entropy over samples; of one that has a pair with its own and with another's, their mean."""
-        total, judged = torch.zeros_like(outputs["logits"], dtype=torch.float32), []
+        total, counts = torch.zeros_like(outputs["logits"], dtype=torch.float32), []
         for logits, match, counted in self._pairs(outputs, targets):
             each = F.binary_cross_entropy_with_logits(blank(logits.float(), counted), match.float(), reduction="none")
-            total, judged = total + blank(each, counted), [*judged, counted]
-        pairs = torch.stack(judged).sum(0)  # (B,)
+            total, counts = total + blank(each, counted), [*counts, counted]
+        pairs = torch.stack(counts).sum(0)  # (B,)
         return Loss((total / pairs.clamp(min=1)).sum(), (pairs > 0).sum())
 
     def make_metrics(self) -> MetricCollection:
