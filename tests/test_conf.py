@@ -120,6 +120,12 @@ def test_a_command_that_is_shown_is_right(where: str, command: str) -> None:
         check_words([word for word in words if not word.startswith("-")], "train", sweep="-m" in words)
 
 
+def test_docs_list_every_study() -> None:
+    page = (ROOT / "docs" / "studies.md").read_text("utf-8")
+    studies = {file.stem for file in (CONF / "experiment").glob("*.yaml")}
+    assert {name for name in studies if f"| `{name}` |" not in page} == set()
+
+
 def test_defaults_run_without_an_argument() -> None:
     with hydra_here():
         cfg = check_words([], "train")
