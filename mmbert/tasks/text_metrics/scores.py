@@ -6,6 +6,7 @@ cider           pycocoevalcap (Vedantam et al. 2015, arXiv:1411.5726), from 0 to
                 of the references that are scored, so of a single sample it is 0
 distinct1, 2    different n-grams as a share of all (Li et al. 2016, arXiv:1510.03055)
 exact_match     share of answers that equal one of their references, white space aside
+wer, cer        word and character error rate by jiwer, for speech that a decoder writes down
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import Any
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.tasks.text_metrics.rouge_library import rouge_library
 from mmbert.tasks.text_metrics.sentences import sentence_texts
+from mmbert.tasks.text_metrics.text_error_rate import TextErrorRate
 from mmbert.tasks.text_metrics.text_pairs import TextPairs, reference_streams
 from mmbert.tasks.text_metrics.words import BY_WORD, WordTokenizer, words_of_rouge
 
 #: Names of the scores that a task may be asked for; ``rouge`` and ``distinct`` stand for several.
-TEXT_SCORES = ("bleu", "chrf", "rouge", "cider", "distinct", "exact_match")
+TEXT_SCORES = ("bleu", "chrf", "rouge", "cider", "distinct", "exact_match", "wer", "cer")
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
@@ -221,5 +223,7 @@ def text_scores(names: Sequence[str], language: str, bleu_tokens: str, lowercase
         "cider": lambda: {"cider": Cider()},
         "distinct": lambda: {f"distinct{size}": Distinct(size) for size in (1, 2)},
         "exact_match": lambda: {"exact_match": TextExactMatch(lowercase)},
+        "wer": lambda: {"wer": TextErrorRate("word")},
+        "cer": lambda: {"cer": TextErrorRate("character")},
     }
     return {name: metric for key in TEXT_SCORES if key in names for name, metric in makers[key]().items()}
