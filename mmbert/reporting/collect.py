@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The status of a run with a damaged file.
+#: Config groups that have a column of their own, or on which no result depends.
+WITHOUT_COLUMN = ("data", "tasks", "fusion", "modalities", "experiment", "debug", "logger", "callbacks")
 UNREADABLE = "unreadable"
 
 
@@ -119,6 +121,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         "dirty": source.get("dirty"),
     }
     row |= {f"config.{key}": value for key, value in flatten(config).items()}
+    row |= {f"config.{key}": value for key, value in chosen_nodes(run.read_choices(), config).items()}
     if metrics is not None:
         row |= {key: value for key, value in metrics.items() if key not in row and not isinstance(value, dict)}
         checkpoint = metrics.get("checkpoint") or {}
@@ -137,6 +140,27 @@ def state_of(run: RunFolder, metrics: dict[str, Any] | None) -> tuple[str, str |
     if metrics is not None:
         return "finished", None
     return "unfinished", f"no {run.metrics.name}: still running, or killed"
+
+
+def chosen_nodes(choices: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """Nodes of a config -> the YAML that each was begun with: ``balance``: ``upgrad``, ``tasks.topic``: ``ordinal``.
+
+    So runs can be grouped by what was swept (``balance=fixed,upgrad``). Groups with a column of their own, and what
+    results do not depend on, are left out.
+    """
+    found = {}
+    for group, choice in choices.items():
+        name, _, package = group.partition("@")
+        if not isinstance(choice, str) or name in WITHOUT_COLUMN or name.startswith("hydra/"):
+            continue
+        place = (package or name).removeprefix("_global_.")
+        for path in (place, f"encoders.{place}"):
+            node: Any = config
+            for part in path.split("."):
+                node = node.get(part) if isinstance(node, Mapping) else None
+            if isinstance(node, Mapping):
+                found[path] = choice
+    return found
 
 
 def chosen_fusion(run: RunFolder, config: dict[str, Any]) -> str:

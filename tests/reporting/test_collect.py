@@ -9,7 +9,7 @@ import yaml
 
 from mmbert.cli.report import main
 from mmbert.core.errors import ConfigError, DataError
-from mmbert.reporting.collect import collect, read_run
+from mmbert.reporting.collect import chosen_nodes, collect, read_run
 from mmbert.reporting.statistics.summary import default_metric, other_differences, statistics, summarise
 
 METRIC = "test/answer/accuracy"
@@ -269,3 +269,18 @@ def test_where_nothing_is_readable_the_reasons_are_told(study):
         path.write_text("{")
     with pytest.raises(ConfigError, match="None of 8 runs has finished.*config.yaml cannot be read"):
         default_metric(collect([study]))
+
+
+def test_runs_are_grouped_by_the_choices_of_a_sweep():
+    """``balance=fixed,upgrad`` is asked for by its name, and so are a task's kind and an encoder in their places."""
+    config = {"balance": {"_target_": "x.Y"}, "tasks": {"topic": {"_target_": "x.Z"}}, "encoders": {"text": {"lr": 1}}}
+    choices = {
+        "balance": "upgrad",
+        "task@tasks.topic": "ordinal",
+        "text@_global_.text": "minilm",
+        "logger": "csv",
+        "augment": "none",
+        "hydra/launcher": "basic",
+        "debug": None,
+    }
+    assert chosen_nodes(choices, config) == {"balance": "upgrad", "tasks.topic": "ordinal", "encoders.text": "minilm"}

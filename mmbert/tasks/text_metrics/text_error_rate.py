@@ -28,7 +28,7 @@ class TextErrorRate(TextPairs):
         self.unit: Literal["word", "character"] = unit
 
     def score(self, answers: list[str], references: list[list[str]]) -> float:
-        """The rate of the whole split; NaN if no reference has a word, or words are asked for where nothing parts them."""
+        """The rate of the whole split; NaN if no reference has a word, or none are parted and words are asked for."""
         spaces = parts_words(text for known in references for text in known)
         if self.unit == "word" and not spaces:
             return math.nan

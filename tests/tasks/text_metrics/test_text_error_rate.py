@@ -1,4 +1,4 @@
-"""Error rates of generated texts: by hand, by the transcription task's own counts, and where there is nothing to count."""
+"""Error rates of generated texts: by hand, by the transcription task's counts, and where there is nothing to count."""
 
 import math
 
