@@ -161,6 +161,7 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "encoder_comparison",
         "few_shot",
         "meld_sentiment_ordinal",
+        "meld_task_balance",
         "missing_modalities",
         "multitask_gain",
         "noise_robustness",
@@ -334,3 +335,22 @@ def test_stamps_captions_says_what_its_results_say() -> None:
         scores = {score: in_words(part[f"test/caption/{score}"]) for score in ("bleu", "chrf", "cider", "rougeL")}
         cells = [name.replace("+", " + "), scores["bleu"][0], *scores["chrf"], scores["cider"][0], scores["rougeL"][0]]
         assert f"| {' | '.join(cells)} | {in_words(part['test/caption/distinct2'])[0]} |" in page
+
+
+def test_meld_task_balance_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/meld_task_balance/README.md").read_text("utf-8")
+    table, metrics = results("meld_task_balance"), ("emotion/f1_weighted", "sentiment/accuracy")
+    alone = {
+        name: table[table["tasks"] == name.partition("/")[0]].set_index("seed")[f"test/{name}"] for name in metrics
+    }
+    assert f"| each task alone | {' | '.join(in_words(alone[name])[0] for name in metrics)} |" in page
+    groups = table[table["tasks"] == "emotion+sentiment"].groupby("config.balance")
+    assert groups.ngroups == 6
+    for balance, part in groups:
+        values = part.set_index("seed")
+        gains = [100 * (values[f"test/{name}"] - alone[name]) / alone[name] for name in metrics]
+        gain = pd.concat(gains, axis=1).mean(axis=1)
+        half = stats.t.ppf(0.975, 4) * gain.std() / np.sqrt(5)
+        words = [in_words(values[f"test/{name}"])[0] for name in metrics]
+        words.append(f"{gain.mean():+.1f} ({gain.mean() - half:+.1f} … {gain.mean() + half:+.1f})")
+        assert f"| `{balance}` | {' | '.join(words)} |" in page
