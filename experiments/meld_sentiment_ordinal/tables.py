@@ -18,8 +18,8 @@ import yaml
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, f1_score
 
+from mmbert.core.calibration import reliability
 from mmbert.core.risk_coverage import area_under_risk, risk_coverage
-from mmbert.runs.calibration import reliability
 from mmbert.tasks.temperature import fit_temperature
 
 LEVELS = ["negative", "neutral", "positive"]

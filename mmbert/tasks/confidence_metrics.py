@@ -1,7 +1,7 @@
 """Metrics of probabilities: whether they mean what they say, and whether they tell right answers from wrong ones.
 
     ECE                 expected calibration error, 15 bins of equal width over the confidence (Guo et al. 2017,
-                        arXiv:1706.04599)
+                        arXiv:1706.04599; ``mmbert.core.calibration``)
     Brier score         mean over samples of Σ_c (p_c - y_c)², from 0 to 2 (Brier 1950)
     NLL                 mean of -log p of the right class; p counts as 1.2e-38 at least, the smallest normal float32
     top-k accuracy      share of samples whose class is among the k most probable ones
@@ -22,13 +22,10 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import binary_calibration_error
 
+from mmbert.core.calibration import reliability
 from mmbert.core.risk_coverage import area_under_risk
 from mmbert.tasks.metrics import Stored
-
-#: As in ``mmbert.runs.calibration`` and torchmetrics.
-ECE_BINS = 15
 
 
 class BrierScore(Stored):
@@ -163,8 +160,8 @@ class SelectiveAccuracy(Coverage):
 
 
 def calibration_error(probabilities: Tensor, true: Tensor) -> Tensor:
-    """(N,) probabilities of something, and whether it is so -> () in [0, 1]."""
-    found: Tensor = binary_calibration_error(
-        probabilities, true.long(), n_bins=ECE_BINS, norm="l1", validate_args=False
-    )
-    return found
+    """(N,) probabilities of something, and whether it is so -> () in [0, 1].
+
+    torchmetrics' own puts a probability of exactly 1 into a bin of its own, the sixteenth.
+    """
+    return torch.tensor(reliability(probabilities.cpu().numpy(), true.cpu().numpy()).error)

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from mmbert.runs.calibration import reliability
+from mmbert.core.calibration import reliability
 from mmbert.tasks.confidence_metrics import (
     BrierScore,
     CalibrationError,
     Coverage,
     NegativeLogLikelihood,
+    PropertyCalibrationError,
     RiskCoverageArea,
     SelectiveAccuracy,
     TopKAccuracy,
@@ -48,6 +49,14 @@ def test_they_equal_other_packages(seed, size, scale):
     assert measured(CalibrationError(), p, truth) == pytest.approx(
         reliability(p.max(1).values.numpy(), right).error, abs=1e-6
     )
+
+
+def test_certain_answers_share_the_last_bin():
+    """Confidences 1, 1, 0.94, 0.94 lie in one bin of 15: mean 0.97, of which 3 in 4 are right (Guo et al. 2017)."""
+    p = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.94, 0.06], [0.94, 0.06]])
+    assert measured(CalibrationError(), p, torch.tensor([1, 0, 0, 0])) == pytest.approx(0.97 - 0.75, abs=1e-6)
+    found = measured(PropertyCalibrationError(), p[:, :1], torch.tensor([[0], [1], [1], [1]]))
+    assert found == pytest.approx(0.97 - 0.75, abs=1e-6)
 
 
 def test_equal_scores_put_the_first_classes_first_so_that_top_1_is_the_accuracy():

@@ -21,9 +21,9 @@ from sklearn.metrics import (
 from torch import tensor
 from torch.testing import assert_close
 
+from mmbert.core.calibration import reliability
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.core.types import Fused, State
-from mmbert.runs.calibration import reliability
 from mmbert.tasks.multilabel import Multilabel
 
 CLASSES = ["even", "negative", "prime"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmbert.core.calibration import Reliability, judgements, reliability
 from mmbert.core.risk_coverage import risk_coverage
-from mmbert.runs.calibration import Reliability, judgements, reliability
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions_file import read_predictions
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmbert.core.calibration import judgements, reliability
 from mmbert.core.risk_coverage import risk_coverage
-from mmbert.runs.calibration import judgements, reliability
 from mmbert.training.plots.figure import ACCENT, GRID, INK, MUTED, label, new_figure, square
 
 if TYPE_CHECKING:

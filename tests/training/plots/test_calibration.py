@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.classification import BinaryCalibrationError, MulticlassCalibrationError
 
-from mmbert.runs.calibration import judgements, reliability
+from mmbert.core.calibration import judgements, reliability
 from mmbert.training.plots.calibration import reliability_diagram
 
 

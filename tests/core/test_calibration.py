@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmbert.runs.calibration import judgements, reliability
+from mmbert.core.calibration import judgements, reliability
 
 
 def test_bins_means_and_error_by_hand():
