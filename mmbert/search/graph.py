@@ -47,10 +47,8 @@ class Graph:
 
     def nearest(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Places and cosines of about the nearest vectors, best first."""
-        import faiss
-
-        wider = faiss.SearchParametersHNSW(efSearch=max(CANDIDATES, count))
-        scores, places = self.index.search(np.ascontiguousarray(query[None]), count, params=wider)
+        self.index.hnsw.efSearch = max(CANDIDATES, count)
+        scores, places = self.index.search(np.ascontiguousarray(query[None]), count)
         found = places[0] >= 0
         return places[0][found], scores[0][found]
 
