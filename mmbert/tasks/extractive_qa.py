@@ -15,20 +15,14 @@ from mmbert.core.errors import ConfigError, DataError, InputError, nearest
 from mmbert.core.ranges import Range
 from mmbert.core.types import UNLABELLED, Loss, State, Tensors
 from mmbert.tasks.base import Head, Task
-from mmbert.tasks.spans.answer_cells import (
-    answers_of_cell,
-    checked_extent,
-    extent_of_cells,
-    located_answers,
-)
-from mmbert.tasks.spans.answer_metrics import F1, SEVERAL, AnswerScore, best_threshold
-from mmbert.tasks.spans.best_spans import IMPOSSIBLE, best_spans, covering_tokens, token_extents
-from mmbert.tasks.spans.squad_scores import SCORINGS, Scoring, answer_scores, overlap_scores
-from mmbert.tasks.spans.units import is_unspaced, with_marks
+from mmbert.tasks.spans.answer_cells import answer_places, answers_of_cell
+from mmbert.tasks.spans.answer_metrics import F1, AnswerScore, best_threshold
+from mmbert.tasks.spans.answer_scores import CERTAINLY_NONE, scored_rows
+from mmbert.tasks.spans.answer_targets import collated_targets, label_of_target, question_target
+from mmbert.tasks.spans.best_spans import IMPOSSIBLE, best_spans, text_extent, token_extents
+from mmbert.tasks.spans.squad_scores import RULES, SCORINGS, Scoring
 
 Measure = Literal["characters", "seconds"]
-#: Score of "no answer" where no token could be an answer, in place of infinity.
-CERTAINLY_NONE = 1e9
 
 
 class ExtractiveQA(Task):
@@ -39,12 +33,8 @@ class ExtractiveQA(Task):
     its score exceeds the best stretch's by more than the threshold. A stretch ends after the marks that belong to its
     last letter. An answer that the encoder's cut leaves out, wholly or in part, is learnt nowhere and counts as missed.
 
-    Targets, of B questions: ``state`` (B,) int64, 1 with an answer, 0 without, UNLABELLED; ``first`` and ``last`` (B,)
-    int64, tokens of the first reference answer that the tokens hold, UNLABELLED if they hold none; ``extents``
-    (B, L, 2) float64, where tokens begin and end; ``text`` (B, T) and ``references`` (B, R, A) int64, the code points
-    of the text and of the reference answers, -1 beyond their ends; ``spans`` (B, R, 2) float64, where these begin and
-    end, -1 beyond the last; ``flags`` (B, 3) bool, cut off, found several times, written as plain text. Outputs:
-    ``first`` and ``last`` (B, L), ``mask`` (B, L) bool, and ``none`` (B, 2), the scores of no answer.
+    Targets are told in ``mmbert.tasks.spans.answer_targets``. Outputs: ``first`` and ``last`` (B, L), ``mask`` (B, L)
+    bool, and ``none`` (B, 2), the scores of no answer.
 
     Metrics, of a text: ``exact_match`` and ``f1`` as SQuAD's scripts have them (version 2.0 with ``no_answer``, else
     1.1) or CMRC 2018's, from 0 to 1; of a sound ``iou`` and ``f1`` over moments. With ``no_answer`` also the same over
@@ -138,32 +128,8 @@ class ExtractiveQA(Task):
             DataError: the answer is none, does not stand in the text, lies outside it, or cuts a character.
         """
         if self.reads in raws and any(cells[column] is not None for column in self.columns):
-            self.reference(cells, raws[self.reads] if self.measure == "characters" else None)
-
-    def reference(self, cells: Mapping[str, Any], text: str | None) -> tuple[list[tuple[float, float]], bool, bool]:
-        """Where the reference answers lie; none = there is no answer.
-
-        Besides, whether the place of an answer given as plain text was chosen among several, and whether it is plain.
-
-        Raises:
-            DataError: see ``check_label``.
-        """
-        several = plain = False
-        spans: list[tuple[float, float]]
-        if len(self.columns) == 2:
-            extent = extent_of_cells(cells[self.columns[0]], cells[self.columns[1]], whole=self.measure == "characters")
-            spans = [] if extent is None else [extent]
-            if extent is not None and text is not None:
-                checked_extent(text, int(extent[0]), int(extent[1]))
-        else:
-            assert text is not None
-            answers = answers_of_cell(cells[self.columns[0]])
-            spans = [(float(begin), float(end)) for begin, end in located_answers(answers, text)]
-            plain = bool(spans) and answers.starts[0] is None
-            several = plain and text.count(answers.texts[0]) > 1
-        if not spans and not self.no_answer:
-            raise DataError("there is no answer, but every question of the train split has one (no_answer=false)")
-        return spans, several, plain
+            whole = self.measure == "characters"
+            answer_places(cells, self.columns, raws[self.reads] if whole else None, whole, self.no_answer)
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:
         """The targets of one question, by name.
@@ -175,44 +141,12 @@ class ExtractiveQA(Task):
         if alignment is None or all(cells[column] is None for column in self.columns):
             return None
         text = alignment["text"] if self.measure == "characters" else None
-        spans, several, plain = self.reference(cells, text)
-        extents = token_extents(alignment, self.measure == "seconds")
-        reach = float(extents[:, 1].max(initial=0))
-        reach = reach if text is None else with_marks(text, int(reach))
-        tokens = [covering_tokens(extents, begin, end, reach) for begin, end in spans]
-        first, last = next((pair for pair in tokens if pair is not None), (UNLABELLED, UNLABELLED))
-        references = [] if text is None else [code_points(text[int(begin) : int(end)]) for begin, end in spans]
-        return {
-            "state": torch.tensor(int(bool(spans))),
-            "first": torch.tensor(first),
-            "last": torch.tensor(last),
-            "extents": torch.from_numpy(extents),
-            "text": code_points("" if text is None else text),
-            "references": pad_sequence(references or [torch.full((1,), -1)], True, -1),
-            "spans": torch.tensor(spans or [(-1.0, -1.0)], dtype=torch.float64),
-            "flags": torch.tensor([bool(spans) and first == UNLABELLED, several, plain]),
-        }
+        places = answer_places(cells, self.columns, text, self.measure == "characters", self.no_answer)
+        return question_target(places, alignment, self.measure == "seconds")
 
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """See the class."""
-        nothing = {
-            "state": torch.tensor(UNLABELLED),
-            "first": torch.tensor(UNLABELLED),
-            "last": torch.tensor(UNLABELLED),
-            "extents": torch.full((1, 2), -1.0, dtype=torch.float64),
-            "text": torch.full((1,), -1),
-            "references": torch.full((1, 1), -1),
-            "spans": torch.full((1, 2), -1.0, dtype=torch.float64),
-            "flags": torch.zeros(3, dtype=torch.bool),
-        }
-        rows = [nothing if target is None else target for target in targets]
-        widest = max(row["references"].shape[1] for row in rows)
-        padded = [
-            nn.functional.pad(row["references"], (0, widest - row["references"].shape[1]), value=-1) for row in rows
-        ]
-        found = {name: torch.stack([row[name] for row in rows]) for name in ("state", "first", "last", "flags")}
-        found |= {name: pad_sequence([row[name] for row in rows], True, -1) for name in ("extents", "text", "spans")}
-        return found | {"references": pad_sequence(padded, True, -1)}
+        return collated_targets(targets)
 
     def labelled(self, targets: Tensors) -> Tensor:
         """(B,) bool."""
@@ -231,26 +165,8 @@ class ExtractiveQA(Task):
 
         With ``end_column`` ``[begin, end]``.
         """
-        found: list[Any] = []
-        for row, state in enumerate(targets["state"].tolist()):
-            spans = [(begin, end) for begin, end in targets["spans"][row].tolist() if end > begin]
-            if state != 1:
-                found.append(None if state == UNLABELLED else [])
-            elif self.measure == "seconds":
-                found.append(list(spans[0]))
-            elif targets["flags"][row, 2]:
-                texts = self.references(targets, row)
-                found.append(texts[0] if len(texts) == 1 else texts)
-            elif len(self.columns) == 2:
-                found.append(self.references(targets, row)[0])
-            else:
-                starts = [int(begin) for begin, _ in spans]
-                found.append({"text": self.references(targets, row), "answer_start": starts})
-        return found
-
-    def references(self, targets: Tensors, row: int) -> list[str]:
-        """The reference answers of one question, in their own words."""
-        return [text for text in map(spelt_text, targets["references"][row].tolist()) if text]
+        rows = range(len(targets["state"]))
+        return [label_of_target(targets, row, len(self.columns) == 2, self.measure == "seconds") for row in rows]
 
     # head, loss, metrics, predictions
 
@@ -270,23 +186,25 @@ class ExtractiveQA(Task):
             found.append(logits.log_softmax(-1))
         return found[0], found[1]
 
-    def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
-        """Cross-entropy of beginning and end, half of each, as BERT is trained for SQuAD; a sum over questions."""
+    def log_likelihood(self, outputs: Tensors, targets: Tensors) -> tuple[Tensor, Tensor]:
+        """The questions that something is learnt from (N,) int64, and the log-probability of their stretch (N,)."""
         rows = self.taught(targets).nonzero().squeeze(1)
-        total = outputs["first"][rows].sum() * 0  # no question at all still has a graph
+        total = torch.zeros(len(rows), device=rows.device)
         for logs, name in zip(self.log_shares(outputs, rows), ("first", "last"), strict=True):
             place = torch.where(targets["state"][rows] == 0, logs.shape[1] - 1, targets[name][rows])
-            total = total - logs.gather(1, place.unsqueeze(1)).sum() / 2
-        return Loss(total, self.count(targets))
+            total = total + logs.gather(1, place.unsqueeze(1)).squeeze(1)
+        return rows, total
+
+    def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
+        """Cross-entropy of beginning and end, half of each, as BERT is trained for SQuAD; a sum over questions."""
+        rows, logs = self.log_likelihood(outputs, targets)
+        nothing = outputs["first"][rows].sum() * 0  # no question at all still has a graph
+        return Loss(nothing - logs.sum() / 2, self.count(targets))
 
     def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """(B,): the probability of the right stretch, 0 where nothing is learnt."""
-        rows = self.taught(targets).nonzero().squeeze(1)
+        rows, logs = self.log_likelihood(outputs, targets)
         total = outputs["first"].new_zeros(len(targets["state"]), dtype=torch.float32)
-        logs = torch.zeros(len(rows), device=total.device)
-        for each, name in zip(self.log_shares(outputs, rows), ("first", "last"), strict=True):
-            place = torch.where(targets["state"][rows] == 0, each.shape[1] - 1, targets[name][rows])
-            logs = logs + each.gather(1, place.unsqueeze(1)).squeeze(1)
         return total.index_copy(0, rows, logs.exp())
 
     def found_spans(self, outputs: Tensors, extents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -316,31 +234,9 @@ class ExtractiveQA(Task):
 
     def answer_rows(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """(N, 8) float64, one row a labelled question; see ``answer_metrics``."""
-        extents = targets["extents"].cpu()
-        first, last, worse = (tensor.cpu() for tensor in self.found_spans(outputs, targets["extents"]))
-        rows = []
-        for row in self.labelled(targets).nonzero().squeeze(1).tolist():
-            none, has = float(worse[row]), float(targets["state"][row] == 1)
-            exact = f1 = 0.0
-            found = none < CERTAINLY_NONE
-            if found:
-                begin, end = float(extents[row, first[row], 0]), float(extents[row, last[row], 1])
-                exact, f1, found = self.scored(targets, row, begin, end)
-            answered_none = not found or self.no_answer and none > float(self.threshold)
-            cut, several, _ = targets["flags"][row].tolist()
-            rows.append([exact, f1, has, none, float(answered_none), float(found), float(cut), float(several)])
-        return torch.tensor(rows, dtype=torch.float64).reshape(-1, 8)
-
-    def scored(self, targets: Tensors, row: int, begin: float, end: float) -> tuple[float, float, bool]:
-        """Both scores of a stretch, and whether there is anything in it."""
-        if self.measure == "seconds":
-            spans = [(a, b) for a, b in targets["spans"][row].tolist() if b > a]
-            return *overlap_scores(spans, (begin, end)), end > begin
-        text = spelt_text(targets["text"][row].tolist())
-        begin, end = text_extent(text, int(begin), int(end))
-        chinese = self.scoring == "cmrc" or self.scoring == "auto" and is_unspaced([text])
-        answer = text[int(begin) : int(end)]
-        return *answer_scores(self.references(targets, row), answer, chinese, self.no_answer), bool(answer)
+        found = self.found_spans(outputs, targets["extents"])
+        rows = self.labelled(targets).nonzero().squeeze(1).tolist()
+        return scored_rows(targets, rows, found, self.scoring, self.no_answer, float(self.threshold))
 
     def update(self, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> None:
         """Adds the labelled questions of a batch."""
@@ -348,17 +244,13 @@ class ExtractiveQA(Task):
 
     def metric_notes(self, metrics: MetricCollection) -> dict[str, str]:
         """By which rules answers are compared, and where the threshold comes from."""
-        rules = {"squad": "SQuAD's rules", "cmrc": "CMRC 2018's rules"}
-        named = rules.get(self.scoring, "SQuAD's rules; CMRC 2018's for texts in scripts without spaces")
-        notes = {"f1": f"{named} (version {'2.0' if self.no_answer else '1.1'}), from 0 to 1"}
-        if self.measure == "seconds":
-            notes = {"f1": "over moments of the sound"}
+        notes = {"f1": "over moments of the sound"}
+        if self.measure == "characters":
+            notes = {"f1": f"{RULES[self.scoring]} (version {'2.0' if self.no_answer else '1.1'}), from 0 to 1"}
         if self.no_answer:
             source = "fixed by the option" if not self.tunes else "the best F1 on validation"
             notes["no_answer_accuracy"] = f'"no answer" above a score of {float(self.threshold):.4g}, {source}'
-        rows: Any = next(iter(metrics.values())).scores
-        kept = rows if isinstance(rows, Tensor) else torch.cat(rows) if len(rows) else torch.zeros(0, 8)
-        if len(kept) and bool(kept[:, SEVERAL].any()):
+        if any(getattr(metric, "any_several", False) for metric in metrics.values()):
             notes["exact_match"] = "an answer given as text alone that stands in its text several times is taken first"
         return notes
 
@@ -407,21 +299,3 @@ class ExtractiveQA(Task):
             return {"prediction": [begin, end], "start": begin, "end": end}
         place, stop = text_extent(alignment["text"], int(begin), int(end))
         return {"prediction": alignment["text"][place:stop], "start": place, "end": stop}
-
-
-def text_extent(text: str, begin: int, end: int) -> tuple[int, int]:
-    """A stretch of tokens without the blanks that a token may begin with, and with the marks of its last letter."""
-    end = with_marks(text, end)
-    while begin < end and text[begin].isspace():
-        begin += 1
-    return begin, end
-
-
-def code_points(text: str) -> Tensor:
-    """(T,) int64."""
-    return torch.tensor([ord(character) for character in text], dtype=torch.int64)
-
-
-def spelt_text(points: Sequence[int]) -> str:
-    """The text that code points spell, up to the first -1."""
-    return "".join(map(chr, points[: list(points).index(-1)] if -1 in points else points))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,21 @@ from mmbert.data.tables.written_lists import written_list
 from mmbert.tasks.spans.units import cuts_character
 
 ANSWER_FORMS = '{"text": ["in Rome"], "answer_start": [12]}, or the answer as it stands in the text'
+
+
+@dataclass(frozen=True)
+class AnswerPlaces:
+    """Where the reference answers of one question lie.
+
+    Attributes:
+        spans: beginning and end of each, in characters or seconds; none = there is no answer.
+        several: whether the place of an answer given as plain text was chosen among several.
+        plain: whether it is given as plain text.
+    """
+
+    spans: tuple[tuple[float, float], ...]
+    several: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,3 +166,34 @@ def extent_of_cells(start: Any, end: Any, whole: bool) -> tuple[float, float] | 
     if begin < 0 or last <= begin:
         raise DataError(f"the answer lies from {begin:g} to {last:g}: it must begin at 0 or later and end after that")
     return begin, last
+
+
+def answer_places(
+    cells: Mapping[str, Any], columns: Sequence[str], text: str | None, whole: bool, no_answer: bool
+) -> AnswerPlaces:
+    """Where the answers that a question's cells name lie.
+
+    Args:
+        cells: by column.
+        columns: one with the answers, or two with beginning and end.
+        text: which the answers are held against; None = it is not at hand, or they lie in a sound.
+        whole: whether places are characters, else seconds.
+        no_answer: whether there may be none.
+
+    Raises:
+        DataError: the answer is none, does not stand in the text, lies outside it, or cuts a character.
+    """
+    if len(columns) == 2:
+        extent = extent_of_cells(cells[columns[0]], cells[columns[1]], whole)
+        if extent is not None and text is not None:
+            checked_extent(text, int(extent[0]), int(extent[1]))
+        found = AnswerPlaces(() if extent is None else (extent,))
+    else:
+        assert text is not None
+        answers = answers_of_cell(cells[columns[0]])
+        spans = tuple((float(begin), float(end)) for begin, end in located_answers(answers, text))
+        plain = bool(spans) and answers.starts[0] is None
+        found = AnswerPlaces(spans, plain and text.count(answers.texts[0]) > 1, plain)
+    if not found.spans and not no_answer:
+        raise DataError("there is no answer, but every question of the train split has one (no_answer=false)")
+    return found

@@ -7,6 +7,7 @@ score: a threshold divides them all alike here, in the script their order decide
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,6 +58,13 @@ class AnswerScore(Stored):
     def update(self, rows: Tensor) -> None:  # type: ignore[override]
         """Adds (N, 8) rows; N may be 0."""
         super().update(rows, rows[:, HAS])
+
+    @property
+    def any_several(self) -> bool:
+        """Whether the place of some answer was guessed among several."""
+        kept: Any = self.scores
+        parts = [kept] if isinstance(kept, Tensor) else list(kept)
+        return any(bool(part[:, SEVERAL].any()) for part in parts)
 
     def score(self, scores: Tensor, truth: Tensor) -> Tensor:
         """rows (N, 8) -> ()."""

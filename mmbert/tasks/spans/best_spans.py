@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmbert.tasks.spans.units import with_marks
+
 #: Score of a stretch that cannot be.
 IMPOSSIBLE = -1e30
 
@@ -64,3 +66,11 @@ def best_spans(start: Tensor, end: Tensor, valid: Tensor, longest: int) -> tuple
     total, first = (start + best).max(-1)
     last = first + offset.gather(1, first.unsqueeze(1)).squeeze(1)
     return total.clamp(min=IMPOSSIBLE), first, last
+
+
+def text_extent(text: str, begin: int, end: int) -> tuple[int, int]:
+    """A stretch of tokens without the blanks that a token may begin with, and with the marks of its last letter."""
+    end = with_marks(text, end)
+    while begin < end and text[begin].isspace():
+        begin += 1
+    return begin, end

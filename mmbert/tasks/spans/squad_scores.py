@@ -17,6 +17,12 @@ from typing import Literal, get_args
 
 Scoring = Literal["auto", "squad", "cmrc"]
 SCORINGS = get_args(Scoring)
+#: What each is called in a note.
+RULES = {
+    "squad": "SQuAD's rules",
+    "cmrc": "CMRC 2018's rules",
+    "auto": "SQuAD's rules; CMRC 2018's for texts in scripts without spaces",
+}
 
 ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
 MARKS = str.maketrans("", "", string.punctuation)
