@@ -17,8 +17,8 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder, is_own_model, model_in
 
 PREDICT_USAGE = """\
-usage: mmbert-predict model=FOLDER [text="..."] [image=FILE] [audio=FILE] [--json] [abstain_below=0.7]
-                      [trust_custom_code=true]
+usage: mmbert-predict model=FOLDER [[before.text="..."] text="..."] [image=FILE] [audio=FILE] [--json]
+                      [abstain_below=0.7] [trust_custom_code=true]
        mmbert-predict model=FOLDER table=my.csv out=answers.jsonl [columns.text=COLUMN] [batch_size=32]
                       [device=auto] [num_workers=2] [on_error=skip] [trusted=false] [abstain_below=0.7]
                       [trust_custom_code=true]
@@ -27,9 +27,11 @@ Says what a saved model answers to one sample, or to every row of a table (CSV, 
 are not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
 folder, the model/ in it, or user/name on the Hugging Face hub.
 
+  before.X     of an encoder X that reads two texts together the first, such as the question: before.text="Who?"
   --json       print everything the model says, all probabilities too, as JSON
   out          .jsonl or .parquet; rows are counted from 0
-  columns.X    the table's column for the encoder X (default: as in the run, or the column called X)
+  columns.X    the table's column for the encoder X (default: as in the run, or the column called X), or two:
+               columns.text=[question,context]
   batch_size   rows that go through the model at once
   device       auto (a GPU if there is one), cpu, cuda, cuda:1, mps
   num_workers  processes that read the files
@@ -42,6 +44,8 @@ folder, the model/ in it, or user/name on the Hugging Face hub.
 
 #: How the names of columns are given: columns.text=transcript.
 COLUMN_PREFIX = "columns."
+#: How the first of two texts that are read together is given: before.text="Who?".
+BEFORE_PREFIX = "before."
 #: What only a table has beside it.
 TABLE_OPTIONS = ("table", "out", "batch_size", "device", "num_workers", "on_error", "trusted")
 
@@ -69,7 +73,7 @@ def predict_inputs(words: list[str]) -> None:
 
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trust)
     set_threshold(model.named_tasks(), lowest)
-    (result,) = model.predict([given])
+    (result,) = model.predict([with_pairs(given)])
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
     else:
@@ -82,7 +86,8 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool, lowest:
     Raises:
         ConfigError: a word is not one for tables, or has a wrong value.
     """
-    columns = {key.removeprefix(COLUMN_PREFIX): given.pop(key) for key in list(given) if key.startswith(COLUMN_PREFIX)}
+    named = [key for key in given if key.startswith(COLUMN_PREFIX)]
+    columns = {key.removeprefix(COLUMN_PREFIX): column_or_pair(given.pop(key)) for key in named}
     strange = next((key for key in given if key not in TABLE_OPTIONS), None)
     if strange is not None:
         raise ConfigError(f"'{strange}' does not go with table=: {nearest(strange, TABLE_OPTIONS)} See --help.")
@@ -175,7 +180,30 @@ def set_threshold(tasks: Mapping[str, Any], lowest: float | None) -> None:
         task.abstain_below = lowest
 
 
-def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str]:
+def with_pairs(given: Mapping[str, str]) -> dict[str, str | tuple[str, str]]:
+    """The values by encoder, a text and the one that goes before it as two.
+
+    Raises:
+        ConfigError: something is to go before a text that is not given.
+    """
+    found: dict[str, str | tuple[str, str]] = dict(given)
+    for key in [key for key in given if key.startswith(BEFORE_PREFIX)]:
+        name = key.removeprefix(BEFORE_PREFIX)
+        if name not in given:
+            raise ConfigError(f'{key} is what goes before a text, which is not given: add {name}="..."')
+        found[name] = given[key], given[name]
+        del found[key]
+    return found
+
+
+def column_or_pair(value: str) -> str | list[str]:
+    """``context``, or ``[question,context]`` as two columns."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return value
+    return [name.strip() for name in value[1:-1].split(",")]
+
+
+def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str | list[str]]:
     """The columns that the run read for its encoders, where this table has them too."""
     config = RunFolder(folder.parent).config
     if not config.is_file():
@@ -184,9 +212,16 @@ def run_columns(folder: Path, table: Path, encoders: list[str]) -> dict[str, str
 
     from mmbert.data.tables.table import Table
 
-    known = OmegaConf.select(literal_config(config), "data.columns") or {}
+    plain: Any = OmegaConf.to_container(literal_config(config))
+    known = (plain.get("data") or {}).get("columns") or {}
     there = Table(table)
-    return {name: str(known[name]) for name in encoders if known.get(name) and there.has_column(str(known[name]))}
+    found = {}
+    for name in (name for name in encoders if known.get(name)):
+        column = known[name]
+        parts = [str(part) for part in column] if isinstance(column, list) else [str(column)]
+        if all(map(there.has_column, parts)):
+            found[name] = parts if isinstance(column, list) else parts[0]
+    return found
 
 
 def run_na_values(folder: Path) -> Any:
@@ -209,7 +244,7 @@ def named_inputs(words: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not key.removeprefix(COLUMN_PREFIX).isidentifier():
+        if not equals or not key.removeprefix(COLUMN_PREFIX).removeprefix(BEFORE_PREFIX).isidentifier():
             raise ConfigError(
                 f"'{word}' is not of the form key=value, such as image=photo.png. See mmbert-predict --help."
             )

@@ -28,6 +28,7 @@ from mmbert.data.splits.removed_cells import removal_facts, remove_cells
 from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, few_shot, split_rows, used_column
 from mmbert.data.tables.fingerprint import splits_fingerprint
 from mmbert.data.tables.outside_files import outside_rows, refuse_outside
+from mmbert.data.tables.paired_columns import check_readers, pair_of_columns, paired_column
 from mmbert.data.tables.row_checks import (
     check_table,
     incomplete_rows,
@@ -45,7 +46,8 @@ class MultimodalData(pl.LightningDataModule):
     Args:
         path: the table: CSV, TSV, JSONL, Parquet or Excel (.xlsx). File names in it are relative to its folder.
         columns: the table's column for each encoder, and for ``split``; an encoder not listed reads the column of
-            its own name.
+            its own name. Two columns of texts, ``[question, context]``, are read together by a text encoder, the first
+            before the second, which is what labels are about.
         splits: the value of the split column for ``train``, ``val`` and each test split (every other name).
         split: what is drawn where the column does not say it, options of ``Drawing``.
         folds: number of folds; see ``Drawing``.
@@ -81,7 +83,7 @@ class MultimodalData(pl.LightningDataModule):
     def __init__(
         self,
         path: str | Path,
-        columns: Mapping[str, str | None] | None = None,
+        columns: Mapping[str, str | Sequence[str] | None] | None = None,
         splits: Mapping[str, str] | None = None,
         batch_size: Annotated[int, Range(1)] = 32,
         eval_batch_size: Annotated[int | None, Range(1)] = None,
@@ -208,7 +210,8 @@ class MultimodalData(pl.LightningDataModule):
 
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
-        return self.columns.get(encoder) or encoder
+        column = self.columns.get(encoder) or encoder
+        return column if isinstance(column, str) else paired_column(self.table, pair_of_columns(encoder, column))
 
     def require_columns(self, encoders: Iterable[str]) -> None:
         """Refuses encoders whose column the table lacks.
@@ -240,6 +243,7 @@ class MultimodalData(pl.LightningDataModule):
         self.processors, self.tasks, self.aligned = dict(processors), dict(tasks), tuple(aligned)
         check_needs(self.processors, self.tasks)
         self.require_columns(name for name in processors if name not in self.drop)
+        check_readers(self.table, {name: self.column_of(name) for name in processors}, processors)
         if self.augment is not None:
             self.augment.check(processors)
         columns = {name: self.column_of(name) for name in processors if name not in self.drop}
@@ -273,7 +277,7 @@ class MultimodalData(pl.LightningDataModule):
         """
         if not self.complete_only:
             return 0
-        named = [column for name, column in self.columns.items() if column and name != SPLIT_COLUMN]
+        named = [self.column_of(name) for name, column in self.columns.items() if column and name != SPLIT_COLUMN]
         columns = dict.fromkeys([*named, *map(self.column_of, encoders)])
         lost = incomplete_rows(self.table, self._all(), [column for column in columns if self.has_column(column)])
         self._leave_out(lost)

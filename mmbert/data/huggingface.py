@@ -86,7 +86,7 @@ class HuggingFaceTable(Table):
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with the content; for files that are only named, with the names."""
         digest = hashlib.sha256()
-        for name, values in sorted(self._columns.items()):
+        for name, values in sorted((name, self._columns[name]) for name in self.column_names):
             digest.update(f"{name}:{len(values)}:".encode())
             for piece in hashed_pieces(values):
                 if self.is_media(name):

@@ -30,6 +30,7 @@ from mmbert.encoders.pretrained.transformers import (
 )
 from mmbert.encoders.processors.lengths import tokens_limit
 from mmbert.encoders.processors.text import TextProcessor
+from mmbert.encoders.processors.text_pairs import MAX_BEFORE
 from mmbert.encoders.text_windows import TextWindows
 from mmbert.encoders.token_cache import TokenCache
 
@@ -50,6 +51,8 @@ class TextEncoder(LayeredEncoder):
         window: longer texts are run in overlapping windows of so many tokens, special ones included, so that
             ``max_tokens`` may exceed the model's positions; None = whole. See ``mmbert.encoders.text_windows``.
         overlap: tokens that a window shares with the next.
+        max_before: of two texts that are read together (``data.columns.text=[question,context]``), the first is cut
+            after so many tokens; the second is cut, or runs in windows that all begin with the first.
         frozen: no gradients, always in evaluation mode.
         lr_scale: factor on the learning rate.
         trainable_last_n, layer_decay, gradient_checkpointing, lora: see ``LayeredEncoder.tune``.
@@ -83,6 +86,7 @@ class TextEncoder(LayeredEncoder):
         lora: dict[str, Any] | None = None,
         window: Annotated[int | None, Range(1)] = None,
         overlap: Annotated[int, Range(0)] = 64,
+        max_before: Annotated[int, Range(1)] = MAX_BEFORE,
         assets: str | None = None,
     ) -> None:
         super().__init__(frozen, lr_scale)
@@ -98,7 +102,7 @@ class TextEncoder(LayeredEncoder):
         self.out_dim = int(self.network.config.hidden_size)
         check_length(name, window or max_tokens, self.network.config, tokenizer, "window" if window else "max_tokens")
         most = math.inf if window else positions(self.network.config, tokenizer)
-        self.processor = TextProcessor(tokenizer, max_tokens, most)
+        self.processor = TextProcessor(tokenizer, max_tokens, most, max_before, window, overlap)
         self.windows = None if window is None else self._windows(window, overlap, pooling)
         self._set_pooler(name)
         self._wanted = set(inspect.signature(self.network.forward).parameters)
@@ -143,7 +147,7 @@ class TextEncoder(LayeredEncoder):
         config = self.network.config.to_dict()
         for name in ("_name_or_path", "transformers_version"):
             config.pop(name, None)
-        left_out = {"name", "config"} | ({"window", "overlap"} if self.windows is None else set())
+        left_out = {"name", "config", "max_before"} | ({"window", "overlap"} if self.windows is None else set())
         options = {name: value for name, value in super().identity().items() if name not in left_out}
         return {**options, "config": config}
 

@@ -2,13 +2,14 @@
 
 Every token is taken from the window in which it has the most context on its poorer side, as BERT's authors chose for
 SQuAD (Devlin et al. 2019, arXiv:1810.04805, ``run_squad.py``: "max context"). So every token is there once, and what a
-window's edge would cut, such as an answer, stays whole.
+window's edge would cut, such as an answer, stays whole. Of two texts that are read together the first begins every
+window, and the windows go over the second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -83,12 +84,15 @@ class TextWindows:
         """Tokens of a batch (B, L, D), zeros where the mask is False.
 
         Args:
-            inputs: ``mask`` (B, L) bool, real tokens first, and other tensors (B, L).
+            inputs: ``mask`` (B, L) bool, real tokens first, and other tensors (B, L), among them of pairs of texts
+                ``before`` (B, L) bool, the tokens up to the second text.
             network: the same of N windows, (N, W) each -> (N, W, D).
         """
         mask = inputs["mask"]
-        lengths = (mask.sum(1) - self.leading - self.trailing).clamp(min=0).tolist()
-        rows = [self.places(length).to(mask.device) for length in lengths]
+        windows = self.of_rows(inputs)
+        leading = torch.tensor([each.leading for each in windows], device=mask.device)
+        lengths = (mask.sum(1) - leading - self.trailing).clamp(min=0).tolist()
+        rows = [each.places(length).to(mask.device) for each, length in zip(windows, lengths, strict=True)]
         width = max(int((row >= 0).sum(1).max()) for row in rows)
         places = torch.cat(rows)[:, :width]  # (N, W)
         sample = torch.repeat_interleave(
@@ -100,7 +104,14 @@ class TextWindows:
         found = states.new_zeros(*mask.shape, states.shape[-1])
         first = 0
         for row, length in enumerate(lengths):
-            source = self.sources(length).to(mask.device)[: int(mask[row].sum())]
+            source = windows[row].sources(length).to(mask.device)[: int(mask[row].sum())]
             found[row, : len(source)] = states[first + source[:, 0], source[:, 1]]
             first += len(rows[row])
         return found
+
+    def of_rows(self, inputs: Inputs) -> list[TextWindows]:
+        """How each sequence of a batch falls into windows: of a pair all tokens up to the second text begin them."""
+        if "before" not in inputs:
+            return [self] * len(inputs["mask"])
+        counts = (inputs["before"] & inputs["mask"]).sum(1).tolist()
+        return [replace(self, leading=count) if count else self for count in counts]

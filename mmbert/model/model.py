@@ -304,7 +304,8 @@ class MultimodalModel(nn.Module):
 
         Args:
             samples: each ``{"text": str, "image": path or PIL image, "audio": path, array at the encoder's rate, or
-                (array, rate in hertz)}``, keyed by encoder name. Any non-empty subset of the modalities will do.
+                (array, rate in hertz)}``, keyed by encoder name. Any non-empty subset of the modalities will do. Two
+                texts that are read together are ``(question, context)``.
             batch_size: samples that go through the model at once.
 
         Returns:

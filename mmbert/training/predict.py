@@ -117,7 +117,7 @@ def predict_table(
     model: MultimodalModel,
     table: Path,
     out: Path,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     batch_size: int = 32,
     num_workers: int | None = None,
     device: str = "auto",
@@ -133,8 +133,8 @@ def predict_table(
         table: CSV, TSV, JSONL, Parquet or Excel; file names in it are relative to its folder.
         out: .jsonl or .parquet. Until all is done the file has ``.partial`` in its name; what is in it stays if the
             work is interrupted.
-        columns: the table's column by encoder name; an encoder that is not listed reads the column of its own name,
-            and one without a column has no modality.
+        columns: the table's column by encoder name, or two that are read together; an encoder that is not listed reads
+            the column of its own name, and one without a column has no modality.
         batch_size: rows that go through the model at once.
         num_workers: processes that read; None = one fewer than the cores, at most 4.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -200,7 +200,7 @@ def answered(
 
 
 def whole_table(
-    model: MultimodalModel, path: Path, columns: Mapping[str, str], options: Mapping[str, Any]
+    model: MultimodalModel, path: Path, columns: Mapping[str, str | Sequence[str]], options: Mapping[str, Any]
 ) -> tuple[MultimodalData, list[str]]:
     """The table as one split, and the modalities that it has no column for; ``options`` are those of the data.
 

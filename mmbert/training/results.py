@@ -17,6 +17,8 @@ from mmbert.core.whole_files import write_whole_bytes
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.modalities.text_pair import is_pair_cell
+from mmbert.data.tables.cells import shown_pair
 from mmbert.runs.contents import METRIC_NOTES
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
@@ -115,7 +117,7 @@ def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, fold
             elif cell is not None and (file := modality.file_name(cell)) is not None:
                 shown[name] = InputFile(named_file(data.table.folder, file), modality.shown_as)
             else:
-                shown[name] = cell
+                shown[name] = shown_pair(**cell) if is_pair_cell(cell) else cell
         samples.append({"row": record["row"], **shown, **record})
     return samples
 

@@ -256,13 +256,22 @@ def announce_run(parts: Parts, folder: RunFolder) -> None:
 
 
 def described_inputs(data: MultimodalData) -> dict[str, Any]:
-    """Where a reader of the run finds its samples: the table, and each encoder's column, kind and manner of showing."""
+    """Where a reader of the run finds its samples: the table, and each encoder's column, kind and manner of showing.
+
+    Of two columns that are read together ``before`` names the first.
+    """
+    pairs = {name: data.table.pair_in(data.column_of(name)) for name in data.processors}
     encoders = {
         name: {
-            "column": data.column_of(name),
+            **({"column": data.column_of(name)} if (pair := pairs[name]) is None else named_pair(*pair)),
             "kind": modality_of(processor).kind,
             "shown_as": modality_of(processor).shown_as,
         }
         for name, processor in data.processors.items()
     }
     return {"table": str(data.path.resolve()), "encoders": encoders}
+
+
+def named_pair(before: str, text: str) -> dict[str, str]:
+    """Two columns as ``described_inputs`` names them."""
+    return {"column": text, "before": before}

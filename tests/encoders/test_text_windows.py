@@ -60,7 +60,7 @@ def test_a_text_that_fits_one_window_is_as_without():
 
 
 def test_an_encoder_with_windows_keeps_the_contract():
-    check_encoder(TextEncoder, name="tiny", window=16, overlap=4, max_tokens=300)
+    check_encoder(TextEncoder, name="tiny", window=16, overlap=4, max_tokens=300, max_before=4)  # with pairs of texts
 
 
 def test_a_frozen_encoder_remembers_texts_of_any_length_and_learns_from_every_window():

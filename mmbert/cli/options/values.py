@@ -14,7 +14,10 @@ from mmbert.cli.options import schema
 from mmbert.cli.options.foreign import RULES_BY_PATH
 from mmbert.cli.options.groups import Groups
 from mmbert.core.errors import ConfigError
-from mmbert.core.ranges import Rule
+from mmbert.core.ranges import CellValues, Rule
+
+#: What each option may be of groups whose options have names of the user's own.
+RULES_BY_GROUP: Mapping[str, Rule] = {"data.columns": CellValues()}  # a column, or two that are read together
 
 
 def override_values(override: Override) -> list[Any]:
@@ -73,7 +76,7 @@ def check_value(cfg: DictConfig, override: Override, groups: Groups) -> None:
         return
     if last not in list(node.keys()):  # "in" alone says no to an option without a value yet
         raise unknown_option(cfg, override, ".".join(parents), groups)
-    rule = rules.get(last) or RULES_BY_PATH.get(key)
+    rule = rules.get(last) or RULES_BY_PATH.get(key) or RULES_BY_GROUP.get(".".join(parents))
     before = None if OmegaConf.is_missing(node, last) or OmegaConf.is_interpolation(node, last) else node[last]
     for value in override_values(override):
         complaint = rule.complaint(value) if rule is not None else wrong_kind(before, value)

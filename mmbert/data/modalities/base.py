@@ -102,6 +102,10 @@ class Modality:
             return self.read(str(value), "", getattr(processor, "max_seconds", None))
         return value
 
+    def labelled_part(self, raw: Any) -> Any:
+        """Of a raw value the part that labels such as tags and answers are about; by itself, all of it."""
+        return raw
+
     def file_name(self, cell: Any) -> str | None:
         """The file that a cell names, relative to the table's folder; None = the cell is the input itself."""
         return bytes_and_name(cell)[1] if self.names_files else None

@@ -18,7 +18,8 @@ from mmbert.data.augment.corruptions import Degradation, degraded_text
 from mmbert.data.augment.text import TextAugmentation
 from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.tables.cells import cell_excerpt, decoded
+from mmbert.data.modalities.text_pair import TextPair, is_pair_cell, text_or_pair
+from mmbert.data.tables.cells import cell_excerpt, decoded, is_empty
 
 #: Characters of an example.
 EXAMPLE_TEXT_CHARACTERS = 400
@@ -27,7 +28,7 @@ LONG_TEXT = 2**20
 
 
 class TextModality(Modality):
-    """Whatever stands in the cell, numbers too, as a ``str``."""
+    """Whatever stands in the cell, numbers too, as a ``str``; of two columns read together a ``TextPair``."""
 
     kind = "text"
     noun = "text"
@@ -39,8 +40,18 @@ class TextModality(Modality):
     augmentation = TextAugmentation
     duplicates = "whose text is in '{0}' too"
 
-    def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> str:
-        """See ``Modality``; bytes are text in UTF-8, and a list of words, or JSON of one, is the words with blanks."""
+    def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> str | TextPair:
+        """See ``Modality``; where nothing goes before a text of a pair, it is that text."""
+        if not is_pair_cell(cell):
+            return self.read_one(cell)
+        before, text = cell["before"], self.read_one(cell["text"])
+        return text if is_empty(before) else text_or_pair(self.read_one(before), text)
+
+    def read_one(self, cell: Any) -> str:
+        """The text of a cell of one column.
+
+        Bytes are text in UTF-8, and a list of words, or JSON of one, is the words with blanks.
+        """
         if isinstance(cell, bytes):
             return decoded(cell)
         words = words_of_list(cell)
@@ -50,8 +61,20 @@ class TextModality(Modality):
             raise DataError(f"a text is needed, not {cell_excerpt(cell)}")
         return str(cell)
 
+    def from_python(self, value: Any, processor: Processor) -> Any:
+        """See ``Modality``; two strings are a pair, the one that labels are about as the second."""
+        two = isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(part, str) for part in value)
+        return text_or_pair(*value) if two else value
+
+    def labelled_part(self, raw: Any) -> Any:
+        """See ``Modality``: of a pair the second."""
+        return raw.text if isinstance(raw, TextPair) else raw
+
     def content(self, cell: Any, folder: str | Path) -> bytes:
         """See ``Modality``: the text in UTF-8."""
+        if is_pair_cell(cell):
+            raw = self.read(cell, folder)
+            return raw.content if isinstance(raw, TextPair) else raw.encode("utf-8", "surrogatepass")
         return cell if isinstance(cell, bytes) else str(cell).encode("utf-8", "surrogatepass")
 
     def length(self, cell: Any, folder: str | Path) -> float:
@@ -60,32 +83,48 @@ class TextModality(Modality):
 
     def size(self, cell: Any, folder: str | Path) -> int:
         """See ``Modality``: characters."""
+        if is_pair_cell(cell):
+            return sum(self.size(part, folder) for part in cell.values() if part is not None)
         return len(cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell))
 
-    def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[str], list[str]]:
+    def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[Any], list[Any]]:
         """See ``Modality``: short and long; then nothing, white space, one character, and far more than models take."""
         long = "a much longer text, of many more words than the others in this batch have"
-        return ["what do you get", "a", long, "日本語 🙂"], ["", " \n\t", "🙂", "a\x00b", "many words " * 3000]
+        ordinary: list[str | TextPair] = ["what do you get", "a", long, "日本語 🙂"]
+        unusual: list[str | TextPair] = ["", " \n\t", "🙂", "a\x00b", "many words " * 3000]
+        if getattr(processor, "has_room_for_pairs", False):
+            ordinary.append(TextPair("what", "do you get"))
+            unusual += [TextPair("🙂", ""), TextPair("many words " * 300, "many words " * 3000)]
+        return ordinary, unusual
 
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: characters and words; texts that differ in case or white space alone are the same."""
-        text = self.read(cell, folder)
-        digest, count = hashlib.blake2b(digest_size=16), 0
-        for count, word in enumerate(words_of(text), 1):  # noqa: B007 - the last number is theirs
-            same = " " * (count > 1) + unicodedata.normalize("NFC", word).casefold()
-            digest.update(same.encode("utf-8", "surrogatepass"))
-        return CellFacts(digest=digest.digest(), quantities={"characters": len(text), "words": count})
+        raw = self.read(cell, folder)
+        parts = [raw.before, raw.text] if isinstance(raw, TextPair) else [raw]
+        digest, words = hashlib.blake2b(digest_size=16), 0
+        for number, text in enumerate(parts):
+            digest.update(b"\0" * number)
+            for place, word in enumerate(words_of(text)):
+                same = " " * bool(place) + unicodedata.normalize("NFC", word).casefold()
+                digest.update(same.encode("utf-8", "surrogatepass"))
+                words += 1
+        return CellFacts(digest=digest.digest(), quantities={"characters": sum(map(len, parts)), "words": words})
 
     def corrupted(
-        self, raw: str, processor: Processor, level: float, random: np.random.Generator, options: Degradation
+        self, raw: Any, processor: Processor, level: float, random: np.random.Generator, options: Degradation
     ) -> Any:
         """See ``Modality``: misspelt words, or words left out."""
-        return processor.prepare(degraded_text(raw, level, random, options))
+        if not isinstance(raw, TextPair):
+            return processor.prepare(degraded_text(raw, level, random, options))
+        before, text = (degraded_text(part, level, random, options) for part in (raw.before, raw.text))
+        return processor.prepare(text_or_pair(before, text))
 
     def example_html(self, cell: Any, folder: Path) -> str:
         """See ``Modality``: its beginning."""
-        text = self.read(cell, folder)
-        return escape(text if len(text) <= EXAMPLE_TEXT_CHARACTERS else f"{text[:EXAMPLE_TEXT_CHARACTERS]}…")
+        raw = self.read(cell, folder)
+        parts = [raw.before, raw.text] if isinstance(raw, TextPair) else [raw]
+        cut = [part if len(part) <= EXAMPLE_TEXT_CHARACTERS else f"{part[:EXAMPLE_TEXT_CHARACTERS]}…" for part in parts]
+        return "<br>".join(map(escape, cut))
 
 
 MODALITY = TextModality()

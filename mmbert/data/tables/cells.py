@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError
+from mmbert.data.modalities.text_pair import PAIR_CELL
 
 #: Characters of the longest text that may be a number or a truth value; longer ones are not looked at for it.
 LONGEST_NUMBER = 40
@@ -162,3 +163,14 @@ def word_key(word: Any) -> str:
 def is_plain_number(text: str) -> bool:
     """Whether a text is a number in plain digits, such as ``-9`` or ``99.5``."""
     return re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", text) is not None
+
+
+def pair_cells(before: pa.ChunkedArray, text: pa.ChunkedArray, empty: pa.Array) -> pa.ChunkedArray:
+    """Cells ``{"before": …, "text": …}``, none where ``empty`` (rows,) is true."""
+    cells = pc.make_struct(before, text, field_names=list(PAIR_CELL))
+    return pc.if_else(empty, pa.scalar(None, cells.type), cells)
+
+
+def shown_pair(before: Any, text: Any) -> str:
+    """Two texts for a reader, each on lines of its own; one alone where the other is missing."""
+    return "\n".join(str(part) for part in (before, text) if part is not None)

@@ -206,7 +206,8 @@ def aligned_label_faults(
             continue
         try:
             given = {name: table.cell(row, columns[name]) for name in names}
-            raws = {name: inputs[name].read(cell, table.folder) for name, cell in given.items() if cell is not None}
+            there = {name: inputs[name].read(cell, table.folder) for name, cell in given.items() if cell is not None}
+            raws = {name: inputs[name].labelled_part(raw) for name, raw in there.items()}
             task.check_label(cells, raws)
         except DataError as error:
             yield row, cells, error

@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import ConfigError, DataError, nearest
-from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, without_words
+from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, pair_cells, without_words
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
-from mmbert.data.tables.reading import reading, row_name, written_as
+from mmbert.data.tables.opening import arrow_files
+from mmbert.data.tables.reading import row_name, written_as
 
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
@@ -45,6 +46,8 @@ class Table:
 
     #: words that count as empty cells; see ``take_for_empty``
     _no_cells: tuple[Any, ...] = ()
+    #: columns that hold two others; see ``add_pair``
+    _pairs: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -66,7 +69,7 @@ class Table:
         self._map()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return unpickled, (type(self), self.__getstate__(), self._no_cells)
+        return unpickled, (type(self), self.__getstate__(), self._no_cells, self._pairs)
 
     def take_for_empty(self, words: Any) -> None:
         """From now on cells that are equal to the word, or one of the words, are empty, whatever their capitals."""
@@ -75,6 +78,19 @@ class Table:
             return
         self._no_cells = (*self._no_cells, *words)
         self._columns = {name: without_words(values, words) for name, values in self._columns.items()}
+
+    def add_pair(self, before: str, text: str) -> str:
+        """Adds a column of ``{"before": …, "text": …}``, empty where the second is, and returns its name."""
+        name = f"{before} + {text}"
+        if (before, text) not in self._pairs:
+            self._pairs = (*self._pairs, (before, text))
+            empty = pa.array(self.empty(text))
+            self._columns[name] = pair_cells(self._values(before), self._values(text), empty)
+        return name
+
+    def pair_in(self, column: str) -> tuple[str, str] | None:
+        """The two columns that one made by ``add_pair`` holds; None = it is one of the file's own."""
+        return next((pair for pair in self._pairs if column == " + ".join(pair)), None)
 
     @property
     def folder(self) -> Path:
@@ -259,36 +275,14 @@ def is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def unpickled(kind: type[Table], state: dict[str, Any], no_cells: Sequence[Any]) -> Table:
+def unpickled(
+    kind: type[Table], state: dict[str, Any], no_cells: Sequence[Any], pairs: Sequence[tuple[str, str]] = ()
+) -> Table:
     """The table that was pickled, its columns mapped anew."""
     table = kind.__new__(kind)
     table.__setstate__(state)
     if no_cells:
         table.take_for_empty(no_cells)
+    for pair in pairs:
+        table.add_pair(*pair)
     return table
-
-
-def arrow_files(path: Path) -> list[str]:
-    """The file's copy in the cache of the ``datasets`` library, as Arrow streams that can be memory-mapped.
-
-    Raises:
-        ConfigError: the path is empty.
-        DataError: there is no such file, or it cannot be read in the format of its ending.
-    """
-    endings = ", ".join(FORMATS)
-    if path == Path():
-        raise ConfigError(f"data.path is empty, or the folder that you stand in; it must name a table ({endings}).")
-    with reading(path):
-        path.exists()  # a folder above it may be closed to this user
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; data.path must name a table ({endings}).")
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.iterdir() if p.suffix in FORMATS] if path.parent.is_dir() else []
-        raise DataError(f"{path}: there is no such file. {nearest(path.name, siblings)}".strip())
-    if path.suffix.lower() not in FORMATS:
-        raise DataError(f"{path}: tables end in {endings}.")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty (0 bytes).")
-    from mmbert.data.tables.arrow_cache import cached_files
-
-    return cached_files(path)

@@ -185,7 +185,9 @@ def tiny_bert_parts(overrides: dict[str, Any]) -> tuple[BertConfig, PreTrainedTo
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     ends = [(word, vocabulary[word]) for word in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
     named = {f"{word.strip('[]').lower()}_token": word for word in words[:5]}
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -11,6 +11,7 @@ from mmbert.data.modalities.audio import MODALITY as AUDIO
 from mmbert.data.modalities.feature_files import sequence_lengths
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.text import MODALITY as TEXT
+from mmbert.data.modalities.text_pair import TextPair
 from mmbert.encoders.processors.long_texts import MOST_CHARACTERS
 
 if TYPE_CHECKING:
@@ -55,18 +56,25 @@ def vectors_limit(max_tokens: int, key: str | None) -> LengthLimit:
     return LengthLimit("max_tokens", max_tokens, "length", measure)
 
 
-def token_counts(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[float]:
-    """Tokens of each text, special ones included.
+def token_counts(texts: Sequence[str | TextPair], tokenizer: PreTrainedTokenizerBase) -> list[float]:
+    """Tokens of each text, or of both texts of a pair, special ones included.
 
     Of texts of more than ``MOST_CHARACTERS`` the beginning is counted and taken for all of it.
     """
-    begun = [text[:MOST_CHARACTERS] for text in texts]
+    alone = [text.text if isinstance(text, TextPair) else text for text in texts]
+    begun = [text[:MOST_CHARACTERS] for text in alone]
     ids = tokenizer(begun, verbose=False)["input_ids"] if begun else []
-    shares = [len(text) / max(1, len(start)) for text, start in zip(texts, begun, strict=True)]
-    return [float(round(len(found) * max(1.0, share))) for found, share in zip(ids, shares, strict=True)]
+    shares = [len(text) / max(1, len(start)) for text, start in zip(alone, begun, strict=True)]
+    counts = [float(round(len(found) * max(1.0, share))) for found, share in zip(ids, shares, strict=True)]
+    added = tokenizer.num_special_tokens_to_add(pair=True) - tokenizer.num_special_tokens_to_add()
+    for place, pair in enumerate(texts):
+        if isinstance(pair, TextPair):
+            before = tokenizer(pair.before[:MOST_CHARACTERS], add_special_tokens=False, verbose=False)
+            counts[place] += len(before["input_ids"]) + added
+    return counts
 
 
-def text_of(cell: Any, folder: Path) -> str:
+def text_of(cell: Any, folder: Path) -> str | TextPair:
     """The text of a cell; none where it cannot be read."""
     try:
         return TEXT.read(cell, folder)

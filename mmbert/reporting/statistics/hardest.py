@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.core.file_names import named_file
-from mmbert.data.tables.cells import cell_excerpt, is_empty
+from mmbert.data.tables.cells import cell_excerpt, is_empty, shown_pair
 from mmbert.data.tables.formats import FORMATS, read_cells
 from mmbert.reporting.statistics.embedded_media import embedded_picture, embedded_sound
 from mmbert.reporting.statistics.samples import per_sample
@@ -141,16 +141,26 @@ def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, 
         changed = ("samples", "none", f"not shown, {path.name} is not the table that the run was trained on")
         return {row: [changed] for row in rows}
     try:
-        table = read_cells(path, rows, [part["column"] for part in described.get("encoders", {}).values()])
+        parts = described.get("encoders", {}).values()
+        table = read_cells(path, rows, [part[key] for part in parts for key in ("before", "column") if key in part])
     except MmbertError as error:  # the format's extra is not installed here
         return {row: [("samples", "none", f"not shown, {error}")] for row in rows}
     return {
         row: [
-            (name, shown_as(part), shown_cell(cells.get(part["column"]), part["kind"], shown_as(part), path.parent))
+            (name, shown_as(part), shown_cell(cell_of(part, cells), part["kind"], shown_as(part), path.parent))
             for name, part in described["encoders"].items()
         ]
         for row, cells in table.items()
     }
+
+
+def cell_of(part: Mapping[str, str], cells: Mapping[str, Any]) -> Any:
+    """An encoder's cell among those of a row; of two that it reads together the one text after the other."""
+    cell = cells.get(part["column"])
+    if "before" not in part or is_empty(cell):
+        return cell
+    before = cells.get(part["before"])
+    return cell if is_empty(before) else shown_pair(before, cell)
 
 
 def is_table_of(path: Path, fingerprint: Any) -> bool:

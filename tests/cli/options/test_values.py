@@ -55,6 +55,14 @@ def test_right_words_pass(cfg, word):
     values.check_value(cfg, override(word), GROUPS)
 
 
+def test_a_column_may_be_two(cfg):
+    cfg = OmegaConf.create({"data": {"columns": {"text": "text"}}})
+    for word in ("data.columns.text=[question,context]", "data.columns.text=context", "data.columns.text=null"):
+        values.check_value(cfg, override(word), GROUPS)
+    with pytest.raises(ConfigError, match="a word, or a list of words"):
+        values.check_value(cfg, override("data.columns.text={a: b}"), GROUPS)
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

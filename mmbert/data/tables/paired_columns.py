@@ -1,0 +1,49 @@
+"""Two columns of texts that one encoder reads together: ``data.columns.text=[question,context]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmbert.core.errors import ConfigError
+from mmbert.data.tables.table import Table
+
+
+def pair_of_columns(encoder: str, columns: Sequence[str]) -> tuple[str, str]:
+    """The two columns that an option names.
+
+    Raises:
+        ConfigError: they are not two.
+    """
+    names = list(columns)
+    if len(names) != 2:
+        raise ConfigError(
+            f"data.columns.{encoder}={names} names {len(names)} columns. An encoder reads one, or two texts together, "
+            f"of which labels are about the second: data.columns.{encoder}=[question,context]"
+        )
+    return names[0], names[1]
+
+
+def paired_column(table: Table, pair: tuple[str, str]) -> str:
+    """The name of the table's column that holds both, which is made here; or of the one of the two that it lacks."""
+    lacking = next((column for column in pair if not table.has_column(column)), None)
+    return table.add_pair(*pair) if lacking is None else lacking
+
+
+def check_readers(table: Table, columns: Mapping[str, str], processors: Mapping[str, Any]) -> None:
+    """Refuses a pair of columns for an encoder that reads one text.
+
+    Args:
+        table: where they are.
+        columns: the table's column by encoder name.
+        processors: the encoders' preprocessing by name.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    for name, processor in processors.items():
+        if table.pair_in(columns[name]) and not getattr(processor, "reads_pairs", False):
+            raise ConfigError(
+                f"data.columns.{name} names two columns ({columns[name]}), but {type(processor).__name__} reads one "
+                f"input a sample. Only text encoders read two together: data.columns.{name}=COLUMN"
+            )

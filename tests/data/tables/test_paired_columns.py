@@ -1,0 +1,49 @@
+"""Two columns as one: where it is empty, in copies for workers, and the messages where one of them is missing."""
+
+import json
+import pickle
+
+import pytest
+
+from mmbert.core.errors import ConfigError, DataError
+from mmbert.data.datamodule import MultimodalData
+from mmbert.data.tables.paired_columns import pair_of_columns, paired_column
+from mmbert.data.tables.table import Table
+
+ROWS = [("Who?", "Ann"), ("", "Bob"), ("Why?", None), (None, "NA")]
+
+
+@pytest.fixture
+def path(tmp_path):
+    splits = ("train", "train", "val", "test")
+    rows = [{"question": q, "context": c, "split": s} for (q, c), s in zip(ROWS, splits, strict=True)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path / "t.jsonl"
+
+
+def test_a_pair_is_empty_where_its_second_text_is(path):
+    table = Table(path)
+    table.take_for_empty("NA")
+    name = paired_column(table, ("question", "context"))
+    for one in (table, pickle.loads(pickle.dumps(table))):
+        assert one.empty(name).tolist() == [False, False, True, True]
+        assert one.cell(0, name) == {"before": "Who?", "text": "Ann"} and one.cell(2, name) is None
+        assert one.column(name)[1]["text"] == "Bob" and one.column(name)[2:] == [None, None]
+        assert one.pair_in(name) == ("question", "context") and one.pair_in("context") is None
+    assert table.add_pair("question", "context") == name and name not in table.column_names
+    assert next(table.distinct(name))[1]["before"] == "Who?"
+
+
+def test_a_pair_that_cannot_be_is_refused(path):
+    with pytest.raises(ConfigError, match="names 3 columns.*read.*question,context"):
+        pair_of_columns("text", ["a", "b", "c"])
+    data = MultimodalData(path, columns={"text": ["qestion", "context"]})
+    with pytest.raises(DataError, match="no column 'qestion'.*question"):
+        data.require_columns(["text"])
+    data = MultimodalData(path, columns={"image": ["question", "context"]})
+
+    class Picture:
+        kind = "image"
+
+    with pytest.raises(ConfigError, match=r"data.columns.image names two columns \(question \+ context\), but Picture"):
+        data.bind({"image": Picture()}, {})
