@@ -30,6 +30,9 @@ COMPARED_METRICS = ("accuracy", "map", "mae")
 #: What joins the names in the column ``tasks``.
 JOINED = "+"
 
+#: Keys in which runs that are compared must agree: with other inputs or data the gain would be theirs.
+NEVER_MIXED = ("modalities", "data")
+
 
 @dataclass(frozen=True)
 class TaskGain:
@@ -83,7 +86,8 @@ def sharing_gains(members: Mapping[str, pd.DataFrame], by: Sequence[str], metric
     """One for each group of runs with several tasks, where some of these tasks have runs of their own.
 
     A group is compared with the single runs that share its other keys (the same fusion, for instance), or, if none do,
-    with all; a task whose single runs repeat a seed is left out, for it is not known which to compare with.
+    with all, but never with runs of other inputs; a task whose single runs repeat a seed is left out, for it is not
+    known which to compare with.
 
     Args:
         members: finished runs by group, from ``collect``.
@@ -105,7 +109,7 @@ def sharing_gains(members: Mapping[str, pd.DataFrame], by: Sequence[str], metric
         like = single
         for column in others:
             narrower = like[like[column].astype(str) == str(runs.iloc[0][column])]
-            like = narrower if len(narrower) else like
+            like = narrower if len(narrower) or column in NEVER_MIXED else like
         gains = [one for task in label.split(JOINED) if (one := gain_of(task, like, runs, metric)) is not None]
         if gains:
             found.append(SharingGain(name, corrected(gains), overall(gains)))

@@ -92,6 +92,17 @@ def test_single_runs_that_share_the_other_keys_come_first():
     assert dict(found.tasks[0].alone) == {0: 0.1, 1: 0.1, 2: 0.1}
 
 
+def test_runs_of_other_inputs_are_never_compared():
+    alone = [{**run("mood", s, mood_accuracy=0.5 + s / 9), "modalities": "text+audio"} for s in range(3)]
+    both = [
+        {**run("mood+price", s, mood_accuracy=0.3, price_mae=1.0), "modalities": kind}
+        for s in range(3)
+        for kind in ("text", "text+audio")
+    ]
+    found = gains(pd.DataFrame([*alone, *both]), by=("tasks", "modalities"))
+    assert [one.group for one in found] == ["('mood+price', 'text+audio')"]
+
+
 def test_a_report_shows_it(tmp_path):
     for row in runs().to_dict("records"):
         folder = tmp_path / f"{row['tasks']}-{row['seed']}"
