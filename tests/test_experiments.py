@@ -171,6 +171,7 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "stamps_captions",
         "stamps_few_shot",
         "stamps_translation",
+        "digits_span",
     ],
 )
 def test_results_come_from_one_clean_commit(name: str) -> None:
@@ -335,6 +336,25 @@ def test_stamps_captions_says_what_its_results_say() -> None:
         scores = {score: in_words(part[f"test/caption/{score}"]) for score in ("bleu", "chrf", "cider", "rougeL")}
         cells = [name.replace("+", " + "), scores["bleu"][0], *scores["chrf"], scores["cider"][0], scores["rougeL"][0]]
         assert f"| {' | '.join(cells)} | {in_words(part['test/caption/distinct2'])[0]} |" in page
+
+
+def test_digits_span_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/digits_span/README.md").read_text("utf-8")
+    table = results("digits_span")
+    shown = {
+        ("text", "place+heard"): "text, with `heard`",
+        ("text+audio", "place"): "text + audio, without `heard`",
+        ("text+audio", "place+heard"): "text + audio, with `heard`",
+    }
+    groups = table.groupby(["modalities", "tasks"])
+    assert set(groups.groups) == set(shown)
+    for name, part in groups:
+        assert sorted(part["seed"]) == [0, 1, 2]
+        scores = [word for metric in ("exact_match", "f1") for word in in_words(part[f"test/place/{metric}"])]
+        assert f"| {shown[name]} | {' | '.join(scores)} |" in page
+    heard = groups.get_group(("text+audio", "place+heard"))
+    for metric in ("place/has_answer_f1", "place/no_answer_accuracy", "heard/accuracy"):
+        assert in_words(heard[f"test/{metric}"])[0] in page
 
 
 def test_meld_task_balance_says_what_its_results_say() -> None:
