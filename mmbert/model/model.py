@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
@@ -11,50 +11,20 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
-from mmbert.core.errors import ConfigError, InputError, nearest
-from mmbert.core.types import Encoded, Fused, Inputs, State, Tensors
-from mmbert.core.whole_files import whole_folder
-from mmbert.data.modalities.registry import modality_of
+from mmbert.core.errors import InputError
+from mmbert.core.types import Encoded, Inputs, State, Tensors
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.pretrained.masked_lm import write_masked_model
-from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.base import Fusion
-from mmbert.fusion.decision_level import DecisionOutput
+from mmbert.model.check_parts import check_parts
 from mmbert.model.hub import fetch, is_hub_name, push
+from mmbert.model.output import ModelOutput
 from mmbert.model.rebuild import part_errors
+from mmbert.model.samples import prepared_inputs, present_values
 from mmbert.model.saved_files import is_finite, load_saved_weights
 from mmbert.model.saving import ModelParts, load_parts, save_parts
+from mmbert.model.text_export import write_text_encoder
 from mmbert.tasks.base import Task
 from mmbert.tasks.decision_heads import DecisionHeads
-from mmbert.tasks.mlm import MaskedLanguageModel
-
-
-@dataclass(frozen=True)
-class ModelOutput:
-    """What a forward pass gives.
-
-    Attributes:
-        fused: the joint representation.
-        outputs: each task's output tensors by its name.
-        decisions: under decision-level fusion, the outputs of each task's heads before they were joined, by its name.
-        encoded: what was fused, by modality; ``decode`` takes it again with some of it taken away.
-        inputs: what the encoders read, by name; empty where ``decode`` was not told.
-    """
-
-    fused: Fused
-    outputs: dict[str, Tensors]
-    decisions: dict[str, DecisionOutput] = field(default_factory=dict)
-    encoded: dict[str, Encoded] = field(default_factory=dict)
-    inputs: Mapping[str, Inputs] = field(default_factory=dict)
-
-    @property
-    def state(self) -> State:
-        """What the tasks' heads have read."""
-        return State(self.fused, self.encoded, self.inputs)
-
-    def aligned(self, alignments: Mapping[str, Sequence[Any]]) -> State:
-        """The same, with what predictions in words of the input need; ``Batch.alignments``."""
-        return State(self.fused, self.encoded, self.inputs, alignments)
 
 
 class MultimodalModel(nn.Module):
@@ -79,16 +49,7 @@ class MultimodalModel(nn.Module):
 
     def __init__(self, encoders: Mapping[str, Encoder], fusion: Fusion, tasks: Mapping[str, Task]) -> None:
         super().__init__()
-        widths = {name: encoder.out_dim for name, encoder in encoders.items()}
-        if fusion.dims != widths:
-            raise ConfigError(f"The fusion was built for {fusion.dims}, but the encoders give {widths}.")
-        for name in [*encoders, *tasks]:
-            if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
-                raise ConfigError(
-                    f"'{name}' cannot name an encoder or a task: use letters, digits and _, e.g. my_{name}."
-                )
-        check_injection(encoders, fusion)
-        check_exchanges(fusion, tasks)
+        check_parts(encoders, fusion, tasks)
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion if any(task.reads_tokens for task in tasks.values()) else fusion.without_tokens()
         for task in tasks.values():
@@ -264,16 +225,7 @@ class MultimodalModel(nn.Module):
         Raises:
             ConfigError: there is no such encoder, it is none of transformers, or has low-rank adapters.
         """
-        encoders: dict[str, Any] = {**self.named_encoders()}
-        if encoder not in encoders:
-            raise ConfigError(f"There is no encoder '{encoder}'. {nearest(encoder, encoders)}")
-        chosen = encoders[encoder]
-        if not isinstance(chosen, TextEncoder):
-            raise ConfigError(f"'{encoder}' is a {type(chosen).__name__}, no text encoder of transformers.")
-        tasks = [task for task in self.named_tasks().values() if isinstance(task, MaskedLanguageModel)]
-        head = next((task.head for task in tasks if task.text == encoder), None)
-        with whole_folder(Path(folder).absolute()) as scratch:
-            write_masked_model(chosen.network, chosen.processor.tokenizer, head, scratch)
+        write_text_encoder(self.named_encoders(), self.named_tasks(), encoder, Path(folder))
         return Path(folder)
 
     def push_to_hub(
@@ -321,14 +273,9 @@ class MultimodalModel(nn.Module):
         answers: list[dict[str, dict[str, Any]]] = []
         try:
             for start in range(0, len(samples), batch_size):
-                chunk = [self._checked(s, start + i) for i, s in enumerate(samples[start : start + batch_size])]
-                inputs, alignments = {}, {}
-                for name, processor in processors.items():
-                    read = modality_of(processor).from_python
-                    raws = [read(sample[name], processor) if name in sample else None for sample in chunk]
-                    inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
-                    if name in self.aligned_to:
-                        alignments[name] = [None if raw is None else processor.alignment(raw) for raw in raws]  # type: ignore[attr-defined]
+                chunk = samples[start : start + batch_size]
+                values = [present_values(sample, start + i, processors) for i, sample in enumerate(chunk)]
+                inputs, alignments = prepared_inputs(values, processors, self.aligned_to)
                 device = next(self.parameters()).device
                 moved = {name: {key: t.to(device) for key, t in tensors.items()} for name, tensors in inputs.items()}
                 answers += self.answers(self(moved), alignments)
@@ -362,55 +309,3 @@ class MultimodalModel(nn.Module):
         state = output.aligned(alignments or {})
         by_task = {name: task.predict(state, output.outputs[name]) for name, task in self.named_tasks().items()}
         return [dict(zip(by_task, answers, strict=True)) for answers in zip(*by_task.values(), strict=True)]
-
-    def _checked(self, sample: Mapping[str, Any], index: int) -> dict[str, Any]:
-        unknown = [key for key in sample if key not in self.encoders]
-        if unknown:
-            raise InputError(f"Sample {index} has the key '{unknown[0]}'. {nearest(unknown[0], self.encoders)}")
-        present = {key: value for key, value in sample.items() if value is not None and not is_empty_text(value)}
-        if not present:
-            raise InputError(f"Sample {index} has no modality at all: give at least one of {', '.join(self.encoders)}.")
-        return present
-
-
-def check_injection(encoders: Mapping[str, Encoder], fusion: Fusion) -> None:
-    """Refuses a fusion that injects into an encoder or a layer that does not exist.
-
-    Raises:
-        ConfigError: names the encoder and how many layers it has.
-    """
-    name, layer = fusion.injects_into, int(getattr(fusion, "layer", 0))
-    if name is None:
-        return
-    count = encoders[name].injectable_layers
-    if not count:
-        raise ConfigError(
-            f"{type(fusion).__name__} injects into the layers of the encoder '{name}', but "
-            f"{type(encoders[name]).__name__} has no injectable_layers: a text encoder has (text=minilm)."
-        )
-    if not 0 <= layer < count:
-        raise ConfigError(f"fusion.layer={layer}: the encoder '{name}' has the layers 0 to {count - 1}.")
-
-
-def check_exchanges(fusion: Fusion, tasks: Mapping[str, Task]) -> None:
-    """Refuses tasks that exchange encoded modalities where a fusion does not read these alone.
-
-    Raises:
-        ConfigError: names the task.
-    """
-    for name, task in tasks.items():
-        if task.exchanges and (fusion.injects_into is not None or (fusion.views and not task.reads_tokens)):
-            raise ConfigError(
-                f"tasks.{name} exchanges what encoders gave, and {type(fusion).__name__} "
-                + (
-                    f"changes '{fusion.injects_into}' while it is encoded"
-                    if fusion.injects_into is not None
-                    else "decides on each modality alone"
-                )
-                + f": choose another fusion, or tasks.{name}.negatives=random."
-            )
-
-
-def is_empty_text(value: Any) -> bool:
-    """A string of nothing, or of white space alone, stands for an absent modality, as such a cell does in a table."""
-    return isinstance(value, str) and not value.strip()

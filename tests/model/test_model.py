@@ -12,8 +12,10 @@ from torch import nn
 from mmbert.core.errors import ConfigError, DataError, InputError
 from mmbert.fusion.base import Fusion
 from mmbert.fusion.mean import MeanFusion
-from mmbert.model import MultimodalModel
+from mmbert.model.model import MultimodalModel
 from mmbert.tasks.classification import Classification
+
+COVERS = ("check_parts", "output", "samples", "text_export")
 
 
 @pytest.fixture(scope="module")
