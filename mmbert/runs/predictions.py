@@ -24,11 +24,14 @@ ARROW_TYPES = {"classification": "string", "multilabel": "list<string>", "regres
 
 @dataclass
 class Column:
-    """One task's share: per sample a target (None = unlabelled), a prediction, and for classes C probabilities."""
+    """One task's share: per sample a target (None = unlabelled), a prediction, and for classes C probabilities.
+
+    The probabilities are None where a sample has nothing to judge, such as a picture alone for matching.
+    """
 
     targets: list[Any] = field(default_factory=list)
     predictions: list[Any] = field(default_factory=list)
-    probabilities: list[np.ndarray] = field(default_factory=list)  # (C,) float32 each
+    probabilities: list[np.ndarray | None] = field(default_factory=list)  # (C,) float32 each
     classes: list[str] = field(default_factory=list)
 
 
@@ -56,8 +59,8 @@ class PredictionTable:
 
         Args:
             rows: the samples' numbers in their table; negative for copies that only fill up the batch: left out.
-            answers: by task, for each sample ``prediction`` and, for classes, ``probabilities`` {class: p}; where there
-                is no ``prediction``, all of it is.
+            answers: by task, for each sample ``prediction`` and, for classes, ``probabilities`` {class: p}, or None
+                where there is nothing to judge; where there is no ``prediction``, all of it is.
             targets: by task, for each sample its label in the same words, None where unlabelled.
         """
         real = [place for place, row in enumerate(rows) if row >= 0]
@@ -69,8 +72,11 @@ class PredictionTable:
             column.predictions += [answer.get("prediction", answer) for answer in given]
             for answer in given:
                 if "probabilities" in answer:
-                    column.classes = column.classes or list(answer["probabilities"])
-                    column.probabilities.append(np.fromiter(answer["probabilities"].values(), dtype=np.float32))
+                    shares = answer["probabilities"]
+                    column.classes = column.classes or list(shares or ())
+                    column.probabilities.append(
+                        None if shares is None else np.fromiter(shares.values(), dtype=np.float32)
+                    )
 
     def __len__(self) -> int:
         self._settle()
@@ -134,7 +140,8 @@ class PredictionTable:
         column = self._columns[task]
         index: dict[Any, int] = {name: i for i, name in enumerate(column.classes)}
         known = [i for i, target in enumerate(column.targets) if target is not None]
-        found = [index.get(column.predictions[i], int(column.probabilities[i].argmax())) for i in known]
+        most = self.labelled(task)[1].argmax(1) if known else []
+        found = [index.get(column.predictions[i], int(best)) for i, best in zip(known, most, strict=True)]
         return np.array(found, dtype=np.int64)
 
     def records(self, limit: int | None = None) -> list[dict[str, Any]]:
@@ -183,9 +190,7 @@ class PredictionTable:
             arrays[f"{name}/target"] = arrow_array(column.targets, self.kind(name))
             arrays[f"{name}/prediction"] = arrow_array(column.predictions, self.kind(name))
             if column.classes:
-                stacked = np.stack(column.probabilities)
-                parts = [pa.array(stacked[:, i], pa.float32()) for i in range(len(column.classes))]
-                arrays[f"{name}/probabilities"] = pa.StructArray.from_arrays(parts, names=column.classes)
+                arrays[f"{name}/probabilities"] = arrow_shares(column.probabilities, column.classes)
         return pa.table(arrays)
 
     def write(self, path: Path) -> None:
@@ -226,3 +231,14 @@ def arrow_array(values: Sequence[Any], kind: str) -> pa.Array:
         return pa.array(texts, pa.string())
     types = {"string": pa.string(), "list<string>": pa.list_(pa.string()), "double": pa.float64()}
     return pa.array(values, types[ARROW_TYPES[kind]])
+
+
+def arrow_shares(probabilities: Sequence[np.ndarray | None], classes: Sequence[str]) -> pa.Array:
+    """Of each sample a struct of C probabilities (C,), null where there are none."""
+    import pyarrow as pa
+
+    none = np.array([shares is None for shares in probabilities])
+    nothing = np.zeros(len(classes), dtype=np.float32)
+    stacked = np.stack([nothing if shares is None else shares for shares in probabilities])  # (N, C)
+    parts = [pa.array(stacked[:, i], pa.float32()) for i in range(len(classes))]
+    return pa.StructArray.from_arrays(parts, names=list(classes), mask=pa.array(none))

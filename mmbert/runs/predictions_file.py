@@ -85,6 +85,7 @@ def column_fault(name: str, column: pa.ChunkedArray) -> str | None:
     elif part == "probabilities":
         if not pa.types.is_struct(kind) or not all(pa.types.is_floating(field.type) for field in kind):
             return f"is {kind}, but should be a number for each class"
+        column = column.drop_null()  # a sample with nothing to judge has no shares at all
         for number in range(kind.num_fields):
             shares = pc.struct_field(column, [number])
             ends = pc.min_max(shares)

@@ -8,6 +8,7 @@ import pytest
 
 from mmbert.core.errors import InputError
 from mmbert.runs.predictions import PredictionTable
+from mmbert.runs.predictions_file import read_predictions
 
 
 @pytest.fixture
@@ -123,3 +124,21 @@ def test_all_processes_end_with_all_samples_once(monkeypatch):
     monkeypatch.setattr("torch.distributed.all_gather_object", all_gather_object)
     assert mine.gather().to_arrow().to_pydict()["t/prediction"] == ["a", "b", "a"]
     assert mine.rows == [0, 1, 2]
+
+
+def test_samples_with_nothing_to_judge_have_no_probabilities(tmp_path):
+    """As of matching, where a sample is a picture alone; the first of a batch, the last, and all of one."""
+    table, pair = (
+        PredictionTable({"m": "matching"}),
+        {"prediction": "match", "probabilities": {"no": 0.25, "yes": 0.75}},
+    )
+    alone = {"prediction": None, "probabilities": None}
+    table.add([3, 0], {"m": [alone, pair]}, {"m": [None, "match"]})
+    table.add([1, 2], {"m": [alone, alone]}, {"m": [None, None]})
+    table.write(tmp_path / "test.parquet")
+    read = read_predictions(tmp_path / "test.parquet")
+    assert read["m/prediction"].notna().tolist() == [True, False, False, False]
+    assert read["m/probabilities"].tolist() == [{"no": 0.25, "yes": 0.75}, None, None, None]
+    table = PredictionTable({"m": "matching"})
+    table.add([0], {"m": [alone]}, {"m": [None]})
+    assert table.to_arrow().column_names == ["row", "m/target", "m/prediction"]

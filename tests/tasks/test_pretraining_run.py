@@ -90,8 +90,13 @@ def test_a_classifier_begins_with_the_pretrained_encoder(mmbert, pretrained):
 
 
 def test_a_language_model_with_pictures_and_matching(mmbert):
+    table = pd.read_json(mmbert.folder / "t.jsonl", lines=True)
+    table.loc[::4, "image"] = None  # a text alone is no pair, and has no answer
+    table.to_json(mmbert.folder / "gaps.jsonl", orient="records", lines=True)
     both = ("task=mlm", "+task@tasks.matching=matching", "tasks.matching.duplicates=text", "image=tiny")
-    mmbert("train", *TABLE, *SMALL, *both, "hydra.run.dir=both")
+    mmbert("train", *TABLE, "data.path=gaps.jsonl", *SMALL, *both, "hydra.run.dir=both")
+    answers = pd.read_parquet(mmbert.folder / "both" / "predictions" / "test.parquet").set_index("row")
+    assert (answers["matching/probabilities"].isna() == table["image"].isna()[answers.index]).all()
     found = measured(mmbert.folder / "both")
     assert {"test/mlm/perplexity", "test/matching/accuracy", "test/matching/auroc"} <= set(found)
     words = ("model=both", "text=square 3 is [MASK]", "image=3.png", "--json")

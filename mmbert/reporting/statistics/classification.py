@@ -109,7 +109,8 @@ def read_results(run: Path, split: str, task: str) -> ClassificationResults | No
     if not path.is_file() or task not in tasks_in(run, split):
         return None
     table = read_predictions(path, [f"{task}/target", f"{task}/probabilities", f"{task}/prediction"])
-    table = table[table[f"{task}/target"].notna()]
+    # nor has a sample without probabilities anything that was judged, such as a picture alone in matching
+    table = table[table[f"{task}/target"].notna() & table[f"{task}/probabilities"].notna()]
     if table.empty or not isinstance(table[f"{task}/target"].iloc[0], str):
         return None
     return results_from_table(table[f"{task}/target"], table[f"{task}/probabilities"], table[f"{task}/prediction"])

@@ -68,6 +68,15 @@ def test_runs_are_read_in_a_row_and_unlabelled_samples_left_out(tmp_path):
     assert classification_results([first, other], "test", "mood") is None, "other classes"
 
 
+def test_samples_with_nothing_to_judge_are_left_out(tmp_path):
+    folder = write_predictions(tmp_path, ["a", "b"], [{"a": 0.1, "b": 0.9}, {"a": 0.2, "b": 0.8}])
+    table = pd.read_parquet(folder / "predictions" / "test.parquet")
+    table["row"] = [0, 1]
+    table.loc[0, ["mood/prediction", "mood/probabilities"]] = None
+    table.to_parquet(folder / "predictions" / "test.parquet")
+    assert classification_results([folder], "test", "mood").targets.tolist() == [1]
+
+
 def test_the_answers_count_where_they_are_not_the_most_probable_classes():
     shares = [{"a": 0.4, "b": 0.25, "c": 0.35}, {"a": 0.7, "b": 0.2, "c": 0.1}]
     found = results_from_table(pd.Series(["b", "a"]), pd.Series(shares), pd.Series(["b", None]))
