@@ -19,7 +19,7 @@ from torchmetrics import SumMetric
 from mmbert.analysis.degraded import DegradedBatch
 from mmbert.core.types import Batch, Encoded, Inputs, rows_of
 from mmbert.model import MultimodalModel
-from mmbert.training.module import StageMetrics
+from mmbert.training.stage_metrics import StageMetrics
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mmbert.data.modalities.registry import modality_of
 from mmbert.model import MultimodalModel
 from mmbert.runs.environment import environment
 from mmbert.runs.naming import fusion_name, modalities_label
-from mmbert.training.module import count_parameters, count_trainable
+from mmbert.training.resources.parameter_counts import count_parameters, count_trainable
 
 #: A class list longer than this is cut.
 CLASSES = 30

@@ -1,90 +1,33 @@
-"""The LightningModule: runs the model on batches, takes losses and metrics, logs."""
+"""The LightningModule that trains: the loss of a step, what is logged of it, validation, checkpoints."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
 
 from mmbert.core.errors import TrainingError
-from mmbert.core.types import Batch, Loss, Tensors
+from mmbert.core.types import Batch
 from mmbert.data.loading.samplers import LazyLoader
 from mmbert.data.modalities.registry import modality_of
 from mmbert.model import ModelOutput, MultimodalModel
-from mmbert.runs.predictions import PredictionTable
-from mmbert.tasks.base import Task
 from mmbert.training.balance.base import Balance, StepLosses, means_of_processes
 from mmbert.training.balance.features import SharedFeatures
-from mmbert.training.balance.fixed import FixedBalance
 from mmbert.training.balance.same_batches import SameBatches
-from mmbert.training.epoch_means import EpochMeans
+from mmbert.training.evaluation_module import EvaluationModule
 from mmbert.training.frozen_checkpoint import remove_frozen, restore_frozen
 from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
 from mmbert.training.modality_balance.base import ModalityBalance
-from mmbert.training.modality_shares import ModalityShares
-from mmbert.training.tuning_samples import TuningSamples
 
 #: model, balance and the number of optimiser steps -> what ``configure_optimizers`` returns
 OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
 
-#: How the names of a fusion's own losses begin.
-AUXILIARY = "fusion/"
-#: The plain mean of the tasks' losses on a split, where there are several tasks.
-MEAN_LOSS = "mean_loss"
 
-
-class StageMetrics(nn.Module):
-    """One set of every task's metrics for one split.
-
-    Args:
-        tasks: by name.
-    """
-
-    def __init__(self, tasks: Mapping[str, Task]) -> None:
-        super().__init__()
-        self.sets = nn.ModuleDict({name: task.make_metrics() for name, task in tasks.items()})
-
-    def update(self, tasks: Mapping[str, Task], outputs: Mapping[str, Tensors], targets: Mapping[str, Tensors]) -> None:
-        """Adds a batch: outputs and targets by task."""
-        for name, task in tasks.items():
-            task.update(self.sets[name], outputs[name], targets[name])  # type: ignore[arg-type]
-
-    def compute(self) -> dict[str, Tensor]:
-        """``{"answer/accuracy": value}``; what is undefined (nobody was labelled) is left out, never a 0."""
-        values = {
-            f"{name}/{key}": value
-            for name, metrics in self.sets.items()
-            for key, value in metrics.compute().items()  # type: ignore[operator]
-        }
-        return {key: value for key, value in values.items() if not value.isnan()}
-
-    def notes(self, tasks: Mapping[str, Task]) -> dict[str, str]:
-        """``{"answer/bleu": how it was computed}`` of the metrics of which tasks say so; once they are computed."""
-        return {
-            f"{name}/{key}": note
-            for name, task in tasks.items()
-            for key, note in task.metric_notes(self.sets[name]).items()  # type: ignore[arg-type]
-        }
-
-    @property
-    def names(self) -> set[str]:
-        """``answer/accuracy`` of every metric, those that are undefined too."""
-        return {f"{name}/{key}" for name, metrics in self.sets.items() for key in metrics}  # type: ignore[attr-defined]
-
-    def reset(self) -> None:
-        """Forgets everything, for the next epoch."""
-        for metrics in self.sets.values():
-            metrics.reset()  # type: ignore[operator]
-
-
-class FusionModule(pl.LightningModule):
+class FusionModule(EvaluationModule):
     """Trains a ``MultimodalModel``.
 
     Args:
@@ -103,36 +46,15 @@ class FusionModule(pl.LightningModule):
         penalty: Callable[[nn.Module], Tensor] | None = None,
         modality_balance: ModalityBalance | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.balance = balance
-        self.fixed_balance = FixedBalance(model.named_tasks())
+        super().__init__(model, balance)
         self.make_optimizer = make_optimizer
         self.penalty = penalty
         self.modality_balance = modality_balance
-        self.stages = nn.ModuleDict({"val": StageMetrics(self.tasks)})
-        self.means = {"train": EpochMeans(), "val": EpochMeans()}
-        self.shares = {"val": ModalityShares(list(model.fusion.dims))}
-        self.monitored: Sequence[str] = ()  # names of metrics that callbacks read; NaN where they have no value
-        self.notes: dict[str, str] = {}  # how a metric of an evaluated split was computed, by its name
-        self.test_split = "test"
-        self.predictions: PredictionTable | None = None
-        self.tuning: TuningSamples | None = None  # while it is there, test batches are gathered and not measured
         self.fingerprints: dict[str, str] = {}
         self.window: WindowWeights | None = None
         self.same_batches = SameBatches() if getattr(balance, "measures_again", False) else None
         # batches are counted before they move to the device: these stay on the CPU
         self.counting = {name: task.without_weights() for name, task in self.tasks.items()}
-
-    @property
-    def tasks(self) -> dict[str, Task]:
-        """The tasks by name."""
-        return self.model.named_tasks()
-
-    def forward(self, batch: Batch, diagnostics: bool | Literal["shares"] = False) -> ModelOutput:
-        """A batch -> the model's output."""
-        output: ModelOutput = self.model(batch.inputs, diagnostics, batch.targets)
-        return output
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Scalar loss of one batch: the tasks' balanced, plus auxiliary losses and the penalty (``LossWeights``)."""
@@ -306,31 +228,10 @@ class FusionModule(pl.LightningModule):
         """Logs ``val/TASK/METRIC``."""
         self._finish("val")
 
-    def begin_test(self, split: str) -> PredictionTable:
-        """Names the split that the next ``trainer.test`` measures; returns the table its predictions go to."""
-        self.test_split = split
-        self.stages[split] = StageMetrics(self.tasks).to(self.device)
-        self.means[split] = EpochMeans()
-        self.shares[split] = ModalityShares(list(self.model.fusion.dims))
-        self.predictions = PredictionTable({name: task.kind for name, task in self.tasks.items()})
-        return self.predictions
-
-    def test_step(self, batch: Batch, index: int) -> None:
-        """Adds one batch to the test metrics and to the table of predictions."""
-        if self.tuning is not None:
-            self.tuning.add(self.tasks, self(batch), batch)
-            return
-        output = self._measure(self.test_split, batch)
-        if self.predictions is not None:
-            targets = {name: task.decode(batch.targets[name]) for name, task in self.tasks.items()}
-            state = output.aligned(batch.alignments)
-            answers = {name: task.predict(state, output.outputs[name]) for name, task in self.tasks.items()}
-            self.predictions.add(batch.rows.tolist(), answers, targets)
-
-    def on_test_epoch_end(self) -> None:
-        """Logs ``SPLIT/TASK/METRIC``."""
-        if self.tuning is None:
-            self._finish(self.test_split)
+    def measured(self, split: str, means: Mapping[str, Tensor]) -> None:
+        """Shows the balance of modalities what validation gave."""
+        if split == "val" and self.modality_balance is not None and not self.trainer.sanity_checking:
+            self.modality_balance.validation_ended(means)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves out what does not change."""
@@ -356,88 +257,3 @@ class FusionModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule over all steps of the run."""
         return self.make_optimizer(self.model, self.balance, int(self.trainer.estimated_stepping_batches))
-
-    def _stage(self, name: str) -> StageMetrics:
-        stage = self.stages[name]
-        assert isinstance(stage, StageMetrics)
-        return stage
-
-    @contextmanager
-    def _loss_alone(self) -> Iterator[None]:
-        """Between epochs: tasks whose metrics are costly give their loss alone, unless one of them is monitored."""
-        read = {name.split("/")[1] for name in self.monitored if name.count("/") == 2 and not name.endswith("/loss")}
-        spared = [task for name, task in self.tasks.items() if not task.measured_each_epoch and name not in read]
-        for task in self.tasks.values():
-            task.between_epochs, task.loss_only = True, task in spared
-        try:
-            yield
-        finally:
-            for task in self.tasks.values():
-                task.between_epochs = task.loss_only = False
-
-    def _measure(self, split: str, batch: Batch) -> ModelOutput:
-        output = self(batch, "shares" if self.model.has_diagnostics else False)
-        self.shares[split].add(batch, output.fused.diagnostics)
-        self._losses(split, batch, output)
-        self._stage(split).update(self.tasks, output.outputs, batch.targets)
-        return output
-
-    def _finish(self, split: str) -> None:
-        """Logs a split's metrics and losses; the total is the balance of the tasks' means, however it was batched."""
-        stage, means = self._stage(split), self.means[split].compute()
-        if split == "val" and self.modality_balance is not None and not self.trainer.sanity_checking:
-            self.modality_balance.validation_ended(means)
-        values = {**stage.compute(), **means, **self._total(means)}
-        self.notes |= {f"{split}/{key}": note for key, note in stage.notes(self.tasks).items()}
-        self.log_dict({f"{split}/{key}": value for key, value in values.items()}, prog_bar=False)
-        if split == "val" and self.trainer.state.fn == "fit":
-            # callbacks would take the value of an earlier epoch for one that is left out
-            lacking = [name for name in self.monitored if name.removeprefix("val/") in stage.names - values.keys()]
-            self.log_dict(dict.fromkeys(lacking, torch.tensor(math.nan)), prog_bar=False, logger=False)
-        stage.reset()
-
-    def _total(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``loss`` of an evaluated split, and ``loss_sum``; nothing where no sample is labelled for any task.
-
-        ``loss_sum`` is what ``balance=fixed`` would make of the tasks' losses: a balance that learns changes what its
-        total means as it learns, and only this sum can be compared between runs. ``mean_loss``, where there are several
-        tasks, is the plain mean over those that are trained (their weight is not 0) and labelled on the split.
-        """
-        losses = {name: means[f"{name}/loss"] for name in self.tasks if f"{name}/loss" in means}
-        if not losses:
-            return {}
-        counts = {name: float(name in losses) for name in self.tasks}
-        nothing = torch.zeros((), device=self.device)
-        means_of_tasks = {name: losses.get(name, nothing) for name in counts}
-        total, _ = self.balance(means_of_tasks, counts)
-        plain, _ = self.fixed_balance(means_of_tasks, counts)
-        for name, value in means.items():
-            if name.startswith(AUXILIARY):
-                total, plain = total + value, plain + value
-        found = {"loss": total.detach(), "loss_sum": plain.detach()}
-        trained = [loss for name, loss in losses.items() if self.fixed_balance.weights[name]]
-        if len(self.tasks) > 1 and trained:
-            found[MEAN_LOSS] = torch.stack(trained).mean()
-        return found
-
-    def _losses(self, split: str, batch: Batch, output: ModelOutput) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Each task's mean loss and how much is labelled for it; both go into the split's means."""
-        losses, counts, means = {}, {}, self.means[split]
-        for name, task in self.tasks.items():
-            loss: Loss = task.loss(output.outputs[name], batch.targets[name])
-            losses[name], counts[name] = loss.mean, float(loss.count)
-            means.add(f"{name}/loss", losses[name], counts[name])
-        real = int((batch.rows >= 0).sum())
-        for name, value in output.fused.auxiliary_losses.items():
-            means.add(f"{AUXILIARY}{name}", value, real)
-        return losses, counts
-
-
-def count_trainable(module: nn.Module) -> int:
-    """How many numbers training may change."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """How many numbers the module holds as parameters."""
-    return sum(p.numel() for p in module.parameters())

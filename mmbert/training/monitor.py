@@ -11,7 +11,7 @@ import numpy as np
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.data.datamodule import MultimodalData
 from mmbert.tasks.base import Task
-from mmbert.training.module import AUXILIARY, MEAN_LOSS
+from mmbert.training.evaluation_module import AUXILIARY, MEAN_LOSS
 
 
 @dataclass(frozen=True)

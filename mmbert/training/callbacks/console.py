@@ -20,7 +20,7 @@ from rich.table import Table
 from mmbert.core.terminal import PlainConsole
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
-from mmbert.training.module import count_parameters, count_trainable
+from mmbert.training.resources.parameter_counts import count_parameters, count_trainable
 
 LISTED_BY_CHECK_DATA = "mmbert-check-data lists them, and looks for equal files under other names"
 RUN_TITLE = "Test metrics of the checkpoint chosen on validation"

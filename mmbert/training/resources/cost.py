@@ -23,7 +23,7 @@ from mmbert.data.loading.collate import Collate
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.token_cache import TokenCache
 from mmbert.model import MultimodalModel
-from mmbert.training.module import count_parameters, count_trainable
+from mmbert.training.resources.parameter_counts import count_parameters, count_trainable
 
 #: Frozen encoders that were counted in this process, and what they gave: jobs of a sweep share them.
 COUNTED: OrderedDict[Any, tuple[int, Encoded]] = OrderedDict()

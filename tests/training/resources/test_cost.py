@@ -9,6 +9,8 @@ from torch import nn
 from mmbert.training.build import build
 from mmbert.training.resources import cost
 
+COVERS = ("parameter_counts",)
+
 
 def test_layers_are_counted_as_by_hand():
     convolution = nn.Conv2d(3, 4, kernel_size=3, padding=1)  # 4·3·9 products for each of 8·8 places
