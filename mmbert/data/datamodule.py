@@ -28,7 +28,7 @@ from mmbert.data.splits.removed_cells import removal_facts, remove_cells
 from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, few_shot, split_rows, used_column
 from mmbert.data.tables.fingerprint import splits_fingerprint
 from mmbert.data.tables.outside_files import outside_rows, refuse_outside
-from mmbert.data.tables.paired_columns import check_readers, pair_of_columns, paired_column
+from mmbert.data.tables.paired_columns import check_readers, one_column, pair_of_columns, paired_column
 from mmbert.data.tables.row_checks import (
     check_table,
     incomplete_rows,
@@ -136,7 +136,7 @@ class MultimodalData(pl.LightningDataModule):
         self.aligned: tuple[str, ...] = ()
         self.task_draws: TaskDraws | None = None
         self.drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})
-        column = self.columns.get(SPLIT_COLUMN, SPLIT_COLUMN)
+        column = one_column(SPLIT_COLUMN, self.columns.get(SPLIT_COLUMN, SPLIT_COLUMN))
         self.rows = split_rows(self.table, column, self.splits, self.drawing, label, only)
         self.split_column = used_column(self.table, column, splits or default_splits(), self.drawing, only)
         self.missing.check_splits([*known_splits, *self.rows])

@@ -24,6 +24,17 @@ def pair_of_columns(encoder: str, columns: Sequence[str]) -> tuple[str, str]:
     return names[0], names[1]
 
 
+def one_column(name: str, column: str | Sequence[str] | None) -> str | None:
+    """The only column that an option names; None = none.
+
+    Raises:
+        ConfigError: it names several.
+    """
+    if column is None or isinstance(column, str):
+        return column
+    raise ConfigError(f"data.columns.{name}={list(column)} names {len(list(column))} columns; one is wanted here.")
+
+
 def paired_column(table: Table, pair: tuple[str, str]) -> str:
     """The name of the table's column that holds both, which is made here; or of the one of the two that it lacks."""
     lacking = next((column for column in pair if not table.has_column(column)), None)

@@ -37,6 +37,8 @@ def test_a_pair_is_empty_where_its_second_text_is(path):
 def test_a_pair_that_cannot_be_is_refused(path):
     with pytest.raises(ConfigError, match="names 3 columns.*read.*question,context"):
         pair_of_columns("text", ["a", "b", "c"])
+    with pytest.raises(ConfigError, match="data.columns.split=.* names 2 columns; one is wanted"):
+        MultimodalData(path, columns={"split": ["split", "context"]})
     data = MultimodalData(path, columns={"text": ["qestion", "context"]})
     with pytest.raises(DataError, match="no column 'qestion'.*question"):
         data.require_columns(["text"])
