@@ -78,6 +78,18 @@ def test_probabilities_are_differences_of_neighbouring_thresholds():
     assert task.predicted({"logits": logits}).tolist() == [2, 2]
 
 
+def test_the_answer_counts_thresholds_where_another_class_is_the_most_probable():
+    """P(y > k) = 0.6, 0.4, 0.05: one threshold is passed, though 0.4, 0.2, 0.35, 0.05 has its peak at the first."""
+    task, outputs = make(), {"logits": torch.tensor([[0.6, 0.4, 0.05]]).logit()}
+    assert task.probabilities(outputs).argmax(-1).tolist() == [0] and task.predicted(outputs).tolist() == [1]
+    [answer] = task.predict(of(torch.zeros(1, 4)), outputs)
+    assert answer["prediction"] == "2" and answer["probabilities"]["2"] == pytest.approx(0.2)
+    metrics = task.make_metrics()
+    task.update(metrics, outputs, {"label": torch.tensor([1])})
+    found = {name: float(metrics[name].compute()) for name in ("accuracy", "mae", "ece")}
+    assert found == pytest.approx({"accuracy": 1.0, "mae": 0.0, "ece": 0.8})
+
+
 @pytest.mark.parametrize("size", [1.0, 40.0, 1e4])
 def test_probabilities_of_any_logits_are_numbers_with_gradients(size):
     logits = (torch.tensor([[1.0, 0.0, -1.0], [1.0, 1.0, 1.0], [-2.0, -2.0, -2.0]]) * size).requires_grad_()
