@@ -1,4 +1,4 @@
-"""``MultimodalData``: the Lightning data module, from a table and its splits to loaders of batches."""
+"""``MultimodalData``: the Lightning data module, a table with its splits and the rows of them that can be used."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
-from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.ranges import CellValues, OptionsOf, Range
-from mmbert.core.types import Batch
 from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.labels import TargetEncoder, check_needs
 from mmbert.data.loading.cached import Source
-from mmbert.data.loading.dataset import SampleDataset
-from mmbert.data.loading.loaders import check_loader_options, default_workers, make_loader
+from mmbert.data.loading.loaders import check_loader_options, default_workers
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.split_loaders import SplitLoaders
 from mmbert.data.splits.missing import Missing
 from mmbert.data.splits.named import checked_splits, default_splits
 from mmbert.data.splits.removed_cells import removal_facts, remove_cells
 from mmbert.data.splits.splits import SPLIT_COLUMN, Drawing, few_shot, split_rows, used_column
 from mmbert.data.tables.fingerprint import splits_fingerprint
 from mmbert.data.tables.outside_files import outside_rows, refuse_outside
-from mmbert.data.tables.paired_columns import check_readers, one_column, pair_of_columns, paired_column
+from mmbert.data.tables.paired_columns import check_readers, one_column
 from mmbert.data.tables.row_checks import (
     check_table,
     incomplete_rows,
@@ -40,7 +37,7 @@ from mmbert.data.tables.row_checks import (
 from mmbert.data.tables.table import Table
 
 
-class MultimodalData(pl.LightningDataModule):
+class MultimodalData(SplitLoaders, pl.LightningDataModule):
     """A table of samples, split by one of its columns.
 
     Args:
@@ -173,11 +170,6 @@ class MultimodalData(pl.LightningDataModule):
             *([] if draws is None else [f"task_sampling: samples of an epoch by task: {draws.described()}"]),
         ]
 
-    @property
-    def test_splits(self) -> list[str]:
-        """The splits that are measured once, at the end."""
-        return [name for name in self.splits if name not in ("train", "val")]
-
     def facts(self) -> dict[str, Any]:
         """What a run says of its data: fingerprints of the table and of its splits, and rows by split."""
         sizes = {f"{name}_rows": len(rows) for name, rows in self.rows.items()}
@@ -195,10 +187,6 @@ class MultimodalData(pl.LightningDataModule):
         parts = {} if self.split_column is None else self.split_column.rows_of_no_split(self.table)
         return np.concatenate([np.empty(0, np.int64), *parts.values()])
 
-    def has_column(self, name: str) -> bool:
-        """Whether the table has this column."""
-        return self.table.has_column(name)
-
     def cells(self, column: str, split: str = "train") -> list[Any]:
         """The cells of a column in one split, None where empty.
 
@@ -207,11 +195,6 @@ class MultimodalData(pl.LightningDataModule):
             DataError: there is no such column.
         """
         return self.table.column(column, self._rows_of(split))
-
-    def column_of(self, encoder: str) -> str:
-        """The table's column that an encoder reads."""
-        column = self.columns.get(encoder) or encoder
-        return column if isinstance(column, str) else paired_column(self.table, pair_of_columns(encoder, column))
 
     def require_columns(self, encoders: Iterable[str]) -> None:
         """Refuses encoders whose column the table lacks.
@@ -307,104 +290,3 @@ class MultimodalData(pl.LightningDataModule):
         """Takes rows out of their splits and remembers why."""
         self.skipped |= faults
         self.rows = without_rows(self.table, self.rows, faults)
-
-    def dataset(self, split: str) -> SampleDataset:
-        """The samples of a split.
-
-        Raises:
-            ConfigError: there is no such split.
-            InputError: ``bind`` was not called.
-        """
-        if not self.processors:
-            raise InputError("The data knows no encoder yet: call bind(processors, tasks) before asking for samples.")
-        columns = {name: self.column_of(name) for name in self.processors}
-        augment = self.augment if split == "train" and self.augment is not None and self.augment.active else None
-        return SampleDataset(
-            self.table,
-            self._rows_of(split),
-            columns,
-            self.processors,
-            self.tasks,
-            augment,
-            self.seed,
-            self.skip,
-            self.drop,
-            {name: source for name, source in self.sources.items() if not self.changes(split, name)},
-            self.taken,
-            self._changing(split),
-            self.aligned,
-        )
-
-    def changes(self, split: str, encoder: str) -> bool:
-        """Whether what an encoder reads of a split is changed at random, and so is never the same twice."""
-        augment = self.augment if split == "train" else None
-        if augment is not None and augment.changes(self.processors[encoder]):
-            return True
-        return self._changing(split) and any(encoder in task.changes_inputs for task in self.tasks.values())
-
-    def _changing(self, split: str) -> bool:
-        """Whether tasks change what encoders read of a split.
-
-        In evaluation only if all tasks do, so that the numbers of the others are of what the table holds.
-        """
-        changing = [bool(task.changes_inputs) for task in self.tasks.values()]
-        return any(changing) if split == "train" else bool(changing) and all(changing)
-
-    def loader(self, split: str) -> DataLoader[Batch]:
-        """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
-        return make_loader(
-            self.dataset(split),
-            self.batch_size if split == "train" else self.eval_batch_size,
-            self.num_workers,
-            self.pin_memory,
-            self.seed,
-            shuffle=split == "train",
-            by_length=self.bucket_by_length,
-            keep_workers=split in ("train", "val"),
-            draws=self.task_draws if split == "train" else None,
-        )
-
-    def plain_loader(self, split: str) -> DataLoader[Batch]:
-        """Batches of a split in its order, without random changes: train too is read as an evaluated split is."""
-        dataset = self.dataset(split)
-        dataset.augment, dataset.changing = None, False
-        return make_loader(dataset, self.eval_batch_size, self.num_workers, self.pin_memory, self.seed, shuffle=False)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled batches of the train split."""
-        return self.loader("train")
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the validation split."""
-        return self.loader("val")
-
-    def test_dataloader(self) -> list[DataLoader[Batch]]:
-        """Batches of every test split, in the order of ``test_splits``."""
-        return [self.loader(split) for split in self.test_splits]
-
-    def draw_by_task(self, how: str, names: Iterable[str]) -> TaskDraws:
-        """Draws training samples by tasks from here on, ``how`` being a word of ``EXPONENTS``.
-
-        Args:
-            how: ``proportional``, ``sqrt`` or ``balanced``.
-            names: of the tasks that samples are drawn for. A sample carries a task's label where the first of the
-                task's columns is filled; of a task that needs no label every sample does.
-
-        Raises:
-            ConfigError: it is no such word.
-        """
-        rows = self._rows_of("train")
-        places = {}
-        for name in names:
-            columns = [column for column in self.tasks[name].columns[:1] if self.has_column(column)]
-            filled = (
-                ~self.table.empty(columns[0])[rows] if columns else np.full(len(rows), not self.tasks[name].columns)
-            )
-            places[name] = filled.nonzero()[0]
-        self.task_draws = TaskDraws.of(places, how, len(rows))
-        return self.task_draws
-
-    def _rows_of(self, split: str) -> np.ndarray:
-        if split not in self.rows:
-            raise ConfigError(f"There is no split '{split}'. {nearest(split, self.rows)}")
-        return self.rows[split]

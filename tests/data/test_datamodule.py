@@ -20,6 +20,8 @@ from mmbert.data.loading.loaders import default_workers
 from mmbert.data.loading.samplers import SeededSampler
 from mmbert.tasks.classification import Classification
 
+COVERS = ("split_loaders",)
+
 
 class Letters:
     """A processor of texts: their lengths."""
