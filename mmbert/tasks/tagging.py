@@ -18,6 +18,7 @@ from mmbert.core.types import UNLABELLED, Loss, State, Tensors
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import checked_classes
 from mmbert.tasks.spans.entity_counts import (
+    CutWords,
     TagScore,
     entity_counts,
     entity_types,
@@ -225,7 +226,7 @@ class Tagging(Task):
         if self.scheme != "none":
             scores = ["f1_lenient", "f1_strict", "precision_lenient", "recall_lenient", *scores]
         size = len(self.types)
-        metrics: dict[str, Any] = {score: TagScore(score, size) for score in scores}
+        metrics: dict[str, Any] = {s: (CutWords if s == "cut_words" else TagScore)(s, size) for s in scores}
         metrics |= {key: TagScore("f1_lenient", size, place) for key, place in type_keys(tuple(self.types)).items()}
         return MetricCollection(metrics, compute_groups=[list(metrics)])
 

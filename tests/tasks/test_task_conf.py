@@ -7,6 +7,7 @@ import pytest
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 
+from mmbert.reporting.statistics.summary import is_error
 from mmbert.tasks.base import Task
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -56,6 +57,8 @@ def test_a_task_is_built_from_its_yaml_and_what_it_learns(name):
     asked = inspect.signature(kind).parameters
     task = instantiate(part, _convert_="all", **learned, **{key: x for key, x in GIVEN.items() if key in asked})
     assert isinstance(task, Task) and task.column == column and task.in_dim == 3
+    for metric, measured in task.make_metrics().items():
+        assert is_error(f"test/x/{metric}") == (measured.higher_is_better is False), metric
 
 
 def test_the_demo_sets_tasks_begin_with_the_answer():

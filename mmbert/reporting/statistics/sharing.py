@@ -25,13 +25,13 @@ from mmbert.reporting.statistics.summary import is_error
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The first of these that a task has is compared, unless the report's own metric is the task's.
+#: The first of these that a task has is compared where neither the report's metric nor what chose the checkpoint of the
+#: task's single runs is one of its scores.
 COMPARED_METRICS = ("accuracy", "map", "mae")
+#: Options that say how several tasks are trained together: they mean nothing for a run of one task.
+OF_SEVERAL_TASKS = ("balance", "task_sampling", "checkpoint")
 #: What joins the names in the column ``tasks``.
 JOINED = "+"
-
-#: Keys in which runs that are compared must agree: with other inputs or data the gain would be theirs.
-NEVER_MIXED = ("modalities", "data")
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class SharingGain:
 def sharing_gains(members: Mapping[str, pd.DataFrame], by: Sequence[str], metric: str) -> list[SharingGain]:
     """One for each group of runs with several tasks, where some of these tasks have runs of their own.
 
-    A group is compared with the single runs that share its other keys (the same fusion, for instance), or, if none do,
-    with all, but never with runs of other inputs; a task whose single runs repeat a seed is left out, for it is not
-    known which to compare with.
+    A group is compared with the single runs that share its other keys (the same fusion, for instance). A balance and
+    other options ``OF_SEVERAL_TASKS`` need not be shared if no single run has them. A task whose single runs repeat a
+    seed is left out, for it is not known which to compare with.
 
     Args:
         members: finished runs by group, from ``collect``.
@@ -109,7 +109,8 @@ def sharing_gains(members: Mapping[str, pd.DataFrame], by: Sequence[str], metric
         like = single
         for column in others:
             narrower = like[like[column].astype(str) == str(runs.iloc[0][column])]
-            like = narrower if len(narrower) or column in NEVER_MIXED else like
+            of_several = column.removeprefix("config.").split(".")[0] in OF_SEVERAL_TASKS
+            like = narrower if len(narrower) or not of_several else like
         gains = [one for task in label.split(JOINED) if (one := gain_of(task, like, runs, metric)) is not None]
         if gains:
             found.append(SharingGain(name, corrected(gains), overall(gains)))
@@ -132,14 +133,20 @@ def gain_of(task: str, single: pd.DataFrame, together: pd.DataFrame, metric: str
 
 
 def metric_of(task: str, alone: pd.DataFrame, together: pd.DataFrame, metric: str) -> str | None:
-    """The report's metric if it is of the task, else the task's usual one on the same split; None if there is none."""
+    """What is compared of a task, on the split of the report's metric; None if there is nothing.
+
+    The report's metric if it is of the task; else what chose the checkpoints of its single runs, its main metric unless
+    somebody asked for another; else a usual one.
+    """
     start = f"{metric.split('/')[0]}/{task}/"
     if metric.startswith(start):
         return metric
     known = [c for c in together.columns if str(c).startswith(start) and c in alone and alone[c].notna().any()]
-    known = [c for c in known if together[c].notna().any() and not c.endswith("/loss")]
-    usual = [start + name for name in COMPARED_METRICS if start + name in known]
-    return next(iter([*usual, *known]), None)
+    known = [c for c in known if together[c].notna().any() and not c.startswith((f"{start}loss", f"{start}cut_"))]
+    monitors = {str(name).rpartition("/")[2] for name in alone["monitor"].dropna()} if "monitor" in alone else set()
+    chosen = [start + name for name in monitors if len(monitors) == 1]
+    usual = [start + name for name in COMPARED_METRICS]
+    return next((c for c in [*chosen, *usual, *known] if c in known), None)
 
 
 def metric_of_seeds(runs: pd.DataFrame, name: str) -> dict[int, float]:

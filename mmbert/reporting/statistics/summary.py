@@ -26,8 +26,10 @@ FACTS = ("wall_seconds", "peak_memory_mib")
 #: last parts of the names of metrics of which less is better
 SMALLER_IS_BETTER = (
     *("loss", "loss_sum", "mean_loss", "mae", "rmse", "mse", "wer", "cer", "perplexity"),
-    *("nll", "brier", "ece", "aurc"),
+    *("nll", "brier", "ece", "aurc", "median_rank"),
 )
+#: Beginnings of names of which the same holds: wer_beam, cer_rescored, cut_answers.
+SMALLER_IS_BETTER_OF = ("wer_", "cer_", "cut_")
 
 
 def summarise(runs: pd.DataFrame, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -166,7 +168,9 @@ def default_metric(runs: pd.DataFrame) -> str:
 
 def is_error(metric: str) -> bool:
     """Whether smaller is better."""
-    return metric.rpartition("/")[2] in SMALLER_IS_BETTER
+    name = metric.rpartition("/")[2]
+    of_a_direction = name.endswith("_median_rank")  # text_to_image_median_rank
+    return name in SMALLER_IS_BETTER or name.startswith(SMALLER_IS_BETTER_OF) or of_a_direction
 
 
 def column_of(name: str, runs: pd.DataFrame) -> str:

@@ -76,3 +76,9 @@ class AnswerScore(Stored):
         if self.name.startswith("has_answer_"):
             return values[truth > 0].mean()
         return values[truth == 0].mean() if self.name == "no_answer_accuracy" else values.mean()
+
+
+class CutAnswers(AnswerScore):
+    """``cut_answers``: fewer are better."""
+
+    higher_is_better = False

@@ -123,3 +123,9 @@ def type_keys(types: tuple[str, ...]) -> dict[str, int]:
         plain = f"f1_lenient_{name}".replace("/", "_").replace(".", "_")
         keys[plain if plain not in keys else f"{plain}_{place}"] = place
     return keys
+
+
+class CutWords(TagScore):
+    """``cut_words``: fewer are better."""
+
+    higher_is_better = False

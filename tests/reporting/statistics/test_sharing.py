@@ -69,6 +69,30 @@ def test_the_reports_metric_is_the_tasks_if_it_is_its():
     assert found.tasks[1].relative(0) == pytest.approx(1.0)  # from 0.1 to 0.2
 
 
+def test_what_chose_the_checkpoints_of_the_task_alone_is_compared():
+    table = runs().assign(monitor="val/mean_loss")
+    table.loc[table["tasks"] == "price", "monitor"] = "val/price/r2"
+    (found,) = gains(table)
+    assert [one.metric for one in found.tasks] == ["test/mood/accuracy", "test/price/r2"]
+    table.loc[(table["tasks"] == "price") & (table["seed"] == 0), "monitor"] = "val/price/mae"  # which of the two?
+    assert gains(table)[0].tasks[1].metric == "test/price/mae"
+
+
+def test_cut_answers_are_no_score():
+    alone = [run("where", seed, where_cut_answers=0.0, where_loss=1.0, where_f1=0.5) for seed in range(3)]
+    both = [run("where+mood", seed, where_cut_answers=0.0, where_loss=1.0, where_f1=0.6) for seed in range(3)]
+    (found,) = gains(pd.DataFrame([*alone, *both]), "test/mean_loss")
+    assert [one.metric for one in found.tasks] == ["test/where/f1"]
+
+
+def test_runs_of_another_fusion_are_nothing_to_compare_with():
+    table = runs().assign(fusion="concat")
+    by = ("tasks", "fusion", "balance")
+    assert len(gains(table, by=by)[0].tasks) == 2  # a balance means nothing for one task
+    table.loc[table["tasks"] == "mood", "fusion"] = "mean"
+    assert [one.task for one in gains(table, by=by)[0].tasks] == ["price"]
+
+
 def test_what_cannot_be_compared_is_left_out():
     table = runs()
     assert gains(table[table["tasks"] != "mood+price"]) == []

@@ -101,3 +101,6 @@ def test_the_default_metric_is_the_test_counterpart_of_the_monitor(runs):
 
 def test_of_errors_less_is_better():
     assert [summary.is_error(f"test/x/{name}") for name in ("loss", "mae", "accuracy")] == [True, True, False]
+    less = ("wer_beam", "cer_rescored", "median_rank", "text_to_image_median_rank", "cut_words", "cut_answers")
+    assert all(summary.is_error(f"test/x/{name}") for name in less)
+    assert not any(summary.is_error(f"test/{name}") for name in ("cer/f1", "cut_wood/accuracy", "x/mrr"))
