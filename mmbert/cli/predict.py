@@ -308,6 +308,8 @@ def prediction_text(prediction: object) -> str:
     """A prediction as a person would write it."""
     if isinstance(prediction, list):
         return ", ".join(map(str, prediction)) or "none"
+    if isinstance(prediction, dict):  # numbers by name, such as the cosines of pairs of modalities
+        return ", ".join(f"{name} {prediction_text(value)}" for name, value in prediction.items()) or "no answer"
     if prediction is None:
         return "no answer"
     return f"{prediction:.4g}" if isinstance(prediction, float) else str(prediction)

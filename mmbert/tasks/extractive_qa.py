@@ -16,7 +16,7 @@ from mmbert.core.ranges import Range
 from mmbert.core.types import UNLABELLED, Loss, State, Tensors
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.spans.answer_cells import answer_places, answers_of_cell
-from mmbert.tasks.spans.answer_metrics import F1, AnswerScore, best_threshold
+from mmbert.tasks.spans.answer_metrics import F1, AnswerScore, CutAnswers, best_threshold
 from mmbert.tasks.spans.answer_scores import CERTAINLY_NONE, scored_rows
 from mmbert.tasks.spans.answer_targets import collated_targets, label_of_target, question_target
 from mmbert.tasks.spans.best_spans import IMPOSSIBLE, best_spans, text_extent, token_extents
@@ -127,8 +127,8 @@ class ExtractiveQA(Task):
         Raises:
             DataError: the answer is none, does not stand in the text, lies outside it, or cuts a character.
         """
-        if self.reads in raws and any(cells[column] is not None for column in self.columns):
-            whole = self.measure == "characters"
+        whole = self.measure == "characters"  # else it is read without the sound, whose length is known later
+        if (self.reads in raws or not whole) and any(cells[column] is not None for column in self.columns):
             answer_places(cells, self.columns, raws[self.reads] if whole else None, whole, self.no_answer)
 
     def encode(self, cells: Mapping[str, Any], prepared: Mapping[str, Any], draw: int | None = None) -> Any:
@@ -230,7 +230,8 @@ class ExtractiveQA(Task):
         if self.no_answer:
             names += [f"{part}_{score}" for part in ("has_answer", "best") for score in scores]
             names += ["no_answer_accuracy"]
-        return MetricCollection({name: AnswerScore(name) for name in names}, compute_groups=[names])
+        kinds = {name: CutAnswers if name == "cut_answers" else AnswerScore for name in names}
+        return MetricCollection({name: kind(name) for name, kind in kinds.items()}, compute_groups=[names])
 
     def answer_rows(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """(N, 8) float64, one row a labelled question; see ``answer_metrics``."""

@@ -126,7 +126,8 @@ def locked_run(
     except BaseException as error:
         folder.write_error(error)
         raise
-    console.print_results(results.metrics, results.test_splits, folder, notes=results.notes, hidden=results.hidden)
+    title = console.TASKS_TITLE if cfg.checkpoint.per_task else console.RUN_TITLE
+    console.print_results(results.metrics, results.test_splits, folder, title, results.notes, results.hidden)
     return results.score
 
 

@@ -129,8 +129,10 @@ def fit_labels(task_cfg: DictConfig, data: MultimodalData) -> dict[str, Any]:
     accepted = inspect.signature(kind.fit_labels).parameters
     options = {str(key): value for key, value in task_cfg.items() if key in accepted and key != "column"}
     cells = data.cells(column)
-    if data.skip:  # such rows are left out, with their reason, once the task can say what it cannot read
-        cells = [cell for cell in cells if cell is None or can_be_label(kind, cell)]
+    # rows with other cells are named, or left out with their reason, once the task can say what it cannot read
+    usable = [cell for cell in cells if cell is None or can_be_label(kind, cell)]
+    if data.skip or any(cell is not None for cell in usable):
+        cells = usable
     try:
         learned = kind.fit_labels(cells, column, **options)
     except DataError as error:

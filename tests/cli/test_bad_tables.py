@@ -42,6 +42,12 @@ TABLES = [
         "row 5 (line 6), column 'label': 'much' is no finite number. Mend the cell, or empty it",
     ),
     (
+        "no number among those of training",
+        table(("x", "much", "train"), *[(t, str(i), s) for i, (t, _, s) in enumerate(ROWS)]),
+        REGRESSION,
+        "row 1 (line 2), column 'label': 'much' is no finite number. Mend the cell, or empty it",
+    ),
+    (
         "a class unseen in training",
         table(*ROWS, ("green", "bb", "test")),
         [],
@@ -54,7 +60,7 @@ TABLES = [
         "text of spaces only",
         table(*ROWS, ("  \t ", "a", "train")),
         [],
-        "row 5 (line 6): every modality is missing (text are empty)",
+        "row 5 (line 6): every modality is missing (text is empty)",
     ),
     ("nobody is in train", table(*[(t, y, "test") for t, y, _ in ROWS]), [], "'train'"),
 ]

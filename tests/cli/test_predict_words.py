@@ -74,6 +74,8 @@ def test_answers_are_written_as_a_person_would():
     assert prediction_text(["even", "prime"]) == "even, prime"
     assert prediction_text([]) == "none"
     assert prediction_text(1 / 3) == "0.3333"
+    assert prediction_text({"text-image": 1 / 3, "text-audio": -0.5}) == "text-image 0.3333, text-audio -0.5"
+    assert prediction_text({}) == "no answer"  # a sample with one modality has no pair
     assert probability_text({"prediction": "b", "probabilities": {"a": 0.25, "b": 0.75}}) == "0.75"
     assert probability_text({"prediction": ["a"], "probabilities": {"a": 0.9, "b": 0.1}}) == "0.90"
     assert probability_text({"prediction": 3.0}) == ""

@@ -81,7 +81,7 @@ def test_a_window_needs_room_and_a_vector_of_its_own():
         tiny(pooling="pooler")
     with pytest.raises(ConfigError, match="window=200 does not fit tiny: choose from 3 to 128"):
         tiny(window=200)
-    with pytest.raises(ConfigError, match="max_tokens=400 does not fit tiny.*window=384"):
+    with pytest.raises(ConfigError, match="max_tokens=400 does not fit tiny.*window=128"):
         tiny(window=None)
 
 

@@ -36,6 +36,12 @@ def test_each_tasks_numbers_are_those_of_its_best_validation(folder):
     assert facts["val/mean_loss"] == pytest.approx(validated["val/mean_loss"].min(), rel=1e-5)
 
 
+def test_the_table_says_whose_checkpoints_its_numbers_are_of(compose_tiny, tmp_path, capsys):
+    options = ["trainer.max_epochs=1", "logger=none", "plots=false"]
+    run(compose_tiny(*options, "checkpoint.per_task=true"), tmp_path / "each")
+    assert "of each task by its own checkpoint" in " ".join(capsys.readouterr().out.split())
+
+
 def test_predictions_are_those_of_the_numbers(folder):
     facts, said = (
         json.loads((folder / "metrics.json").read_text()),

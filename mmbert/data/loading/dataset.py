@@ -16,7 +16,7 @@ from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source, StoredTokens
 from mmbert.data.modalities.processor import Aligned, AlignedAsPrepared, Processor
 from mmbert.data.modalities.registry import modality_of
-from mmbert.data.tables.row_checks import label_columns
+from mmbert.data.tables.row_checks import LEAVE_OUT, MEND_LABEL, label_columns
 from mmbert.data.tables.table import Rows, Table
 
 
@@ -211,7 +211,8 @@ class SampleDataset(Dataset[Sample]):
         try:
             return task.encode(cells, {name: aligned[name] for name in task.aligned_to}, draw)
         except DataError as error:
-            raise DataError(f"{table.where(row)}, {label_columns(task)}: {error}") from error
+            remedy = "" if self.skip else f". {MEND_LABEL}. {LEAVE_OUT}"
+            raise DataError(f"{table.where(row)}, {label_columns(task)}: {str(error).rstrip('.')}{remedy}") from error
         except Exception as error:  # a fault in the task: its traceback stays, and says which row met it
             error.add_note(f"while encoding the label of {table.where(row)}, {label_columns(task)}")
             raise

@@ -24,7 +24,7 @@ from mmbert.data.quality.labels import label_remarks, unlabelled_splits
 from mmbert.data.quality.report import NAMED, DataReport, Finding, Severity, SplitFacts, Spread
 from mmbert.data.quality.splits import split_remarks
 from mmbert.data.tables.outside_files import outside_rows
-from mmbert.data.tables.row_checks import rows_without_modality
+from mmbert.data.tables.row_checks import nothing_there, rows_without_modality
 from mmbert.data.tables.table import SLICE
 
 #: Shows that so many things are done: ``track(things, how_many, what)`` gives them on.
@@ -116,7 +116,7 @@ class Check:
                 self.splits[split].missing[name] = int(self.data.table.empty(column)[rows].sum())
         everything = np.concatenate(list(self.data.rows.values()))
         lost = rows_without_modality(self.data.table, everything, columns)
-        self.find("error", f"every modality is missing ({', '.join(columns.values())} are empty)", lost)
+        self.find("error", nothing_there(columns), lost)
 
     def outside_files(self, encoders: Mapping[str, EncoderInput]) -> None:
         """Files outside the table's folder: a warning, or, with ``data.trusted=false``, an error; then none is read."""

@@ -17,6 +17,10 @@ from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.errors import NOT_ALLOWED
 from mmbert.data.tables.table import Rows, Table
 
+#: What to do about a label that its task cannot use, and about any row that cannot be used.
+MEND_LABEL = "Mend the cell, or empty it (an unlabelled sample is ordinary)"
+LEAVE_OUT = "data.on_error=skip leaves such rows out."
+
 
 def check_table(
     table: Table,
@@ -63,10 +67,16 @@ def check_rows(table: Table, rows: Rows, columns: Mapping[str, str]) -> None:
     if len(lost):
         more = f" ({len(lost)} rows are like that.)" if len(lost) > 1 else ""
         raise DataError(
-            f"{table.where(int(lost[0]))}: every modality is missing ({', '.join(columns.values())} are empty).{more} "
+            f"{table.where(int(lost[0]))}: {nothing_there(columns)}.{more} "
             "Fill in one of them or remove the row. data.on_error=skip leaves such rows out. In a study of subsets of "
             "modalities, data.rows_without=skip leaves out every row that lacks one, so that all subsets have the same."
         )
+
+
+def nothing_there(columns: Mapping[str, str]) -> str:
+    """What is wrong with a row that has no modality."""
+    names = list(columns.values())
+    return f"every modality is missing ({', '.join(names)} {'is' if len(names) == 1 else 'are'} empty)"
 
 
 def rows_without_modality(
@@ -102,7 +112,7 @@ def unusable_rows(
         inputs: what the encoders read, by name.
         files: whether to look for the files.
     """
-    reason = f"every modality is missing ({', '.join(columns.values())} are empty)"
+    reason = nothing_there(columns)
     found = {int(row): reason for row in rows_without_modality(table, rows, columns)}
     for column, lost in file_faults(table, rows, columns, inputs) if files else ():
         faults = {table.cell(row, column): fault for row, fault in lost}
@@ -139,10 +149,8 @@ def check_labels(
             classes = (
                 f", or say what the labels are with tasks.{name}.classes=[...]" if hasattr(task, "classes") else ""
             )
-            raise DataError(
-                f"{table.where(row)}, {label_columns(task)}: {str(error).rstrip('.')}. Mend the cell, or empty it (an "
-                f"unlabelled sample is ordinary){classes}. data.on_error=skip leaves such rows out."
-            ) from error
+            where = f"{table.where(row)}, {label_columns(task)}"
+            raise DataError(f"{where}: {str(error).rstrip('.')}. {MEND_LABEL}{classes}. {LEAVE_OUT}") from error
 
 
 def unusable_labels(

@@ -162,7 +162,7 @@ def check_length(
     limit = positions(config, tokenizer)
     special = tokenizer.num_special_tokens_to_add()
     if not special < max_tokens <= limit:
-        longer = " Longer texts go through in windows: window=384." if option == "max_tokens" else ""
+        longer = f" Longer texts go through in windows: window={min(384, limit)}." if option == "max_tokens" else ""
         raise ConfigError(f"{option}={max_tokens} does not fit {name}: choose from {special + 1} to {limit}.{longer}")
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmbert.core.errors import ConfigError, InputError
-from mmbert.core.types import Inputs, Tensors
+from mmbert.core.types import Inputs
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.sound_files import HIGHEST_HERTZ
 from mmbert.encoders.processors.lengths import seconds_limit
@@ -70,24 +70,24 @@ class AudioProcessor:
         lacking = self.min_samples - len(waveform)
         return torch.nn.functional.pad(waveform, (0, lacking)) if lacking > 0 else waveform.contiguous()
 
-    def alignment(self, raw: tuple[np.ndarray, int]) -> Tensors:
-        """See ``Aligned``: ``times`` (L, 2) float64, in seconds.
+    def alignment(self, raw: tuple[np.ndarray, int]) -> dict[str, Any]:
+        """See ``Aligned``: ``times`` (L, 2) float64, and ``max_seconds``, where longer sounds are cut; in seconds.
 
         Raises:
             ConfigError: the encoder does not say which moment a token is about.
         """
         return self.alignment_of(self.prepare(raw))
 
-    def alignment_of(self, prepared: Tensor | np.ndarray) -> Tensors:
+    def alignment_of(self, prepared: Tensor | np.ndarray) -> dict[str, Any]:
         """See ``AlignedAsPrepared``: of a waveform (T,) at ``sample_rate_hz``."""
         return self._times(self._grid().count(len(prepared)))
 
-    def alignment_of_tokens(self, count: int) -> Tensors:
+    def alignment_of_tokens(self, count: int) -> dict[str, Any]:
         """See ``AlignedAsPrepared``: of a sound whose encoder gave so many tokens."""
         return self._times(count)
 
-    def _times(self, count: int) -> Tensors:
-        return {"times": self._grid().times(count)}
+    def _times(self, count: int) -> dict[str, Any]:
+        return {"times": self._grid().times(count), "max_seconds": self.max_seconds}
 
     def _grid(self) -> TokenGrid:
         if self.grid is None:

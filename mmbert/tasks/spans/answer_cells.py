@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mmbert.core.errors import DataError
 from mmbert.data.labels import finite_number
 from mmbert.data.tables.cells import cell_excerpt
@@ -141,6 +143,26 @@ def checked_extent(text: str, begin: int, end: int) -> tuple[int, int]:
             f"'{text[max(0, begin - 3) : end + 3]}'"
         )
     return begin, end
+
+
+def check_within_sound(spans: Sequence[tuple[float, float]], alignment: Mapping[str, Any]) -> None:
+    """Refuses an answer that ends after its sound; of a sound that the encoder cuts, the end is not known.
+
+    Args:
+        spans: where the answers begin and end, in seconds.
+        alignment: of the sound, see ``Task.encode``; without ``max_seconds`` the encoder may have cut it.
+
+    Raises:
+        DataError: one does.
+    """
+    times = np.asarray(alignment["times"])
+    if not len(times) or "max_seconds" not in alignment:
+        return
+    end, step = float(times[-1, 1]), float(times[-1, 1] - times[-1, 0])
+    whole = end + 2 * step < float(alignment["max_seconds"])  # the last token's time may end before the sound or after
+    for begin, last in spans if whole else ():
+        if last > end + 2 * step:
+            raise DataError(f"the answer lies from {begin:g} to {last:g} seconds, the sound ends at about {end:.2f}")
 
 
 def extent_of_cells(start: Any, end: Any, whole: bool) -> tuple[float, float] | None:

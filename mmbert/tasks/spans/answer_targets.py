@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mmbert.core.types import UNLABELLED, Tensors
-from mmbert.tasks.spans.answer_cells import AnswerPlaces
+from mmbert.tasks.spans.answer_cells import AnswerPlaces, check_within_sound
 from mmbert.tasks.spans.best_spans import covering_tokens, token_extents
 from mmbert.tasks.spans.units import with_marks
 
@@ -32,11 +32,17 @@ def question_target(places: AnswerPlaces, alignment: Mapping[str, Any], seconds:
         places: where its reference answers lie.
         alignment: of what holds them; see ``Task.encode``.
         seconds: whether that is a sound, else a text.
+
+    Raises:
+        DataError: an answer ends after its sound.
     """
     text = None if seconds else alignment["text"]
     extents = token_extents(alignment, seconds)
     reach = float(extents[:, 1].max(initial=0))
-    reach = reach if text is None else with_marks(text, int(reach))
+    if text is None:
+        check_within_sound(places.spans, alignment)
+    else:
+        reach = with_marks(text, int(reach))
     tokens = [covering_tokens(extents, begin, end, reach) for begin, end in places.spans]
     first, last = next((pair for pair in tokens if pair is not None), (UNLABELLED, UNLABELLED))
     references = [] if text is None else [code_points(text[int(begin) : int(end)]) for begin, end in places.spans]

@@ -24,6 +24,8 @@ from mmbert.training.resources.parameter_counts import count_parameters, count_t
 
 LISTED_BY_CHECK_DATA = "mmbert-check-data lists them, and looks for equal files under other names"
 RUN_TITLE = "Test metrics of the checkpoint chosen on validation"
+#: With ``checkpoint.per_task``; what is of all tasks is of the run's checkpoint.
+TASKS_TITLE = "Test metrics, of each task by its own checkpoint chosen on validation"
 
 
 def quiet() -> None:

@@ -283,7 +283,7 @@ def test_rows_without_any_modality_are_refused_and_counted(folder):
     ) as e:
         check_rows(table, range(4), NAMES)
     assert "(2 rows are like that.) Fill in one of them or remove the row." in str(e.value)
-    with pytest.raises(DataError, match=r"row 3 \(line 4\): every modality is missing \(text are empty\)\. Fill"):
+    with pytest.raises(DataError, match=r"row 3 \(line 4\): every modality is missing \(text is empty\)\. Fill"):
         check_rows(table, [0, 2], {"text": "text"})
 
 

@@ -3,7 +3,13 @@
 import pytest
 
 from mmbert.core.errors import DataError
-from mmbert.tasks.spans.answer_cells import answers_of_cell, checked_extent, extent_of_cells, located_answers
+from mmbert.tasks.spans.answer_cells import (
+    answers_of_cell,
+    check_within_sound,
+    checked_extent,
+    extent_of_cells,
+    located_answers,
+)
 
 TEXT = "In Rome, not in rome."
 
@@ -74,3 +80,13 @@ def test_two_cells_say_where_an_answer_lies():
     ):
         with pytest.raises(DataError, match=message):
             extent_of_cells(*cells, whole=whole)
+
+
+def test_an_answer_after_the_end_of_its_sound_is_refused_unless_the_encoder_cut_it():
+    times = [[0.0, 0.5], [0.5, 1.0], [1.0, 1.5]]
+    check_within_sound([(0.2, 1.5), (1.0, 2.4)], {"times": times, "max_seconds": 10.0})  # two tokens' time is rounding
+    with pytest.raises(DataError, match="from 0.5 to 3 seconds, the sound ends at about 1.50"):
+        check_within_sound([(0.2, 1.5), (0.5, 3.0)], {"times": times, "max_seconds": 10.0})
+    check_within_sound([(0.5, 3.0)], {"times": times, "max_seconds": 1.5})
+    check_within_sound([(0.5, 3.0)], {"times": times})  # an encoder that does not say where it cuts
+    check_within_sound([], {"times": times, "max_seconds": 10.0})
