@@ -135,6 +135,31 @@ def test_masked_sounds_with_texts_as_context_beside_masked_words(mmbert):
     assert {"test/heard/r2", "test/heard/loss", "test/mlm/perplexity"} <= set(found)
 
 
+TWO = ("trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true", "data.batch_size=4")
+
+
+def test_masked_pictures_over_two_processes_are_measured_as_in_one(mmbert):
+    """Unequal numbers of hidden patches in the two, and nine rows of test for them."""
+    words = ("task=masked_features", "image=tiny", "tasks.masked_features.span=1", "trainer.max_epochs=1")
+    mmbert("train", *TABLE, *SMALL, *words, *TWO, "hydra.run.dir=two_masked")
+    found = measured(mmbert.folder / "two_masked")
+    mmbert("evaluate", "model=two_masked", "split=test", "out=two_masked_judged")
+    again = json.loads((mmbert.folder / "two_masked_judged" / "evaluation.json").read_text())
+    for name in ("test/masked_features/loss", "test/masked_features/r2"):
+        assert again[name] == pytest.approx(found[name], rel=1e-4, abs=1e-5), name
+
+
+def test_hard_negatives_over_two_processes(mmbert):
+    """Each process has negatives of its own batch; the gallery of the retrieval task is that of both."""
+    mmbert("train", *KILLED["hard_matching"], *SMALL, *TWO, "trainer.max_epochs=1", "hydra.run.dir=two_hard")
+    found = measured(mmbert.folder / "two_hard")
+    assert 0 <= found["test/matching/accuracy"] <= 1 and np.isfinite(found["test/matching/loss"])
+    mmbert("evaluate", "model=two_hard", "split=test", "out=two_hard_judged")
+    again = json.loads((mmbert.folder / "two_hard_judged" / "evaluation.json").read_text())
+    ranks = [name for name in found if name.startswith("test/pairs/") and "recall" in name]
+    assert ranks and {name: again[name] for name in ranks} == pytest.approx({name: found[name] for name in ranks})
+
+
 KILLED = {
     "mlm": ("task=mlm", "data=text", "data.path=texts.txt"),
     "pictures": ("task=masked_features", "image=tiny", *TABLE),
