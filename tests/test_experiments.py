@@ -162,6 +162,7 @@ def test_missing_modalities_says_what_its_results_say() -> None:
         "few_shot",
         "meld_sentiment_ordinal",
         "meld_task_balance",
+        "one_voice_speech",
         "missing_modalities",
         "multitask_gain",
         "noise_robustness",
@@ -374,3 +375,22 @@ def test_meld_task_balance_says_what_its_results_say() -> None:
         words = [in_words(values[f"test/{name}"])[0] for name in metrics]
         words.append(f"{gain.mean():+.1f} ({gain.mean() - half:+.1f} … {gain.mean() + half:+.1f})")
         assert f"| `{balance}` | {' | '.join(words)} |" in page
+
+
+def test_one_voice_speech_says_what_its_results_say() -> None:
+    folder = ROOT / "experiments/one_voice_speech"
+    page, table = (folder / "README.md").read_text("utf-8"), results("one_voice_speech")
+    nearest = json.loads((folder / "nearest.json").read_text())
+    searches = {"best path": "", "beam of 16": "_beam", "beam, rescored": "_rescored"}
+    for name, label in {"prompts": "English prompts", "stamps": "French captions"}.items():
+        part = table[table["run"].str.startswith(name)]
+        assert len(part) == 3
+        for search, ending in searches.items():
+            rates = [part[f"test/said/{rate}{ending}"] for rate in ("wer", "cer")]
+            if rates[0].notna().all():
+                assert f"| {label} | {search} | {' | '.join(sum(map(in_words, rates), []))} |" in page
+        for method, rate in (("nearest training recording", "nearest"), ("silence", "silence")):
+            assert (
+                f"| {label} | {method} | {nearest[name][rate]['wer']:.3f} | | {nearest[name][rate]['cer']:.3f} |"
+                in page
+            )
