@@ -64,7 +64,7 @@ class Task(SavesInitArgs, nn.Module):
     reads_tokens: ClassVar[bool] = False
     main_metric: ClassVar[str] = "loss"
     higher_is_better: ClassVar[bool] = True
-    compares_samples: ClassVar[bool] = False
+    compares_samples: bool = False
     fits_head: ClassVar[bool] = False
     shown_metrics: tuple[str, ...] | None = None
     columns: tuple[str, ...] = ()

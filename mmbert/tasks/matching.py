@@ -238,11 +238,11 @@ class Matching(Task):
 
     def loss(self, outputs: Tensors, targets: Tensors) -> Loss:
         """Binary cross-entropy over samples; of one that has a pair with its own and with another's, their mean."""
-        total, counts = torch.zeros_like(outputs["logits"], dtype=torch.float32), []
+        total = torch.zeros_like(outputs["logits"], dtype=torch.float32)
+        pairs = torch.zeros_like(total, dtype=torch.int64)  # (B,) that count of a sample
         for logits, match, counted in self._pairs(outputs, targets):
             each = F.binary_cross_entropy_with_logits(blank(logits.float(), counted), match.float(), reduction="none")
-            total, counts = total + blank(each, counted), [*counts, counted]
-        pairs = torch.stack(counts).sum(0)  # (B,)
+            total, pairs = total + blank(each, counted), pairs + counted
         return Loss((total / pairs.clamp(min=1)).sum(), (pairs > 0).sum())
 
     def make_metrics(self) -> MetricCollection:

@@ -75,7 +75,8 @@ class EpochLines(Callback):
 def epoch_metrics(metrics: Mapping[str, float], monitor: str | None) -> list[str]:
     """What an epoch's line shows, ``val/loss 0.5``: what is monitored, then losses and the usual metrics; no NaN."""
     keys = [key for key in metrics if key.startswith("val/") and is_main(key) and key != monitor]
-    keys = [*([monitor] if monitor in metrics else []), *keys]
+    if monitor is not None and monitor in metrics:
+        keys = [monitor, *keys]
     return [f"{key} {metrics[key]:.4g}" for key in keys if not math.isnan(metrics[key])]
 
 
