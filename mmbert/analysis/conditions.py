@@ -75,7 +75,7 @@ class ConditionsModule(pl.LightningModule):
             place = {name: condition.levels.get(name, -1) + 1 for name in self.model.fusion.dims}
             chosen = {name: encoded[place[name]][name] for name in place if name != injected}
             if injected is not None:
-                chosen = self._with_injected(levels[place[injected]], chosen, kept)
+                chosen = with_injected(self.model, levels[place[injected]], chosen, kept)
             rows, left = remaining_samples(chosen, kept)
             if not len(rows):
                 continue
@@ -84,21 +84,22 @@ class ConditionsModule(pl.LightningModule):
             stage.update(self.model.named_tasks(), outputs, targets)  # type: ignore[operator]
             count.update((batch.rows[rows] >= 0).sum())  # type: ignore[operator]
 
-    def _with_injected(
-        self, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded], kept: Tensor
-    ) -> dict[str, Encoded]:
-        """Adds the modality with layer injection, encoded with what is kept (B, M) of the other modalities."""
-        dims = list(self.model.fusion.dims)
-        left = {name: x.kept(kept[:, dims.index(name)]) for name, x in others.items()}
-        last = self.model.encode_injected(inputs, left)
-        return {name: others.get(name, last) for name in dims}
-
     def on_test_epoch_end(self) -> None:
         """Computes the metrics over all processes."""
         self.results = []
         for condition, stage, count in zip(self.conditions, self.stages, self.counts, strict=True):
             metrics = {name: float(value) for name, value in stage.compute().items()}  # type: ignore[operator]
             self.results.append({**condition.facts, "samples": int(count.compute()), "metrics": metrics})  # type: ignore[operator]
+
+
+def with_injected(
+    model: MultimodalModel, inputs: Mapping[str, Inputs], others: Mapping[str, Encoded], kept: Tensor
+) -> dict[str, Encoded]:
+    """Adds the modality with layer injection, encoded with what is kept (B, M) of the other modalities."""
+    dims = list(model.fusion.dims)
+    left = {name: x.kept(kept[:, dims.index(name)]) for name, x in others.items()}
+    last = model.encode_injected(inputs, left)
+    return {name: others.get(name, last) for name in dims}
 
 
 def remaining_samples(encoded: Mapping[str, Encoded], kept: Tensor) -> tuple[Tensor, dict[str, Encoded]]:

@@ -85,8 +85,19 @@ def evaluate_model(words: list[str]) -> None:
     print_results(done.metrics, list(done.predictions), out, title, done.facts.get(METRIC_NOTES), hidden)
 
 
-def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """This command's own words by key, and those for Hydra.
+def separate_options(
+    words: list[str],
+    command: str = "mmbert-evaluate",
+    options: tuple[str, ...] = OWN_OPTIONS,
+    groups: tuple[str, ...] = TRAIN_GROUPS,
+) -> tuple[dict[str, str], list[str]]:
+    """A command's own words by key, and those for Hydra.
+
+    Args:
+        words: of the command line.
+        command: its name.
+        options: keys of its own words.
+        groups: whose words are those of mmbert-train.
 
     Raises:
         ConfigError: a word is of neither kind, or comes twice.
@@ -96,16 +107,14 @@ def separate_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
     for word in words:
         key, equals, value = word.partition("=")
         group = key.lstrip("+~").split(".")[0].split("@")[0]
-        if equals and key in OWN_OPTIONS:
+        if equals and key in options:
             if key in own:
                 raise ConfigError(f"'{key}' is given twice.")
             own[key] = value
-        elif group in TRAIN_GROUPS:
+        elif group in groups:
             others.append(word)
         else:
-            raise ConfigError(
-                f"'{word}' is no option of mmbert-evaluate. {nearest(group, [*OWN_OPTIONS, *TRAIN_GROUPS])}"
-            )
+            raise ConfigError(f"'{word}' is no option of {command}. {nearest(group, [*options, *groups])}")
     return own, others
 
 

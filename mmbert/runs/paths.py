@@ -67,6 +67,21 @@ class RunPaths:
         return self.path / "evaluation.json"
 
     @property
+    def explanation(self) -> Path:
+        """What each modality contributes to outputs and metrics."""
+        return self.path / "explanation.json"
+
+    @property
+    def explained_samples(self) -> Path:
+        """The same for each sample, CSV."""
+        return self.path / "explanation.csv"
+
+    @property
+    def explanation_page(self) -> Path:
+        """The same as a page with bars."""
+        return self.path / "explanation.html"
+
+    @property
     def error(self) -> Path:
         """Why a run failed."""
         return self.path / "error.json"
@@ -157,7 +172,8 @@ class RunPaths:
     def written(self) -> list[Path]:
         """Every file, and the model's folder, that a run or an evaluation writes at the top of its folder."""
         files = [self.config, self.environment, self.job, self.history, self.metrics, self.diagnostics]
-        return [*files, self.robustness, self.evaluation, self.error, self.pruned, self.skipped, self.model]
+        files += [self.robustness, self.evaluation, self.explanation, self.explained_samples, self.explanation_page]
+        return [*files, self.error, self.pruned, self.skipped, self.model]
 
     def contents(self) -> list[tuple[str, Path]]:
         """What a person is shown of a finished run, with a word for each; only what exists."""

@@ -1,0 +1,222 @@
+"""``mmbert-explain model=FOLDER``: what each modality contributes to what a saved model answers, and to its metric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.cli.app import run_with_usage
+from mmbert.cli.evaluate import compose_configs, default_folder, names_in, run_of, separate_options, test_splits
+from mmbert.cli.predict import model_folder
+from mmbert.cli.run_config import consent
+from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import RunFolder, is_own_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmbert.data.datamodule import MultimodalData
+    from mmbert.model import MultimodalModel
+
+EXPLAIN_USAGE = """\
+usage: mmbert-explain model=FOLDER [split=test] [task=NAME] [out=FOLDER] [data=...] [data.OPTION=...] [bootstraps=1000]
+
+Shares out what a saved model answers, and its metric, to the modalities: exact Shapley values over every subset of
+them, with 95 % intervals over the samples. FOLDER is a run's folder, the model/ in it, or user/name on the Hugging Face
+hub.
+
+  mmbert-explain model=outputs/DATE/TIME
+  mmbert-explain model=outputs/DATE/TIME split=val task=answer
+  mmbert-explain model=outputs/DATE/TIME data.path=corrected.csv out=corrected
+  mmbert-explain model=outputs/DATE/TIME data=manifest data.path=other.csv split=all out=other
+
+  split       which one; all = every row of the table (default: the first test split)
+  task        names, with commas (default: every task of which one sample's answer has a probability or a number)
+  out         where explanation.json, .csv and .html go (default: the run's folder; outputs/DATE/TIME with other data)
+  data        as for mmbert-train; without data=, the run's own, changed by data.OPTION=VALUE
+  store       store.OPTION=VALUE, as for mmbert-train; without it, that of a run that you began yourself
+  device      auto, cpu, cuda, cuda:1, mps (default: auto)
+  bootstraps  number of resamples of the intervals; 0 = no intervals (default: 1000)
+  seed        of the resamples (default: 0)
+
+  trust_custom_code=true   let classes outside the package be imported, and use the run's own data as it says; a run
+              that you began yourself needs no such word
+"""
+
+EXPLAIN_OPTIONS = ("model", "split", "task", "out", "device", "bootstraps", "seed", "trust_custom_code")
+EXPLAIN_GROUPS = ("data", "store")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_with_usage(explain_model, "mmbert-explain", EXPLAIN_USAGE)
+
+
+def explain_model(words: list[str]) -> None:
+    """Parses the words, measures every subset, writes the files and prints the tables.
+
+    Raises:
+        MmbertError: an option, the model or the data is at fault.
+    """
+    own, others = separate_options(words, "mmbert-explain", EXPLAIN_OPTIONS, EXPLAIN_GROUPS)
+    folder = model_folder(own.get("model"))
+    trusted = consent(own)
+    bootstraps, seed = number_up_to(own, "bootstraps", 1000, 100_000), number_up_to(own, "seed", 0, 2**32 - 1)
+    cfg = compose_configs(others, folder, trusted)
+    split = one_split(own.get("split"), cfg.data)
+    other_data = any(word.lstrip("+~").startswith("data") for word in others)
+    run = RunFolder(own["out"]) if "out" in own else folder_of_run(folder, other_data)
+
+    from mmbert.analysis.explanation import chosen_tasks, explain_tasks  # heavy: after the words are known to be right
+    from mmbert.analysis.explanation_files import write_explanation
+    from mmbert.core.whole_files import write_whole_text
+    from mmbert.model import MultimodalModel
+    from mmbert.reporting.outputs.page.explanation import explanation_page
+    from mmbert.runs.start import run_lock
+    from mmbert.training.callbacks.console import quiet
+    from mmbert.training.predict import chosen_device
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
+
+    quiet()
+    device = chosen_device(own.get("device", "auto"))
+    model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted or is_own_model(folder))
+    tasks = chosen_tasks(model, names_in(own.get("task", "")))
+    places = {**writing_places(run.path, cfg.store), run.path: "name another folder, out=FOLDER"}
+    with explain_out_of_memory(run.path, "data.eval_batch_size=8, data.num_workers=0", places=places):
+        data = bound_data(model, cfg, split)
+        with run_lock(run, "wait until it has ended, or name another folder: out=FOLDER"):
+            found = explain_tasks(model, data.loader(split), tasks, device, bootstraps, seed)
+            facts = {"model": str(folder), "data": str(data.path), "split": split, "skipped": len(found.skipped)}
+            content = write_explanation(found, facts, run)
+            write_whole_text(run.explanation_page, explanation_page(content))
+    print_explanation(content, run)
+
+
+def bound_data(model: MultimodalModel, cfg: Any, split: str) -> MultimodalData:
+    """The split of the data, connected to the model; what frozen encoders gave is read from the store.
+
+    Raises:
+        MmbertError: the table cannot be used.
+    """
+    from mmbert.training.callbacks.console import print_notes
+    from mmbert.training.instantiate import make
+    from mmbert.training.task_configs import class_column_of
+    from mmbert.training.use_store import read_from_store
+
+    tasks, encoders = model.named_tasks(), model.named_encoders()
+    data: MultimodalData = make(cfg.data, seed=0, label=class_column_of(tasks), augment=None, drop=[], only=[split])
+    print_notes(data.notes)
+    columns = {name: data.column_of(name) for name in encoders if data.has_column(data.column_of(name))}
+    for task in tasks.values():
+        task.set_input_columns(columns)
+    processors = {name: encoder.processor for name, encoder in encoders.items()}
+    data.bind(processors, {name: task.without_weights() for name, task in tasks.items()})
+    read_from_store(data, model, cfg.store, cfg.trainer)
+    return data
+
+
+def number_up_to(own: Mapping[str, str], key: str, otherwise: int, most: int) -> int:
+    """The value of a word that is a number of things.
+
+    Raises:
+        ConfigError: it is none, or out of range.
+    """
+    given = own.get(key, str(otherwise))
+    if not (given.isascii() and given.isdigit()) or int(given) > most:
+        raise ConfigError(f"{key}={given}: a whole number from 0 to {most} is wanted.")
+    return int(given)
+
+
+def one_split(given: str | None, data_cfg: Any) -> str:
+    """The split that is explained.
+
+    Raises:
+        ConfigError: several are named, or there is none to choose.
+    """
+    names = names_in(given) if given is not None else test_splits(data_cfg)[:1]
+    if len(names) != 1:
+        wrong = f"split={given}" if given is not None else "The data have no test split"
+        raise ConfigError(f"{wrong}: one split is explained at a time. Name it: split=val, or split=all for every row.")
+    return names[0]
+
+
+def folder_of_run(folder: Path, other_data: bool) -> RunFolder:
+    """The run that the model lies in; a new folder for a model of no run, and for data other than the run's own."""
+    try:
+        run = run_of(folder)
+    except ConfigError:
+        return RunFolder(default_folder())
+    return RunFolder(default_folder()) if other_data else run
+
+
+def print_explanation(content: Mapping[str, Any], run: RunFolder) -> None:
+    """For each task a table of the modalities and one of their pairs, and where everything was written."""
+    from rich.table import Table
+
+    from mmbert.core.terminal import PlainConsole
+    from mmbert.training.callbacks.console import shortest
+
+    console = PlainConsole()
+    for name, task in content["tasks"].items():
+        output, metric = task["output"], task["metric"]
+        gain = f"gain in {metric['metric']}" if metric["metric"] else None
+        title = f"{name}: {output['explained']}; {output['samples']} samples of {content['split']}"
+        table = Table(title=title, title_justify="left")
+        for column in ("", "share of output", "φ of output", "mean |φ|", *([gain, "share"] if gain else [])):
+            table.add_column(column, justify="left" if not column else "right")
+        for modality, found in output.get("modalities", {}).items():
+            cells = [percent(found["share"]), number(found["value"]), number(found["size"])]
+            gains = metric["modalities"][modality] if gain else {}
+            table.add_row(modality, *cells, *([number(gains["value"]), percent(gains["share"])] if gain else []))
+        table.add_section()
+        for place, pair in enumerate(output.get("interactions", [])):
+            cells = ["", number(pair["value"]), number(pair["size"])]
+            more = [number(metric["interactions"][place]["value"]), ""] if gain else []
+            table.add_row(" × ".join(pair["modalities"]), *cells, *more)
+        console.print(table)
+        for line in remarks_of(output, metric):
+            console.print(f"  {line}", soft_wrap=True)
+    if content["skipped"]:
+        console.print(f"  skipped      {content['skipped']} rows that could not be read")
+    places = {"explanation": run.explanation, "samples": run.explained_samples, "page": run.explanation_page}
+    for what, path in places.items():
+        console.print(f"  {what:<12} {shortest(path)}", soft_wrap=True)
+
+
+def remarks_of(output: Mapping[str, Any], metric: Mapping[str, Any]) -> list[str]:
+    """What must be known to read a table."""
+    lines = []
+    if output["samples"]:
+        lines.append(
+            f"output      {output['mean_output']:.4f} on average, {output['mean_without_any']:.4f} without any modality"
+        )
+    if output.get("without_share"):
+        lines.append(f"            {output['without_share']} samples have no share: no modality changes their output")
+    if metric["metric"]:
+        whole, empty = metric["subsets"][-1]["value"], metric["subsets"][0]["value"]
+        less = "" if metric["higher_is_better"] else "; less is better, a gain is what it falls by"
+        lines.append(f"{metric['metric']:<11} {whole:.4f}, {empty:.4f} without any modality{less}")
+    why = metric.get("why") or metric.get("why_no_interval")
+    return [*lines, *([f"metric      {why}"] if why else [])]
+
+
+def number(found: Mapping[str, Any]) -> str:
+    """``+0.123 [+0.101, +0.150]``."""
+    if found["value"] is None:
+        return "–"
+    if found["low"] is None:
+        return f"{found['value']:+.3f}"
+    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+
+
+def percent(found: Mapping[str, Any]) -> str:
+    """``12.3 % [10.1, 15.0]``."""
+    if found["value"] is None:
+        return "–"
+    if found["low"] is None:
+        return f"{100 * found['value']:.1f} %"
+    return f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""``mmbert-explain`` as it is typed: its files, its tables, and how mistakes end."""
+
+import csv
+import json
+import re
+import sys
+
+import pytest
+
+from mmbert.cli import explain as command
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory, finished_run):
+    """What the command leaves of the split whose samples lack modalities."""
+    out = tmp_path_factory.mktemp("explained")
+    given = [f"model={finished_run}", f"out={out}", "split=test_missing", "bootstraps=20", "device=cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["mmbert-explain", *given, "task=answer,properties"])
+        command.main()
+    return out
+
+
+def test_the_whole_is_what_the_run_measured_and_the_parts_add_up(explained, finished_run):
+    content = json.loads((explained / "explanation.json").read_text())
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    assert content["modalities"] == ["text", "image", "audio"] and content["split"] == "test_missing"
+    assert list(content["tasks"]) == ["answer", "properties"]
+    for name, task in content["tasks"].items():
+        output, metric = task["output"], task["metric"]
+        assert metric["subsets"][-1]["value"] == pytest.approx(metrics[f"test_missing/{name}/{metric['metric']}"])
+        assert len(metric["subsets"]) == 8
+        total = sum(one["value"]["value"] for one in output["modalities"].values())
+        assert total == pytest.approx(output["mean_output"] - output["mean_without_any"], abs=1e-6)
+        gained = sum(one["value"]["value"] for one in metric["modalities"].values())
+        expected = metric["subsets"][-1]["value"] - metric["subsets"][0]["value"]
+        assert gained == pytest.approx(expected, abs=1e-6)
+
+
+def test_each_sample_has_its_line(explained):
+    content = json.loads((explained / "explanation.json").read_text())
+    rows = list(csv.DictReader((explained / "explanation.csv").open()))
+    assert len(rows) == content["samples"] == content["tasks"]["answer"]["output"]["samples"]
+    for name in content["modalities"]:
+        assert sum(row[f"answer/value/{name}"] != "" for row in rows) == content["present"][name] < len(rows)
+
+
+def ended(words, monkeypatch, capsys):
+    """How the command ends: its code and what it tells."""
+    monkeypatch.setattr(sys, "argv", ["mmbert-explain", *words])
+    try:
+        command.main()
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["split=test"], "Which model? Give model=FOLDER"),
+        (["model=nowhere"], "model=nowhere: there is no such folder"),
+        (["model=RUN", "splt=test"], "'splt=test' is no option of mmbert-explain. Did you mean 'split'?"),
+        (["model=RUN", "split=val,test"], "split=val,test: one split is explained at a time"),
+        (["model=RUN", "split=tset"], "tset"),
+        (["model=RUN", "task=anwser"], "task=anwser: the model has no such task. Did you mean 'answer'?"),
+        (["model=RUN", "bootstraps=-1"], "bootstraps=-1: a whole number from 0 to 100000 is wanted"),
+        (["model=RUN", "seed=x"], "seed=x: a whole number"),
+        (["model=RUN", "device=abacus"], "device=abacus cannot be used on this machine"),
+        (["model=RUN", "data.pth=x.csv"], "data.pth"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_one_line(words, message, finished_run, monkeypatch, capsys, tmp_path):
+    given = [word.replace("RUN", str(finished_run)) for word in words]
+    code, printed = ended([*given, f"out={tmp_path / 'out'}"], monkeypatch, capsys)
+    assert code == 2 and "Traceback" not in printed.err
+    assert message in printed.err and printed.err.startswith("mmbert-explain: ")
+
+
+def test_the_files_go_to_the_run_unless_the_data_are_others(finished_run, tmp_path):
+    assert command.folder_of_run(finished_run / "model", other_data=False).path == finished_run
+    assert command.folder_of_run(finished_run / "model", other_data=True).path.parts[0] == "outputs"
+    assert command.folder_of_run(tmp_path, other_data=False).path.parts[0] == "outputs"
+
+
+def test_the_tables_show_shares_values_and_pairs(explained, capsys, monkeypatch):
+    from mmbert.runs.folder import RunFolder
+
+    monkeypatch.setenv("COLUMNS", "200")
+    command.print_explanation(json.loads((explained / "explanation.json").read_text()), RunFolder(explained))
+    shown = capsys.readouterr().out
+    assert "answer: probability of the class that is answered with all modalities" in shown
+    assert re.search(r"text\s+│\s+\d+\.\d % \[\d+\.\d, \d+\.\d\]", shown)
+    assert "text × image" in shown and "gain in accuracy" in shown and "explanation.csv" in shown
+
+
+def test_numbers_are_shown_with_their_intervals():
+    found = {"value": 0.1234, "low": 0.1, "high": 0.2}
+    assert command.number(found) == "+0.123 [+0.100, +0.200]" and command.percent(found) == "12.3 % [10.0, 20.0]"
+    assert command.number(found | {"low": None}) == "+0.123" and command.percent(found | {"value": None}) == "–"
+
+
+def test_help_is_printed(monkeypatch, capsys):
+    code, printed = ended(["--help"], monkeypatch, capsys)
+    assert code == 0 and printed.out.startswith("usage: mmbert-explain model=FOLDER")
