@@ -144,7 +144,7 @@ class AnswerReader:
         metrics, main = task.make_metrics(), task.main_metric
         explained = EXPLAINED[task.kind]
         if main not in metrics or not bool(task.labelled(targets).any()):
-            why = f"it chooses by '{main}', which is no metric" if main not in metrics else "no sample has a label"
+            why = no_metric(main) if main not in metrics else "no sample has a label"
             return Game(explained, worth, None, better, None, None, why)
         metrics = metrics.to(next(iter(targets.values())).device)
 
@@ -198,7 +198,7 @@ class LabelReader:
         worth[np.isnan(worth).any(1)] = np.nan  # unlabelled
         main, better = self.task.main_metric, self.task.higher_is_better
         if main not in self.metrics[0] or not self.complete:
-            why = f"it chooses by '{main}', which is no metric" if main not in self.metrics[0] else NONE_COMPLETE
+            why = no_metric(main) if main not in self.metrics[0] else NONE_COMPLETE
             return Game(LABEL_EXPLAINED, worth, None, better, None, None, why)
         values = [float(metrics[main].compute()) for metrics in self.metrics[1:]]
         without = self._unanswered()
@@ -213,6 +213,11 @@ class LabelReader:
         if not self.needed.any():
             return 0
         return int((~self.needed) @ (1 << np.arange(len(self.needed))))
+
+
+def no_metric(main: str) -> str:
+    """Why a task has no game of its metric."""
+    return f"the task chooses its checkpoint by '{main}', which is no metric"
 
 
 def metric_value(task: Task, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> float:

@@ -9,6 +9,15 @@ import pytest
 
 from mmbert.cli import explain as command
 
+#: A transcription and a decoder on the tiny demo set.
+SPEECH = (
+    *(f"tasks.{name}=null" for name in ("answer", "seen", "heard", "operation", "properties", "value")),
+    *("+task@tasks.said=transcription", "tasks.said.column=heard", "fusion=mean"),
+    *("+task@tasks.told=generation", "tasks.told.column=statement", "tasks.told.decoder=tiny"),
+    "tasks.told.config={hidden_size: 16, num_hidden_layers: 1, intermediate_size: 16}",
+    *("tasks.told.vocab_size=60", "tasks.told.max_length=6"),
+)
+
 
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory, finished_run):
@@ -43,6 +52,26 @@ def test_each_sample_has_its_line(explained):
     assert len(rows) == content["samples"] == content["tasks"]["answer"]["output"]["samples"]
     for name in content["modalities"]:
         assert sum(row[f"answer/value/{name}"] != "" for row in rows) == content["present"][name] < len(rows)
+
+
+@pytest.mark.slow
+def test_speech_and_written_answers_are_explained_by_the_probability_of_the_label(compose_tiny, tmp_path, monkeypatch):
+    from mmbert.training.run import run
+
+    run(compose_tiny(*SPEECH), tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mmbert-explain", f"model={tmp_path}", "bootstraps=10", "device=cpu"])
+    command.main()
+    content = json.loads((tmp_path / "explanation.json").read_text())
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    said, told = content["tasks"]["said"], content["tasks"]["told"]
+    for task in (said, told):
+        values = [one["value"]["value"] for one in task["output"]["modalities"].values()]
+        assert task["output"]["explained"] == "probability of the label" and task["output"]["mean_without_any"] == 0
+        assert sum(values) == pytest.approx(task["output"]["mean_output"]) and task["output"]["mean_output"] > 0
+    assert said["metric"]["subsets"][-1]["value"] == pytest.approx(metrics["test/said/wer"])
+    without = [one["value"] for one in said["metric"]["subsets"] if "audio" not in one["modalities"]]
+    assert without == [1, 1, 1, 1]  # nothing is heard
+    assert told["metric"] == {"metric": None, "why": "the task chooses its checkpoint by 'loss', which is no metric"}
 
 
 def ended(words, monkeypatch, capsys):
