@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.core.errors import ConfigError, DataError, WeightsError
+from mmbert.core.privacy import Privacy
 from mmbert.core.whole_files import write_whole_text
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check_data_table(words: list[str]) -> None:
     report = check_data(data, encoders, tasks, progress)
     report.findings[:0] = faults
     print_data_report(report, data.path)
-    write_reports(report, data, encoders, tasks, pages)
+    write_reports(report, data, encoders, tasks, pages, Privacy.of(cfg.privacy))
     if report.errors:
         raise SystemExit(1)
 
@@ -142,14 +143,15 @@ def data_to_check(
         parts_of_tasks = all_tasks(cfg, data)
     except DataError as error:
         parts_of_tasks = {}
-        faults.append(Finding("error", str(error).removeprefix(f"{data.path}: ")))
+        faults.append(Finding("error", str(error).removeprefix(f"{data.path}: "), subject="tasks"))
     columns = {encoder: data.column_of(encoder) for encoder in parts if data.has_column(data.column_of(encoder))}
     with language_models(parts_of_tasks) as assets:
         for name, part in parts_of_tasks.items():
             try:
                 learned = fit_labels(part, data)
             except DataError as error:
-                faults.append(Finding("error", f"{name}, column '{part.column}': {error}"))
+                subject = f"{name}, column '{part.column}'"
+                faults.append(Finding("error", f"{subject}: {error}", subject=subject))
                 continue
             given = given_arguments(part, 1, dict.fromkeys(parts, 1), columns)
             tasks[str(name)] = make(part, **{**learned, **given, **assets.get(name, {})}).without_weights()
@@ -171,19 +173,22 @@ def write_reports(
     encoders: dict[str, EncoderInput],
     tasks: dict[str, TargetEncoder],
     pages: dict[str, Path],
+    privacy: Privacy,
 ) -> None:
-    """Writes the files that were asked for.
+    """Writes the files that were asked for, as far as ``privacy`` allows.
 
     Raises:
         ConfigError: one cannot be written.
     """
-    texts = {}
+    texts, report = {}, report.private(privacy)
     if "--json" in pages:
         texts["--json"] = json.dumps(report.as_json(), ensure_ascii=False, indent=2) + "\n"
     if "--html" in pages:
         from mmbert.data.quality.page import data_page
 
-        texts["--html"] = data_page(report, data, {name: reads.modality for name, reads in encoders.items()}, tasks)
+        texts["--html"] = data_page(
+            report, data, {name: reads.modality for name, reads in encoders.items()}, tasks, privacy
+        )
     for flag, text in texts.items():
         try:
             write_whole_text(pages[flag], text)

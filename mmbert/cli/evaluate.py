@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.predict import model_folder
-from mmbert.cli.run_config import consent, used_config
+from mmbert.cli.run_config import consent, run_privacy, used_config
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.contents import METRIC_NOTES
 from mmbert.runs.folder import RunFolder, is_own_model
@@ -38,6 +38,7 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
   robustness  subsets, missing or noise: the first split with modalities missing or damaged, as for mmbert-train
            (robustness.json; default: none of it)
   store    store.OPTION=VALUE, as for mmbert-train; without it, that of a run that you began yourself
+  privacy  privacy.samples=false, privacy.mask=[email], as for mmbert-train (default: as in the run)
 
   trust_custom_code=true   let classes outside the package be imported, and use the run's own data as it says; a run
            that you began yourself needs no such word
@@ -45,7 +46,7 @@ any other table. FOLDER is a run's folder, the model/ in it, or user/name on the
 
 OWN_OPTIONS = ("model", "split", "drop", "out", "trust_custom_code")
 #: Whose words are those of mmbert-train.
-TRAIN_GROUPS = ("data", "trainer", "store", "robustness")
+TRAIN_GROUPS = ("data", "trainer", "store", "robustness", "privacy")
 
 
 def main() -> None:
@@ -68,6 +69,8 @@ def evaluate_model(words: list[str]) -> None:
     if out.metrics.exists():
         raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
 
+    privacy = run_privacy(folder, cfg.privacy, others)
+
     from mmbert.model import MultimodalModel  # heavy: after the words are known to be right
     from mmbert.training.callbacks.console import print_results
     from mmbert.training.evaluate import evaluate
@@ -79,7 +82,7 @@ def evaluate_model(words: list[str]) -> None:
     less_memory = "data.eval_batch_size=8, data.num_workers=0, trainer.precision=bf16-mixed"
     places = {**writing_places(out.path, cfg.store), out.path: "name another folder, out=FOLDER"}
     with explain_out_of_memory(out.path, less_memory, places=places):
-        done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness)
+        done = evaluate(model, cfg.data, cfg.trainer, out.path, splits, drop, cfg.store, cfg.robustness, privacy)
     without = f", without {' and '.join(drop)}" if drop else ""
     title, hidden = f"Metrics of {folder}{without}", hidden_metrics(model.named_tasks())
     print_results(done.metrics, list(done.predictions), out, title, done.facts.get(METRIC_NOTES), hidden)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmbert.cli.app import run_with_usage
-from mmbert.cli.run_config import consent, literal_config
+from mmbert.cli.run_config import consent, literal_config, run_privacy
 from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder, is_own_model, model_in
 
@@ -122,6 +122,7 @@ def predict_table_rows(folder: Path, given: dict[str, str], trust: bool, lowest:
             trusted=given.get("trusted", "true") == "true",
             progress=sys.stderr.isatty(),
             na_values=run_na_values(folder),
+            privacy=run_privacy(folder, {}),
         )
     for note in done.notes:
         print(f"  {note}")

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.privacy import Privacy
 from mmbert.core.shown_text import printable
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.own_privacy import read_privacy
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,6 +63,28 @@ def used_config(run: RunFolder, trusted: bool, parts: Sequence[str] = ()) -> Dic
                 file=sys.stderr,
             )
     return cfg
+
+
+def run_privacy(folder: Path, composed: Mapping[str, Any], words: Sequence[str] = ()) -> Privacy:
+    """What may be written of samples that a saved model is asked: as its run says, unless a word says otherwise.
+
+    Args:
+        folder: of the model, in its run's folder or elsewhere.
+        composed: the config's ``privacy`` as the words make it.
+        words: of the command line; only ``privacy.OPTION=VALUE`` matter.
+
+    Raises:
+        ConfigError: a pattern of the run cannot be used.
+        DataError: the run's config is damaged.
+    """
+    run = next((run for run in (RunFolder(folder), RunFolder(folder.parent)) if run.config.is_file()), None)
+    if run is None:
+        return Privacy.of(composed)
+    begun_with = read_privacy(run)
+    given = {word.lstrip("+").partition("=")[0] for word in words}
+    mask = composed.get("mask") if "privacy.mask" in given else begun_with.mask
+    samples = composed.get("samples") if "privacy.samples" in given else begun_with.samples
+    return Privacy.of({"samples": samples, "mask": mask})
 
 
 def consent(words: Mapping[str, str]) -> bool:

@@ -40,6 +40,7 @@ CONFIG_SHAPE: dict[Any, Any] = {
     "encoders": {...: ANYTHING},
     "tasks": {...: ANYTHING},
     "seed": ANY_WHOLE,
+    "privacy": {"mask": [ANYTHING], ...: ANYTHING},
     "study": {"name": ANY_TEXT, "question": ANY_TEXT, "axes": [ANY_TEXT], "metric": ANY_TEXT, ...: ANYTHING},
     ...: ANYTHING,
 }

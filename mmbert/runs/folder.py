@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import ConfigError, DataError, MmbertError
 from mmbert.core.folder_lock import refuse_locked
+from mmbert.core.privacy import Privacy
 from mmbert.core.regular_files import refuse_special
 from mmbert.core.whole_files import whole_file
 from mmbert.runs import contents
@@ -269,16 +269,19 @@ class RunFolder(RunPaths):
         if is_rank_zero():
             write_json(self.pruned, {**facts, "when": timestamp()})
 
-    def write_error(self, error: BaseException) -> None:
+    def write_error(self, error: BaseException, privacy: Privacy | None = None) -> None:
         """Leaves why a run did not finish; the error of a fault in a program comes with its traceback.
 
-        Nothing is raised where not even that can be written: the error itself is what matters then.
+        Of a private run the message is masked, or left out. Nothing is raised where not even that can be written: the
+        error itself is what matters then.
         """
         if not is_rank_zero():
             return
-        content: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "when": timestamp()}
+        privacy = Privacy() if privacy is None else privacy
+        message = privacy.message(str(error))
+        content: dict[str, Any] = {"type": type(error).__name__, "message": message, "when": timestamp()}
         if not isinstance(error, (MmbertError, KeyboardInterrupt)):
-            content["traceback"] = "".join(traceback.format_exception(error))
+            content["traceback"] = privacy.traceback_of(error)
         with contextlib.suppress(OSError):
             write_json(self.error, content)
 

@@ -24,6 +24,7 @@ CHANGES_NOTHING = (
     *("data.num_workers", "data.pin_memory", "data.check_files"),
     *("trainer.accelerator", "trainer.profiler", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
     "trainer.log_every_n_steps",
+    *("privacy.samples", "privacy.mask"),
 )
 
 #: Options that came after jobs had been hashed without them, and the value at which a job is what it was before.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import InputError
+from mmbert.core.privacy import Privacy
 from mmbert.core.whole_files import whole_file
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ class PredictionTable:
     Args:
         kinds: each task's ``Task.kind`` by its name: ``classification``, ``multilabel`` or ``regression``; predictions
             of any other kind may be whatever JSON can hold.
+        quoting: tasks whose targets or predictions quote samples (``Task.quotes_samples``).
     """
 
-    def __init__(self, kinds: Mapping[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, str], quoting: Collection[str] = ()) -> None:
         self._kinds = dict(kinds)
+        self._quoting = {name for name in quoting if kinds[name] not in ARROW_TYPES}
         self._rows: list[int] = []
         self._columns = {name: Column() for name in kinds}
         self._sorted = True
@@ -176,6 +179,22 @@ class PredictionTable:
                 column.predictions += part.predictions
                 column.probabilities += part.probabilities
         return self
+
+    def private(self, privacy: Privacy) -> PredictionTable:
+        """The table as it may be written: what quotes samples is masked, or left out (null).
+
+        Rows, classes, numbers and probabilities are the same, and so is this table itself.
+        """
+        if not (privacy.hides and self._quoting):
+            return self
+        self._settle()
+        table = PredictionTable(self._kinds, self._quoting)
+        table._rows, table._columns = self._rows, dict(self._columns)
+        for name in self._quoting:
+            column = self._columns[name]
+            targets, predictions = map(privacy.quote, column.targets), map(privacy.quote, column.predictions)
+            table._columns[name] = replace(column, targets=list(targets), predictions=list(predictions))
+        return table
 
     def to_arrow(self) -> pa.Table:
         """``row``, and by task ``TASK/target``, ``TASK/prediction``, ``TASK/probabilities`` (a struct by class).

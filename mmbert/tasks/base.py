@@ -35,6 +35,8 @@ class Task(SavesInitArgs, nn.Module):
     Attributes:
         kind: how predictions are stored and drawn: ``classification``, ``multilabel``, ``regression``, or any other
             word for predictions that JSON can hold.
+        quotes_samples: whether targets or predictions hold parts of samples (texts, spans), which a private run keeps
+            to itself. Of the three kinds named above they never do.
         reads_tokens: whether the head reads token sequences, of ``state.fused.tokens`` or of ``state.encoded``.
         main_metric: key in ``make_metrics`` by which checkpoints are chosen, or ``loss``.
         higher_is_better: of ``main_metric``.
@@ -61,6 +63,7 @@ class Task(SavesInitArgs, nn.Module):
     """
 
     kind: ClassVar[str] = "other"
+    quotes_samples: ClassVar[bool] = True
     reads_tokens: ClassVar[bool] = False
     main_metric: ClassVar[str] = "loss"
     higher_is_better: ClassVar[bool] = True

@@ -67,6 +67,7 @@ class MaskedFeatures(Task):
     """
 
     kind = "masked_features"
+    quotes_samples = False
     reads_tokens = True
     higher_is_better = False
 

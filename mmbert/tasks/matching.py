@@ -68,6 +68,7 @@ class Matching(Task):
     """
 
     kind = "matching"
+    quotes_samples = False
     main_metric = "auroc"
 
     def __init__(

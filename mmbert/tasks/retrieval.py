@@ -63,6 +63,7 @@ class Retrieval(Task):
     """
 
     kind = "retrieval"
+    quotes_samples = False
     main_metric = "mrr"
     compares_samples = True
 

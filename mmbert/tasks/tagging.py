@@ -75,6 +75,7 @@ class Tagging(Task):
     """
 
     kind = "tagging"
+    quotes_samples = False
     reads_tokens = True
     main_metric = "f1_lenient"
 

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from mmbert.core.errors import ConfigError, DataError, nearest
+from mmbert.core.privacy import Privacy
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.quality.cut_inputs import cut_inputs
 from mmbert.data.quality.splits import split_remarks
@@ -56,6 +57,7 @@ def evaluate(
     drop: Sequence[str] = (),
     store_cfg: DictConfig | None = None,
     robustness_cfg: DictConfig | None = None,
+    privacy: Privacy | None = None,
 ) -> Evaluation:
     """Measures a model and leaves ``evaluation.json``, predictions, plots and ``skipped.csv`` in a folder.
 
@@ -68,6 +70,7 @@ def evaluate(
         drop: encoders whose modality is taken for missing.
         store_cfg: the config's ``store``; None = nothing is stored.
         robustness_cfg: a config of the group ``robustness``; None = nothing of it is measured.
+        privacy: what of the samples may be written; None = everything.
 
     Raises:
         ConfigError: an option is at fault.
@@ -105,7 +108,7 @@ def evaluate(
         done = measure(model, data, trainer_cfg, output, analyses)
         facts = {"splits": list(data.rows), "dropped_modalities": list(drop), "data": str(data.path)}
         done.facts |= {**facts, **data.facts()}
-        write_evaluation(done, data, output)
+        write_evaluation(done, data, output, Privacy() if privacy is None else privacy)
     return done
 
 
@@ -160,14 +163,14 @@ def measure(
     return done
 
 
-def write_evaluation(done: Evaluation, data: MultimodalData, folder: RunFolder) -> None:
+def write_evaluation(done: Evaluation, data: MultimodalData, folder: RunFolder, privacy: Privacy) -> None:
     """Leaves the files, by the first process alone."""
     folder.write_evaluation(done.metrics, done.facts)
     for split, table in done.predictions.items():
-        table.write(folder.predictions_of(split))
+        table.private(privacy).write(folder.predictions_of(split))
     first = next(iter(done.predictions))
     plots.write_plots(done.predictions[first], first, folder.plots)
-    write_skipped(folder.skipped, data.table, data.skipped)
+    write_skipped(folder.skipped, data.table, data.skipped, privacy)
 
 
 def no_optimizer(*args: Any) -> Any:

@@ -65,7 +65,8 @@ class EvaluationModule(pl.LightningModule):
         self.stages[split] = StageMetrics(self.tasks).to(self.device)
         self.means[split] = EpochMeans()
         self.shares[split] = ModalityShares(list(self.model.fusion.dims))
-        self.predictions = PredictionTable({name: task.kind for name, task in self.tasks.items()})
+        quoting = [name for name, task in self.tasks.items() if task.quotes_samples]
+        self.predictions = PredictionTable({name: task.kind for name, task in self.tasks.items()}, quoting)
         return self.predictions
 
     def test_step(self, batch: Batch, index: int) -> None:

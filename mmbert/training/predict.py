@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.folder_lock import folder_lock
+from mmbert.core.privacy import Privacy
 from mmbert.core.types import Batch
 from mmbert.core.whole_files import naming, sync
 from mmbert.data.datamodule import MultimodalData
@@ -125,6 +126,7 @@ def predict_table(
     trusted: bool = True,
     progress: bool = False,
     na_values: Any = (),
+    privacy: Privacy | None = None,
 ) -> Answered:
     """Writes the model's answers for every row of a table. Labels are not needed.
 
@@ -142,6 +144,7 @@ def predict_table(
         trusted: files outside the table's folder may be read.
         progress: show a bar.
         na_values: words that count as empty cells, as in training.
+        privacy: what of the reasons why rows were skipped may be written; None = everything.
 
     Raises:
         ConfigError: the ending of ``out``, the device or a column is wrong.
@@ -160,7 +163,7 @@ def predict_table(
             writer.write(rows, answers)
             skipped |= faults
             count += len(rows)
-    write_skipped(out.with_suffix(".skipped.csv"), data.table, skipped)
+    write_skipped(out.with_suffix(".skipped.csv"), data.table, skipped, privacy)
     return Answered(count, len(skipped), absent, data.notes)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.file_names import named_file
+from mmbert.core.privacy import Privacy
 from mmbert.core.types import InputFile
 from mmbert.core.whole_files import write_whole_bytes
 from mmbert.data.datamodule import MultimodalData
@@ -76,7 +77,9 @@ def write_results(
         return
     if results.diagnostics:
         run.write_diagnostics(results.diagnostics)
-    for split, table in results.predictions.items():
+    privacy = Privacy.of(config.get("privacy"))
+    tables = {split: table.private(privacy) for split, table in results.predictions.items()}
+    for split, table in tables.items():
         table.write(run.predictions_of(split))
     loggers.show_summary({**results.metrics, **results.facts})
     drawn = config.get("plots", True)
@@ -85,11 +88,12 @@ def write_results(
     figures |= write_modality_weights(by_epoch, run.plots) if drawn else {}
     loggers.show_modality_weights(by_epoch)
     for split in results.test_splits[:1]:  # the others have their numbers and predictions: a page of plots is enough
-        table = results.predictions[split]
+        table = tables[split]
         figures |= plots.write_plots(table, split, run.plots) if drawn else {}
         loggers.show_charts(table, split)
-        if loggers.num_samples:
-            loggers.show_samples(shown_samples(table, parts.data, loggers.num_samples, run.samples), split)
+        if loggers.num_samples and privacy.samples:
+            rows = shown_samples(table, parts.data, loggers.num_samples, run.samples, privacy)
+            loggers.show_samples(rows, split)
     loggers.show_figures(figures)
     known = {**results.facts, "checkpoint": results.checkpoint}
     parts.model.card = model_card(parts.model, config, results.metrics, known, results.test_splits)
@@ -99,11 +103,15 @@ def write_results(
     loggers.show_model(saved)
 
 
-def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, folder: Path) -> list[dict[str, Any]]:
-    """The first predictions with what they were made from: text, or an ``InputFile``.
+def shown_samples(
+    table: PredictionTable, data: MultimodalData, limit: int, folder: Path, privacy: Privacy | None = None
+) -> list[dict[str, Any]]:
+    """The first predictions with what they were made from: text, masked as ``privacy`` says, or an ``InputFile``.
 
-    Pictures and sounds that lie in the table itself are written to ``folder``, for loggers take files.
+    Pictures and sounds that lie in the table itself are written to ``folder``, for loggers take files; and so are
+    copies of those whose path would have to be masked.
     """
+    privacy = Privacy() if privacy is None else privacy
     samples = []
     for record in table.records(limit):
         shown: dict[str, Any] = {}
@@ -115,11 +123,19 @@ def shown_samples(table: PredictionTable, data: MultimodalData, limit: int, fold
                 path = str(write_cell(content, name_in_cell, folder / f"{record['row']}_{name}"))
                 shown[name] = InputFile(path, modality.shown_as)
             elif cell is not None and (file := modality.file_name(cell)) is not None:
-                shown[name] = InputFile(named_file(data.table.folder, file), modality.shown_as)
+                path = named_file(data.table.folder, file)
+                if privacy.masked(path) != path:
+                    path = unnamed_copy(Path(path), folder / f"{record['row']}_{name}", privacy)
+                shown[name] = InputFile(path, modality.shown_as)
             else:
-                shown[name] = shown_pair(**cell) if is_pair_cell(cell) else cell
+                shown[name] = privacy.masked_value(shown_pair(**cell) if is_pair_cell(cell) else cell)
         samples.append({"row": record["row"], **shown, **record})
     return samples
+
+
+def unnamed_copy(file: Path, target: Path, privacy: Privacy) -> str:
+    """The path of a copy of a file under another name; of a file that is not there its path, masked."""
+    return str(write_cell(file.read_bytes(), file.name, target)) if file.is_file() else privacy.masked(str(file))
 
 
 def write_cell(content: bytes, name: str | None, target: Path) -> Path:

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mmbert.core.distributed import is_rank_zero
 from mmbert.core.errors import TrainingError
+from mmbert.core.privacy import Privacy
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.quality.cut_inputs import cut_inputs
@@ -121,10 +122,10 @@ def locked_run(
         return float(pruned.facts["value"])
     except SIGTERMException as error:
         ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={folder}")
-        folder.write_error(ended)
+        folder.write_error(ended)  # quotes nothing
         raise SystemExit(143 if error.code is None else error.code) from None
     except BaseException as error:
-        folder.write_error(error)
+        folder.write_error(error, Privacy.of(cfg.get("privacy")))
         raise
     title = console.TASKS_TITLE if cfg.checkpoint.per_task else console.RUN_TITLE
     console.print_results(results.metrics, results.test_splits, folder, title, results.notes, results.hidden)
@@ -195,7 +196,7 @@ def train_and_measure(
             "peak_memory_mib": memory.peak_mib(),
             "peak_cuda_memory_mib": memory.peak_cuda_mib(),
         }
-        write_skipped(folder.skipped, parts.data.table, skipped)
+        write_skipped(folder.skipped, parts.data.table, skipped, Privacy.of(cfg.get("privacy")))
         write_results(results, parts, loggers, folder, config)
         if (fault := nothing_is_best(training)) is not None:
             raise TrainingError(fault)
@@ -237,7 +238,7 @@ def run_loggers(config: Mapping[str, Any], folder: RunFolder) -> Iterator[RunLog
         loggers.show_summary({"pruned": True, **pruned.facts})
         raise
     except BaseException as error:
-        failure = error
+        failure = Privacy.of(config.get("privacy")).error(error)
         raise
     finally:
         loggers.close(failure)

@@ -16,6 +16,7 @@ from torch import nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
+from mmbert.core.privacy import Privacy
 from mmbert.runs.folder import RunFolder
 from mmbert.training.build import Parts
 from mmbert.training.callbacks import console
@@ -82,7 +83,7 @@ def make_training(
     own = task_checkpoints(cfg, parts.task_monitors, folder)
     names = [*monitored_names(cfg, parts.monitor, bool(more_callbacks)), *(saver.chosen_by.name for saver in own)]
     module.monitored = list(dict.fromkeys(names))
-    step_times, skipped, epochs = StepTimes(), SkippedRows(), EpochDiagnostics()
+    step_times, skipped, epochs = StepTimes(), SkippedRows(Privacy.of(cfg.get("privacy"))), EpochDiagnostics()
     monitored = MonitoredMetrics(module.monitored)
     # step times first: they exclude the other callbacks
     callbacks: list[Callback] = [step_times, skipped, epochs, monitored]

@@ -24,6 +24,10 @@ WORDS = [
     ("seed=[1,2]", "seed=[1,2]: a whole number"),
     ("data.path=null", "data.path has no value, and needs one: data.path=FILE"),
     ("seed=null", "seed has no value, and needs one: seed=SEED"),
+    ("privacy.samples=no", "privacy.samples=no: true or false is wanted here."),
+    ("privacy.mask=[emial]", "privacy.mask=[emial]: there is no pattern 'emial'. Did you mean 'email'?"),
+    ("privacy.mask=[{x: '(a+)+'}]", "repeats a repetition, which may take forever"),
+    ("privacy.mask=[{x: 'a('}]", "the regular expression of 'x', a(, cannot be read: missing ), unterminated"),
     # spelled as in an earlier version
     ("logger.kind=csv", "logger.kind=csv: the logger is chosen as a group: logger=csv"),
     # grammar

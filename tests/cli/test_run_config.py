@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmbert.cli.run_config import consent, literal_config, used_config
+from mmbert.cli.run_config import consent, literal_config, run_privacy, used_config
 from mmbert.core.errors import ConfigError
 from mmbert.runs.folder import RunFolder
 
@@ -75,3 +75,16 @@ def test_consent_is_a_word():
     assert consent({"trust_custom_code": "true"}) and not consent({"trust_custom_code": "false"}) and not consent({})
     with pytest.raises(ConfigError, match="trust_custom_code=maybe: true or false"):
         consent({"trust_custom_code": "maybe"})
+
+
+def test_a_models_privacy_is_its_runs_unless_a_word_says_otherwise(tmp_path):
+    default = {"samples": True, "mask": []}
+    assert not run_privacy(tmp_path / "model", default).hides
+    (tmp_path / "config.yaml").write_text("privacy: {samples: false, mask: [email]}\n")
+    for folder in (tmp_path, tmp_path / "model"):
+        privacy = run_privacy(folder, default, ["data.path=x"])
+        assert (privacy.samples, privacy.mask) == (False, ["email"])
+    opened = run_privacy(tmp_path / "model", default, ["privacy.samples=true"])
+    assert (opened.samples, opened.mask) == (True, ["email"])
+    other = run_privacy(tmp_path / "model", {"samples": True, "mask": ["ip"]}, ["privacy.mask=[ip]"])
+    assert (other.samples, other.mask) == (False, ["ip"])

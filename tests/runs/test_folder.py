@@ -9,6 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from mmbert.core.errors import ConfigError
+from mmbert.core.privacy import WITHHELD, Privacy
 from mmbert.runs.files import write_json
 from mmbert.runs.folder import RunFolder
 
@@ -92,6 +93,20 @@ def test_a_failure_is_told_with_a_traceback_unless_the_user_can_mend_it(tmp_path
     RunFolder(tmp_path).write_error(ConfigError("no column 'labl'"))
     told = json.loads((tmp_path / "error.json").read_text())
     assert told["message"] == "no column 'labl'" and "traceback" not in told
+
+
+def test_a_private_run_says_where_it_failed_and_quotes_nothing(tmp_path):
+    def written(privacy):
+        try:
+            raise RuntimeError("row 3: a@b.org")
+        except RuntimeError as error:
+            RunFolder(tmp_path).write_error(error, privacy)
+        return json.loads((tmp_path / "error.json").read_text())
+
+    withheld, masked = written(Privacy(samples=False)), written(Privacy(mask=["email"]))
+    assert (withheld["type"], withheld["message"]) == ("RuntimeError", WITHHELD)
+    assert "test_folder.py" in withheld["traceback"] and RunFolder(tmp_path).crashed
+    assert masked["message"] == "row 3: [email]" and "RuntimeError: row 3: [email]" in masked["traceback"]
 
 
 def test_other_ranks_write_nothing(tmp_path, monkeypatch):

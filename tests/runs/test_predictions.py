@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mmbert.core.errors import InputError
+from mmbert.core.privacy import Privacy
 from mmbert.runs.predictions import PredictionTable
 from mmbert.runs.predictions_file import read_predictions
 
@@ -88,6 +89,23 @@ def test_predictions_of_other_kinds_are_kept_as_text_or_json(tmp_path):
     assert str(table.to_arrow().schema.field("empty/target").type) == "string"  # whatever is in it
     with pytest.raises(InputError, match="'caption', a task of kind 'generation'"):
         table.labelled("caption")
+
+
+def test_what_quotes_samples_is_masked_or_left_out():
+    table = PredictionTable({"mood": "classification", "said": "generation", "tags": "tagging"}, ["mood", "said"])
+    mood = [{"prediction": "a@b.org", "probabilities": {"a@b.org": 1.0}}] * 2
+    said = [{"prediction": "by a@b.org"}, {"prediction": None}]
+    tags = [{"prediction": ["O"]}] * 2
+    targets = {"mood": ["a@b.org", None], "said": [["x", "c@d.org"], "y"], "tags": [["O"], None]}
+    table.add([1, 0], {"mood": mood, "said": said, "tags": tags}, targets)
+    before = table.to_arrow()
+    masked, withheld = table.private(Privacy(mask=["email"])).to_arrow(), table.private(Privacy(False)).to_arrow()
+    assert masked["said/target"].to_pylist() == ["y", '["x", "[email]"]']
+    assert masked["said/prediction"].to_pylist() == [None, "by [email]"]
+    assert withheld["said/target"].to_pylist() == withheld["said/prediction"].to_pylist() == [None, None]
+    for other in (masked, withheld):  # a class is a class, whatever it looks like
+        assert other.drop(["said/target", "said/prediction"]) == before.drop(["said/target", "said/prediction"])
+    assert table.to_arrow() == before and table.private(Privacy()) is table
 
 
 def test_the_first_samples_for_a_tracker(table):

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from mmbert.core.privacy import Privacy
 from mmbert.core.types import InputFile
 from mmbert.encoders.processors.image import ImageProcessor
+from mmbert.encoders.text import TextEncoder
 from mmbert.training.results import Results, shown_samples, write_cell
 
 
@@ -31,3 +33,19 @@ def test_samples_are_files_where_the_table_names_files(tmp_path):
     assert first == {"row": 0, "image": InputFile(str(tmp_path / "pictures/a.png"), "image"), "answer": "x"}
     assert second["image"].path == str(tmp_path / "samples" / "1_image.jpg")
     assert third["image"] is None
+
+
+def test_samples_are_masked_where_they_are_shown(tmp_path):
+    (tmp_path / "a@b.org.png").write_bytes(b"123")
+    cells = {"image": "a@b.org.png", "text": "by a@b.org"}
+    rows = SimpleNamespace(cell=lambda row, column: cells[column], folder=tmp_path)
+    processors = {"image": ImageProcessor((2, 2), (0.5,) * 3, (0.5,) * 3), "text": TextEncoder("tiny").processor}
+    data = SimpleNamespace(processors=processors, table=rows, column_of=lambda name: name)
+    table = SimpleNamespace(records=lambda limit: [{"row": 0}])
+    (shown,) = shown_samples(table, data, 1, tmp_path / "samples", Privacy(mask=["email"]))
+    assert shown["text"] == "by [email]"
+    assert shown["image"] == InputFile(str(tmp_path / "samples" / "0_image.png"), "image")
+    assert (tmp_path / "samples" / "0_image.png").read_bytes() == b"123"
+    cells["image"] = "gone@b.org.png"
+    (shown,) = shown_samples(table, data, 1, tmp_path / "samples", Privacy(mask=["email"]))
+    assert shown["image"].path.endswith("/[email]")

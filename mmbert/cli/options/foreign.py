@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mmbert.core.privacy import MaskPatterns
 from mmbert.core.ranges import AnyOf, CountOrShare, Custom, Many, OneOf, Range, Rule, String, Switch, is_integer
 
 STRATEGIES = (
@@ -61,6 +62,8 @@ RULES_BY_PATH: dict[str, Rule] = {
     "study.axes": Many(String("a name such as fusion")),
     "checkpoint.every_minutes": Range(above=0),
     "checkpoint.per_task": Switch(),
+    "privacy.samples": Switch(),
+    "privacy.mask": MaskPatterns(),
     "encoders_from": Custom(
         "a run's folder, or one for each encoder ({image: outputs/A, audio: outputs/B}),", names_runs
     ),

@@ -24,7 +24,7 @@ NEVER_NULL = ("seed", "data.path", "data.batch_size", "optimizer.lr", "fusion.ou
 #: Parts of a config that hold further options.
 OPTION_GROUPS = (
     *("data", "encoders", "tasks", "fusion", "balance", "balance_modalities", "augment", "optimizer", "scheduler"),
-    *("trainer", "logger", "callbacks", "robustness", "checkpoint", "store", "study"),
+    *("trainer", "logger", "callbacks", "robustness", "checkpoint", "store", "study", "privacy"),
 )
 
 

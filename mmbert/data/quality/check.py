@@ -99,15 +99,21 @@ class Check:
         self.splits = {split: SplitFacts(len(rows)) for split, rows in data.rows.items()}
         self.findings: list[Finding] = []
 
-    def find(self, severity: Severity, what: str, rows: Iterable[int], column: str | None = None) -> None:
-        """Notes a finding, if there are rows that it is true of; with ``column``, their cells are named too."""
+    def find(
+        self, severity: Severity, what: str, rows: Iterable[int], column: str | None = None, subject: str = ""
+    ) -> None:
+        """Notes a finding, if there are rows that it is true of; with ``column``, their cells are named too.
+
+        If ``what`` may quote a cell, ``subject`` is its beginning that does not.
+        """
         numbers = sorted(set(map(int, rows)))
         if numbers:
             named = [self.data.table.where(row).removeprefix(f"{self.data.path}, ") for row in numbers[:NAMED]]
+            places = named
             if column is not None and self.data.table.is_text(column):
                 cells = self.data.table.column(column, np.asarray(numbers[:NAMED]))
                 named = [f"{name} {cell}" for name, cell in zip(named, cells, strict=True)]
-            self.findings.append(Finding(severity, what, named, len(numbers)))
+            self.findings.append(Finding(severity, what, named, len(numbers), subject, places))
 
     def rows(self, columns: Mapping[str, str]) -> None:
         """Missing modalities, and rows that have none."""
@@ -143,7 +149,8 @@ class Check:
             if fact.fault:
                 by_fault[fault_alone(fact.fault, table.folder, table.cell(first, column))] += all_rows(rows)
         for fault, unreadable in by_fault.items():
-            self.find("error", f"{name}, column '{column}': {fault}", unreadable, column)
+            subject = f"{name}, column '{column}'"
+            self.find("error", f"{subject}: {fault}", unreadable, column, subject)
         self._remarks(name, column, facts, holders)
         facts = self._measured(column, facts, firsts, reads.limit)
         good = [(fact, rows) for fact, rows in zip(facts, holders, strict=True) if not fact.fault]
@@ -193,7 +200,8 @@ class Check:
             for remark in fact.remarks:
                 by_remark[remark] += all_rows(rows)
         for remark, rows_of in by_remark.items():
-            self.find("warning", f"{name}, column '{column}': {remark}", rows_of, column)
+            subject = f"{name}, column '{column}'"
+            self.find("warning", f"{subject}: {remark}", rows_of, column, subject)
 
     def _holders(self, column: str) -> list[RowsBySplit]:
         """The rows that hold each different file name of a column; cells that are not text count as different."""
@@ -264,7 +272,8 @@ class Check:
         for what in unlabelled_splits(self.data, {name: task}):
             self.findings.append(Finding("warning", what))
         for fault, rows_of in faults.items():
-            self.find("error", f"{name}, column '{column}': {fault}", rows_of)
+            subject = f"{name}, column '{column}'"
+            self.find("error", f"{subject}: {fault}", rows_of, None, subject)
         for what, concerned in class_warnings(name, self.splits, holders):
             if concerned:
                 self.find("warning", what, concerned)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError
+from mmbert.core.privacy import Privacy
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.modalities.base import Modality
@@ -51,6 +52,7 @@ def data_page(
     data: MultimodalData,
     inputs: Mapping[str, Modality],
     tasks: Mapping[str, TargetEncoder],
+    privacy: Privacy | None = None,
 ) -> str:
     """The whole page.
 
@@ -59,7 +61,9 @@ def data_page(
         data: where the examples are.
         inputs: what each encoder reads, by name.
         tasks: by name.
+        privacy: without samples there are no examples; their texts and labels are masked.
     """
+    privacy = Privacy() if privacy is None else privacy
     body = [
         f"<h1>{escape(str(data.path))}</h1>",
         *findings_list(report.findings),
@@ -68,7 +72,7 @@ def data_page(
         *class_share_tables(report),
         "<h2>Lengths and sizes</h2>",
         f'<div class="plots">{"".join(histograms(report))}</div>',
-        *example_cards(data, inputs, tasks),
+        *(example_cards(data, inputs, tasks, privacy) if privacy.samples else ()),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -182,34 +186,43 @@ def histogram(spreads: Mapping[str, Spread]) -> str:
 
 
 def example_cards(
-    data: MultimodalData, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]
+    data: MultimodalData, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder], privacy: Privacy
 ) -> Iterator[str]:
     """Some samples of each split, evenly spaced."""
     for split, rows in data.rows.items():
         if len(rows):
             picked = rows[np.unique(np.linspace(0, len(rows) - 1, EXAMPLES).round().astype(int))]
-            cards = "".join(example_card(data, int(row), inputs, tasks) for row in picked)
+            cards = "".join(example_card(data, int(row), inputs, tasks, privacy) for row in picked)
             yield f'<h2>Examples of {escape(split)}</h2>\n<div class="cards">{cards}</div>'
 
 
 def example_card(
-    data: MultimodalData, row: int, inputs: Mapping[str, Modality], tasks: Mapping[str, TargetEncoder]
+    data: MultimodalData,
+    row: int,
+    inputs: Mapping[str, Modality],
+    tasks: Mapping[str, TargetEncoder],
+    privacy: Privacy,
 ) -> str:
     """One sample: its modalities and its labels."""
     parts = [f"<small>{escape(data.table.where(row).removeprefix(f'{data.path}, '))}</small>"]
     for name, modality in inputs.items():
         cell = data.table.cell(row, data.column_of(name))
-        shown = f"<small>no {escape(name)}</small>" if cell is None else example_html(cell, modality, data.table.folder)
+        cell = privacy.masked_value(cell) if modality.shown_as == "text" else cell
+        shown = (
+            f"<small>no {escape(name)}</small>"
+            if cell is None
+            else example_html(cell, modality, data.table.folder, privacy)
+        )
         parts.append(f"<div>{shown}</div>")
     for name, column in ((name, column) for name, task in tasks.items() for column in task.columns):
         label = data.table.cell(row, column) if data.table.has_column(column) else None
-        parts.append(f"<div><b>{escape(name)}</b> {'–' if label is None else escape(str(label))}</div>")
+        parts.append(f"<div><b>{escape(name)}</b> {'–' if label is None else escape(privacy.masked(str(label)))}</div>")
     return f'<div class="card">{"".join(parts)}</div>'
 
 
-def example_html(cell: Any, modality: Modality, folder: Path) -> str:
+def example_html(cell: Any, modality: Modality, folder: Path, privacy: Privacy) -> str:
     """One cell as HTML, or why it cannot be shown."""
     try:
         return modality.example_html(cell, folder)
     except DataError as error:
-        return f"<small>{escape(str(error))}</small>"
+        return f"<small>{escape(privacy.masked(str(error)))}</small>"

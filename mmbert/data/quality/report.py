@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+
+from mmbert.core.privacy import WITHHELD, Privacy
 
 #: Rows that a finding names; it counts all.
 NAMED = 20
@@ -65,12 +67,24 @@ class Finding:
         what: one sentence.
         rows: how messages name the rows; the first ``NAMED``.
         count: of all rows.
+        subject: of a finding that may quote a cell the part of ``what`` that does not.
+        places: ``rows`` without the cells that stand in them, where some do.
     """
 
     severity: Severity
     what: str
     rows: list[str] = field(default_factory=list)
     count: int = 0
+    subject: str = ""
+    places: list[str] = field(default_factory=list)
+
+    def private(self, privacy: Privacy) -> Finding:
+        """As it may be written: masked, or without whatever quotes a cell."""
+        if privacy.samples:
+            masked = list(map(privacy.masked, self.rows))
+            return replace(self, what=privacy.masked(self.what), rows=masked)
+        what = f"{self.subject}: {WITHHELD}" if self.subject else self.what
+        return replace(self, what=what, rows=self.places or self.rows)
 
 
 @dataclass
@@ -90,9 +104,15 @@ class DataReport:
         """What training would stop at."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
+    def private(self, privacy: Privacy) -> DataReport:
+        """The report as it may be written into files."""
+        return DataReport(self.splits, [finding.private(privacy) for finding in self.findings])
+
     def as_json(self) -> dict[str, Any]:
         """Everything but the single values, as plain dictionaries and lists."""
         plain = asdict(self)
+        for finding in plain["findings"]:
+            del finding["subject"], finding["places"]
         for split in plain["splits"].values():
             for quantities in split["spreads"].values():
                 for spread in quantities.values():

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.core.file_names import named_file
+from mmbert.core.privacy import Privacy
 from mmbert.data.tables.cells import cell_excerpt, is_empty, shown_pair
 from mmbert.data.tables.formats import FORMATS, read_cells
 from mmbert.reporting.statistics.embedded_media import embedded_picture, embedded_sound
 from mmbert.reporting.statistics.samples import per_sample
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.own_privacy import read_privacy
 from mmbert.runs.predictions_file import read_predictions
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class HardSample:
 def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: int) -> list[HardSample]:
     """The samples with the lowest mean score over all runs of all groups; of equal ones the first in the table.
 
+    They are shown as far as all of the runs allow (the config's ``privacy``).
+
     Args:
         groups: runs' folders by group.
         split: of the predictions.
@@ -70,14 +74,15 @@ def hardest(groups: Mapping[str, Sequence[Path]], split: str, task: str, count: 
     chosen = means.sort_index().sort_values(kind="stable").head(count)
     answers_by_group = {group: answers_of(runs, split, task, list(chosen.index)) for group, runs in groups.items()}
     truth = truths(groups, split, task)
-    first = next(run for runs in groups.values() for run in runs)
-    parts = sample_inputs(first, [int(row) for row in chosen.index])
+    every = [run for runs in groups.values() for run in runs]
+    privacy = Privacy.strictest([read_privacy(RunFolder(run)) for run in every])
+    parts = sample_inputs(every[0], [int(row) for row in chosen.index], privacy)
     return [
         HardSample(
             int(row) + 1,
-            str(truth.get(row)),
+            privacy.masked(str(truth.get(row))),
             float(score),
-            {group: answers.get(row, "–") for group, answers in answers_by_group.items()},
+            {group: privacy.masked(answers.get(row, "–")) for group, answers in answers_by_group.items()},
             parts.get(int(row), []),
         )
         for row, score in chosen.items()
@@ -126,12 +131,15 @@ def answer_text(value: Any) -> str:
     return ", ".join(map(str, value)) if hasattr(value, "__len__") and not isinstance(value, str) else str(value)
 
 
-def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, str]]]:
-    """What rows are made of: read from the table that the run was trained on; nothing if that is gone.
+def sample_inputs(run: Path, rows: list[int], privacy: Privacy | None = None) -> dict[int, list[tuple[str, str, str]]]:
+    """What rows are made of, as far as ``privacy`` allows: read from the run's table; nothing if that is gone.
 
     Of a table with another fingerprint than the run's nothing is shown: it has changed, or somebody has named a table
     that no run of theirs has seen.
     """
+    privacy = Privacy() if privacy is None else privacy
+    if not privacy.samples:
+        return {row: [("samples", "none", "not shown (privacy.samples=false)")] for row in rows}
     metrics = RunFolder(run).read_metrics() or {}
     described = metrics.get("inputs") or {}
     path = Path(str(described.get("table", "")))
@@ -147,11 +155,17 @@ def sample_inputs(run: Path, rows: list[int]) -> dict[int, list[tuple[str, str, 
         return {row: [("samples", "none", f"not shown, {error}")] for row in rows}
     return {
         row: [
-            (name, shown_as(part), shown_cell(cell_of(part, cells), part["kind"], shown_as(part), path.parent))
+            (name, shown_as(part), masked_cell(cell_of(part, cells), part, path.parent, privacy))
             for name, part in described["encoders"].items()
         ]
         for row, cells in table.items()
     }
+
+
+def masked_cell(cell: Any, part: Mapping[str, str], folder: Path, privacy: Privacy) -> str:
+    """See ``shown_cell``; texts are masked, the content of pictures and sounds is as it is."""
+    shown = shown_cell(cell, part["kind"], shown_as(part), folder)
+    return shown if shown.startswith("data:") and shown_as(part) != "text" else privacy.masked(shown)
 
 
 def cell_of(part: Mapping[str, str], cells: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from mmbert.core.errors import DataError
 from mmbert.reporting.statistics.compare import bootstrap_difference, mcnemar
 from mmbert.runs.folder import RunFolder
+from mmbert.runs.own_privacy import read_privacy
 from mmbert.runs.predictions_file import read_predictions
 
 if TYPE_CHECKING:
@@ -37,12 +38,31 @@ def per_sample(run: Path, split: str, task: str) -> pd.DataFrame:
         raise DataError(f"{path} has no predictions of '{task}'.")
     target, predicted = (table[name] for name in names)
     there = target.notna() & predicted.notna()
+    refuse_masked(run, path, task, table)
     if pd.api.types.is_float_dtype(target):
         score = -(target[there] - predicted[there]).abs()
     else:
         pairs = zip(target[there], predicted[there], strict=True)
         score = pd.Series([float(equals_label(one, other)) for one, other in pairs], index=target[there].index)
     return pd.DataFrame({"row": table["row"][there], "score": score.astype(float)})
+
+
+def refuse_masked(run: Path, path: Path, task: str, table: pd.DataFrame) -> None:
+    """Refuses texts of a run that did not write them as they are: two that differ may be masked alike.
+
+    Raises:
+        DataError: says which option of the run it was.
+    """
+    privacy = read_privacy(RunFolder(run))
+    if not privacy.hides or f"{task}/probabilities" in table:
+        return
+    target, predicted = table[f"{task}/target"], table[f"{task}/prediction"]
+    if not privacy.samples and len(table) and target.isna().all() and predicted.isna().all():
+        raise DataError(f"{path}: the texts of '{task}' were left out of it (privacy.samples=false).")
+    marks = tuple(f"[{name}]" for name in privacy.patterns)
+    for cell in (*target, *predicted):
+        if isinstance(cell, str) and any(mark in cell for mark in marks):
+            raise DataError(f"{path}: texts of '{task}' are masked in it (privacy.mask), so equal ones may differ.")
 
 
 def equals_label(label: object, answer: object) -> bool:

@@ -56,7 +56,7 @@ FREE = (
         "data.check_files",
     ),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.max_time", "trainer.profiler"),
-    *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+    *("trainer.enable_progress_bar", "trainer.log_every_n_steps", "privacy.samples", "privacy.mask"),
 )
 
 

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
+from mmbert.core.privacy import Privacy
 from mmbert.core.types import Batch
 from mmbert.core.whole_files import write_whole_text
 from mmbert.data.tables.table import Table
@@ -23,11 +24,15 @@ SHOWN = 5
 class SkippedRows(Callback):
     """Collects what batches say of rows that could not be read. A checkpoint keeps it for the resumed run.
 
+    Args:
+        privacy: what of the reasons, which may quote cells, a checkpoint may keep.
+
     Attributes:
         rows: why, by row number from 0; those of this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, privacy: Privacy | None = None) -> None:
+        self.privacy = Privacy() if privacy is None else privacy
         self.rows: dict[int, str] = {}
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
@@ -47,7 +52,7 @@ class SkippedRows(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"rows": dict(self.rows)}
+        return {"rows": {row: self.privacy.message(reason) for row, reason in self.rows.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What a checkpoint kept."""
@@ -70,13 +75,18 @@ def rows_and_reasons(table: Table, skipped: Mapping[int, str]) -> list[tuple[int
 
 
 @rank_zero_only
-def write_skipped(path: Path, table: Table, skipped: Mapping[int, str]) -> None:
-    """Leaves a CSV file (row, reason) where rows were skipped, and names the first of them in the terminal."""
+def write_skipped(path: Path, table: Table, skipped: Mapping[int, str], privacy: Privacy | None = None) -> None:
+    """Leaves a CSV file (row, reason) where rows were skipped, and names the first of them in the terminal.
+
+    Of a private run the file has the reasons masked, or none of them; the terminal has them as they are.
+    """
     if not skipped:
         return
     rows = rows_and_reasons(table, skipped)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("row", "reason"), *rows])
+    privacy = Privacy() if privacy is None else privacy
+    written = [(row, privacy.message(reason)) for row, reason in rows]
+    csv.writer(text, lineterminator="\n").writerows([("row", "reason"), *written])
     write_whole_text(path, text.getvalue())
     count = f"{len(rows)} rows were" if len(rows) > 1 else "1 row was"
     print(f"  {count} skipped, all listed in {path.name}:")

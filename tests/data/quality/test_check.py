@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mmbert.core.privacy import WITHHELD, Privacy
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.perceptual_hash import NEAR, distance, near_pairs, perceptual_hash
 from mmbert.data.modalities.registry import modality_named
@@ -236,6 +237,21 @@ def test_the_page_escapes_what_the_table_holds(make, tmp_path):
         html.count("<audio") == 3 and html.count("<img") == 2 and "http://" not in html.replace("http://www.w3.org", "")
     )
     assert "this is no picture" in html
+
+
+def test_a_private_report_quotes_no_cell(make, tmp_path):
+    rows = rows_of_three(test={"text": "anna@b.org", "image": "anna@b.org.png", "label": "anna@b.org"})
+    data = make(rows)
+    report, inputs = check_data(data, READS, TASKS), {name: reads.modality for name, reads in READS.items()}
+    pages = {}
+    for privacy in (Privacy(), Privacy(mask=["email"]), Privacy(samples=False)):
+        private = report.private(privacy)
+        pages[len(pages)] = json.dumps(private.as_json()) + data_page(private, data, inputs, TASKS, privacy)
+        assert [finding.count for finding in private.findings] == [finding.count for finding in report.findings]
+    assert pages[0].count("anna") > 4 and "<img" in pages[0]
+    assert "anna" not in pages[1] and pages[1].count("[email]") > 4 and "<img" in pages[1]
+    assert "anna" not in pages[2] and "words of" not in pages[2] and "<img" not in pages[2] and "<audio" not in pages[2]
+    assert f"image, column 'image': {WITHHELD}" in pages[2] and "row 3" in pages[2]
 
 
 def test_spread_of_nothing():

@@ -179,3 +179,17 @@ def test_missing_labels_sets_and_numbers(tmp_path):
         per_sample(run, "test", "joy")
     with pytest.raises(DataError, match="there is no such file"):
         per_sample(run, "val", "mood")
+
+
+def test_texts_that_a_run_did_not_write_are_not_compared(tmp_path):
+    run = write_predictions(tmp_path / "a", ["[email]", "x"], ["[email]", "y"])
+    assert len(per_sample(run, "test", "mood")) == 2
+    (run / "config.yaml").write_text("privacy: {mask: [phone]}\n")
+    assert len(per_sample(run, "test", "mood")) == 2, "nothing in it is masked"
+    (run / "config.yaml").write_text("privacy: {mask: [email]}\n")
+    with pytest.raises(DataError, match="texts of 'mood' are masked in it"):
+        per_sample(run, "test", "mood")
+    withheld = write_predictions(tmp_path / "b", [None, None], [None, None])
+    (withheld / "config.yaml").write_text("privacy: {samples: false}\n")
+    with pytest.raises(DataError, match=r"the texts of 'mood' were left out of it \(privacy.samples=false\)"):
+        per_sample(withheld, "test", "mood")

@@ -46,6 +46,15 @@ def test_the_one_that_fewest_have_right_comes_first(groups):
     assert (second.row, second.right, second.parts) == (3, 0.75, []), "the table has no third row"
 
 
+def test_samples_are_shown_as_far_as_all_runs_allow(groups):
+    (groups["mean"][0] / "config.yaml").write_text("privacy: {mask: [{x: second}]}\n")
+    assert hardest(groups, "test", "mood", 1)[0].parts == [("text", "text", "[x]")]
+    (groups["concat"][2] / "config.yaml").write_text("privacy: {samples: false}\n")
+    (first,) = hardest(groups, "test", "mood", 1)
+    assert first.parts == [("samples", "none", "not shown (privacy.samples=false)")]
+    assert (first.row, first.truth, first.answers["mean"]) == (2, "b", "a")
+
+
 def test_without_scores_there_is_none(tmp_path):
     assert hardest({"concat": [tmp_path]}, "test", "mood", 3) == []
 

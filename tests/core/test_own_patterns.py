@@ -1,0 +1,48 @@
+"""A user's own regular expressions: refused early where they are wrong, ended where they take too long."""
+
+import re
+import time
+
+import pytest
+
+from mmbert.core import own_patterns
+from mmbert.core.errors import ConfigError
+from mmbert.core.own_patterns import OwnPattern
+
+
+def test_an_own_expression_is_replaced():
+    assert (
+        OwnPattern("badge", r"MB-\d{6}\b").replaced("MB-123456, mb-123456 MB-1234567", "#") == "#, mb-123456 MB-1234567"
+    )
+    assert OwnPattern("name", "张三|Anna").replaced("张三和Anna", "#") == "#和#"
+
+
+@pytest.mark.parametrize(
+    ("regex", "message"),
+    [
+        ("(", "the regular expression of 'x', (, cannot be read: missing )"),
+        ("a{99999999999}", "cannot be read"),
+        ("a*", "is found in an empty text too"),
+        ("a|", "is found in an empty text too"),
+        ("(a+)+", "repeats a repetition, which may take forever: give one of the two a bound, such as {1,20}"),
+        (r"(?:\w|b*)*!", "repeats a repetition"),
+        (r"(?P<y>(x|(?=a+))*)b", "repeats a repetition"),
+    ],
+)
+def test_a_wrong_expression_is_refused(regex, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        OwnPattern("x", regex)
+
+
+@pytest.mark.parametrize("regex", [r"\w+@\w+", "(ab){1,9}c+", "(?i:x)+y*z", "(a+|b)c", r"(\d{1,3}\.){3}\d+"])
+def test_harmless_repetitions_are_allowed(regex):
+    OwnPattern("x", regex)
+
+
+def test_a_search_that_takes_too_long_masks_the_whole_text(monkeypatch):
+    monkeypatch.setattr(own_patterns, "MOST_SECONDS", 0.05)
+    pattern = OwnPattern("x", r"(?:a|aa|a.){1,60}b!")
+    began = time.monotonic()
+    assert pattern.replaced("a" * 60, "#") == "#"
+    assert time.monotonic() - began < 5
+    assert pattern.replaced("aab!", "#") == "#"
