@@ -23,6 +23,7 @@ from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.splits.splits import SPLIT_COLUMN
 from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
 from mmbert.data.tables.formats import FORMATS
+from mmbert.data.tables.opening import only_path
 from mmbert.data.tables.reading import row_name
 from mmbert.data.tables.table import Table
 
@@ -67,7 +68,7 @@ class HuggingFaceTable(Table):
     """
 
     def __init__(self, path: str | Path, name: str | None = None, revision: str | None = None) -> None:
-        self.path = Path(path)
+        self.path = only_path(path)
         self._parts, self._notes = find_parts(path, name, revision)
         self._map()
 

@@ -88,7 +88,7 @@ class Multilabel(Task):
         calibrate: Annotated[str | None, OneOf("temperature")] = None,
     ) -> None:
         super().__init__(in_dim, column, weight, lr_scale)
-        self.classes = checked_classes(classes, column, least=1)
+        self.classes = self.init_args["classes"] = checked_classes(classes, column, least=1)
         self.separator = separator
         self._index = ClassIndex(self.classes)
         self.label_smoothing = checked_smoothing(label_smoothing, column)

@@ -80,7 +80,7 @@ class OneClass(Task):
         coverage: float | None,
     ) -> None:
         super().__init__(in_dim, column, weight, lr_scale)
-        self.classes = checked_classes(classes, column, least=2)
+        self.classes = self.init_args["classes"] = checked_classes(classes, column, least=2)
         self._index = ClassIndex(self.classes)
         self.top_k = sorted({int(k) for k in top_k if k < len(self.classes)})
         self.calibrate = calibrate

@@ -93,7 +93,7 @@ class Tagging(Task):
         dropout: Annotated[float, Range(0, below=1)] = 0.1,
     ) -> None:
         super().__init__(in_dim, column, weight, lr_scale)
-        self.tags = checked_classes(tags, column, least=2)
+        self.tags = self.init_args["tags"] = checked_classes(tags, column, least=2)
         if unit not in UNITS:
             raise ConfigError(f"unit={unit} on column '{column}' is unknown. {nearest(unit, UNITS)}")
         if scheme is not None and scheme not in SCHEMES:

@@ -109,6 +109,7 @@ class Transcription(Task):
     ) -> None:
         super().__init__(in_dim, column, weight, lr_scale)
         self.init_args.pop("assets", None)  # where this copy came from is no part of how it is built
+        symbols = self.init_args["symbols"] = [str(symbol) for symbol in symbols]  # [0,1,2] as it is typed
         check_symbols(column, symbols, unit)
         check_rescoring(column, n_best, rescore_with, rescore_weights)
         if not fused and reads not in (dims or {}):

@@ -183,7 +183,7 @@ def test_a_command_of_an_agent_runs_offline(tmp_path):
         ("fusion_comparison", ["fusion=mean,concat", "seed=0", *SMALL, *CLASSES]),
         ("modality_ablation", ["modalities=text_image_audio,image", "seed=0", *SMALL, *CLASSES]),
         ("encoder_comparison", ["text=tiny", "image=tiny", "audio=tiny", "seed=0", *CLASSES]),
-        ("few_shot", ["data.per_class=1,2", "seed=0", *SMALL, *CLASSES]),
+        ("few_shot", ["data.per_class=1,2", "seed=0", *SMALL, *CLASSES, "trainer.check_val_every_n_epoch=1"]),
         ("multitask_gain", ["tasks=only_value,only_seen", "seed=0", *SMALL]),
     ],
 )

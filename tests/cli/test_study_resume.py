@@ -68,10 +68,10 @@ def words_of(base, *more):
 
 @pytest.mark.slow
 def test_after_a_kill_in_job_four_of_six_exactly_three_more_run(study, here, train, tiny_words):
-    (here / "killer.py").write_text(KILLER)
+    (here / "killing.py").write_text(KILLER)
     (here / "kill").touch()
     words = words_of(tiny_words, "trainer.max_epochs=2", "experiment=mine")
-    words += ["+callbacks.killer._target_=killer.Killer", f"+callbacks.killer.at={JOBS[3]}"]
+    words += ["+callbacks.killer._target_=killing.Killer", f"+callbacks.killer.at={JOBS[3]}"]
     command = [sys.executable, "-m", "mmbert.cli.train", "-m", *words]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == -signal.SIGKILL, done.stderr

@@ -17,7 +17,12 @@ from mmbert.model.saving import (
     pop_encoder_state,
     save_parts,
 )
+from mmbert.tasks.classification import Classification
+from mmbert.tasks.multilabel import Multilabel
+from mmbert.tasks.ordinal import Ordinal
 from mmbert.tasks.regression import Regression
+from mmbert.tasks.tagging import Tagging
+from mmbert.tasks.transcription import Transcription
 
 MEAN = "mmbert.fusion.mean.MeanFusion"
 
@@ -122,3 +127,22 @@ def test_a_tasks_files_are_saved_checked_and_read_again(tmp_path, monkeypatch):
         load_parts(place, trust_custom_code=True)
     place = save_parts(ModelParts({}, MeanFusion({"text": 4}, 8), {"plain": tasks["plain"]}, state), tmp_path / "plain")
     assert not (place / "tasks").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "option"),
+    [
+        (lambda: Classification(8, "c", classes=[0, 1, 2]), "classes"),
+        (lambda: Ordinal(8, "c", classes=[1, 2, 3]), "classes"),
+        (lambda: Multilabel(8, "c", classes=[0, 1]), "classes"),
+        (lambda: Tagging(8, "c", tags=[0, 1]), "tags"),
+        (lambda: Transcription(8, "c", symbols=[0, 1, 2], dims={"audio": 4}), "symbols"),
+    ],
+)
+def test_names_that_were_typed_as_numbers_are_saved_as_the_words_that_they_are(tmp_path, task, option):
+    """``tasks.heard.classes=[0,1,2]``: such a model was saved, and refused when it was loaded."""
+    made = task()
+    state = {f"heads.it.{name}": value for name, value in made.state_dict().items()}
+    saved = save_parts(ModelParts({}, MeanFusion({"text": 4}, 8), {"it": made}, state, "# A card"), tmp_path / "model")
+    again = load_parts(saved).tasks["it"].init_args[option]
+    assert again == made.init_args[option] and all(isinstance(name, str) for name in again)

@@ -9,6 +9,18 @@ from mmbert.data.tables.formats import FORMATS
 from mmbert.data.tables.reading import reading
 
 
+def only_path(path: str | Path) -> Path:
+    """What ``data.path`` names.
+
+    Raises:
+        ConfigError: it is no single name.
+    """
+    if not isinstance(path, (str, Path)):
+        given = f"{len(path)} names" if isinstance(path, (list, tuple)) else f"{path}"
+        raise ConfigError(f"data.path is {given}; it must name one table or data set: data.path=my.csv.")
+    return Path(path)
+
+
 def arrow_files(path: Path) -> list[str]:
     """The file's copy in the cache of the ``datasets`` library, as Arrow streams that can be memory-mapped.
 

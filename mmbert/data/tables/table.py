@@ -21,7 +21,7 @@ from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, pair_cells, without_words
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
-from mmbert.data.tables.opening import arrow_files
+from mmbert.data.tables.opening import arrow_files, only_path
 from mmbert.data.tables.reading import row_name, written_as
 
 #: Cells that become Python objects at a time while a column is checked.
@@ -41,6 +41,7 @@ class Table:
         path: the file; its ending gives the format.
 
     Raises:
+        ConfigError: the path is no single one.
         DataError: there is no such file, or it cannot be read in the format of its ending.
     """
 
@@ -50,7 +51,7 @@ class Table:
     _pairs: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = only_path(path)
         self._files = arrow_files(self.path)
         self._map()
 

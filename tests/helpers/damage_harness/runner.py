@@ -148,6 +148,8 @@ class Worker:
 def serve(subject: Subject, scratch: Path, pipe: Any) -> None:
     """The worker's process: None makes and reads the whole files, a number is the seed of a case."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # it ends with its parent, but may have loader workers, as a command that is typed has
+    multiprocessing.current_process()._config["daemon"] = False
     output = os.open(scratch / "output", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(output, stream)
