@@ -69,7 +69,7 @@ def test_two_processes_measure_what_one_measures(mmbert, alone):
     one, two = (mmbert.folder / f"judged_{trainer}" for trainer in ("cpu", "ddp_cpu"))
     single, double = (json.loads((folder / "evaluation.json").read_text()) for folder in (one, two))
     names = [name for name in single if name.count("/") == 2]
-    assert len(names) == 12 and {name for name in double if name.count("/") == 2} == set(names)
+    assert len(names) >= 12 and {name for name in double if name.count("/") == 2} == set(names)
     for name in names:
         assert double[name] == pytest.approx(single[name], abs=1e-6), name
     for split, rows in (("test", 17), ("test_missing", 12), ("val", 16)):
