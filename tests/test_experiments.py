@@ -394,3 +394,20 @@ def test_one_voice_speech_says_what_its_results_say() -> None:
                 f"| {label} | {method} | {nearest[name][rate]['wer']:.3f} | | {nearest[name][rate]['cer']:.3f} |"
                 in page
             )
+
+
+def test_modality_shares_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/modality_shares/README.md").read_text("utf-8")
+    groups = results("modality_shares").groupby("setting")
+    assert groups.ngroups == 3
+    for setting, part in groups:
+        line = next(line for line in page.splitlines() if line.startswith(f"| {setting} |"))
+        for column in ("metric/a", "metric/b", "metric/a_b"):
+            assert f"| {' | '.join(in_words(part[column]))} |" in line
+        assert line.endswith(f"| {in_words(part['output/a/share'])[0]} |")
+    # what Shapley values of the best possible model are, worked out from its accuracy with each subset
+    table = results("modality_shares").groupby("setting").mean(numeric_only=True)
+    for setting, (none, alone) in {"synergy": (0.5, 0.5), "uniqueness": (0.25, 0.5), "redundancy": (0.5, 1.0)}.items():
+        share = (alone - none) / 2 + (1 - alone) / 2
+        assert abs(table.loc[setting, ["metric/a", "metric/b"]] - share).max() < 0.02
+        assert abs(table.loc[setting, "metric/a_b"] - (1 - 2 * alone + none)) < 0.03
