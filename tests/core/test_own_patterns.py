@@ -32,9 +32,18 @@ def test_a_wrong_expression_is_refused(regex, message):
         OwnPattern("x", regex)
 
 
-@pytest.mark.parametrize("regex", [r"\w+@\w+", "(ab){1,9}c+", "(?i:x)+y*z", "(a+|b)c", r"(\d{1,3}\.){3}\d+"])
-def test_harmless_repetitions_are_allowed(regex):
-    OwnPattern("x", regex)
+@pytest.mark.parametrize(
+    ("regex", "found"),
+    [
+        (r"\w+@\w+", "ann@home"),
+        ("(ab){1,9}c+", "ababcc"),
+        ("(?i:x)+y*z", "xXyz"),
+        ("(a+|b)c", "aac"),
+        (r"(\d{1,3}\.){3}\d+", "10.0.0.12"),
+    ],
+)
+def test_harmless_repetitions_are_allowed(regex, found):
+    assert OwnPattern("x", regex).replaced(f"- {found} -", "#") == "- # -"
 
 
 def test_a_search_that_takes_too_long_masks_the_whole_text():
