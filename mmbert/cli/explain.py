@@ -13,7 +13,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.runs.folder import RunFolder, is_own_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mmbert.data.datamodule import MultimodalData
     from mmbert.model import MultimodalModel
@@ -202,20 +202,20 @@ def remarks_of(output: Mapping[str, Any], metric: Mapping[str, Any]) -> list[str
 
 def number(found: Mapping[str, Any]) -> str:
     """``+0.123 [+0.101, +0.150]``."""
-    if found["value"] is None:
-        return "–"
-    if found["low"] is None:
-        return f"{found['value']:+.3f}"
-    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+    return with_interval(found, lambda value: f"{value:+.3f}")
 
 
 def percent(found: Mapping[str, Any]) -> str:
     """``12.3 % [10.1, 15.0]``."""
+    return with_interval(found, lambda value: f"{100 * value:.1f}", " %")
+
+
+def with_interval(found: Mapping[str, Any], shown: Callable[[float], str], unit: str = "") -> str:
+    """A value and its interval, where there are any."""
     if found["value"] is None:
         return "–"
-    if found["low"] is None:
-        return f"{100 * found['value']:.1f} %"
-    return f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+    value = f"{shown(found['value'])}{unit}"
+    return value if found["low"] is None else f"{value} [{shown(found['low'])}, {shown(found['high'])}]"
 
 
 if __name__ == "__main__":
