@@ -104,7 +104,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         DataError: a file of the run cannot be read.
     """
     run = RunFolder(folder)
-    config, metrics = run.read_config(), run.read_metrics()
+    config, metrics, choices = run.read_config(), run.read_metrics(), run.read_choices()
     git = run.read_environment().get("git") or {}
     source = git.get("package") or git.get("folder") or {}
     status, reason = state_of(run, metrics)
@@ -112,16 +112,16 @@ def read_run(folder: Path) -> dict[str, Any]:
         "run": str(folder),
         "status": status,
         "reason": reason,
-        "fusion": chosen_fusion(run, config),
+        "fusion": chosen_fusion(run, choices, config),
         "modalities": modalities_label(config),
         "seed": config.get("seed"),
         "tasks": tasks_label(config),
-        "data": run.read_choices().get("data"),
+        "data": choices.get("data"),
         "commit": source.get("commit"),
         "dirty": source.get("dirty"),
     }
     row |= {f"config.{key}": value for key, value in flatten(config).items()}
-    row |= {f"config.{key}": value for key, value in chosen_nodes(run.read_choices(), config).items()}
+    row |= {f"config.{key}": value for key, value in chosen_nodes(choices, config).items()}
     if metrics is not None:
         row |= {key: value for key, value in metrics.items() if key not in row and not isinstance(value, dict)}
         checkpoint = metrics.get("checkpoint") or {}
@@ -163,8 +163,8 @@ def chosen_nodes(choices: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
     return found
 
 
-def chosen_fusion(run: RunFolder, config: dict[str, Any]) -> str:
+def chosen_fusion(run: RunFolder, choices: Mapping[str, Any], config: dict[str, Any]) -> str:
     """The YAML's name (``fusion=my_variant``), by which variants of one class differ; else the class's."""
-    name = run.read_choices().get("fusion")
+    name = choices.get("fusion")
     overridden = any(line.lstrip("+").startswith("fusion._target_=") for line in run.read_overrides())
     return str(name) if name and not overridden else fusion_name(config)
