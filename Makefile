@@ -18,7 +18,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s %s\n", $$1, $$2}'
 	@echo; echo "Another Python: make setup PYTHON=python3.12"
 
-setup: $(STAMP)  ## make .venv and install mmbert with everything it needs (about 6.5 GB, some minutes, once)
+setup: $(STAMP)  ## make .venv and install mmbert with everything it needs (about 7 GB, some minutes, once)
 
 $(STAMP): setup.cfg setup.py pyproject.toml constraints.txt
 	@PYTHON="$(PYTHON)" sh .ci/setup

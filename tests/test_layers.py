@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 #: In the order of the data's way. A part may import itself, core, and all parts before it.
-ORDER = ["core", "data", "encoders", "fusion", "tasks", "model", "store", "runs", "training", "analysis"]
+ORDER = ["core", "data", "encoders", "fusion", "tasks", "model", "store", "runs", "training", "analysis", "deploy"]
 BEFORE = {part: {"core", *ORDER[: i + 1]} for i, part in enumerate(ORDER)}
 #: Parts beside the way: reporting reads run folders alone, testing checks modules without training, cli does it all.
 ALLOWED = BEFORE | {

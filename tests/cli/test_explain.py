@@ -91,7 +91,7 @@ def ended(words, monkeypatch, capsys):
         (["split=test"], "Which model? Give model=FOLDER"),
         (["model=nowhere"], "model=nowhere: there is no such folder"),
         (["model=RUN", "splt=test"], "'splt=test' is no option of mmbert-explain. Did you mean 'split'?"),
-        (["model=RUN", "split=val,test"], "split=val,test: one split is explained at a time"),
+        (["model=RUN", "split=val,test"], "split=val,test: one split is measured at a time"),
         (["model=RUN", "split=tset"], "tset"),
         (["model=RUN", "task=anwser"], "task=anwser: the model has no such task. Did you mean 'answer'?"),
         (["model=RUN", "bootstraps=-1"], "bootstraps=-1: a whole number from 0 to 100000 is wanted"),
@@ -105,12 +105,6 @@ def test_mistakes_end_with_code_2_and_one_line(words, message, finished_run, mon
     code, printed = ended([*given, f"out={tmp_path / 'out'}"], monkeypatch, capsys)
     assert code == 2 and "Traceback" not in printed.err
     assert message in printed.err and printed.err.startswith("mmbert-explain: ")
-
-
-def test_the_files_go_to_the_run_unless_the_data_are_others(finished_run, tmp_path):
-    assert command.folder_of_run(finished_run / "model", other_data=False).path == finished_run
-    assert command.folder_of_run(finished_run / "model", other_data=True).path.parts[0] == "outputs"
-    assert command.folder_of_run(tmp_path, other_data=False).path.parts[0] == "outputs"
 
 
 def test_the_tables_show_shares_values_and_pairs(explained, capsys, monkeypatch):
