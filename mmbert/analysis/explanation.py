@@ -21,11 +21,13 @@ import numpy as np
 import torch
 
 from mmbert.analysis.cooperative_game import interactions_of_subsets, shapley_of_subsets, shares_of_values
+from mmbert.analysis.retrieval_game import RetrievalReader
 from mmbert.analysis.subset_outputs import read_subsets
 from mmbert.analysis.task_games import EXPLAINED, AnswerReader, Game, LabelReader, explainable
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.types import Batch
 from mmbert.model import MultimodalModel
+from mmbert.tasks.retrieval import Retrieval
 
 #: Of more modalities all subsets are too many.
 MOST_PLAYERS = 10
@@ -83,6 +85,8 @@ def explain_tasks(
         task = model.named_tasks()[name]
         if task.kind in EXPLAINED:
             readers[name] = AnswerReader(name, task, len(dims))
+        elif isinstance(task, Retrieval):
+            readers[name] = RetrievalReader(name, task, len(dims))
         else:
             readers[name] = LabelReader(name, task, dims)
     rows, present, skipped = read_subsets(model.to(device).eval(), batches, readers, device)
@@ -113,14 +117,14 @@ def chosen_tasks(model: MultimodalModel, wanted: Sequence[str]) -> list[str]:
             raise ConfigError(f"task={name}: the model has no such task. {nearest(name, tasks)}")
         if not explainable(tasks[name]):
             raise ConfigError(
-                f"task={name}: it is of the kind {tasks[name].kind}, which has no probability of one sample's answer "
-                "(target_probability) that could be shared out to the modalities."
+                f"task={name}: it is of the kind {tasks[name].kind}, which has no number of one sample's answer "
+                "(target_score) that could be shared out to the modalities."
             )
     found = list(dict.fromkeys(wanted)) or [name for name, task in tasks.items() if explainable(task)]
     if not found:
         kinds = ", ".join(f"{name}: {task.kind}" for name, task in tasks.items())
         raise ConfigError(
-            f"None of the model's tasks ({kinds}) has a probability of one sample's answer (target_probability) that "
+            f"None of the model's tasks ({kinds}) has a number of one sample's answer (target_score) that "
             "could be shared out to the modalities."
         )
     return found

@@ -6,16 +6,17 @@
     kind = multilabel              mean over the properties of the probability of     the constant answer
                                    what is answered of each with all modalities
     kind = regression              the number that is answered                        the constant answer
-    another, target_probability    probability of the label (a text's, tags', a       0: there is no answer
-                                   stretch's); 0 without the modality that the
-                                   answer is read in
+    another, target_score          how well the label is answered: as a rule its      0: there is no answer
+                                   probability (a text's, tags', a stretch's); 0
+                                   without the modality that the answer is read in
 
 The constant answer is the mean of the answers over the split (of probabilities, of numbers), all modalities given: the
 expectation of the model from which SHAP sets out (Lundberg and Lee 2017, arXiv:1705.07874).
-The metric is ``main_metric``: of the first three kinds with the constant answer for samples of which a subset leaves
-nothing; of the others over the samples that have all modalities. There no modality at all is worth as much as all but
-the one that the answer is read in, with which there is no answer either; where the answer is read in none, as a written
-one is, 0, or of an error rate 1.
+The metric is ``main_metric``, or the first one of a task that chooses its checkpoint by the loss: of the first three
+kinds with the constant answer for samples of which a subset leaves nothing; of the others over the samples that have
+all modalities. There no modality at all is worth as much as all but the one that the answer is read in, with which
+there is no answer either; where the answer is read in none, as a written one is, 0, or of an error rate 1; and where
+the task knows what a constant answer is worth (``chance``), that. Retrieval has a game of its own (``retrieval_game``).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from mmbert.model import ModelOutput
 from mmbert.tasks.base import Task
 from mmbert.tasks.one_class import OneClass
 from mmbert.tasks.ordinal import Ordinal
+from mmbert.tasks.retrieval import Retrieval
 
 #: What is explained, by kind of task.
 EXPLAINED = {
@@ -41,9 +43,13 @@ EXPLAINED = {
     "multilabel": "mean probability of what is answered of each property with all modalities",
     "regression": "the number that is answered",
 }
-#: Of all other tasks.
-LABEL_EXPLAINED = "probability of the label"
+NO_METRIC = "the task has no metric"
 NONE_COMPLETE = "no labelled sample has all modalities"
+#: Of tasks that change what the model reads, beside tasks that do not.
+NOTHING_CHANGED = (
+    "it is measured on changed inputs, which the model's other tasks do not allow in evaluation: explain a run of this "
+    "task alone"
+)
 NO_INTERVAL = "its metric is known of the whole split alone: it has no interval"
 
 
@@ -73,7 +79,22 @@ class Game:
 
 def explainable(task: Task) -> bool:
     """Whether there is a number of each sample whose parts can be shared out to the modalities."""
-    return task.kind in EXPLAINED or type(task).target_probability is not Task.target_probability
+    kind = type(task)
+    scored = kind.target_score is not Task.target_score or kind.target_probability is not Task.target_probability
+    return kind.kind in EXPLAINED or isinstance(task, Retrieval) or scored
+
+
+def explained_metric(task: Task, metrics: MetricCollection) -> tuple[str, bool] | None:
+    """The metric that is shared out, and whether more of it is better; None = the task has none.
+
+    It is ``main_metric``, or where that is the loss the first one of which the better end is known.
+    """
+    if task.main_metric in metrics:
+        return task.main_metric, task.higher_is_better
+    return next(
+        ((str(name), bool(one.higher_is_better)) for name, one in metrics.items() if one.higher_is_better is not None),
+        None,
+    )
 
 
 class AnswerReader:
@@ -121,7 +142,7 @@ class AnswerReader:
         assert self.state is not None
         if constant is None or not np.allclose(self._answers(self.state, constant), guess, rtol=1e-3, atol=1e-5):
             why = "the task's output_spec does not say how outputs of the constant answer are made"
-            return Game(EXPLAINED[self.task.kind], worth, None, self.task.higher_is_better, None, None, why)
+            return Game(EXPLAINED[self.task.kind], worth, None, True, None, None, why)
         outputs = [self._filled(subset, constant, count) for subset in range(self.subsets)]
         targets = {key: torch.cat([part[key] for part in self.targets]) for key in self.targets[0]}
         return self._game(worth, outputs, targets)
@@ -140,18 +161,18 @@ class AnswerReader:
 
     def _game(self, worth: np.ndarray, outputs: list[Tensors], targets: Tensors) -> Game:
         """With the metric, if it has a value with every subset."""
-        task, better = self.task, self.task.higher_is_better
-        metrics, main = task.make_metrics(), task.main_metric
-        explained = EXPLAINED[task.kind]
-        if main not in metrics or not bool(task.labelled(targets).any()):
-            why = no_metric(main) if main not in metrics else "no sample has a label"
-            return Game(explained, worth, None, better, None, None, why)
+        task, metrics = self.task, self.task.make_metrics()
+        explained, chosen = EXPLAINED[task.kind], explained_metric(task, metrics)
+        if chosen is None or not bool(task.labelled(targets).any()):
+            why = NO_METRIC if chosen is None else "no sample has a label"
+            return Game(explained, worth, None, True, None, None, why)
+        main, better = chosen
         metrics = metrics.to(next(iter(targets.values())).device)
 
         def resampled(samples: np.ndarray) -> np.ndarray:
             index = torch.from_numpy(samples).to(next(iter(targets.values())).device)
-            chosen = rows_of(targets, index)
-            return np.array([metric_value(task, metrics, rows_of(made, index), chosen) for made in outputs])
+            drawn = rows_of(targets, index)
+            return np.array([metric_value(task, metrics, main, rows_of(made, index), drawn) for made in outputs])
 
         whole = resampled(np.arange(len(worth)))
         if np.isnan(whole).any():
@@ -171,22 +192,24 @@ class LabelReader:
     def __init__(self, name: str, task: Task, dims: Sequence[str]) -> None:
         self.name, self.task = name, task
         self.members = subset_members(len(dims))
-        self.needed = np.array([dim in task.aligned_to for dim in dims])
+        self.needed = np.array([dim in task.answers_in for dim in dims])
         self.parts: list[tuple[int, np.ndarray, np.ndarray]] = []
         self.metrics = [task.make_metrics() for _ in self.members]
         self.complete = 0  # labelled samples with every modality
+        self.answered = np.zeros(len(self.members), dtype=bool)  # whether any of them has an answer with a subset
 
     def add(self, subset: int, samples: np.ndarray, present: np.ndarray, output: ModelOutput, targets: Tensors) -> None:
         """See ``SubsetReader``."""
         outputs, device = output.outputs[self.name], next(iter(targets.values())).device
         labelled = self.task.labelled(targets).cpu().numpy()
-        found = self.task.target_probability(outputs, targets).double().cpu().numpy()
+        found = self.task.target_score(outputs, targets).double().cpu().numpy()
         readable = (present & self.members[subset] | ~self.needed).all(1)
         self.parts.append((subset, samples, np.where(labelled, np.where(readable, found, 0), np.nan)))
         complete = present.all(1)
         if complete.any():
             index = torch.from_numpy(np.flatnonzero(complete)).to(device)
             self.task.update(self.metrics[subset].to(device), rows_of(outputs, index), rows_of(targets, index))
+            self.answered[subset] |= bool((found[complete & labelled] != 0).any())
         if subset == len(self.members) - 1:
             self.complete += int((complete & labelled).sum())
 
@@ -196,17 +219,27 @@ class LabelReader:
         for subset, samples, found in self.parts:
             worth[samples, subset] = found
         worth[np.isnan(worth).any(1)] = np.nan  # unlabelled
-        main, better = self.task.main_metric, self.task.higher_is_better
-        if main not in self.metrics[0] or not self.complete:
-            why = no_metric(main) if main not in self.metrics[0] else NONE_COMPLETE
-            return Game(LABEL_EXPLAINED, worth, None, better, None, None, why)
-        values = [float(metrics[main].compute()) for metrics in self.metrics[1:]]
+        explained, chosen = self.task.target_score_name, explained_metric(self.task, self.metrics[0])
+        if chosen is None or not self.complete:
+            unchanged = self.task.changes_inputs and not np.isfinite(worth).all(1).any()
+            why = NO_METRIC if chosen is None else NOTHING_CHANGED if unchanged else NONE_COMPLETE
+            return Game(explained, worth, None, True, None, None, why)
+        main, better = chosen
+        values = [self._value(subset, main) for subset in range(1, len(self.members))]
         without = self._unanswered()
         empty = values[without - 1] if without else (0.0 if better else 1.0)
+        if main == self.task.main_metric and self.task.chance is not None:
+            empty = self.task.chance
         metric_worth = np.array([empty, *values])
         if np.isnan(metric_worth).any():
-            return Game(LABEL_EXPLAINED, worth, None, better, None, None, f"{main} has no value on these samples")
-        return Game(LABEL_EXPLAINED, worth, main, better, metric_worth, None, NO_INTERVAL)
+            return Game(explained, worth, None, better, None, None, f"{main} has no value on these samples")
+        return Game(explained, worth, main, better, metric_worth, None, NO_INTERVAL)
+
+    def _value(self, subset: int, main: str) -> float:
+        """The metric with a subset: that of chance where no sample has an answer, and the task knows it."""
+        chance = self.task.chance if main == self.task.main_metric else None
+        unread = bool((self.needed & ~self.members[subset]).any()) or not self.answered[subset]
+        return chance if chance is not None and unread else float(self.metrics[subset][main].compute())
 
     def _unanswered(self) -> int:
         """The number of the largest subset in which no answer can be read; 0 where there is no such modality."""
@@ -215,16 +248,11 @@ class LabelReader:
         return int((~self.needed) @ (1 << np.arange(len(self.needed))))
 
 
-def no_metric(main: str) -> str:
-    """Why a task has no game of its metric."""
-    return f"the task chooses its checkpoint by '{main}', which is no metric"
-
-
-def metric_value(task: Task, metrics: MetricCollection, outputs: Tensors, targets: Tensors) -> float:
-    """The main metric of samples; NaN where it has none."""
+def metric_value(task: Task, metrics: MetricCollection, main: str, outputs: Tensors, targets: Tensors) -> float:
+    """A metric of samples; NaN where it has none."""
     metrics.reset()
     task.update(metrics, outputs, targets)
-    return float(metrics[task.main_metric].compute())
+    return float(metrics[main].compute())
 
 
 def constant_outputs(task: Task, outputs: Tensors, answer: np.ndarray) -> Tensors | None:

@@ -60,6 +60,8 @@ class Task(SavesInitArgs, nn.Module):
             chosen may be left out there. Training sets it.
         connected: the model's encoders by name, once it is built; empty before, and in the loader's workers.
         exchanges: whether ``exchanged`` gives what the model fuses once more for this task.
+        target_score_name: what ``target_score`` is, in words.
+        chance: the main metric of an answer that is the same for all samples; None = it depends on them.
     """
 
     kind: ClassVar[str] = "other"
@@ -79,6 +81,8 @@ class Task(SavesInitArgs, nn.Module):
     measured_each_epoch: bool = True
     loss_only: bool = False
     between_epochs: bool = False
+    target_score_name: ClassVar[str] = "probability of the label"
+    chance: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -251,6 +255,18 @@ class Task(SavesInitArgs, nn.Module):
     def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """(B,) in [0, 1]: the probability of each sample's label, 0 where there is none; ``ogm_ge`` reads it."""
         raise NotImplementedError
+
+    def target_score(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): how well each sample's label is answered, the greater the better, 0 where there is no answer.
+
+        ``mmbert-explain`` shares it out to the modalities.
+        """
+        return self.target_probability(outputs, targets)
+
+    @property
+    def answers_in(self) -> tuple[str, ...]:
+        """The modalities without which a sample has no answer: it is given for their parts."""
+        return self.aligned_to
 
     def fit_head(self, outputs: Tensors, targets: Tensors) -> None:
         """Fits the part of the head that no gradient trains, kept in buffers; only with ``fits_head``.

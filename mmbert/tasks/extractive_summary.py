@@ -78,6 +78,7 @@ class ExtractiveSummary(Task):
     """
 
     kind = "extractive_summary"
+    target_score_name = "mean probability of what is right of each sentence, to choose it or to leave it"
     reads_tokens = True
     main_metric = "rougeL"
 
@@ -203,6 +204,14 @@ class ExtractiveSummary(Task):
         scores = blank(sentence_means(outputs["scores"], targets["places"], chosen.shape[1]), known)
         each = F.binary_cross_entropy_with_logits(scores, chosen.clamp(min=0).float(), reduction="none")
         return Loss(blank(each, known).sum(), self.count(targets))
+
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): mean over sentences of the probability of what is right of each, 0 where there is no summary."""
+        chosen = targets["chosen"]
+        known = chosen != UNLABELLED
+        scores = sentence_means(outputs["scores"], targets["places"], chosen.shape[1])
+        right = blank(torch.where(chosen == 1, scores, -scores).sigmoid(), known)
+        return right.sum(1) / known.sum(1).clamp(min=1)
 
     # metrics and predictions
 

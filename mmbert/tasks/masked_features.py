@@ -67,6 +67,7 @@ class MaskedFeatures(Task):
     """
 
     kind = "masked_features"
+    target_score_name = "error of the hidden parts that is spared beside a guess of their mean"
     quotes_samples = False
     reads_tokens = True
     higher_is_better = False
@@ -152,6 +153,22 @@ class MaskedFeatures(Task):
         guesses, vectors = self._hidden(outputs, targets)
         errors = (guesses - vectors).square() if self.parts.squared else (guesses - vectors).abs()
         return Loss(errors.mean(1).sum(), self.count(targets))
+
+    @property
+    def answers_in(self) -> tuple[str, ...]:
+        """See ``Task``."""
+        return (self.modality,)
+
+    def target_score(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): mean error of the hidden parts of a guess of 0, their mean as they are normalised, less the model's."""
+        assert self.parts is not None, "connect says what the parts are"
+        if "hidden" not in targets:
+            return torch.zeros(len(targets["counted"]), device=targets["counted"].device)
+        hidden, vectors = targets["hidden"], targets["vectors"].float()
+        guesses = outputs["guesses"][:, : hidden.shape[1]].float()
+        error = torch.square if self.parts.squared else torch.abs
+        spared = blank((error(vectors) - error(guesses - vectors)).mean(-1), hidden).flatten(1)  # (B, parts)
+        return spared.sum(1) / hidden.flatten(1).sum(1).clamp(min=1)
 
     def make_metrics(self) -> MetricCollection:
         """``r2``."""

@@ -70,6 +70,8 @@ class Matching(Task):
     kind = "matching"
     quotes_samples = False
     main_metric = "auroc"
+    target_score_name = "probability of the right one of match and mismatch"
+    chance = 0.5
 
     def __init__(
         self,
@@ -245,6 +247,17 @@ class Matching(Task):
             each = F.binary_cross_entropy_with_logits(blank(logits.float(), counted), match.float(), reduction="none")
             total, pairs = total + blank(each, counted), pairs + counted
         return Loss((total / pairs.clamp(min=1)).sum(), (pairs > 0).sum())
+
+    @property
+    def answers_in(self) -> tuple[str, ...]:
+        """See ``Task``; beside it another modality is needed, which ``target_probability`` sees to."""
+        return (self.swap,)
+
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): of a match where it is the sample's own, of a mismatch where it is another's; 0 without a pair."""
+        logits, match, counted = self._pairs(outputs, targets)[0]
+        right = torch.where(match > 0.5, logits.float(), -logits.float()).sigmoid()
+        return blank(right, counted)
 
     def make_metrics(self) -> MetricCollection:
         """``accuracy`` and ``auroc``."""

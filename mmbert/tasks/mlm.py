@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MetricCollection
 
 from mmbert.core.errors import ConfigError, nearest
+from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import UNLABELLED, Inputs, Loss, State, Tensors
 from mmbert.data.augment.augmentation import sample_random
@@ -67,6 +68,7 @@ class MaskedLanguageModel(Task):
     """
 
     kind = "masked_language_model"
+    target_score_name = "geometric mean of the probabilities of the hidden words"
     reads_tokens = True
     higher_is_better = False
 
@@ -249,6 +251,21 @@ class MaskedLanguageModel(Task):
         logits = outputs["masked_logits"]
         places, there = places_of(targets["words"] != UNLABELLED, logits.shape[1])
         return logits[there].float(), targets["words"].gather(1, places)[there]
+
+    @property
+    def answers_in(self) -> tuple[str, ...]:
+        """See ``Task``."""
+        return (self.text,)
+
+    def target_probability(self, outputs: Tensors, targets: Tensors) -> Tensor:
+        """(B,): the geometric mean of the hidden words' probabilities, 0 where there are none."""
+        if "masked_logits" not in outputs:
+            return torch.zeros(len(targets["counted"]), device=targets["counted"].device)
+        logits = outputs["masked_logits"].float()
+        places, there = places_of(targets["words"] != UNLABELLED, logits.shape[1])
+        words = blank(targets["words"].gather(1, places), there)
+        logs = blank(logits.log_softmax(-1).gather(2, words.unsqueeze(2)).squeeze(2), there)
+        return blank((logs.sum(1) / there.sum(1).clamp(min=1)).exp(), there.any(1))
 
     def make_metrics(self) -> MetricCollection:
         """``accuracy`` and ``perplexity``."""

@@ -126,17 +126,32 @@ def ranks_of(vectors: Tensor, present: Tensor, cells: Tensor, direction: Directi
     Returns:
         (Q,) int64, of the distinct queries whose right answer is in the gallery.
     """
+    query = direction[0]
+    asked = distinct(present[:, query], cells[:, query] if cells.shape[1] > query else None)
+    ranks = _ranked(vectors, present, cells, direction, asked)
+    return ranks[ranks > 0]
+
+
+def ranks_of_rows(vectors: Tensor, present: Tensor, cells: Tensor, direction: Direction) -> Tensor:
+    """As ``ranks_of``, (N,) of all samples: 0 where one lacks the query, or the gallery its right answer."""
+    asked = torch.nonzero(present[:, direction[0]]).squeeze(1)
+    found = torch.zeros(len(vectors), dtype=torch.int64, device=vectors.device)
+    return found.index_copy(0, asked, _ranked(vectors, present, cells, direction, asked))
+
+
+def _ranked(vectors: Tensor, present: Tensor, cells: Tensor, direction: Direction, asked: Tensor) -> Tensor:
+    """(Q,) int64 ranks of the queries of some rows, asked (Q,); 0 where the gallery lacks the right answer."""
     query, gallery = direction
-    asked, kept = (distinct(present[:, m], cells[:, m] if cells.shape[1] > m else None) for m in direction)
+    kept = distinct(present[:, gallery], cells[:, gallery] if cells.shape[1] > gallery else None)
     items = vectors[kept, gallery].double()
-    ranks = []
+    ranks = [torch.empty(0, dtype=torch.int64, device=vectors.device)]
     for some in asked.split(QUERIES_AT_ONCE):
         similar = vectors[some, query].double() @ items.T  # (q, G)
         right = right_answers(some, kept, present, cells, query, gallery)
         best = similar.masked_fill(~right, -math.inf).amax(1) if len(kept) else similar.new_zeros(len(some))
         ahead = (similar >= (best - TIE).unsqueeze(1)) & ~right
-        ranks.append((ahead.sum(1) + 1)[right.any(1)])
-    return torch.cat(ranks) if ranks else torch.empty(0, dtype=torch.int64, device=vectors.device)
+        ranks.append(torch.where(right.any(1), ahead.sum(1) + 1, 0))
+    return torch.cat(ranks)
 
 
 def galleries(present: Tensor, cells: Tensor) -> list[Tensor]:

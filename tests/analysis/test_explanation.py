@@ -299,17 +299,14 @@ def test_tasks_are_chosen_by_name_and_what_cannot_be_explained_is_refused(model)
     assert chosen_tasks(model, ["value", "value"]) == ["value"]
     with pytest.raises(ConfigError, match="task=anser: the model has no such task. Did you mean 'answer'"):
         chosen_tasks(model, ["anser"])
-    pairs = SimpleNamespace(kind="retrieval")
-    stand_in = SimpleNamespace(named_tasks=lambda: {"pairs": pairs}, fusion=SimpleNamespace(dims=DIMS))
-    pairs.target_probability = None
 
     class Pairs(Task):
-        kind = "retrieval"
+        kind = "pairs"
 
-    stand_in.named_tasks = lambda: {"pairs": Pairs(4)}
-    with pytest.raises(ConfigError, match="task=pairs: it is of the kind retrieval, which has no probability"):
+    stand_in = SimpleNamespace(named_tasks=lambda: {"pairs": Pairs(4)}, fusion=SimpleNamespace(dims=DIMS))
+    with pytest.raises(ConfigError, match="task=pairs: it is of the kind pairs, which has no number of one sample"):
         chosen_tasks(stand_in, ["pairs"])
-    with pytest.raises(ConfigError, match=r"None of the model's tasks \(pairs: retrieval\) has a probability"):
+    with pytest.raises(ConfigError, match=r"None of the model's tasks \(pairs: pairs\) has a number"):
         chosen_tasks(stand_in, [])
     stand_in.fusion.dims = {"text": 3}
     with pytest.raises(ConfigError, match="one modality, text: there is nothing to share out"):

@@ -55,6 +55,14 @@ def test_the_loss_is_cross_entropy_of_the_mean_over_each_sentences_tokens():
     assert int(loss.count) == 3
 
 
+def test_the_score_is_the_mean_probability_of_what_is_right_of_each_sentence():
+    task = ExtractiveSummary(4, "short", num_sentences=1, language="en")
+    targets = encoded(task, ["cc dd", None], TEXTS[:2])
+    scores = torch.tensor([[9.0, 1, 3, -1, 0, 4, 2, 9], [5.0] * 8])
+    right = torch.tensor([-2.0, 1.0, -2.0]).sigmoid().mean()
+    torch.testing.assert_close(task.target_score({"scores": scores}, targets), torch.stack([right, 0 * right]))
+
+
 def test_rouge_of_the_model_of_the_first_sentences_and_of_the_oracle():
     task = ExtractiveSummary(4, "short", num_sentences=1, language="en")
     targets = encoded(task, ["cc dd"], TEXTS[:1])

@@ -85,6 +85,27 @@ def test_loss_and_r2_by_independent_numbers():
     np.testing.assert_allclose(float(metrics.compute()["r2"]), r2_score(vectors.ravel(), guesses.ravel()), rtol=1e-4)
 
 
+def test_the_score_is_what_the_guesses_spare_of_the_error_of_guessing_the_mean():
+    model = model_of(share=0.5)
+    task = model.tasks["m"]
+    inputs = {
+        name: e.processor.collate([torch.randn(6, e.out_dim) for _ in range(4)])
+        for name, e in model.named_encoders().items()
+    }
+    targets = task.collate([True] * 4)
+    _, found = task.change_inputs({"frames": inputs["frames"]}, range(4), targets)
+    targets |= found
+    guesses = torch.randn(4, 6, 5)
+    hidden, vectors = targets["hidden"].numpy(), targets["vectors"].numpy()
+    for row, score in enumerate(task.target_score({"guesses": guesses}, targets).tolist()):
+        right, guessed = vectors[row][hidden[row]], guesses[row].numpy()[hidden[row]]
+        assert score == pytest.approx((right**2).mean() - ((guessed - right) ** 2).mean(), rel=1e-4)
+    assert task.target_score({"guesses": torch.zeros(4, 6, 5)}, targets).tolist() == [0] * 4
+    assert float(task.target_score({"guesses": targets["vectors"]}, targets).min()) > 0.5
+    nothing = {"counted": targets["counted"]}
+    assert task.target_score({"guesses": guesses}, nothing).tolist() == [0] * 4
+
+
 def test_what_is_hidden_is_learnt_from_another_modality():
     model = model_of(share=0.9, hidden_dim=32).train()
     task, optimizer = model.tasks["m"], torch.optim.Adam(model.parameters(), 0.01)

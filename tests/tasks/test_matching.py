@@ -92,6 +92,15 @@ def test_only_pairs_count_and_auroc_is_scikit_learns():
     assert task.decode(targets) == ["match", "mismatch", "match", "mismatch", "match", None]
 
 
+def test_the_score_is_the_probability_of_the_right_answer_and_0_without_a_pair():
+    task = Matching(4, DIMS)
+    outputs = {"logits": tensor([2.0, 2.0, -1.0, 3.0]), "paired": tensor([True, True, True, False])}
+    targets = {"counted": tensor([True] * 4), "match": tensor([1, 0, UNLABELLED, 1])}
+    found = task.target_score(outputs, targets)
+    np.testing.assert_allclose(found, [1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2)), 0, 0], rtol=1e-6)
+    assert task.answers_in == ("image",) and task.chance == roc_auc_score([0, 1], [0.3, 0.3])
+
+
 def test_a_bilinear_pair_is_learnt_from_pairs_alone():
     torch.manual_seed(0)
     encoders = {name: FeatureEncoder(4, norm=False) for name in ("text", "image")}

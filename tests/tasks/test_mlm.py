@@ -94,6 +94,22 @@ def test_loss_and_metrics_are_those_of_transformers_own_model(bert):
     assert math.isclose(float(metrics.compute()["perplexity"]), math.exp(float(wanted)), rel_tol=1e-4)
 
 
+def test_the_score_of_a_sample_is_the_geometric_mean_over_its_hidden_words(bert):
+    model, reference = model_of(bert, share=0.4), AutoModelForMaskedLM.from_pretrained(bert).eval()
+    task = model.tasks["mlm"]
+    _, text, targets = changed(model, [*CHINESE, None])
+    with torch.no_grad():
+        outputs = model({"text": text}, targets={"mlm": targets}).outputs["mlm"]
+        shares = reference(input_ids=text["input_ids"], attention_mask=text["mask"].long()).logits.softmax(-1)
+    for row, words in enumerate(targets["words"][:-1]):
+        places = (words != UNLABELLED).nonzero().flatten()
+        right = torch.stack([shares[row, place, words[place]] for place in places])
+        found = task.target_score(outputs, targets)[row]
+        torch.testing.assert_close(found, right.prod() ** (1 / len(places)), rtol=1e-4, atol=1e-6)
+    assert float(task.target_score(outputs, targets)[-1]) == 0 and task.answers_in == ("text",)
+    assert task.target_score({}, {"counted": torch.ones(2, dtype=torch.bool)}).tolist() == [0, 0]
+
+
 def test_special_tokens_copies_and_absent_texts_are_never_hidden(bert):
     model = model_of(bert, share=1.0, masked=1.0, replaced=0.0)
     task, texts = model.tasks["mlm"], ["the dog", None, "[MASK] dog 漢", "play"]
