@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +26,7 @@ from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
+from mmbert.encoders.continuous import Continuous
 from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
 from mmbert.encoders.processors.audio import AudioProcessor
@@ -91,6 +93,14 @@ class SpeechEncoder(LayeredEncoder):
         grid = TokenGrid(int(bundle.sample_rate), windows)
         self.processor = AudioProcessor(grid.sample_rate_hz, max_seconds, receptive_field(extractor), grid)
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
+
+    def continuous(self, inputs: Inputs) -> Continuous:
+        """The waveform; the neutral value is white noise as loud, for silence lies on a ray of the first norm."""
+        waveform, mask = blank(inputs["waveform"], inputs["mask"]), inputs["mask"]
+        noise = torch.from_numpy(np.random.default_rng(0).standard_normal(waveform.shape[1])).to(waveform)
+        power = waveform.square().sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+        given = {**inputs, "waveform": waveform}
+        return Continuous.of(given, "waveform", noise * power.sqrt(), "white noise as loud as the sound")
 
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""

@@ -20,6 +20,7 @@ from mmbert.core.types import Encoded, Inputs
 from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, insert_rows, stored_batch
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.processor import Processor
+from mmbert.encoders.continuous import Continuous, only_numbers
 from mmbert.encoders.processors.lengths import seconds_limit
 
 #: Attributes by the names they had before, and by those they have now.
@@ -97,6 +98,19 @@ class Encoder(SavesInitArgs, nn.Module):
             stands where the mask is False.
         """
         raise NotImplementedError
+
+    def continuous(self, inputs: Inputs) -> Continuous:
+        """What the network reads as numbers that have gradients, and what stands for nothing: for explanations.
+
+        By itself, of inputs with one tensor of floats: that tensor, and zeros.
+
+        Args:
+            inputs: what ``processor.collate`` returned.
+
+        Raises:
+            ConfigError: which numbers are meant is not clear.
+        """
+        return only_numbers(inputs, type(self).__name__)
 
     @property
     def injectable_layers(self) -> int:

@@ -21,7 +21,8 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.encoders.base import Encoder
-from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, frames_of
+from mmbert.encoders.continuous import Continuous
+from mmbert.encoders.processors.log_mel import LogMel, LogMelProcessor, continuous_frames, frames_of
 from mmbert.encoders.processors.token_grid import halving_windows
 from mmbert.encoders.spec_augment import SpecAugment
 
@@ -94,6 +95,10 @@ class ConformerEncoder(Encoder):
         )
         self.spec_augment = None if spec_augment is None else SpecAugment(**spec_augment)
         self.freeze()
+
+    def continuous(self, inputs: Inputs) -> Continuous:
+        """Log-mel frames, and silence."""
+        return continuous_frames(inputs, self.log_mel)
 
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T) or log-mel frames (B, L, N), and their mask -> tokens (B, L, D), mask (B, L)."""

@@ -15,6 +15,7 @@ from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.features import as_sequence
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.encoders.base import Encoder
+from mmbert.encoders.continuous import Continuous
 from mmbert.encoders.processors.lengths import vectors_limit
 
 
@@ -111,8 +112,16 @@ class FeatureEncoder(Encoder):
         """See ``Encoder``."""
         return vectors_limit(int(options.get("max_tokens", 512)), options.get("key"))
 
+    def continuous(self, inputs: Inputs) -> Continuous:
+        """The normed features, and as the neutral value what the norm makes of a vector whose numbers are all alike."""
+        with torch.no_grad():
+            normed = self.norm(blank(inputs["features"], inputs["mask"]))
+            nothing = self.norm(torch.zeros_like(inputs["features"]))
+        return Continuous.of({**inputs, "normed": normed}, "normed", nothing, "a vector whose numbers are all alike")
+
     def encode(self, inputs: Inputs) -> Encoded:
-        """features (B, L, width), mask (B, L) -> tokens (B, L, D), mask (B, L)."""
+        """features (B, L, width), mask (B, L) -> tokens (B, L, D), mask (B, L); or ``normed`` ones, where given."""
         features = blank(inputs["features"], inputs["mask"])  # what padding holds reaches no gradient
-        tokens = self.dropout(self.project(self.norm(features)))
+        normed = blank(inputs["normed"], inputs["mask"]) if "normed" in inputs else self.norm(features)
+        tokens = self.dropout(self.project(normed))
         return Encoded.from_tokens(tokens, inputs["mask"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -17,6 +18,7 @@ from mmbert.core.masks import masked_mean
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.length_limit import LengthLimit
+from mmbert.encoders.continuous import Continuous
 from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.transformers import (
     check_length,
@@ -152,8 +154,11 @@ class TextEncoder(LayeredEncoder):
         return {**options, "config": config}
 
     def encode(self, inputs: Inputs) -> Encoded:
-        """input_ids (B, L), mask (B, L) -> tokens (B, L, D); a frozen network looks up texts it has had before."""
-        if self.token_cache is None or torch.compiler.is_compiling():
+        """input_ids (B, L), mask (B, L) -> tokens (B, L, D); a frozen network looks up texts it has had before.
+
+        ``embeddings`` (B, L, D), where they are given, stand in place of those of the ids.
+        """
+        if self.token_cache is None or "embeddings" in inputs or torch.compiler.is_compiling():
             return self.compute(inputs)
         return self.token_cache.encode(inputs, self.compute)
 
@@ -181,7 +186,8 @@ class TextEncoder(LayeredEncoder):
         # the base class zeroes the result
         first = torch.arange(mask.shape[1], device=mask.device) == 0
         attended = mask | (first & ~mask.any(1, keepdim=True))
-        output = self.network(**given, attention_mask=attended.long())
+        with replaced_output(self.network.get_input_embeddings(), inputs.get("embeddings")):
+            output = self.network(**given, attention_mask=attended.long())
         tokens: Tensor = output.last_hidden_state
         if self.pooling == "cls":
             pooled = tokens[:, 0]
@@ -190,6 +196,21 @@ class TextEncoder(LayeredEncoder):
         else:
             pooled = output.pooler_output
         return Encoded(tokens, mask, pooled)
+
+    def continuous(self, inputs: Inputs) -> Continuous:
+        """The embeddings of the word pieces; the neutral value is [PAD]'s, special tokens at the ends stay.
+
+        Positions and token types are added by the network itself, in both cases.
+        """
+        tokenizer, mask = self.processor.tokenizer, inputs["mask"]
+        embed = self.network.get_input_embeddings()
+        ids = torch.where(mask, inputs["input_ids"], tokenizer.pad_token_id)
+        ends = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
+        stays = torch.isin(ids, torch.tensor([end for end in ends if end is not None], device=ids.device))
+        with torch.no_grad():
+            found = embed(ids)
+            nothing = embed(torch.where(stays, ids, tokenizer.pad_token_id))
+        return Continuous.of({**inputs, "embeddings": found}, "embeddings", nothing, "the embedding of [PAD]")
 
     @property
     def injectable_layers(self) -> int:
@@ -256,6 +277,17 @@ class TextEncoder(LayeredEncoder):
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The same encoder with random weights, from config and tokenizer in ``folder``."""
         return {**args, "pretrained": False, "assets": str(folder)}
+
+
+@contextmanager
+def replaced_output(module: nn.Module, output: Tensor | None) -> Iterator[None]:
+    """Inside this context a module gives ``output``, whatever it is given; None = what it gives by itself."""
+    hook = None if output is None else module.register_forward_hook(lambda *given: output)
+    try:
+        yield
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 def empty_cache(encoder: TextEncoder, *loading: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -9,10 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.types import Inputs, Tensors
+from mmbert.encoders.continuous import Continuous
 from mmbert.encoders.processors.audio import AudioProcessor, padded
 from mmbert.encoders.processors.token_grid import TokenGrid
+
+#: Added to the power of each band before its logarithm: what digital silence has.
+FLOOR = 1e-6
 
 
 class LogMel(nn.Module):
@@ -48,11 +54,17 @@ class LogMel(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             return standardise_frames(frames, real), real
 
+    def silence(self, waveform: Tensor, mask: Tensor) -> Tensor:
+        """What ``forward`` would give of silence in place of each frame, by the norm of the sound: (B, L, num_mels)."""
+        frames, real = self.raw_frames(waveform, mask)
+        mean, scale = frame_statistics(frames, real)
+        return ((math.log(FLOOR) - mean) * scale).expand_as(frames)
+
     def raw_frames(self, waveform: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The same before it is normalised: no frame depends on a sample outside its window."""
         with torch.autocast(waveform.device.type, enabled=False):  # powers of a spectrum need float32's range
             power = self.mel(blank(waveform, mask).float())  # (B, num_mels, L)
-            frames = (power + 1e-6).log().mT  # (B, L, num_mels)
+            frames = (power + FLOOR).log().mT  # (B, L, num_mels)
             real = mask[:, self.window - 1 :: self.hop]  # (B, L): a frame is real if its last sample is
             return frames, real
 
@@ -65,10 +77,16 @@ def log_mel_of(sample_rate_hz: int, num_mels: int, window: int, hop: int) -> Log
 
 def standardise_frames(frames: Tensor, real: Tensor) -> Tensor:
     """frames (B, L, N), real (B, L) -> each band without its mean, unit variance over all, zeros where not real."""
+    mean, scale = frame_statistics(frames, real)
+    return blank(frames - mean, real) * scale
+
+
+def frame_statistics(frames: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """frames (B, L, N), real (B, L) -> the mean of each band (B, 1, N), and 1 / deviation of all together (B, 1, 1)."""
     count = real.sum(1).clamp(min=1).view(-1, 1, 1)
-    centred = blank(frames - blank(frames, real).sum(1, keepdim=True) / count, real)
-    variance = centred.square().sum((1, 2), keepdim=True) / (count * frames.shape[2])
-    return centred * (variance + 1e-5).rsqrt()
+    mean = blank(frames, real).sum(1, keepdim=True) / count
+    variance = blank(frames - mean, real).square().sum((1, 2), keepdim=True) / (count * frames.shape[2])
+    return mean, (variance + 1e-5).rsqrt()
 
 
 class LogMelProcessor(AudioProcessor):
@@ -135,3 +153,17 @@ def frames_of(inputs: Inputs, log_mel: LogMel) -> tuple[Tensor, Tensor]:
         return inputs["frames"], inputs["mask"]
     frames: tuple[Tensor, Tensor] = log_mel(inputs["waveform"], inputs["mask"])
     return frames
+
+
+def continuous_frames(inputs: Inputs, log_mel: LogMel) -> Continuous:
+    """The frames of a batch of sounds, and as the neutral value those of silence: the way between them is a fade-in.
+
+    Raises:
+        ConfigError: the frames were computed before, so that it is not known what silence would be in them.
+    """
+    if "waveform" not in inputs:
+        raise ConfigError("Log-mel frames from the store do not say what silence is: store.enabled=false.")
+    with torch.no_grad():
+        frames, real = log_mel(inputs["waveform"], inputs["mask"])
+        nothing = log_mel.silence(inputs["waveform"], inputs["mask"])
+    return Continuous.of({"frames": frames, "mask": real}, "frames", nothing, "silence")
