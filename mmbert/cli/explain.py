@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.evaluate import compose_configs, names_in, separate_options
+from mmbert.cli.explain_numbers import number, percent
+from mmbert.cli.explain_parts import PARTS_OPTIONS, explain_parts_of
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent
 from mmbert.cli.saved_model import bound_data, folder_of_run, number_up_to, one_split
+from mmbert.core.errors import ConfigError
 from mmbert.runs.folder import RunFolder, is_own_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 EXPLAIN_USAGE = """\
-usage: mmbert-explain model=FOLDER [split=test] [task=NAME] [out=FOLDER] [data=...] [data.OPTION=...] [bootstraps=1000]
+usage: mmbert-explain model=FOLDER [parts=true] [split=test] [task=NAME] [out=FOLDER] [data=...] [data.OPTION=...]
 
 Shares out what a saved model answers, and its metric, to the modalities: exact Shapley values over every subset of
 them, with 95 % intervals over the samples. FOLDER is a run's folder, the model/ in it, or user/name on the Hugging Face
@@ -25,6 +28,11 @@ hub.
   mmbert-explain model=outputs/DATE/TIME split=val task=answer
   mmbert-explain model=outputs/DATE/TIME data.path=corrected.csv out=corrected
   mmbert-explain model=outputs/DATE/TIME data=manifest data.path=other.csv split=all out=other
+  mmbert-explain model=outputs/DATE/TIME parts=true
+  mmbert-explain model=outputs/DATE/TIME parts=true rows=3,17 task=answer class=12
+
+With parts=true instead: which words, pixels and moments of some samples the answers rest on, by integrated gradients
+(captum), with attention rollout and the gates of the fusion; in parts.json, .csv, .npz and .html.
 
   split       which one; all = every row of the table (default: the first test split)
   task        names, with commas (default: every task of which one sample's answer has a probability or a number)
@@ -35,11 +43,23 @@ hub.
   bootstraps  number of resamples of the intervals; 0 = no intervals (default: 1000)
   seed        of the resamples (default: 0)
 
+  with parts=true
+  rows        of the table, from 0, with commas (default: some drawn at random)
+  samples     number that is drawn; 0 = all of the split (default: 24)
+  shown       samples on the page, the others are in its sums alone (default: 12)
+  class       of one task, with commas: explain these instead of what is answered
+  steps       terms of the sum along the way; doubled where the completeness gap is above the tolerance (default: 64)
+  most_steps  at most so many (default: 1024)
+  tolerance   share of a probability of 1, or of a number's deviation in training (default: 0.01)
+
   trust_custom_code=true   let classes outside the package be imported, and use the run's own data as it says; a run
               that you began yourself needs no such word
 """
 
-EXPLAIN_OPTIONS = ("model", "split", "task", "out", "device", "bootstraps", "seed", "trust_custom_code")
+EXPLAIN_OPTIONS = (
+    *("model", "split", "task", "out", "device", "bootstraps", "seed", "trust_custom_code"),
+    *("parts", *PARTS_OPTIONS),
+)
 EXPLAIN_GROUPS = ("data", "store")
 
 
@@ -56,6 +76,9 @@ def explain_model(words: list[str]) -> None:
     """
     own, others = separate_options(words, "mmbert-explain", EXPLAIN_OPTIONS, EXPLAIN_GROUPS)
     folder = model_folder(own.get("model"))
+    if parts_wanted(own):
+        explain_parts_of(own, others, folder)
+        return
     trusted = consent(own)
     bootstraps, seed = number_up_to(own, "bootstraps", 1000, 100_000), number_up_to(own, "seed", 0, 2**32 - 1)
     cfg = compose_configs(others, folder, trusted)
@@ -86,6 +109,21 @@ def explain_model(words: list[str]) -> None:
             content = write_explanation(found, facts, run)
             write_whole_text(run.explanation_page, explanation_page(content))
     print_explanation(content, run)
+
+
+def parts_wanted(own: Mapping[str, str]) -> bool:
+    """Whether parts of samples are explained instead of whole modalities.
+
+    Raises:
+        ConfigError: ``parts`` is neither true nor false, or an option of parts is given without it.
+    """
+    given = own.get("parts", "false")
+    if given not in ("true", "false"):
+        raise ConfigError(f"parts={given}: true or false is wanted.")
+    for option in PARTS_OPTIONS:
+        if given == "false" and option in own:
+            raise ConfigError(f"{option}={own[option]} is an option of parts=true: say that too.")
+    return given == "true"
 
 
 def print_explanation(content: Mapping[str, Any], run: RunFolder) -> None:
@@ -137,24 +175,6 @@ def remarks_of(output: Mapping[str, Any], metric: Mapping[str, Any]) -> list[str
         lines.append(f"{metric['metric']:<11} {whole:.4f}, {empty:.4f} without any modality{less}")
     why = metric.get("why") or metric.get("why_no_interval")
     return [*lines, *([f"metric      {why}"] if why else [])]
-
-
-def number(found: Mapping[str, Any]) -> str:
-    """``+0.123 [+0.101, +0.150]``."""
-    return with_interval(found, lambda value: f"{value:+.3f}")
-
-
-def percent(found: Mapping[str, Any]) -> str:
-    """``12.3 % [10.1, 15.0]``."""
-    return with_interval(found, lambda value: f"{100 * value:.1f}", " %")
-
-
-def with_interval(found: Mapping[str, Any], shown: Callable[[float], str], unit: str = "") -> str:
-    """A value and its interval, where there are any."""
-    if found["value"] is None:
-        return "–"
-    value = f"{shown(found['value'])}{unit}"
-    return value if found["low"] is None else f"{value} [{shown(found['low'])}, {shown(found['high'])}]"
 
 
 if __name__ == "__main__":

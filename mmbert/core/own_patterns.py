@@ -53,6 +53,13 @@ class OwnPattern:
             return mark
         return done
 
+    def found(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text it is found, beginnings and ends; everywhere if the search takes too long."""
+        try:
+            return [each.span() for each in self.compiled.finditer(text, timeout=MOST_SECONDS) if each[0]]
+        except TimeoutError:
+            return [(0, len(text))]
+
 
 def repeats_repetition(tree: Any, inside: bool = False) -> bool:
     """Whether something without an upper bound is repeated without one.

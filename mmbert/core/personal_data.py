@@ -46,6 +46,10 @@ class PersonalPattern:
             text = "".join([*pieces, text[end:]])
         return text
 
+    def found(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text ``replaced`` finds one, beginnings and ends."""
+        return [span for regex in self.regexes for span in self.spans(regex, plain_letters(text))]
+
     def spans(self, regex: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
         """Where occurrences begin and end, none inside another."""
         place = 0

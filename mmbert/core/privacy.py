@@ -61,6 +61,17 @@ class Privacy:
             text = pattern.replaced(text, f"[{name}]")
         return text
 
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """Where in a text patterns find something, in their order and none inside another, with the name of each."""
+        found = sorted((*span, name) for name, pattern in self.patterns.items() for span in pattern.found(text))
+        joined: list[tuple[int, int, str]] = []
+        for first, last, name in found:
+            if joined and first < joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(last, joined[-1][1]), joined[-1][2])
+            else:
+                joined.append((first, last, name))
+        return joined
+
     def masked_value(self, value: Any) -> Any:
         """A value of JSON's types with all texts in it masked; keys of dictionaries stay."""
         if isinstance(value, str):

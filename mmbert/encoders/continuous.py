@@ -2,8 +2,8 @@
 
 Explanations by gradients follow the output along a straight way from the neutral value to what the sample has. The
 neutral value must not lie on a ray along which the network's first norm sees no change (it makes the same of x and of
-x / 10): all that happens would then happen in the very first bit of the way. Encoders that begin with such a norm choose
-theirs accordingly.
+x / 10): all that happens would then happen in the very first bit of the way. Encoders that begin with such a norm
+choose theirs accordingly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Continuous:
 
     Attributes:
         inputs: of the encoder, with ``key`` among them.
-        key: of the numbers that are read: (B, L, ...) as ``mask`` has it, or of a picture, whose mask is (B, 1), (B, ...).
+        key: of what is read: (B, L, ...) as ``mask`` has it, or of a picture, whose mask is (B, 1), (B, ...).
         baseline: of the same shape: what stands for nothing; where nothing is real it equals what is read.
         neutral: what the baseline is, in words.
     """
@@ -37,7 +37,9 @@ class Continuous:
     def of(cls, inputs: Inputs, key: str, baseline: Tensor, neutral: str) -> Continuous:
         """The same with the baseline equal to what is read where nothing is real: nothing changes there."""
         numbers = inputs[key]
-        return cls(inputs, key, torch.where(spread(inputs["mask"], numbers), baseline.to(numbers), numbers), neutral)
+        return cls(
+            inputs, key, torch.where(over_dimensions(inputs["mask"], numbers), baseline.to(numbers), numbers), neutral
+        )
 
     @property
     def numbers(self) -> Tensor:
@@ -47,10 +49,10 @@ class Continuous:
     @property
     def real(self) -> Tensor:
         """Bool, broadcastable to ``numbers``: what is really there."""
-        return spread(self.inputs["mask"], self.numbers)
+        return over_dimensions(self.inputs["mask"], self.numbers)
 
 
-def spread(mask: Tensor, numbers: Tensor) -> Tensor:
+def over_dimensions(mask: Tensor, numbers: Tensor) -> Tensor:
     """mask (B, L), or (B, 1) of a picture -> (B, L, 1, ...), with as many dimensions as ``numbers``."""
     return mask.reshape(*mask.shape, *[1] * (numbers.ndim - mask.ndim))
 

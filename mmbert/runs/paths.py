@@ -82,6 +82,26 @@ class RunPaths:
         return self.path / "explanation.html"
 
     @property
+    def parts(self) -> Path:
+        """What words, pixels and moments of samples contribute to answers."""
+        return self.path / "parts.json"
+
+    @property
+    def parts_table(self) -> Path:
+        """A line an answer of it, CSV."""
+        return self.path / "parts.csv"
+
+    @property
+    def parts_arrays(self) -> Path:
+        """Its maps, NPZ."""
+        return self.path / "parts.npz"
+
+    @property
+    def parts_page(self) -> Path:
+        """The same as a page with coloured texts, pictures and sounds."""
+        return self.path / "parts.html"
+
+    @property
     def error(self) -> Path:
         """Why a run failed."""
         return self.path / "error.json"
@@ -173,6 +193,7 @@ class RunPaths:
         """Every file, and the model's folder, that a run or an evaluation writes at the top of its folder."""
         files = [self.config, self.environment, self.job, self.history, self.metrics, self.diagnostics]
         files += [self.robustness, self.evaluation, self.explanation, self.explained_samples, self.explanation_page]
+        files += [self.parts, self.parts_table, self.parts_arrays, self.parts_page]
         return [*files, self.error, self.pruned, self.skipped, self.model]
 
     def contents(self) -> list[tuple[str, Path]]:

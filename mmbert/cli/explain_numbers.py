@@ -1,0 +1,26 @@
+"""Numbers of explanations with their intervals, as tables in the terminal show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def number(found: Mapping[str, Any]) -> str:
+    """``+0.123 [+0.101, +0.150]``."""
+    return with_interval(found, lambda value: f"{value:+.3f}")
+
+
+def percent(found: Mapping[str, Any]) -> str:
+    """``12.3 % [10.1, 15.0]``."""
+    return with_interval(found, lambda value: f"{100 * value:.1f}", " %")
+
+
+def with_interval(found: Mapping[str, Any], shown: Callable[[float], str], unit: str = "") -> str:
+    """A value and its interval, where there are any."""
+    if found["value"] is None:
+        return "–"
+    value = f"{shown(found['value'])}{unit}"
+    return value if found["low"] is None else f"{value} [{shown(found['low'])}, {shown(found['high'])}]"
