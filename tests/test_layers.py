@@ -53,6 +53,8 @@ ONLY_IN = {
     ],
     "optuna": ["mmbert/cli/sweep/optuna.py"],
     "torchjd": ["mmbert/training/balance/*.py"],
+    "onnx": ["mmbert/deploy/*.py"],
+    "onnxruntime": ["mmbert/deploy/*.py"],
     "joblib": ["mmbert/cli/sweep/slots.py"],
     "hydra": ["mmbert/training/instantiate.py", "mmbert/cli/*.py", "mmbert/testing/*.py"],
     "pytorch_lightning": [
