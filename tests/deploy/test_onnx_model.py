@@ -13,6 +13,8 @@ from mmbert.core.errors import ConfigError, InputError
 from mmbert.deploy.onnx_model import OnnxModel
 from mmbert.deploy.trial_inputs import made_inputs
 
+COVERS = ("preprocessing",)
+
 
 @pytest.fixture(scope="module")
 def loaded(exported):
