@@ -13,11 +13,11 @@ from torch import Tensor
 from mmbert.core.errors import InputError
 from mmbert.core.types import Inputs, Tensors
 from mmbert.deploy.exported_graph import WholeGraph, flat_inputs
-from mmbert.deploy.trial_inputs import only, padded_by, present_rows, rows_trimmed
+from mmbert.deploy.trial_inputs import only_modalities, padded_by, present_rows, rows_trimmed
 from mmbert.model import MultimodalModel
 
 #: Largest difference that is let through: of an output whose numbers exceed 1, as a share of the largest of them.
-TOLERANCE = 1e-4
+EXPORT_TOLERANCE = 1e-4
 
 #: Inputs by ``ENCODER.TENSOR`` -> outputs by ``TASK.TENSOR``.
 Runner = Callable[[Tensors], Mapping[str, Tensor]]
@@ -29,7 +29,7 @@ class Difference:
 
     Attributes:
         absolute: max |x - y|.
-        scaled: max over the outputs of max |x - y| / max(1, max |x|), which ``TOLERANCE`` bounds.
+        scaled: max over the outputs of max |x - y| / max(1, max |x|), which ``EXPORT_TOLERANCE`` bounds.
         output: the name of the output that ``scaled`` is of.
     """
 
@@ -48,7 +48,7 @@ def subsets_of(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
 
 
-def difference(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Difference:
+def output_difference(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Difference:
     """Of outputs by name; infinite where one is NaN or infinite, or masks or shapes differ.
 
     Raises:
@@ -78,12 +78,12 @@ def trials(inputs: Mapping[str, Inputs], subset: Sequence[str]) -> Iterator[dict
         return
     sizes = sorted({1, min(3, len(rows)), len(rows)})
     for size in sizes:
-        yield only(rows_trimmed(inputs, rows[:size]), subset)
+        yield only_modalities(rows_trimmed(inputs, rows[:size]), subset)
     longer = {name: padded_by(tensors, 3) for name, tensors in rows_trimmed(inputs, rows).items()}
-    yield only(longer, subset)
+    yield only_modalities(longer, subset)
 
 
-def compare(
+def compare_exports(
     model: MultimodalModel,
     runners: Mapping[str, Runner],
     batches: Sequence[Mapping[str, Inputs]],
@@ -110,6 +110,6 @@ def compare(
                 for inputs in trials(batch, subset):
                     wanted = graph(flat_inputs(inputs))
                     for name, runner in runners.items():
-                        seen = difference(wanted, runner(flat_inputs(inputs)))
+                        seen = output_difference(wanted, runner(flat_inputs(inputs)))
                         found[name][subset] = found[name].get(subset, Difference()).joined(seen)
     return found

@@ -17,7 +17,7 @@ from mmbert.core.errors import InputError
 from mmbert.core.permissions import usual_permissions
 from mmbert.core.types import Inputs, Tensors
 from mmbert.core.whole_files import whole_folder
-from mmbert.deploy.equality import TOLERANCE, Difference, Runner, compare
+from mmbert.deploy.equality import EXPORT_TOLERANCE, Difference, Runner, compare_exports
 from mmbert.deploy.export_readme import readme
 from mmbert.deploy.exported_graph import (
     EncoderGraph,
@@ -30,16 +30,16 @@ from mmbert.deploy.exported_graph import (
     varying_encoded,
     varying_inputs,
 )
-from mmbert.deploy.manifest import Graph, describe
+from mmbert.deploy.manifest import TracedPart, export_manifest
 from mmbert.deploy.onnx_files import write_onnx
 from mmbert.deploy.onnx_model import MANIFEST, TASK_TENSORS, OnnxModel, task_tensors
 from mmbert.deploy.torch_files import write_torch
 from mmbert.model import MultimodalModel
 
-Format = Literal["onnx", "torch"]
-Parts = Literal["whole", "separate"]
-ENDINGS: dict[str, str] = {"onnx": "onnx", "torch": "pt2"}
-RECORD = "export.json"
+ExportFormat = Literal["onnx", "torch"]
+ExportParts = Literal["whole", "separate"]
+FORMAT_ENDINGS: dict[str, str] = {"onnx": "onnx", "torch": "pt2"}
+EXPORT_RECORD = "export.json"
 
 
 @dataclass
@@ -67,8 +67,8 @@ def export_model(
     model: MultimodalModel,
     folder: Path,
     batches: Sequence[Mapping[str, Inputs]],
-    formats: Sequence[Format] = ("onnx",),
-    parts: Parts = "whole",
+    formats: Sequence[ExportFormat] = ("onnx",),
+    parts: ExportParts = "whole",
     facts: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Traces a model, writes its files, runs them beside it, and keeps them only if they are equal.
@@ -87,7 +87,7 @@ def export_model(
     model = model.cpu().eval()
     kept, left_out = tasks_in_graph(model)
     refuse_parting(model, parts)
-    graphs = graphs_of(model, batches[0], parts)
+    graphs = parts_to_trace(model, batches[0], parts)
     with whole_folder(folder.absolute()) as scratch:
         programs: dict[str, ExportedProgram] = {}
         seconds = {"trace": 0.0}
@@ -98,7 +98,7 @@ def export_model(
         files: dict[str, dict[str, str]] = {}
         for form in formats:
             begun = time.perf_counter()
-            files[form] = {name: f"{name}.{ENDINGS[form]}" for name in graphs}
+            files[form] = {name: f"{name}.{FORMAT_ENDINGS[form]}" for name in graphs}
             for name, graph in graphs.items():
                 path = scratch / files[form][name]
                 if form == "onnx":
@@ -106,16 +106,16 @@ def export_model(
                 else:
                     write_torch(programs[name], path)
             seconds[form] = time.perf_counter() - begun
-        manifest = describe(model, graphs, files, kept, left_out, scratch)
+        manifest = export_manifest(model, graphs, files, kept, left_out, scratch)
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         with usual_permissions(scratch / TASK_TENSORS):
             save_file(task_tensors(model.named_tasks(), kept), scratch / TASK_TENSORS)
         runners: dict[str, Runner] = {form: runner_of(form, scratch, list(files[form].values())) for form in formats}
-        differences = compare(model, runners, batches)
+        differences = compare_exports(model, runners, batches)
         refuse_unequal(differences)
         sizes = {name: (scratch / name).stat().st_size for each in files.values() for name in each.values()}
         record = {**(facts or {}), **record_of(seconds, sizes, differences, left_out, parts)}
-        (scratch / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (scratch / EXPORT_RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (scratch / "README.md").write_text(readme(manifest, record), encoding="utf-8")
     listed = {form: list(each.values()) for form, each in files.items()}
     return Exported(folder, listed, sizes, seconds, differences, left_out)
@@ -135,7 +135,7 @@ def refuse_parting(model: MultimodalModel, parts: str) -> None:
         )
 
 
-def graphs_of(model: MultimodalModel, inputs: Mapping[str, Inputs], parts: str) -> dict[str, Graph]:
+def parts_to_trace(model: MultimodalModel, inputs: Mapping[str, Inputs], parts: str) -> dict[str, TracedPart]:
     """What is traced, by the file's name."""
     encoders = model.named_encoders()
     varying = varying_inputs(inputs, encoders)
@@ -143,16 +143,16 @@ def graphs_of(model: MultimodalModel, inputs: Mapping[str, Inputs], parts: str) 
         if parts == "whole":
             whole = WholeGraph(model).eval()
             example = flat_inputs(inputs)
-            return {"model": Graph(whole, example, varying, whole(example))}
+            return {"model": TracedPart(whole, example, varying, whole(example))}
         graphs = {}
         for name, encoder in encoders.items():
             one = EncoderGraph(name, encoder).eval()
             example = flat_inputs({name: inputs[name]})
-            graphs[f"encoder_{name}"] = Graph(one, example, varying, one(example))
+            graphs[f"encoder_{name}"] = TracedPart(one, example, varying, one(example))
         encoded = model.encode(inputs)
         fusion = FusionGraph(model).eval()
         example = flat_encoded(encoded)
-        graphs["fusion"] = Graph(fusion, example, varying_encoded(encoded, encoders), fusion(example))
+        graphs["fusion"] = TracedPart(fusion, example, varying_encoded(encoded, encoders), fusion(example))
     return graphs
 
 
@@ -191,11 +191,11 @@ def refuse_unequal(differences: Mapping[str, Mapping[tuple[str, ...], Difference
     """
     for form, by_subset in differences.items():
         subset, worst = max(by_subset.items(), key=lambda item: item[1].scaled)
-        if not worst.scaled <= TOLERANCE:
+        if not worst.scaled <= EXPORT_TOLERANCE:
             raise InputError(
                 f"The exported files (format={form}) do not give what the model gives: with {' + '.join(subset)} "
                 f"'{worst.output}' is off by {worst.absolute:.2g} ({worst.scaled:.2g} of its largest number, or of 1), "
-                f"where {TOLERANCE:.0e} is let through. They were not kept."
+                f"where {EXPORT_TOLERANCE:.0e} is let through. They were not kept."
             )
 
 
@@ -212,7 +212,7 @@ def record_of(
         "torch": torch.__version__,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "bytes": dict(sizes),
-        "tolerance": TOLERANCE,
+        "tolerance": EXPORT_TOLERANCE,
         "differences": {
             form: [{"modalities": list(subset), **asdict(one)} for subset, one in by_subset.items()]
             for form, by_subset in differences.items()

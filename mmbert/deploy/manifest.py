@@ -19,7 +19,7 @@ from mmbert.model.saving import part_config
 
 
 @dataclass
-class Graph:
+class TracedPart:
     """One file to be: what is traced, by which example.
 
     Attributes:
@@ -35,9 +35,9 @@ class Graph:
     outputs: Tensors
 
 
-def describe(
+def export_manifest(
     model: MultimodalModel,
-    graphs: Mapping[str, Graph],
+    graphs: Mapping[str, TracedPart],
     files: Mapping[str, Mapping[str, str]],
     kept: Sequence[str],
     left_out: Mapping[str, str],

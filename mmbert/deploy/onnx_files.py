@@ -18,7 +18,7 @@ from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.whole_files import whole_file
 
 #: Packages of the extra that ``torch.onnx.export(dynamo=True)`` needs.
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require_onnx() -> None:
@@ -29,7 +29,7 @@ def require_onnx() -> None:
     """
     import importlib.util
 
-    for name in NEEDED:
+    for name in ONNX_PACKAGES:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(
                 f"format=onnx needs the package {name}, which is not installed: pip install mmbert[export]"

@@ -15,7 +15,7 @@ from mmbert.data.modalities.processor import Processor
 
 #: Of made texts and sequences, a length for each sample in turn.
 LENGTHS = (9, 4, 14, 1, 6, 11)
-WORDS = ("two", "seven", "and", "the", "larger", "of", "both", "blue", "train")
+MADE_WORDS = ("two", "seven", "and", "the", "larger", "of", "both", "blue", "train")
 
 
 def made_inputs(processors: Mapping[str, Processor], size: int, seed: int = 0) -> dict[str, Inputs]:
@@ -41,7 +41,7 @@ def made_inputs(processors: Mapping[str, Processor], size: int, seed: int = 0) -
 def made_value(name: str, processor: Any, length: int, draw: np.random.Generator) -> Any:
     """A raw value of a processor's kind."""
     if processor.kind == "text":
-        return " ".join(draw.choice(WORDS, length))
+        return " ".join(draw.choice(MADE_WORDS, length))
     if processor.kind == "image":
         from PIL import Image
 
@@ -91,7 +91,7 @@ def padded_by(tensors: Inputs, extra: int) -> Inputs:
     return found
 
 
-def only(inputs: Mapping[str, Inputs], kept: Sequence[str]) -> dict[str, Inputs]:
+def only_modalities(inputs: Mapping[str, Inputs], kept: Sequence[str]) -> dict[str, Inputs]:
     """The same batch, all other modalities' masks False; what their tensors hold stays, and must not count."""
 
     def without(tensors: Inputs) -> Inputs:

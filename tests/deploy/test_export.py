@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from installed import skip_without
 from mmbert.core.errors import InputError
 from mmbert.deploy import export as made
-from mmbert.deploy.equality import TOLERANCE, Difference, difference, subsets_of
+from mmbert.deploy.equality import EXPORT_TOLERANCE, Difference, output_difference, subsets_of
 from mmbert.deploy.export import export_model, refuse_unequal
 from mmbert.deploy.exported_graph import WholeGraph, flat_inputs
 from mmbert.deploy.trial_inputs import made_inputs
@@ -108,13 +108,13 @@ def test_files_that_differ_are_not_kept(small_model, small_batches, tmp_path, mo
 def test_a_difference_is_measured_against_large_outputs_and_absolutely_otherwise():
     x = {"a": torch.tensor([3.0, -1000.0]), "b": torch.tensor([0.1])}
     y = {"a": torch.tensor([3.0, -1000.05]), "b": torch.tensor([0.1002])}
-    found = difference(x, y)
+    found = output_difference(x, y)
     assert found.absolute == pytest.approx(0.05, rel=1e-3)
     assert found.output == "b" and found.scaled == pytest.approx(2e-4, rel=1e-3)
-    assert difference(x, {**y, "a": torch.tensor([3.0, np.nan])}).scaled == np.inf
-    assert difference({"m": torch.tensor([True])}, {"m": torch.tensor([False])}).scaled == 1
-    assert difference(x, {**y, "a": y["a"].double()}).scaled == np.inf
-    refuse_unequal({"onnx": {("a",): Difference(5.0, TOLERANCE, "x")}})
+    assert output_difference(x, {**y, "a": torch.tensor([3.0, np.nan])}).scaled == np.inf
+    assert output_difference({"m": torch.tensor([True])}, {"m": torch.tensor([False])}).scaled == 1
+    assert output_difference(x, {**y, "a": y["a"].double()}).scaled == np.inf
+    refuse_unequal({"onnx": {("a",): Difference(5.0, EXPORT_TOLERANCE, "x")}})
     with pytest.raises(InputError, match=r"with a \+ b 'x.y' is off by nan"):
         refuse_unequal({"onnx": {("a", "b"): Difference(np.nan, np.nan, "x.y")}})
 
