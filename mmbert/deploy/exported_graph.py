@@ -71,8 +71,8 @@ def tasks_in_graph(model: MultimodalModel) -> tuple[list[str], dict[str, str]]:
             reasons[name] = why
     kept = [name for name in model.named_tasks() if name not in reasons]
     if not kept:
-        told = "; ".join(f"'{name}' {why}" for name, why in reasons.items())
-        raise InputError(f"No task of the model can be exported: {told}.")
+        reasons_found = "; ".join(f"'{name}' {why}" for name, why in reasons.items())
+        raise InputError(f"No task of the model can be exported: {reasons_found}.")
     return kept, reasons
 
 
