@@ -52,6 +52,10 @@ ONLY_IN = {
         "mmbert/analysis/*.py",
     ],
     "optuna": ["mmbert/cli/sweep/optuna.py"],
+    "fastapi": ["mmbert/deploy/serving/*.py"],
+    "starlette": ["mmbert/deploy/serving/*.py"],
+    "uvicorn": ["mmbert/deploy/serving/server.py"],
+    "gradio": ["mmbert/deploy/demo/*.py"],
     "torchjd": ["mmbert/training/balance/*.py"],
     "onnx": ["mmbert/deploy/*.py"],
     "onnxruntime": ["mmbert/deploy/*.py"],
@@ -70,7 +74,11 @@ ONLY_IN = {
     ],
 }
 #: Files that are imported only where an extra is asked for.
-LATE = {"mmbert/cli/sweep/optuna.py"}
+LATE = {
+    "mmbert/cli/sweep/optuna.py",
+    "mmbert/deploy/serving/app.py",
+    "mmbert/deploy/serving/responses.py",
+}
 #: What must not even be reachable from the first lines of a command.
 HEAVY = {"torch", "transformers", "timm", "torchaudio", "torchvision", "pytorch_lightning", "wandb", "datasets"}
 HEAVY |= {"matplotlib", "pandas", "numpy", "sklearn", "scipy", "torchmetrics", "pyarrow"}

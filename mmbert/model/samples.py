@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mmbert.core.errors import InputError, nearest
@@ -31,6 +32,45 @@ def present_values(sample: Mapping[str, Any], index: int, encoders: Collection[s
     return present
 
 
+@dataclass(frozen=True)
+class PreparedSample:
+    """One sample as far as it can be prepared alone.
+
+    Attributes:
+        values: what ``Processor.prepare`` gave, by encoder name; a modality that is absent has no entry.
+        alignments: of the modalities that tasks are aligned to, those that are present.
+    """
+
+    values: dict[str, Any]
+    alignments: dict[str, Any]
+
+
+def prepared_sample(
+    raws: Mapping[str, Any], processors: Mapping[str, Processor], aligned_to: Collection[str]
+) -> PreparedSample:
+    """Raw values as ``Processor.prepare`` takes them -> what ``collated`` makes a batch of.
+
+    Args:
+        raws: by encoder name, those that are present.
+        processors: the encoders' preprocessing, by encoder name.
+        aligned_to: the modalities whose alignments are wanted.
+    """
+    values = {name: processors[name].prepare(raw) for name, raw in raws.items()}
+    alignments = {name: processors[name].alignment(raws[name]) for name in aligned_to if name in raws}  # type: ignore[attr-defined]
+    return PreparedSample(values, alignments)
+
+
+def collated(
+    samples: Sequence[PreparedSample], processors: Mapping[str, Processor], aligned_to: Collection[str]
+) -> tuple[dict[str, Inputs], dict[str, list[Any]]]:
+    """Samples -> a batch's inputs by encoder, on the CPU, and its alignments; arguments as of ``prepared_sample``."""
+    inputs = {
+        name: processor.collate([sample.values.get(name) for sample in samples])
+        for name, processor in processors.items()
+    }
+    return inputs, {name: [sample.alignments.get(name) for sample in samples] for name in aligned_to}
+
+
 def prepared_inputs(
     samples: Sequence[Mapping[str, Any]], processors: Mapping[str, Processor], aligned_to: Collection[str]
 ) -> tuple[dict[str, Inputs], dict[str, list[Any]]]:
@@ -44,14 +84,15 @@ def prepared_inputs(
     Raises:
         DataError: a file cannot be read.
     """
-    inputs, alignments = {}, {}
-    for name, processor in processors.items():
-        read = modality_of(processor).from_python
-        raws = [read(sample[name], processor) if name in sample else None for sample in samples]
-        inputs[name] = processor.collate([None if raw is None else processor.prepare(raw) for raw in raws])
-        if name in aligned_to:
-            alignments[name] = [None if raw is None else processor.alignment(raw) for raw in raws]  # type: ignore[attr-defined]
-    return inputs, alignments
+    prepared = []
+    for sample in samples:
+        raws = {
+            name: modality_of(processor).from_python(sample[name], processor)
+            for name, processor in processors.items()
+            if name in sample
+        }
+        prepared.append(prepared_sample(raws, processors, aligned_to))
+    return collated(prepared, processors, aligned_to)
 
 
 def is_empty_text(value: Any) -> bool:

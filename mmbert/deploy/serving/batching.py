@@ -1,0 +1,148 @@
+"""Dynamic batching: samples that wait are taken through the model together, by one thread, and answered each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmbert.core.privacy import Privacy
+from mmbert.deploy.serving.refusals import Refusal
+from mmbert.model.samples import PreparedSample
+
+LOG = logging.getLogger("mmbert.serve")
+#: A sample's answers: ``{task: {"prediction": label, "probabilities": ...}}``.
+Answers = dict[str, dict[str, Any]]
+#: What goes into the log of a failure: where it was raised, and no message, for messages quote values.
+PLACES_ALONE = Privacy(samples=False)
+
+
+@dataclass
+class Job:
+    """A sample that waits for its answer.
+
+    Attributes:
+        sample: prepared.
+        answer: belongs to ``loop``; cancelled = nobody waits any more.
+        loop: of the server.
+        since: seconds of ``time.monotonic`` at which it began to wait.
+    """
+
+    sample: PreparedSample
+    answer: asyncio.Future[Answers]
+    loop: asyncio.AbstractEventLoop
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """One thread that runs the model.
+
+    Args:
+        answer_batch: samples -> an answer each.
+        max_batch: see ``Limits``.
+        max_wait_ms: see ``Limits``.
+
+    Attributes:
+        batches: that went through the model.
+        samples: in them.
+    """
+
+    def __init__(
+        self, answer_batch: Callable[[Sequence[PreparedSample]], list[Answers]], max_batch: int, max_wait_ms: float
+    ) -> None:
+        self._answer_batch = answer_batch
+        self._max_batch, self._wait_s = max_batch, max_wait_ms / 1000
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self.batches = self.samples = 0
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+
+    def start(self) -> None:
+        """Begins to run what waits."""
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether samples are taken."""
+        return self._thread.is_alive() and not self._closing
+
+    def submit(self, sample: PreparedSample) -> asyncio.Future[Answers]:
+        """The answer that will come; called by the event loop. Cancel it, and its sample is left out."""
+        loop = asyncio.get_running_loop()
+        job = Job(sample, loop.create_future(), loop)
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+        return job.answer
+
+    def close(self) -> None:
+        """Answers what waits, then ends."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while jobs := self._next_batch():
+            self.batches += 1
+            self.samples += len(jobs)
+            deliver(jobs, self._results(jobs))
+
+    def _next_batch(self) -> list[Job]:
+        """Up to ``max_batch`` samples: those that wait once the first has waited long enough; none = the end."""
+        with self._changed:
+            while True:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                if not self._waiting:
+                    return []
+                until = self._waiting[0].since + self._wait_s
+                while len(self._waiting) < self._max_batch and not self._closing:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        break
+                    self._changed.wait(left)
+                jobs: list[Job] = []
+                while self._waiting and len(jobs) < self._max_batch:
+                    job = self._waiting.popleft()
+                    if not job.answer.cancelled():
+                        jobs.append(job)
+                if jobs:
+                    return jobs
+
+    def _results(self, jobs: list[Job]) -> list[Answers | BaseException]:
+        """An answer or an error for each; where a batch fails, every sample is tried alone."""
+        try:
+            return list(self._answer_batch([job.sample for job in jobs]))
+        except Exception as error:  # whatever the model raises, the server goes on
+            if len(jobs) == 1:
+                places = PLACES_ALONE.traceback_of(error)
+                LOG.error("A sample could not be answered: %s\n%s", type(error).__name__, places)
+                fault = Refusal(500, f"the model has no answer to this sample ({type(error).__name__})")
+                fault.remedy = "the log of the server says where it failed"
+                return [fault]
+        return [self._results([job])[0] for job in jobs]
+
+
+def deliver(jobs: Sequence[Job], results: Sequence[Answers | BaseException]) -> None:
+    """Hands results to those who wait, in the event loop."""
+
+    def hand_out() -> None:
+        for job, result in zip(jobs, results, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(result, BaseException):
+                job.answer.set_exception(result)
+            else:
+                job.answer.set_result(result)
+
+    with suppress(RuntimeError):  # the loop has ended, and with it all who waited
+        jobs[0].loop.call_soon_threadsafe(hand_out)

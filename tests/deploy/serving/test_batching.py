@@ -1,0 +1,105 @@
+"""Which samples share a batch, without a server."""
+
+import asyncio
+import time
+
+import pytest
+
+from mmbert.deploy.serving.batching import Batcher
+from mmbert.deploy.serving.refusals import Refusal
+
+
+def answered(work, **options):
+    """Runs a coroutine beside a batcher whose samples are numbers, answered with ten times as much."""
+    batches = []
+
+    def answer_batch(samples):
+        batches.append(list(samples))
+        if 13 in samples:
+            raise ValueError("13")
+        return [10 * sample for sample in samples]
+
+    batcher = Batcher(answer_batch, **options)
+    batcher.start()
+    try:
+        return asyncio.run(work(batcher)), batches
+    finally:
+        batcher.close()
+
+
+def test_samples_that_come_within_the_wait_share_a_batch():
+    async def work(batcher):
+        first = batcher.submit(1)
+        await asyncio.sleep(0.05)
+        return await asyncio.gather(first, batcher.submit(2))
+
+    assert answered(work, max_batch=4, max_wait_ms=500) == ([10, 20], [[1, 2]])
+    found, batches = answered(work, max_batch=4, max_wait_ms=0)
+    assert found == [10, 20] and batches == [[1], [2]]
+
+
+def test_a_full_batch_does_not_wait():
+    async def work(batcher):
+        began = time.monotonic()
+        found = await asyncio.gather(*(batcher.submit(number) for number in range(7)))
+        return found, time.monotonic() - began
+
+    (found, seconds), batches = answered(work, max_batch=3, max_wait_ms=400)
+    assert found == [10 * number for number in range(7)] and [len(batch) for batch in batches] == [3, 3, 1]
+    assert 0.3 < seconds < 2  # the last alone waited
+
+
+def test_one_that_fails_fails_alone():
+    async def work(batcher):
+        return await asyncio.gather(*(batcher.submit(number) for number in (1, 13, 2)), return_exceptions=True)
+
+    (one, bad, two), batches = answered(work, max_batch=3, max_wait_ms=400)
+    assert (one, two) == (10, 20) and batches == [[1, 13, 2], [1], [13], [2]]
+    assert isinstance(bad, Refusal) and bad.status == 500 and "13" not in str(bad)
+
+
+def test_what_nobody_waits_for_is_left_out():
+    async def work(batcher):
+        kept, dropped = batcher.submit(1), batcher.submit(2)
+        dropped.cancel()
+        return await kept
+
+    assert answered(work, max_batch=3, max_wait_ms=100) == (10, [[1]])
+
+
+def test_the_end_answers_what_waits():
+    async def work(batcher):
+        waiting = [batcher.submit(number) for number in range(5)]
+        await asyncio.to_thread(batcher.close)
+        assert not batcher.ready
+        return await asyncio.gather(*waiting)
+
+    found, batches = answered(work, max_batch=2, max_wait_ms=10_000)
+    assert found == [0, 10, 20, 30, 40] and [len(batch) for batch in batches] == [2, 2, 1]
+
+
+def test_the_thread_outlives_a_loop_that_has_ended():
+    async def leave(batcher):
+        batcher.submit(1)
+
+    batcher = Batcher(lambda samples: samples, 1, 30)
+    batcher.start()
+    asyncio.run(leave(batcher))
+    time.sleep(0.2)
+    assert batcher.ready
+
+    async def ask():
+        return await batcher.submit(7)
+
+    assert asyncio.run(ask()) == 7
+    batcher.close()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_batches_and_samples_are_counted(count):
+    async def work(batcher):
+        await asyncio.gather(*(batcher.submit(number) for number in range(count)))
+        return batcher.batches, batcher.samples
+
+    found, batches = answered(work, max_batch=2, max_wait_ms=50)
+    assert found == (len(batches), count)

@@ -1,0 +1,49 @@
+"""The page and the description of a server, of models with other modalities and tasks."""
+
+import re
+from types import SimpleNamespace
+
+from mmbert import __version__
+from mmbert.deploy.serving.description import Description, task_facts
+from mmbert.deploy.serving.limits import Limits
+from mmbert.deploy.serving.page import docs_page
+
+COVERS = ("page", "description")
+
+
+def described(**changes):
+    facts = {
+        "name": "<b>runs</b>",
+        "version": __version__,
+        "limits": Limits(),
+        "modalities": {"text": "text", "photo": "image", "pose": "features"},
+        "media": ("photo",),
+        "pairs": ("text",),
+        "tasks": {"mood": {"kind": "classification", "classes": ["<glad>", "sad"]}, "size": {"kind": "regression"}},
+        "width": {"pose": 2},
+    }
+    return Description(**{**facts, **changes})
+
+
+def test_the_page_names_all_escapes_it_and_asks_nobody_else():
+    page = docs_page(described())
+    for word in ("mood", "regression", "&lt;glad&gt;, sad", 'name="photo" accept="image/*"', "&lt;b&gt;runs"):
+        assert word in page
+    assert "<glad>" not in page and not re.search(r"(src|href)=\"?(https?:)?//", page)
+    assert "curl -F &#x27;text=some text&#x27; -F photo=@picture.png -F pose=@features.npy ADDRESS/predict" in page
+
+
+def test_examples_and_schemas_follow_the_modalities():
+    found = described()
+    assert found.example(("pose",)) == {"pose": [0.0, 0.0]}
+    properties = found.sample_schema(in_form=False)["properties"]
+    assert properties["photo"]["contentEncoding"] == "base64" and len(properties["text"]["anyOf"]) == 2
+    assert found.sample_schema(in_form=True)["properties"]["photo"]["format"] == "binary"
+    assert described(pairs=()).sample_schema(in_form=False)["properties"]["text"] == {"type": "string"}
+    assert set(found.answer_schema["properties"]) == {"mood", "size"}
+
+
+def test_of_many_classes_some_are_listed():
+    many = task_facts(SimpleNamespace(kind="classification", classes=[str(n) for n in range(1000)]))
+    assert many["classes"][-1] == "… 900 more" and len(many["classes"]) == 101
+    assert task_facts(SimpleNamespace(kind="regression")) == {"kind": "regression"}
