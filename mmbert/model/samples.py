@@ -48,7 +48,7 @@ class PreparedSample:
 def prepared_sample(
     raws: Mapping[str, Any], processors: Mapping[str, Processor], aligned_to: Collection[str]
 ) -> PreparedSample:
-    """Raw values as ``Processor.prepare`` takes them -> what ``collated`` makes a batch of.
+    """Raw values as ``Processor.prepare`` takes them -> what ``collate_samples`` makes a batch of.
 
     Args:
         raws: by encoder name, those that are present.
@@ -60,7 +60,7 @@ def prepared_sample(
     return PreparedSample(values, alignments)
 
 
-def collated(
+def collate_samples(
     samples: Sequence[PreparedSample], processors: Mapping[str, Processor], aligned_to: Collection[str]
 ) -> tuple[dict[str, Inputs], dict[str, list[Any]]]:
     """Samples -> a batch's inputs by encoder, on the CPU, and its alignments; arguments as of ``prepared_sample``."""
@@ -92,7 +92,7 @@ def prepared_inputs(
             if name in sample
         }
         prepared.append(prepared_sample(raws, processors, aligned_to))
-    return collated(prepared, processors, aligned_to)
+    return collate_samples(prepared, processors, aligned_to)
 
 
 def is_empty_text(value: Any) -> bool:

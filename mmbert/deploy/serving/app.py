@@ -8,7 +8,6 @@ request is pickled.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,13 +15,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
-from mmbert.deploy.serving.batching import PLACES_ALONE
+from mmbert.deploy.serving.batching import PLACES_ALONE, SERVE_LOG
 from mmbert.deploy.serving.page import docs_page
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.deploy.serving.responses import json_response, refusal_response
 from mmbert.deploy.serving.service import Service
-
-LOG = logging.getLogger("mmbert.serve")
 
 
 def build_app(service: Service) -> FastAPI:
@@ -56,7 +53,7 @@ def build_app(service: Service) -> FastAPI:
         except Refusal as refusal:
             return refusal_response(refusal, request)
         except Exception as error:  # the log must not quote samples, which messages may do
-            LOG.error("A request failed: %s\n%s", type(error).__name__, PLACES_ALONE.traceback_of(error))
+            SERVE_LOG.error("A request failed: %s\n%s", type(error).__name__, PLACES_ALONE.traceback_of(error))
             return refusal_response(Refusal(500, "the server failed", "its log says where"), request)
 
     async def health() -> Response:

@@ -16,15 +16,15 @@ from mmbert.core.privacy import Privacy
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.model.samples import PreparedSample
 
-LOG = logging.getLogger("mmbert.serve")
+SERVE_LOG = logging.getLogger("mmbert.serve")
 #: A sample's answers: ``{task: {"prediction": label, "probabilities": ...}}``.
-Answers = dict[str, dict[str, Any]]
+SampleAnswers = dict[str, dict[str, Any]]
 #: What goes into the log of a failure: where it was raised, and no message, for messages quote values.
 PLACES_ALONE = Privacy(samples=False)
 
 
 @dataclass
-class Job:
+class WaitingSample:
     """A sample that waits for its answer.
 
     Attributes:
@@ -35,7 +35,7 @@ class Job:
     """
 
     sample: PreparedSample
-    answer: asyncio.Future[Answers]
+    answer: asyncio.Future[SampleAnswers]
     loop: asyncio.AbstractEventLoop
     since: float = field(default_factory=time.monotonic)
 
@@ -54,11 +54,14 @@ class Batcher:
     """
 
     def __init__(
-        self, answer_batch: Callable[[Sequence[PreparedSample]], list[Answers]], max_batch: int, max_wait_ms: float
+        self,
+        answer_batch: Callable[[Sequence[PreparedSample]], list[SampleAnswers]],
+        max_batch: int,
+        max_wait_ms: float,
     ) -> None:
         self._answer_batch = answer_batch
         self._max_batch, self._wait_s = max_batch, max_wait_ms / 1000
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[WaitingSample] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self.batches = self.samples = 0
@@ -73,17 +76,17 @@ class Batcher:
         """Whether samples are taken."""
         return self._thread.is_alive() and not self._closing
 
-    def submit(self, sample: PreparedSample) -> asyncio.Future[Answers]:
+    def submit(self, sample: PreparedSample) -> asyncio.Future[SampleAnswers]:
         """The answer that will come; called by the event loop. Cancel it, and its sample is left out."""
         loop = asyncio.get_running_loop()
-        job = Job(sample, loop.create_future(), loop)
+        job = WaitingSample(sample, loop.create_future(), loop)
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
         return job.answer
 
     def close(self) -> None:
-        """Answers what waits, then ends."""
+        """SampleAnswers what waits, then ends."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -96,7 +99,7 @@ class Batcher:
             self.samples += len(jobs)
             deliver(jobs, self._results(jobs))
 
-    def _next_batch(self) -> list[Job]:
+    def _next_batch(self) -> list[WaitingSample]:
         """Up to ``max_batch`` samples: those that wait once the first has waited long enough; none = the end."""
         with self._changed:
             while True:
@@ -110,7 +113,7 @@ class Batcher:
                     if left <= 0:
                         break
                     self._changed.wait(left)
-                jobs: list[Job] = []
+                jobs: list[WaitingSample] = []
                 while self._waiting and len(jobs) < self._max_batch:
                     job = self._waiting.popleft()
                     if not job.answer.cancelled():
@@ -118,21 +121,21 @@ class Batcher:
                 if jobs:
                     return jobs
 
-    def _results(self, jobs: list[Job]) -> list[Answers | BaseException]:
+    def _results(self, jobs: list[WaitingSample]) -> list[SampleAnswers | BaseException]:
         """An answer or an error for each; where a batch fails, every sample is tried alone."""
         try:
             return list(self._answer_batch([job.sample for job in jobs]))
         except Exception as error:  # whatever the model raises, the server goes on
             if len(jobs) == 1:
                 places = PLACES_ALONE.traceback_of(error)
-                LOG.error("A sample could not be answered: %s\n%s", type(error).__name__, places)
+                SERVE_LOG.error("A sample could not be answered: %s\n%s", type(error).__name__, places)
                 fault = Refusal(500, f"the model has no answer to this sample ({type(error).__name__})")
                 fault.remedy = "the log of the server says where it failed"
                 return [fault]
         return [self._results([job])[0] for job in jobs]
 
 
-def deliver(jobs: Sequence[Job], results: Sequence[Answers | BaseException]) -> None:
+def deliver(jobs: Sequence[WaitingSample], results: Sequence[SampleAnswers | BaseException]) -> None:
     """Hands results to those who wait, in the event loop."""
 
     def hand_out() -> None:

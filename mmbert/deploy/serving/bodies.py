@@ -89,7 +89,7 @@ async def form_samples(request: Request, body: bytes, most_samples: int) -> dict
         raise Refusal(
             422, "some fields have a sample's number and some have none", "number all of them: 0.text, 1.text"
         )
-    samples = {number: with_pairs(sample) for number, sample in found.items()}
+    samples = {number: with_text_pairs(sample) for number, sample in found.items()}
     if None in samples or not samples:
         return samples.get(None, {})
     if sorted(filter(None, samples)) != list(range(1, len(samples))):
@@ -113,7 +113,7 @@ def add_field(found: dict[int | None, dict[str, Any]], key: str, content: Any) -
     sample[name] = content
 
 
-def with_pairs(sample: Mapping[str, Any]) -> dict[str, Any]:
+def with_text_pairs(sample: Mapping[str, Any]) -> dict[str, Any]:
     """A text and the one that goes before it (``before.text``) as two.
 
     Raises:

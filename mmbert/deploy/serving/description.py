@@ -20,7 +20,7 @@ FEW_SAMPLES = base64.b64encode(
     b"RIFF\x34\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00"
     b"data\x10\x00\x00\x00" + bytes(16)
 ).decode()
-EXAMPLES: dict[str, Any] = {"text": "What do you get?", "image": ONE_PIXEL, "audio": FEW_SAMPLES}
+EXAMPLE_VALUES: dict[str, Any] = {"text": "What do you get?", "image": ONE_PIXEL, "audio": FEW_SAMPLES}
 STATUSES = {
     400: "The body is no JSON, or no form.",
     408: "The body has not come in time.",
@@ -98,7 +98,7 @@ class Description:
 
     def _example_of(self, name: str) -> Any:
         kind = self.modalities[name]
-        return [0.0] * self.width.get(name, 3) if kind == "features" else EXAMPLES.get(kind, "…")
+        return [0.0] * self.width.get(name, 3) if kind == "features" else EXAMPLE_VALUES.get(kind, "…")
 
     def sample_schema(self, in_form: bool) -> dict[str, Any]:
         """Of a sample, in JSON or in a form."""
@@ -154,9 +154,9 @@ class Description:
         """Of ``POST /predict``."""
         answer = self.answer_schema
         schema = {"anyOf": [answer, {"type": "array", "items": answer}]}
-        told = "The answers of every task; a list where the request was one."
+        meaning = "The answers of every task; a list where the request was one."
         found: dict[int | str, dict[str, Any]] = {
-            200: {"description": told, "content": {"application/json": {"schema": schema}}}
+            200: {"description": meaning, "content": {"application/json": {"schema": schema}}}
         }
         for status, why in STATUSES.items():
             found[status] = {"description": why, "content": {"application/json": {"schema": ERROR_SCHEMA}}}

@@ -6,7 +6,7 @@ from html import escape
 
 from mmbert.deploy.serving.description import STATUSES, Description
 
-STYLE = """
+PAGE_STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #2563eb }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2.2rem }
@@ -42,7 +42,7 @@ def docs_page(described: Description) -> str:
     name = escape(described.name)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>mmbert: {name}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head><body>
+<title>mmbert: {name}</title><link rel="icon" href="data:,"><style>{PAGE_STYLE}</style></head><body>
 <h1>{name}</h1><p class="soft">a model of mmbert {escape(described.version)}, served by mmbert-serve</p>
 <p>{escape(described.text)} For programs: <a href="openapi.json">openapi.json</a>, <a href="health">health</a>.</p>
 <h2>Try it</h2>

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mmbert.deploy.serving.batching import Answers, Batcher
+from mmbert.deploy.serving.batching import Batcher, SampleAnswers
 from mmbert.deploy.serving.bodies import content_type, declared_size, form_samples, json_samples, read_body
 from mmbert.deploy.serving.description import Description
 from mmbert.deploy.serving.limits import Limits, Places
 from mmbert.deploy.serving.preparing import Preparing
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.model import MultimodalModel
-from mmbert.model.samples import PreparedSample, collated
+from mmbert.model.samples import PreparedSample, collate_samples
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -42,9 +42,9 @@ class Service:
         self.batcher = Batcher(self.answer_batch, limits.max_batch, limits.max_wait_ms)
 
     @torch.inference_mode()
-    def answer_batch(self, samples: Sequence[PreparedSample]) -> list[Answers]:
+    def answer_batch(self, samples: Sequence[PreparedSample]) -> list[SampleAnswers]:
         """What ``MultimodalModel.predict`` says of samples that are prepared; runs in the batcher's thread."""
-        inputs, alignments = collated(samples, self.processors, self.aligned_to)
+        inputs, alignments = collate_samples(samples, self.processors, self.aligned_to)
         moved = {name: {key: t.to(self.device) for key, t in tensors.items()} for name, tensors in inputs.items()}
         return self.model.answers(self.model(moved), alignments)
 
@@ -117,7 +117,7 @@ class Service:
             most = self.limits.max_queue
             raise Refusal(413, f"the request has {count} samples, more than {most}", "divide it into several requests")
 
-    async def answers(self, request: Request, samples: Sequence[Any], is_list: bool) -> list[Answers]:
+    async def answers(self, request: Request, samples: Sequence[Any], is_list: bool) -> list[SampleAnswers]:
         """Prepares samples, waits for their answers, and gives up where the client has gone.
 
         Raises:
@@ -140,7 +140,7 @@ class Service:
             with suppress(Exception, asyncio.CancelledError):  # of a request that is over
                 work.done() and work.exception()
 
-    async def answer(self, sample: Any, number: int, is_list: bool) -> Answers:
+    async def answer(self, sample: Any, number: int, is_list: bool) -> SampleAnswers:
         """The answer to one sample.
 
         Raises:

@@ -68,7 +68,7 @@ def raw_value(name: str, value: Any, processor: Processor) -> Any:
             content = value if isinstance(value, bytes) else decoded_base64(value, modality.noun)
             return modality.decode(io.BytesIO(content), getattr(processor, "max_seconds", None))
         if modality.names_files:
-            return vectors(value, modality, processor)
+            return feature_values(value, modality, processor)
         return modality.from_python(checked_text(value), processor)
     except Refusal as refusal:
         raise Refusal(refusal.status, refusal.error, refusal.remedy, field=name) from None
@@ -94,7 +94,7 @@ def decoded_base64(value: Any, noun: str) -> bytes:
         raise Refusal(422, f"the string given for the {noun} is no base64", NO_PATHS) from None
 
 
-def vectors(value: Any, modality: Modality, processor: Processor) -> Any:
+def feature_values(value: Any, modality: Modality, processor: Processor) -> Any:
     """Of features an array or lists of numbers: a list in JSON, or a file's bytes.
 
     Raises:

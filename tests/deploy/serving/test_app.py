@@ -112,12 +112,12 @@ def test_a_bad_sample_is_refused_alone(serve, tiny_model, samples, sent):
 def test_a_sample_that_breaks_the_model_is_tried_alone_and_logged_without_a_word_of_it(
     serve, tiny_model, samples, sent, monkeypatch, caplog
 ):
-    collated = Service.answer_batch
+    original = Service.answer_batch
 
     def breaking(self, prepared):
         if any("BREAK" in sample.values.get("text", "") for sample in prepared):
             raise ValueError(f"cannot use {prepared[0].values}")
-        return collated(self, prepared)
+        return original(self, prepared)
 
     monkeypatch.setattr(Service, "answer_batch", breaking)
     bodies = [sent(sample) for sample in samples[:4]] + [{"text": "BREAK my secret"}]
