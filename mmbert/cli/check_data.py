@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHECK_DATA_USAGE = """\
 usage: mmbert-check-data data=... [any option of mmbert-train] [--html FILE] [--json FILE]
+       mmbert-check-data model=FOLDER [folds=5] [seed=0] [--html FILE] [--json FILE] [--csv FILE]
 
 Reads a table and every file that it names, and says what is there and what is wrong: rows, classes and missing
 modalities by split, lengths and sizes, unreadable files, samples that several splits share, classes that train never
@@ -34,6 +35,18 @@ shows. Takes the words of mmbert-train, so that what is checked is what would be
 
   --html FILE   a page with histograms and examples, in one file
   --json FILE   everything that was found, for programs
+
+With a run's folder it trains that run's config anew on each fold of the run's data and says what the models think of
+rows that they never saw: labels that are probably wrong, samples whose modalities contradict each other,
+near-duplicates.
+
+  mmbert-check-data model=outputs/DATE/TIME --html suspects.html
+
+  folds         models that are trained, each as long as the run's own (default: 5)
+  seed          of the folds (default: 0)
+  --csv FILE    every row with its scores
+  data.OPTION, trainer.OPTION, store.OPTION   other values than the run's own, such as trainer.max_epochs=5
+  trust_custom_code=true   let classes outside the package be imported; a run that you began yourself needs no such word
 
 Exit code: 0 = nothing that training would stop at; 1 = errors in the data; 2 = the check could not be made.
 """
@@ -52,6 +65,11 @@ def check_data_table(words: list[str]) -> None:
     Raises:
         MmbertError: an option is wrong, or the table cannot be read at all.
     """
+    if any(word.partition("=")[0] == "model" for word in words):
+        from mmbert.cli.check_data_model import MODEL_FLAGS, check_model_data
+
+        check_model_data(*split_flags(words, MODEL_FLAGS))
+        return
     pages, others = split_flags(words)
     cfg = compose_train_config(others)
 
@@ -67,8 +85,8 @@ def check_data_table(words: list[str]) -> None:
         raise SystemExit(1)
 
 
-def split_flags(words: list[str]) -> tuple[dict[str, Path], list[str]]:
-    """The files asked for by flag, and the words for Hydra.
+def split_flags(words: list[str], flags: tuple[str, ...] = REPORT_FLAGS) -> tuple[dict[str, Path], list[str]]:
+    """The files asked for by flag, of those that there are, and the other words.
 
     Raises:
         ConfigError: a flag is unknown, or its file is not named or cannot be written.
@@ -78,7 +96,7 @@ def split_flags(words: list[str]) -> tuple[dict[str, Path], list[str]]:
     rest = iter(words)
     for word in rest:
         flag, equals, value = word.partition("=")
-        if flag in REPORT_FLAGS:
+        if flag in flags:
             value = value if equals else next(rest, "")
             if not value or value.startswith("-"):
                 raise ConfigError(f"{flag} needs the name of a file: {flag} data.{flag.removeprefix('--')}")
@@ -86,7 +104,7 @@ def split_flags(words: list[str]) -> tuple[dict[str, Path], list[str]]:
             if not pages[flag].absolute().parent.is_dir():
                 raise ConfigError(f"{flag} {value}: there is no folder {pages[flag].parent}.")
         elif word.startswith("-"):
-            raise ConfigError(f"'{word}' is no flag of mmbert-check-data: it has {', '.join(REPORT_FLAGS)} and --help.")
+            raise ConfigError(f"'{word}' is no flag of mmbert-check-data: it has {', '.join(flags)} and --help.")
         else:
             others.append(word)
     return pages, others

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 from torch import nn
 
@@ -55,8 +56,13 @@ class Parts:
     task_monitors: dict[str, Monitor] = field(default_factory=dict)
 
 
-def build(cfg: DictConfig) -> Parts:
+def build(cfg: DictConfig, rows: Mapping[str, np.ndarray] | None = None) -> Parts:
     """Everything a run trains, from its resolved config; a wrong column is reported before any weights are loaded.
+
+    Args:
+        cfg: of the run.
+        rows: of the table by split, in place of those that the config gives; whatever is learnt from train is learnt
+            from these.
 
     Raises:
         MmbertError: an option, a file or a row is at fault; the message says which.
@@ -65,6 +71,8 @@ def build(cfg: DictConfig) -> Parts:
     check_balance(cfg)
     encoder_configs = chosen_encoders(cfg)
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=make(cfg.augment))
+    if rows is not None:
+        data.rows, data.splits = dict(rows), {name: name for name in rows}
     data.require_columns(encoder_configs)
     task_configs = all_tasks(cfg, data)
     # learn

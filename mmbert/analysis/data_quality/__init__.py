@@ -1,0 +1,1 @@
+"""What cross-validated predictions say of the data: label errors, contradicting modalities, near-duplicates."""

@@ -1,0 +1,278 @@
+"""``mmbert-check-data model=RUN``: label errors, contradicting modalities and near-duplicates in the data of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmbert.cli.evaluate import run_of, separate_options
+from mmbert.cli.predict import model_folder
+from mmbert.cli.run_config import consent, used_config
+from mmbert.core.errors import ConfigError
+from mmbert.runs.folder import is_own_model
+from mmbert.runs.own_privacy import read_privacy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from omegaconf import DictConfig
+
+    from mmbert.core.privacy import Privacy
+    from mmbert.data.datamodule import MultimodalData
+    from mmbert.model import MultimodalModel
+
+MODEL_FLAGS = ("--html", "--json", "--csv")
+MODEL_OPTIONS = ("model", "folds", "seed", "trust_custom_code")
+MODEL_GROUPS = ("data", "trainer", "store")
+#: Kinds of tasks of which something can be said.
+KINDS = ("classification", "multilabel", "regression", "retrieval")
+
+
+def check_model_data(pages: dict[str, Path], words: list[str]) -> None:
+    """Parses the words, trains a model for each fold, and shows what they say of the rows that they never saw.
+
+    Args:
+        pages: files by flag.
+        words: the others.
+
+    Raises:
+        MmbertError: an option, the run or its data are at fault.
+    """
+    own, others = separate_options(words, "mmbert-check-data", MODEL_OPTIONS, MODEL_GROUPS)
+    folds, seed = whole_number(own, "folds", 5, 2, 50), whole_number(own, "seed", 0, 0, 2**32 - 1)
+    folder = model_folder(own.get("model"))
+    run, trusted = run_of(folder), consent(own)
+    privacy = read_privacy(run)
+
+    from mmbert.analysis.data_quality.label_errors import check_installed
+
+    check_installed()
+    cfg = changed_config(used_config(run, trusted), others)
+
+    from mmbert.model import MultimodalModel
+    from mmbert.training.callbacks.console import quiet
+    from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
+
+    quiet()
+    model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted or is_own_model(folder))
+    with explain_out_of_memory(run.path, "data.eval_batch_size=8", places=writing_places(run.path, cfg.store)):
+        content, table, data = judged_data(model, cfg, folds, seed, privacy)
+    content = {"model": str(run), "data": str(data.path), "folds": folds, "seed": seed, **content}
+    print_quality(content)
+    write_quality(content, table, data, model, pages, privacy)
+
+
+def whole_number(own: Mapping[str, str], key: str, otherwise: int, least: int, most: int) -> int:
+    """The value of a word.
+
+    Raises:
+        ConfigError: it is no whole number, or out of range.
+    """
+    given = own.get(key, str(otherwise))
+    if not (given.isascii() and given.isdigit()) or not least <= int(given) <= most:
+        raise ConfigError(f"{key}={given}: a whole number from {least} to {most} is wanted.")
+    return int(given)
+
+
+def changed_config(cfg: DictConfig, words: list[str]) -> DictConfig:
+    """The run's config with other values.
+
+    Raises:
+        ConfigError: there is no such option, or not of this kind.
+    """
+    import hydra
+
+    from mmbert.cli.options.check import parse_overrides
+    from mmbert.cli.options.groups import Groups
+    from mmbert.cli.options.values import apply_override, check_value
+    from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
+
+    add_working_folder()
+    with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="check_data"):
+        from hydra.core.global_hydra import GlobalHydra
+
+        groups = Groups(GlobalHydra.instance().config_loader())
+        for override in parse_overrides(words, groups):
+            if not override.is_add():
+                check_value(cfg, override, groups)
+            apply_override(cfg, override)
+    return cfg
+
+
+def judged_data(
+    model: MultimodalModel, cfg: DictConfig, folds: int, seed: int, privacy: Privacy
+) -> tuple[dict[str, Any], Any, MultimodalData]:
+    """The summary, the table of rows, and the data.
+
+    Raises:
+        ConfigError: the run has no task of which anything can be said, or too few rows.
+    """
+    import numpy as np
+
+    from mmbert.analysis.data_quality.folds import make_folds
+    from mmbert.analysis.data_quality.likeness import alike_groups
+    from mmbert.analysis.data_quality.near_duplicates import duplicate_groups
+    from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
+    from mmbert.analysis.data_quality.report import (
+        all_contradictions,
+        all_label_errors,
+        given_and_suggested,
+        row_table,
+        summary,
+    )
+    from mmbert.data.modalities.registry import modality_of
+    from mmbert.training.cross_fit import fit_on_rows
+    from mmbert.training.predict import chosen_device
+
+    tasks = {name: task for name, task in model.named_tasks().items() if task.kind in KINDS}
+    if not tasks:
+        kinds = ", ".join(f"{name}: {task.kind}" for name, task in model.named_tasks().items())
+        raise ConfigError(f"The run's tasks ({kinds}) are none of {', '.join(KINDS)}, of which labels can be judged.")
+    for name, task in tasks.items():  # a fold must not learn other classes than the run has
+        classes: Any = getattr(task, "classes", None)
+        if classes:
+            cfg.tasks[name].classes = list(map(str, classes))
+    data = whole_data(model, cfg)
+    rows = np.sort(np.concatenate(list(data.rows.values())))
+    split_of = {int(row): split for split, of in data.rows.items() for row in of}
+    first = next((task for task in tasks.values() if task.kind == "classification"), None)
+    strata = np.zeros(len(rows), np.int64) if first is None else data.table.codes(first.columns[0])[rows]
+    group = data.drawing.group
+    groups = data.table.codes(group)[rows] if group is not None and data.has_column(group) else None
+    found = predict_out_of_sample(
+        make_folds(rows, strata, groups, folds, seed),
+        partial(fit_on_rows, cfg),
+        tasks,
+        list(model.fusion.dims),
+        chosen_device("auto"),
+    )
+    splits = [split_of[int(row)] for row in found.rows]
+    errors, contradictions = all_label_errors(found), all_contradictions(found, seed)
+    inputs = {name: modality_of(encoder.processor) for name, encoder in model.named_encoders().items()}
+    alike = {
+        name: alike_groups(cells_of(data, name, found.rows), data.table.folder, modality)
+        for name, modality in inputs.items()
+        if data.has_column(data.column_of(name))
+    }
+    labels = {name: given_and_suggested(task)[0] for name, task in found.tasks.items()}
+    duplicates = duplicate_groups(alike, splits, labels)
+    samples = privacy.samples
+    content = summary(found, splits, errors, contradictions, duplicates, samples)
+    content["not_judged"] = {
+        name: f"a task of the kind {task.kind}" for name, task in model.named_tasks().items() if name not in tasks
+    }
+    return content, row_table(found, splits, errors, contradictions, duplicates, samples), data
+
+
+def cells_of(data: MultimodalData, name: str, rows: np.ndarray) -> list[Any]:
+    """The cells of a modality."""
+    return list(data.table.column(data.column_of(name), rows))
+
+
+def whole_data(model: MultimodalModel, cfg: DictConfig) -> MultimodalData:
+    """The run's data with its own splits, bound to the model.
+
+    Raises:
+        MmbertError: the table cannot be used.
+    """
+    from mmbert.training.instantiate import make
+    from mmbert.training.task_configs import class_column
+
+    tasks, encoders = model.named_tasks(), model.named_encoders()
+    data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=None)
+    columns = {name: data.column_of(name) for name in encoders if data.has_column(data.column_of(name))}
+    for task in tasks.values():
+        task.set_input_columns(columns)
+    data.bind(
+        {name: encoder.processor for name, encoder in encoders.items()},
+        {name: task.without_weights() for name, task in tasks.items()},
+    )
+    return data
+
+
+def print_quality(content: Mapping[str, Any]) -> None:
+    """The main numbers, and the worst five of each kind."""
+    from mmbert.core.terminal import PlainConsole
+
+    console = PlainConsole()
+
+    def line(text: str) -> None:
+        console.print(text, soft_wrap=True)
+
+    for name, task in content["label_errors"].items():
+        line(f"label errors of {name}: {task['judged']:,} rows judged out of sample")
+        if task["estimate"] is not None:
+            agreement = "" if task["agreement"] is None else f"; {100 * task['agreement']:.1f} % agree with the model"
+            line(f"  {task['flagged']:,} rows taken for errors, estimated number {task['estimate']:,}{agreement}")
+        if task["class_not_met"]:
+            line(f"  {task['class_not_met']:,} rows are not judged: their class is in no other fold")
+        for entry in task["worst"][:5]:
+            said = f" given {entry['given']}, suggested {entry['suggested']}," if "given" in entry else ""
+            line(f"  row {entry['row']:,} ({entry['split']}):{said} quality {entry['quality']:.3f}")
+    for name, of in content["contradictions"].items():
+        line(f"contradicting modalities of {name}, by {of['source']}: {of['scored']:,} rows scored")
+        for planted in of["planted"]:
+            area = "–" if planted["auroc"] is None else f"{planted['auroc']:.3f}"
+            line(f"  AUROC of planted mismatches, {planted['modality']} of {planted['partners']}: {area}")
+        for entry in of["worst"][:5]:
+            odd = entry["odd_one_out"]
+            line(f"  row {entry['row']:,} ({entry['split']}): {entry['contradiction']:+.2f}, odd one out {odd}")
+    twins = content["near_duplicates"]
+    line(
+        f"near-duplicates: {twins['groups']:,} groups alike in every modality, {twins['in_several_splits']:,} of them "
+        f"in several splits, {twins['with_several_labels']:,} with several labels; {twins['alike_in_one_modality']:,} "
+        "alike in one modality, in several splits or with several labels"
+    )
+    for name, why in content["not_judged"].items():
+        line(f"{name} is not judged: {why}")
+
+
+def write_quality(
+    content: Mapping[str, Any],
+    table: Any,
+    data: MultimodalData,
+    model: MultimodalModel,
+    pages: Mapping[str, Path],
+    privacy: Privacy,
+) -> None:
+    """Writes the files that were asked for; one that cannot be written does not keep the others back.
+
+    Raises:
+        ConfigError: one cannot be written.
+    """
+    from mmbert.analysis.data_quality.page import quality_page
+    from mmbert.core.whole_files import write_whole_text
+    from mmbert.data.modalities.registry import modality_of
+
+    faults = []
+    for flag, path in pages.items():
+        if flag == "--json":
+            masked = privacy.masked_value(content)
+            text = json.dumps(masked, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        elif flag == "--csv":
+            buffer = io.StringIO()
+            masked_labels(table, privacy).to_csv(buffer, index=False, lineterminator="\n")
+            text = buffer.getvalue()
+        else:
+            inputs = {name: modality_of(encoder.processor) for name, encoder in model.named_encoders().items()}
+            text = quality_page(content, data, inputs, privacy)
+        try:
+            write_whole_text(path, text)
+            print(f"  {path}")
+        except OSError as error:
+            faults.append(f"{flag} {path}: it cannot be written ({error.strerror}).")
+    if faults:
+        raise ConfigError(" ".join(faults))
+
+
+def masked_labels(table: Any, privacy: Privacy) -> Any:
+    """The table with what masks find in labels replaced."""
+    made = table.copy()
+    for column in made.columns:
+        if column.endswith(("/given", "/suggested")):
+            made[column] = [cell if cell is None else privacy.masked(str(cell)) for cell in made[column]]
+    return made

@@ -1,0 +1,67 @@
+"""``mmbert-check-data model=RUN`` as it is typed: its files, privacy, and how mistakes end."""
+
+import json
+import shutil
+import sys
+
+import pytest
+import yaml
+
+from mmbert.cli import check_data
+
+
+def ended(given, monkeypatch, capsys, folder):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["mmbert-check-data", *map(str, given)])
+    try:
+        check_data.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+FILES = ("--html", "page.html", "--json", "found.json", "--csv", "rows.csv")
+WORDS = ("folds=2", "trainer.max_epochs=1", "data.num_workers=0", "trust_custom_code=true")
+
+
+def test_the_worst_are_shown(finished_run, monkeypatch, capsys, tmp_path):
+    code, out, err = ended([f"model={finished_run}", *WORDS, *FILES], monkeypatch, capsys, tmp_path)
+    assert code == 0, err
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert "label errors of answer" in out and "AUROC of planted mismatches" in out
+    assert set(found["contradictions"]) == {"answer", "seen", "heard", "operation", "properties"}
+    assert found["label_errors"]["answer"]["judged"] + found["label_errors"]["answer"]["class_not_met"] == found["rows"]
+    page = (tmp_path / "page.html").read_text()
+    assert "data:image/" in page and "data:audio/wav" in page and "odd one out" in page
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == found["rows"] + 1
+
+
+@pytest.mark.slow
+def test_a_private_run_shows_numbers_alone(finished_run, monkeypatch, capsys, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["privacy"] = {"samples": False, "mask": []}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    code, out, err = ended([f"model={run}", *WORDS, *FILES], monkeypatch, capsys, tmp_path)
+    assert code == 0, err
+    page = (tmp_path / "page.html").read_text()
+    assert "data:" not in page and "suggested" not in page and "given" not in out
+    assert "/given" not in (tmp_path / "rows.csv").read_text()
+    assert '"given"' not in (tmp_path / "found.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["folds=1"], "folds=1: a whole number from 2 to 50"),
+        (["fold=3"], "folds"),
+        (["--htm", "a.html"], "--html, --json, --csv"),
+        (["data.batchsize=3"], "batch_size"),
+    ],
+)
+def test_mistakes_end_with_a_line(finished_run, words, told, monkeypatch, capsys, tmp_path):
+    code, _, err = ended([f"model={finished_run}", *words], monkeypatch, capsys, tmp_path)
+    assert code == 2 and told in err and "Traceback" not in err
