@@ -17,7 +17,7 @@ from mmbert.cli import check_data
 from mmbert.model import MultimodalModel
 from mmbert.training.cross_fit import fit_on_rows
 
-COVERS = ("report", "page")
+COVERS = ("report",)
 CPU = torch.device("cpu")
 
 
