@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MODEL_FLAGS = ("--html", "--json", "--csv")
 MODEL_OPTIONS = ("model", "folds", "seed", "trust_custom_code")
 MODEL_GROUPS = ("data", "trainer", "store")
-#: Kinds of tasks of which something can be said.
-KINDS = ("classification", "multilabel", "regression", "retrieval")
+#: Kinds of tasks that can be checked.
+CHECKED_KINDS = ("classification", "multilabel", "regression", "retrieval")
 
 
 def check_model_data(pages: dict[str, Path], words: list[str]) -> None:
@@ -43,14 +43,14 @@ def check_model_data(pages: dict[str, Path], words: list[str]) -> None:
         MmbertError: an option, the run or its data are at fault.
     """
     own, others = separate_options(words, "mmbert-check-data", MODEL_OPTIONS, MODEL_GROUPS)
-    folds, seed = whole_number(own, "folds", 5, 2, 50), whole_number(own, "seed", 0, 0, 2**32 - 1)
+    folds, seed = number_between(own, "folds", 5, 2, 50), number_between(own, "seed", 0, 0, 2**32 - 1)
     folder = model_folder(own.get("model"))
     run, trusted = run_of(folder), consent(own)
     privacy = read_privacy(run)
 
-    from mmbert.analysis.data_quality.label_errors import check_installed
+    from mmbert.analysis.data_quality.label_errors import check_cleanlab
 
-    check_installed()
+    check_cleanlab()
     cfg = changed_config(used_config(run, trusted), others)
 
     from mmbert.model import MultimodalModel
@@ -66,7 +66,7 @@ def check_model_data(pages: dict[str, Path], words: list[str]) -> None:
     write_quality(content, table, data, model, pages, privacy)
 
 
-def whole_number(own: Mapping[str, str], key: str, otherwise: int, least: int, most: int) -> int:
+def number_between(own: Mapping[str, str], key: str, otherwise: int, least: int, most: int) -> int:
     """The value of a word.
 
     Raises:
@@ -109,13 +109,13 @@ def judged_data(
     """The summary, the table of rows, and the data.
 
     Raises:
-        ConfigError: the run has no task of which anything can be said, or too few rows.
+        ConfigError: the run has no task that can be checked, or too few rows.
     """
     import numpy as np
 
     from mmbert.analysis.data_quality.folds import make_folds
     from mmbert.analysis.data_quality.likeness import alike_groups
-    from mmbert.analysis.data_quality.near_duplicates import duplicate_groups
+    from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
     from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
     from mmbert.analysis.data_quality.report import (
         all_contradictions,
@@ -128,10 +128,12 @@ def judged_data(
     from mmbert.training.cross_fit import fit_on_rows
     from mmbert.training.predict import chosen_device
 
-    tasks = {name: task for name, task in model.named_tasks().items() if task.kind in KINDS}
+    tasks = {name: task for name, task in model.named_tasks().items() if task.kind in CHECKED_KINDS}
     if not tasks:
         kinds = ", ".join(f"{name}: {task.kind}" for name, task in model.named_tasks().items())
-        raise ConfigError(f"The run's tasks ({kinds}) are none of {', '.join(KINDS)}, of which labels can be judged.")
+        raise ConfigError(
+            f"The run's tasks ({kinds}) are none of {', '.join(CHECKED_KINDS)}, of which labels can be scored."
+        )
     for name, task in tasks.items():  # a fold must not learn other classes than the run has
         classes: Any = getattr(task, "classes", None)
         if classes:
@@ -154,12 +156,12 @@ def judged_data(
     errors, contradictions = all_label_errors(found), all_contradictions(found, seed)
     inputs = {name: modality_of(encoder.processor) for name, encoder in model.named_encoders().items()}
     alike = {
-        name: alike_groups(cells_of(data, name, found.rows), data.table.folder, modality)
+        name: alike_groups(modality_cells(data, name, found.rows), data.table.folder, modality)
         for name, modality in inputs.items()
         if data.has_column(data.column_of(name))
     }
     labels = {name: given_and_suggested(task)[0] for name, task in found.tasks.items()}
-    duplicates = duplicate_groups(alike, splits, labels)
+    duplicates = groups_of_duplicates(alike, splits, labels)
     samples = privacy.samples
     content = summary(found, splits, errors, contradictions, duplicates, samples)
     content["not_judged"] = {
@@ -168,7 +170,7 @@ def judged_data(
     return content, row_table(found, splits, errors, contradictions, duplicates, samples), data
 
 
-def cells_of(data: MultimodalData, name: str, rows: np.ndarray) -> list[Any]:
+def modality_cells(data: MultimodalData, name: str, rows: np.ndarray) -> list[Any]:
     """The cells of a modality."""
     return list(data.table.column(data.column_of(name), rows))
 
@@ -204,15 +206,15 @@ def print_quality(content: Mapping[str, Any]) -> None:
         console.print(text, soft_wrap=True)
 
     for name, task in content["label_errors"].items():
-        line(f"label errors of {name}: {task['judged']:,} rows judged out of sample")
+        line(f"label errors of {name}: {task['scored']:,} rows scored out of sample")
         if task["estimate"] is not None:
             agreement = "" if task["agreement"] is None else f"; {100 * task['agreement']:.1f} % agree with the model"
             line(f"  {task['flagged']:,} rows taken for errors, estimated number {task['estimate']:,}{agreement}")
         if task["class_not_met"]:
-            line(f"  {task['class_not_met']:,} rows are not judged: their class is in no other fold")
+            line(f"  {task['class_not_met']:,} rows are not scored: their class is in no other fold")
         for entry in task["worst"][:5]:
-            said = f" given {entry['given']}, suggested {entry['suggested']}," if "given" in entry else ""
-            line(f"  row {entry['row']:,} ({entry['split']}):{said} quality {entry['quality']:.3f}")
+            answered = f" given {entry['given']}, suggested {entry['suggested']}," if "given" in entry else ""
+            line(f"  row {entry['row']:,} ({entry['split']}):{answered} quality {entry['quality']:.3f}")
     for name, of in content["contradictions"].items():
         line(f"contradicting modalities of {name}, by {of['source']}: {of['scored']:,} rows scored")
         for planted in of["planted"]:
@@ -228,7 +230,7 @@ def print_quality(content: Mapping[str, Any]) -> None:
         "alike in one modality, in several splits or with several labels"
     )
     for name, why in content["not_judged"].items():
-        line(f"{name} is not judged: {why}")
+        line(f"{name} is not scored: {why}")
 
 
 def write_quality(

@@ -32,7 +32,7 @@ def test_the_worst_are_shown(finished_run, monkeypatch, capsys, tmp_path):
     found = json.loads((tmp_path / "found.json").read_text())
     assert "label errors of answer" in out and "AUROC of planted mismatches" in out
     assert set(found["contradictions"]) == {"answer", "seen", "heard", "operation", "properties"}
-    assert found["label_errors"]["answer"]["judged"] + found["label_errors"]["answer"]["class_not_met"] == found["rows"]
+    assert found["label_errors"]["answer"]["scored"] + found["label_errors"]["answer"]["class_not_met"] == found["rows"]
     page = (tmp_path / "page.html").read_text()
     assert "data:image/" in page and "data:audio/wav" in page and "odd one out" in page
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == found["rows"] + 1

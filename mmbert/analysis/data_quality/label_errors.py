@@ -17,16 +17,13 @@ import numpy as np
 
 from mmbert.core.errors import ConfigError
 
-#: Kinds of tasks whose labels are judged.
-JUDGED_KINDS = ("classification", "multilabel", "regression")
-
 
 @dataclass(frozen=True)
 class LabelErrors:
     """What was found of one task.
 
     Attributes:
-        quality: (N,) float64 in [0, 1], the lower the likelier an error; NaN = not judged.
+        quality: (N,) float64 in [0, 1], the lower the likelier an error; NaN = not scored.
         flagged: (N,) bool, which are taken for errors.
         estimate: number of errors; None = there is no estimate.
     """
@@ -36,30 +33,30 @@ class LabelErrors:
     estimate: int | None
 
 
-def find_label_errors(kind: str, labels: np.ndarray, predicted: np.ndarray, judged: np.ndarray) -> LabelErrors:
+def find_label_errors(kind: str, labels: np.ndarray, predicted: np.ndarray, scored: np.ndarray) -> LabelErrors:
     """Ranks the labels of a task.
 
     Args:
         kind: of the task.
-        labels: (N,) int64 classes; (N, C) of 0 and 1; or (N,) numbers. Read where ``judged``.
+        labels: (N,) int64 classes; (N, C) of 0 and 1; or (N,) numbers. Read where ``scored``.
         predicted: out of sample: (N, C) probabilities, or (N,) numbers.
-        judged: (N,) bool.
+        scored: (N,) bool.
 
     Raises:
         ConfigError: cleanlab is not installed.
     """
-    check_installed()
-    quality, flagged = np.full(len(judged), np.nan), np.zeros(len(judged), bool)
-    if not judged.any():
+    check_cleanlab()
+    quality, flagged = np.full(len(scored), np.nan), np.zeros(len(scored), bool)
+    if not scored.any():
         return LabelErrors(quality, flagged, None)
     finder = {"classification": of_classes, "multilabel": of_properties, "regression": of_numbers}[kind]
-    with warnings.catch_warnings():  # that rare classes are flagged less is said by the docs, not once for each class
+    with warnings.catch_warnings():  # that rare classes are flagged less stands in the docs, not once for each class
         warnings.simplefilter("ignore", UserWarning)
-        quality[judged], flagged[judged], estimate = finder(labels[judged], predicted[judged])
+        quality[scored], flagged[scored], estimate = finder(labels[scored], predicted[scored])
     return LabelErrors(quality, flagged, estimate)
 
 
-def check_installed() -> None:
+def check_cleanlab() -> None:
     """Refuses to go on without cleanlab.
 
     Raises:

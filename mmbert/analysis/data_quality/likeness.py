@@ -30,7 +30,7 @@ BANDS, PARTS, LOWEST_HZ, HIGHEST_HZ = 32, 32, 80.0, 7600.0
 #: Seconds of a sound that are compared.
 COMPARED_SECONDS = 30.0
 #: Rows of a block of cosines.
-BLOCK = 1024
+COSINE_ROWS = 1024
 
 
 def alike_groups(cells: Sequence[Any], folder: Path, modality: Modality) -> np.ndarray:
@@ -51,7 +51,7 @@ def alike_groups(cells: Sequence[Any], folder: Path, modality: Modality) -> np.n
     distinct = list(firsts.values())
     by_place = dict(good)
     if modality.shown_as == "text":
-        pairs = near_texts([text_of(cells[place]) for place in distinct])
+        pairs = near_texts([plain_words(cells[place]) for place in distinct])
     elif modality.shown_as == "audio":
         pairs = near_sounds([cells[place] for place in distinct], folder, modality)
     else:
@@ -74,7 +74,7 @@ def components(count: int, pairs: Iterator[tuple[int, int]]) -> np.ndarray:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def text_of(cell: Any) -> str:
+def plain_words(cell: Any) -> str:
     """A cell of texts, one or two that are read together, as its words: capitals, spaces and points do not count."""
     parts = cell if isinstance(cell, (list, tuple)) else [cell]
     whole = " ".join(str(part).casefold() for part in parts if part is not None)
@@ -88,8 +88,8 @@ def near_texts(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     if not texts:
         return
     counts = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), alternate_sign=False).transform(texts)
-    for start in range(0, len(texts), BLOCK):
-        cosines = (counts[start : start + BLOCK] @ counts.T).tocoo()
+    for start in range(0, len(texts), COSINE_ROWS):
+        cosines = (counts[start : start + COSINE_ROWS] @ counts.T).tocoo()
         for i, j in zip(*(axis[cosines.data >= NEAR_TEXT] for axis in cosines.coords), strict=True):
             if start + i < j:
                 yield int(start + i), int(j)
@@ -119,8 +119,8 @@ def near_sounds(cells: Sequence[Any], folder: Path, modality: Modality) -> Itera
     if not prints:
         return
     vectors = np.stack(prints)
-    for start in range(0, len(vectors), BLOCK):
-        for i, j in zip(*np.nonzero(vectors[start : start + BLOCK] @ vectors.T >= NEAR_SOUND), strict=True):
+    for start in range(0, len(vectors), COSINE_ROWS):
+        for i, j in zip(*np.nonzero(vectors[start : start + COSINE_ROWS] @ vectors.T >= NEAR_SOUND), strict=True):
             if start + i < j:
                 yield places[start + i], places[j]
 

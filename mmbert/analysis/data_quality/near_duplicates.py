@@ -33,7 +33,7 @@ class DuplicateGroup:
         return not self.unlike and bool(self.labels), not self.unlike, len(self.splits), len(self.rows)
 
 
-def duplicate_groups(
+def groups_of_duplicates(
     groups: Mapping[str, np.ndarray], splits: Sequence[str], labels: Mapping[str, Sequence[str | None]]
 ) -> list[DuplicateGroup]:
     """Groups of near-duplicates, the worst first: those alike in every modality, and those alike in one.

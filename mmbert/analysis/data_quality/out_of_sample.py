@@ -117,7 +117,7 @@ def predict_out_of_sample(
             parts = fit_fold(fold.by_split(), Path(scratch))
             model = parts.model.to(device).eval()
             seen = {
-                split: read_rows(model, parts.data.plain_loader(split), tasks, modalities, device)
+                split: read_split(model, parts.data.plain_loader(split), tasks, modalities, device)
                 for split in ("train", "val", "held_out")
             }
         found.skipped |= parts.data.skipped
@@ -127,7 +127,7 @@ def predict_out_of_sample(
     return found
 
 
-def read_rows(
+def read_split(
     model: MultimodalModel,
     batches: Iterable[Batch],
     tasks: Mapping[str, Task],
@@ -155,8 +155,8 @@ def read_rows(
             output = model(batch.inputs)
             for name in tasks:
                 task = model.named_tasks()[name]
-                answers[name].append(answers_of(task, output, name)[real.cpu().numpy()])
-                labels[name].append(labels_of(task, batch.targets[name])[real.cpu().numpy()])
+                answers[name].append(held_answers(task, output, name)[real.cpu().numpy()])
+                labels[name].append(held_labels(task, batch.targets[name])[real.cpu().numpy()])
     joined = {name: np.concatenate(parts) for name, parts in answers.items()}
     return Read(
         np.concatenate(rows),
@@ -169,7 +169,7 @@ def read_rows(
     )
 
 
-def answers_of(task: Task, output: Any, name: str) -> np.ndarray:
+def held_answers(task: Task, output: Any, name: str) -> np.ndarray:
     """(B, C) probabilities, (B,) numbers, or (B, M, E) vectors of retrieval."""
     outputs = output.outputs[name]
     if task.kind == "retrieval":
@@ -180,7 +180,7 @@ def answers_of(task: Task, output: Any, name: str) -> np.ndarray:
     return np.array([list(answer["probabilities"].values()) for answer in answers], np.float64)
 
 
-def labels_of(task: Task, targets: Mapping[str, torch.Tensor]) -> np.ndarray:
+def held_labels(task: Task, targets: Mapping[str, torch.Tensor]) -> np.ndarray:
     """(B,) classes, -1 = none; (B, C) of 0 and 1, or (B,) numbers in the table's unit, NaN = none."""
     if task.kind == "retrieval":
         return np.zeros(len(targets["counted"]))
@@ -192,7 +192,7 @@ def labels_of(task: Task, targets: Mapping[str, torch.Tensor]) -> np.ndarray:
 
 
 def add_fold(found: OutOfSample, number: int, seen: Mapping[str, Read], tasks: Mapping[str, Task]) -> None:
-    """Keeps what a fold's model said of its held-out rows, and what unimodal heads of its vectors say."""
+    """Keeps what a fold's model answered of its held-out rows, and what unimodal heads of its vectors say."""
     held, train = seen["held_out"], seen["train"]
     places = np.searchsorted(found.rows, held.rows)
     found.present[places], found.fold[places] = held.present, number

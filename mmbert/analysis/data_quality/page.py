@@ -86,7 +86,7 @@ def label_error_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]
     """A part for each task."""
     for name, task in content["label_errors"].items():
         yield f"<h2>Label errors of {escape(name)}</h2>"
-        facts = [["rows judged", f"{task['judged']:,}"]]
+        facts = [["rows scored", f"{task['scored']:,}"]]
         if task["flagged"] is not None:
             facts.append(["taken for label errors", f"{task['flagged']:,}"])
         if task["estimate"] is not None:
@@ -94,15 +94,15 @@ def label_error_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]
         if task["agreement"] is not None:
             facts.append(["labels that agree with the model", f"{100 * task['agreement']:.1f} %"])
         if task["class_not_met"]:
-            facts.append(["not judged: their class is in no other fold", f"{task['class_not_met']:,}"])
+            facts.append(["not scored: their class is in no other fold", f"{task['class_not_met']:,}"])
         yield html_table(["", ""], facts)
         made = []
         for entry in task["worst"]:
             lines = []
             if "given" in entry:
-                lines.append(f'given <b class="wrong">{cards.text(entry["given"])}</b>{percent(entry, "p_given")}')
+                lines.append(f'given <b class="wrong">{cards.text(entry["given"])}</b>{percentage(entry, "p_given")}')
                 lines.append(
-                    f'suggested <b class="right">{cards.text(entry["suggested"])}</b>{percent(entry, "p_suggested")}'
+                    f'suggested <b class="right">{cards.text(entry["suggested"])}</b>{percentage(entry, "p_suggested")}'
                 )
             flag = "" if not entry["label_error"] else " · taken for an error"
             lines.append(f"<small>quality {entry['quality']:.3f}{flag}</small>")
@@ -110,7 +110,7 @@ def label_error_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]
         yield f'<div class="cards">{"".join(made)}</div>'
 
 
-def percent(entry: Mapping[str, Any], key: str) -> str:
+def percentage(entry: Mapping[str, Any], key: str) -> str:
     """`` 12 %``, or nothing."""
     return f" {100 * entry[key]:.1f} %" if key in entry else ""
 
@@ -136,8 +136,8 @@ def contradiction_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[st
         made = []
         for entry in of["worst"]:
             lines = [
-                f"{escape(modality)} says <b>{cards.text(said['answer'])}</b> {100 * said['probability']:.1f} %"
-                for modality, said in entry.get("says", {}).items()
+                f"{escape(modality)} says <b>{cards.text(answered['answer'])}</b> {100 * answered['probability']:.1f} %"
+                for modality, answered in entry.get("says", {}).items()
             ]
             lines += [f"given {cards.text(entry['given'])}"] if "given" in entry else []
             odd = escape(entry["odd_one_out"])

@@ -131,15 +131,15 @@ def given_and_suggested(task: TaskPredictions) -> tuple[list[str | None], list[s
             given.append(f"{label:g}" if labelled else None)
             suggested.append(f"{answer:.4g}" if known else None)
         elif task.kind == "multilabel":
-            given.append(named(task, np.flatnonzero(label == 1)) if labelled else None)
-            suggested.append(named(task, np.flatnonzero(answer > 0.5)) if known else None)
+            given.append(property_names(task, np.flatnonzero(label == 1)) if labelled else None)
+            suggested.append(property_names(task, np.flatnonzero(answer > 0.5)) if known else None)
         else:
             given.append(task.classes[int(label)] if labelled else None)
             suggested.append(task.classes[int(answer.argmax())] if known else None)
     return given, suggested
 
 
-def named(task: TaskPredictions, places: np.ndarray) -> str:
+def property_names(task: TaskPredictions, places: np.ndarray) -> str:
     """``red | round``; ``none`` for no property."""
     return " | ".join(task.classes[place] for place in places) or "none"
 
@@ -217,13 +217,13 @@ def errors_entry(
 ) -> dict[str, Any]:
     """The label errors of a task."""
     task = found.tasks[name]
-    judged = ~np.isnan(errors.quality)
+    scored = ~np.isnan(errors.quality)
     given, suggested = given_and_suggested(task)
-    agrees = [given[place] == suggested[place] for place in np.flatnonzero(judged)]
+    agrees = [given[place] == suggested[place] for place in np.flatnonzero(scored)]
     worst = []
     # rows that are taken for errors come first; of equal ones the lower row
     order = np.lexsort((found.rows, errors.quality, ~errors.flagged))
-    for place in [place for place in order if judged[place]][:WORST]:
+    for place in [place for place in order if scored[place]][:WORST]:
         entry: dict[str, Any] = {"row": int(found.rows[place]), "split": splits[place]}
         if samples:
             entry |= {"given": given[place], "suggested": suggested[place]}
@@ -234,7 +234,7 @@ def errors_entry(
         worst.append(entry)
     return {
         "kind": task.kind,
-        "judged": int(judged.sum()),
+        "scored": int(scored.sum()),
         "unlabelled": int((~task.labelled).sum()),
         "class_not_met": int((task.labelled & ~task.met).sum()),
         "agreement": float(np.mean(agrees)) if agrees and task.kind != "regression" else None,
@@ -275,17 +275,17 @@ def given_and_suggested_of(task: TaskPredictions, place: int) -> str | None:
 
 def what_each_says(found: OutOfSample, task: TaskPredictions, place: int) -> dict[str, dict[str, Any]]:
     """By modality that a row has, the answer of its head and how probable it is."""
-    said = {}
+    answered = {}
     for m, modality in enumerate(found.modalities):
         if task.unimodal is None or not found.present[place, m]:
             continue
         p = task.unimodal[place, m]
         if task.kind == "classification":
-            said[modality] = {"answer": task.classes[int(p[0].argmax())], "probability": float(p[0].max())}
+            answered[modality] = {"answer": task.classes[int(p[0].argmax())], "probability": float(p[0].max())}
         else:
             holds = np.flatnonzero(p[:, 1] > 0.5)
-            said[modality] = {"answer": named(task, holds), "probability": float(p.max(1).prod())}
-    return said
+            answered[modality] = {"answer": property_names(task, holds), "probability": float(p.max(1).prod())}
+    return answered
 
 
 def duplicate_entry(found: OutOfSample, group: DuplicateGroup, samples: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 #: Added to every class's share, so that a class that a head has never met is improbable, not impossible.
-FLOOR = 1e-4
+ADDED_SHARE = 1e-4
 #: Bounds of log temperature.
 LOG_TEMPERATURE = (-2.0, 4.0)
 
@@ -44,7 +44,7 @@ class UnimodalHead:
             made[:, self.states] = 1.0
         elif len(features):
             made[:, self.states] = softmax(scores(self.classifier, features) / self.temperature, axis=1)
-        return (made + FLOOR) / (1 + FLOOR * self.count)
+        return (made + ADDED_SHARE) / (1 + ADDED_SHARE * self.count)
 
 
 def fit_head(

@@ -20,20 +20,20 @@ COVERS = ("planted",)
 PRIORS = np.array([[0.5, 0.3, 0.2]])
 
 
-def said(*rows):
+def answered(*rows):
     """(N, M, 1, 3)."""
     return np.array(rows, float)[:, :, None, :]
 
 
 def test_the_likelihood_ratio_by_hand():
-    p = said([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], [[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
+    p = answered([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], [[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
     found = log_likelihood_ratio(p, np.ones((2, 2), bool), PRIORS)
     # 0.7 · 0.1 / 0.5 + 0.2 · 0.1 / 0.3 + 0.1 · 0.8 / 0.2 = 0.14 + 0.0667 + 0.4;   a head that knows nothing: 1
     np.testing.assert_allclose(np.exp(found), [0.14 + 0.02 / 0.3 + 0.4, 1.0])
 
 
 def test_of_three_modalities_the_odd_one_is_named():
-    p = said([[0.9, 0.05, 0.05], [0.05, 0.05, 0.9], [0.9, 0.05, 0.05]])
+    p = answered([[0.9, 0.05, 0.05], [0.05, 0.05, 0.9], [0.9, 0.05, 0.05]])
     scores, odd = head_contradictions(p, np.ones((1, 3), bool), PRIORS)
     all_three = 0.9 * 0.05 * 0.9 / 0.25 + 0.05**3 / 0.09 + 0.05 * 0.9 * 0.05 / 0.04
     others = 0.81 / 0.5 + 0.05**2 / 0.3 + 0.05**2 / 0.2
@@ -42,7 +42,7 @@ def test_of_three_modalities_the_odd_one_is_named():
 
 
 def test_a_head_that_knows_nothing_contradicts_nobody():
-    sure = said([[0.98, 0.01, 0.01], PRIORS[0]])
+    sure = answered([[0.98, 0.01, 0.01], PRIORS[0]])
     assert abs(head_contradictions(sure, np.ones((1, 2), bool), PRIORS)[0][0]) < 1e-12
     assert jensen_shannon(sure, np.ones((1, 2), bool))[0] > 0.1  # a divergence takes it for one
 

@@ -61,9 +61,9 @@ def test_rows_that_are_not_judged_have_no_score_and_change_nothing():
 
 def test_classes_that_no_judged_row_has():
     labels, p, _ = noisy()
-    judged = labels != 2
-    found = find_label_errors("classification", labels, p, judged)
-    assert (np.isnan(found.quality) == ~judged).all()
+    scored = labels != 2
+    found = find_label_errors("classification", labels, p, scored)
+    assert (np.isnan(found.quality) == ~scored).all()
     assert find_label_errors("classification", labels, p, np.zeros(len(labels), bool)).estimate is None
 
 

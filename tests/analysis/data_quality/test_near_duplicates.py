@@ -4,8 +4,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from mmbert.analysis.data_quality.likeness import alike_groups, near_texts, sound_fingerprint, text_of
-from mmbert.analysis.data_quality.near_duplicates import duplicate_groups
+from mmbert.analysis.data_quality.likeness import alike_groups, near_texts, plain_words, sound_fingerprint
+from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
 from mmbert.data.modalities.audio import AudioModality
 from mmbert.data.modalities.image import ImageModality
 from mmbert.data.modalities.text import TextModality
@@ -15,7 +15,7 @@ COVERS = ("likeness",)
 
 def test_texts():
     texts = ["A red house on a hill", "a  RED house on a hill.", "a blue boat", "Hi", "hi"]
-    assert sorted(set(near_texts([text_of(text) for text in texts]))) == [(0, 1), (3, 4)]
+    assert sorted(set(near_texts([plain_words(text) for text in texts]))) == [(0, 1), (3, 4)]
     groups = alike_groups([*texts, None], ".", TextModality())
     assert groups[0] == groups[1] != groups[2] and groups[3] == groups[4] and groups[5] == -1
 
@@ -54,7 +54,7 @@ def test_groups_name_what_they_differ_in_worst_first():
     groups = {"text": np.array([0, 0, 1, 1, 2, 0, -1]), "image": np.array([0, 0, 1, 2, 3, 3, -1])}
     splits = ["train", "test", "train", "train", "train", "train", "val"]
     labels = {"kind": ["a", "b", "c", "c", "d", None, "e"]}
-    found = duplicate_groups(groups, splits, labels)
+    found = groups_of_duplicates(groups, splits, labels)
     whole = found[0]
     assert (whole.rows, whole.alike, whole.unlike, whole.splits) == ([0, 1], ["text", "image"], [], ["train", "test"])
     assert whole.labels == {"kind": ["a", "b"]}
@@ -64,4 +64,4 @@ def test_groups_name_what_they_differ_in_worst_first():
 
 def test_rows_that_lack_all_modalities_are_no_duplicates():
     nothing = {"text": np.array([-1, -1]), "image": np.array([-1, -1])}
-    assert duplicate_groups(nothing, ["train", "train"], {}) == []
+    assert groups_of_duplicates(nothing, ["train", "train"], {}) == []

@@ -19,7 +19,7 @@ CONTENT = {
     "folds": 5,
     "rows": 48,
     "label_errors": {
-        "kind": {"judged": 47, "flagged": 3, "estimate": 4, "agreement": 0.9, "class_not_met": 1, "worst": [ERROR]}
+        "kind": {"scored": 47, "flagged": 3, "estimate": 4, "agreement": 0.9, "class_not_met": 1, "worst": [ERROR]}
     },
     "contradictions": {
         "kind": {
