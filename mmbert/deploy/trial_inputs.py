@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mmbert.core.errors import InputError
-from mmbert.core.types import Inputs
+from mmbert.core.types import Batch, Inputs
 from mmbert.data.modalities.processor import Processor
+from mmbert.model import MultimodalModel
 
 #: Of made texts and sequences, a length for each sample in turn.
 LENGTHS = (9, 4, 14, 1, 6, 11)
@@ -104,3 +105,55 @@ def present_rows(inputs: Mapping[str, Inputs], kept: Sequence[str]) -> list[int]
     """Places of the samples that have one of these modalities at least."""
     masks: list[Tensor] = [inputs[name]["mask"].flatten(1).any(1) for name in kept]
     return [int(row) for row in torch.stack(masks).any(0).nonzero().flatten()]
+
+
+def traceable_rows(batches: Sequence[Batch], model: MultimodalModel, count: int) -> list[dict[str, Inputs]]:
+    """Inputs of a data set's batches, fit to be traced by and to check with.
+
+    Args:
+        batches: of a split; rows that only fill up a batch, and samples without any modality, are left out.
+        model: whose encoders read them.
+        count: samples that are wanted.
+
+    Returns:
+        The samples as one batch, and their second half as another.
+
+    Raises:
+        InputError: fewer than two samples are there, or none has one of the modalities.
+    """
+    names = list(model.named_encoders())
+    parts = []
+    for batch in batches:
+        real = set((batch.rows >= 0).nonzero().flatten().tolist())
+        rows = [row for row in present_rows(batch.inputs, names) if row in real]
+        if rows:
+            parts.append(rows_trimmed(batch.inputs, rows))
+    whole = {name: joined_inputs([part[name] for part in parts]) for name in names} if parts else {}
+    size = min(count, len(whole[names[0]]["mask"])) if whole else 0
+    if size < 2:
+        raise InputError(f"Of the split {size} samples can be read, where two at least are needed: choose another.")
+    whole = rows_trimmed(whole, range(size))
+    whole = {name: cut_to_graph(model.named_encoders()[name].processor, x) for name, x in whole.items()}
+    return [whole, rows_trimmed(whole, range(size // 2, size))]
+
+
+def joined_inputs(parts: Sequence[Inputs]) -> Inputs:
+    """The same encoder's inputs of several batches as those of one, padded to the longest."""
+    longest = max(part["mask"].shape[1] for part in parts)
+    keys = {key for part in parts for key in part}
+    grown = [padded_by(part, longest - part["mask"].shape[1]) for part in parts]
+    return {key: torch.cat([tensor_or_false(part, key) for part in grown]) for key in sorted(keys)}
+
+
+def tensor_or_false(part: Inputs, key: str) -> Tensor:
+    """A tensor that only some batches have (of pairs of texts), False where it is absent."""
+    return part[key] if key in part else torch.zeros_like(part["mask"])
+
+
+def cut_to_graph(processor: Any, tensors: Inputs) -> Inputs:
+    """Texts that the model would run in windows, which the graph lacks, without what is beyond the first."""
+    window = getattr(processor, "window", None)
+    length = tensors["mask"].shape[1]
+    if window is None or length <= window:
+        return tensors
+    return {key: x[:, :window] if x.ndim > 1 and x.shape[1] == length else x for key, x in tensors.items()}

@@ -109,11 +109,30 @@ class MCBFusion(Fusion):
 
 def convolved(sketches: list[Tensor], present: list[Tensor]) -> Tensor:
     """sketches (B, n) and present (B,), one of each a modality -> (B, n): the circular convolution of those present."""
+    if torch.compiler.is_exporting():  # ONNX has transforms, and no complex numbers
+        return convolved_in_real_numbers(sketches, present)
     spectrum = torch.ones((), dtype=sketches[0].dtype, device=sketches[0].device)
     scale = spectrum
     for sketch, here in zip(sketches, present, strict=True):
         spectrum = spectrum * torch.where(here.unsqueeze(1), torch.fft.rfft(sketch), 1.0)  # (B, n // 2 + 1)
         scale = scale * torch.where(here, sketch.detach().norm(dim=1), 1.0)  # (B,)
-    result = torch.fft.irfft(spectrum, n=sketches[0].shape[1])
+    return without_round_off(torch.fft.irfft(spectrum, n=sketches[0].shape[1]), scale)
+
+
+def convolved_in_real_numbers(sketches: list[Tensor], present: list[Tensor]) -> Tensor:
+    """As ``convolved``, with real and imaginary parts side by side: the same sums in another order."""
+    scale = torch.ones((), dtype=sketches[0].dtype, device=sketches[0].device)
+    real, imaginary = scale, torch.zeros_like(scale)
+    for sketch, here in zip(sketches, present, strict=True):
+        parts = torch.view_as_real(torch.fft.rfft(sketch))  # (B, n // 2 + 1, 2)
+        a = torch.where(here.unsqueeze(1), parts[..., 0], 1.0)
+        b = torch.where(here.unsqueeze(1), parts[..., 1], 0.0)
+        real, imaginary = real * a - imaginary * b, real * b + imaginary * a
+        scale = scale * torch.where(here, sketch.detach().norm(dim=1), 1.0)
+    return without_round_off(torch.fft.irfft(torch.complex(real, imaginary), n=sketches[0].shape[1]), scale)
+
+
+def without_round_off(result: Tensor, scale: Tensor) -> Tensor:
+    """result (B, n), the product of the sketches' lengths (B,) -> the same; zeros where only rounding is left."""
     round_off = 8 * torch.finfo(result.dtype).eps * scale.unsqueeze(1)
     return blank(result, result.detach().abs() > round_off)
