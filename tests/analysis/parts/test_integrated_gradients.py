@@ -7,70 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from explained_models import Plain, linear_model, real_batch, real_model, vectors
 from mmbert.analysis.parts.answers import TaskAnswers, explained_tasks
 from mmbert.analysis.parts.differentiable import ReadFunction, differentiable
 from mmbert.analysis.parts.explain import PathOptions, explain_parts, explained_answers
 from mmbert.analysis.parts.integrated_gradients import integrated_gradients
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Batch, Encoded
-from mmbert.encoders.base import Encoder
-from mmbert.encoders.continuous import Continuous
-from mmbert.encoders.image import ImageEncoder
-from mmbert.encoders.melspec_cnn import MelspecCNN
-from mmbert.encoders.text import TextEncoder
-from mmbert.fusion.base import Fusion
 from mmbert.fusion.concat import ConcatFusion
-from mmbert.fusion.cross_attention import CrossAttentionFusion
 from mmbert.model import MultimodalModel
-from mmbert.tasks.classification import Classification
-from mmbert.tasks.multilabel import Multilabel
 from mmbert.tasks.regression import Regression
 from mmbert.tasks.retrieval import Retrieval
 
 CPU = torch.device("cpu")
 COVERS = ("answers", "differentiable", "explain")
-
-
-class Plain(Encoder):
-    """The vectors themselves."""
-
-    kind = "features"
-
-    def __init__(self, dim, neutral=0.0):
-        super().__init__()
-        self.out_dim, self.neutral = dim, neutral
-
-    def continuous(self, inputs):
-        return Continuous.of(inputs, "vectors", torch.full_like(inputs["vectors"], self.neutral), "a number")
-
-    def encode(self, inputs):
-        return Encoded.from_tokens(inputs["vectors"], inputs["mask"])
-
-
-class Added(Fusion):
-    """W_a a + W_b b, of pooled vectors."""
-
-    def __init__(self, dims, out_dim):
-        super().__init__(dims, out_dim)
-        self.layers = nn.ModuleDict({name: nn.Linear(dim, out_dim, bias=False) for name, dim in dims.items()})
-
-    def fuse(self, inputs):
-        return sum(self.layers[name](x.pooled) for name, x in inputs.items())
-
-
-def linear_model():
-    torch.manual_seed(0)
-    task = Regression(4, "value", mean=5.0, std=2.0, dropout=0.0)
-    return MultimodalModel({"a": Plain(2), "b": Plain(3)}, Added({"a": 2, "b": 3}, 4), {"value": task}).eval()
-
-
-def vectors(seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    a = {"vectors": torch.randn(3, 2, 2, generator=generator), "mask": torch.ones(3, 2).bool()}
-    b = {"vectors": torch.randn(3, 4, 3, generator=generator), "mask": torch.ones(3, 4).bool()}
-    a["mask"][1, 1] = False
-    b["mask"][2] = False
-    return {"a": a, "b": b}
 
 
 def test_a_linear_model_has_its_weights_times_the_change_by_hand():
@@ -87,43 +37,6 @@ def test_a_linear_model_has_its_weights_times_the_change_by_hand():
         expected = slope[:, None] * (each["vectors"] - 0.5) * each["mask"][..., None]
         torch.testing.assert_close(made.parts[name], expected.detach(), atol=1e-6, rtol=1e-5)
     assert float(made.parts["a"].abs().sum()) > 0.1 and made.gap.max() < 1e-5
-
-
-def real_model(fusion=CrossAttentionFusion, kind="classification", frozen=False):
-    torch.manual_seed(1)
-    encoders = {
-        "text": TextEncoder("tiny", frozen=frozen),
-        "image": ImageEncoder("tiny", pretrained=False, image_size=16, frozen=frozen),
-        "audio": MelspecCNN(out_dim=16, channels=(4, 8), time_strides=(2, 2), num_mels=16, frozen=frozen),
-    }
-    tasks = {
-        "classification": lambda: Classification(8, "answer", ["a", "b", "c"], dropout=0.0),
-        "multilabel": lambda: Multilabel(8, "answer", ["a", "b", "c"], dropout=0.0),
-        "regression": lambda: Regression(8, "answer", mean=3.0, std=2.0, dropout=0.0),
-    }
-    dims = {name: encoder.out_dim for name, encoder in encoders.items()}
-    model = MultimodalModel(encoders, fusion(dims, 8), {"answer": tasks[kind]()})
-    with torch.no_grad():  # untrained heads say nearly nothing
-        for weight in model.tasks.parameters():
-            weight.mul_(6)
-    return model.eval()
-
-
-def real_batch(model, size=4, seed=0):
-    """Texts and sounds of unlike length; the second has no sound, the third no text, the last no picture."""
-    draws = np.random.default_rng(seed)
-    texts = ["a longer text than others", "short", None, "你好 word"][:size]
-    sounds = [(draws.standard_normal(n).astype(np.float32) / 4, 16000) for n in (8000, 0, 4000, 6000)][:size]
-    encoders = model.named_encoders()
-    pictures = [torch.from_numpy(draws.standard_normal((3, 16, 16)).astype(np.float32)) for _ in range(size)]
-    prepared = {
-        "text": [None if t is None else encoders["text"].processor.prepare(t) for t in texts],
-        "image": [None if place == 3 else each for place, each in enumerate(pictures)],
-        "audio": [encoders["audio"].processor.prepare(s) if len(s[0]) else None for s in sounds],
-    }
-    inputs = {name: encoders[name].processor.collate(prepared[name]) for name in encoders}
-    aligned = {"text": [None if t is None else encoders["text"].processor.alignment(t) for t in texts]}
-    return Batch(inputs, {}, torch.arange(size), (), aligned)
 
 
 OPTIONS = PathOptions(steps=64, most_steps=512, tolerance=0.005)
@@ -146,6 +59,12 @@ def test_parts_of_a_real_model_sum_up_to_what_the_output_changes_by(kind, frozen
             said = answer["answer"]
             expected = said["prediction"] if kind == "regression" else said["probabilities"][each.answer]
             assert each.output == pytest.approx(expected, abs=1e-5)
+        names = [each.answer for each in sample.answers]
+        if kind == "classification":
+            assert names == [answer["answer"]["prediction"]]
+        elif kind == "multilabel":
+            likely = answer["answer"]["probabilities"]
+            assert names == (answer["answer"]["prediction"] or [max(likely, key=likely.get)])
     assert max(abs(v) for s in found for a in s.answers for v in a.contributions().values()) > 0.01
 
 

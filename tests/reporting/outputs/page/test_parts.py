@@ -3,9 +3,11 @@
 import base64
 import io
 import re
+import shutil
 import wave
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mmbert.reporting.outputs.page import overlays
@@ -120,3 +122,70 @@ def test_a_page_without_samples_holds_none():
     content = content_of(samples_withheld=True)
     body = parts_page(content, {}, {}, 12)
     assert "Row 7" not in body and "privacy.samples=false" in body
+
+
+# ------------------------------------------------------------------------------------------- in a real browser
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def visit(tmp_path_factory):
+    """``visit(scheme, width)``: the page, opened without a network; what it complains of fails the test."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine")
+    file = tmp_path_factory.mktemp("page") / "parts.html"
+    file.write_text(page(), encoding="utf-8")
+    complaints = []
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        browser = driver.chromium.launch(executable_path=BROWSER, args=arguments)
+
+        def go(scheme="light", width=1280):
+            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True)
+            tab = context.new_page()
+            tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+            tab.on("pageerror", lambda error: complaints.append(str(error)))
+            tab.on("request", lambda r: complaints.append(r.url) if r.url.startswith("http") else None)
+            tab.goto(file.as_uri())
+            tab.wait_for_selector("#row-7 .text")
+            return tab
+
+        yield go
+        browser.close()
+    assert complaints == []
+
+
+def luminance(colour):
+    """Relative luminance of (r, g, b) in 0 … 255, as WCAG 2 defines it."""
+    parts = [x / 255 / 12.92 if x / 255 <= 0.04045 else ((x / 255 + 0.055) / 1.055) ** 2.4 for x in colour]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_on_their_colours(visit, scheme):
+    tab = visit(scheme)
+    colours = "e => [getComputedStyle(e).color, ...[e, document.body].map(x => getComputedStyle(x).backgroundColor)]"
+    for word in tab.locator("#row-7 .text .w").all():
+        ink, over, under = ([float(x) for x in re.findall(r"[\d.]+", each)] for each in word.evaluate(colours))
+        alpha = over[3] if len(over) > 3 else 1.0
+        ground = [alpha * a + (1 - alpha) * b for a, b in zip(over, under, strict=False)][:3]
+        dark, bright = sorted((luminance(ink[:3]), luminance(ground)))
+        assert (bright + 0.05) / (dark + 0.05) >= 3, word.inner_text()  # WCAG's least for large text
+
+
+def test_maps_lie_over_what_they_are_of_and_the_sound_plays(visit):
+    tab = visit()
+    assert tab.evaluate("() => [...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    for over in tab.locator("#row-7 .over").all():
+        below, above = (over.locator(kind).bounding_box() for kind in (".base", ".top"))
+        assert all(abs(below[key] - above[key]) < 1 for key in below) and below["width"] > 40
+    tab.evaluate("() => document.querySelector('audio').play()")
+    tab.wait_for_function("() => document.querySelector('audio').currentTime > 0.02", timeout=10_000)
+    assert tab.evaluate("() => document.querySelector('audio').error") is None
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_of_it_is_wider_than_the_window(visit, width):
+    assert visit("dark", width).evaluate("() => document.documentElement.scrollWidth") <= width
