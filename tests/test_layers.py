@@ -51,6 +51,8 @@ ONLY_IN = {
         "mmbert/reporting/*.py",
         "mmbert/analysis/*.py",
     ],
+    "torch_pruning": ["mmbert/deploy/compress/structured.py"],
+    "torchao": ["mmbert/deploy/compress/int8.py"],
     "optuna": ["mmbert/cli/sweep/optuna.py"],
     "fastapi": ["mmbert/deploy/serving/*.py"],
     "starlette": ["mmbert/deploy/serving/*.py"],
@@ -71,6 +73,7 @@ ONLY_IN = {
         "mmbert/training/*.py",
         "mmbert/analysis/*.py",
         "mmbert/testing/task_losses.py",
+        "mmbert/deploy/compress/quality.py",
     ],
 }
 #: Files that are imported only where an extra is asked for.

@@ -22,6 +22,7 @@ from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.processor import Processor
 from mmbert.encoders.continuous import Continuous, only_numbers
 from mmbert.encoders.processors.lengths import seconds_limit
+from mmbert.encoders.pruned_shapes import PrunedShapes
 
 #: Attributes by the names they had before, and by those they have now.
 ENCODER_RENAMES = {
@@ -55,6 +56,8 @@ class Encoder(SavesInitArgs, nn.Module):
     kind: ClassVar[str]
     out_dim: int
     processor: Processor
+    #: What was cut out of the network since it was built (``mmbert.encoders.pruned_shapes``); None = nothing.
+    pruned_shapes: PrunedShapes | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -14,9 +14,10 @@ from mmbert.core.arguments import arguments_complaint
 from mmbert.core.errors import InputError, MmbertError
 from mmbert.core.init_args import find_class
 from mmbert.encoders.base import Encoder
+from mmbert.encoders.pruned_shapes import shrink
 from mmbert.fusion.base import Fusion
 from mmbert.model.build_limit import BuildLimit, TooLarge
-from mmbert.model.saved_files import AGAIN, CHECKSUMS, MODEL_CONFIG, MODEL_WEIGHTS
+from mmbert.model.saved_files import AGAIN, CHECKSUMS, MODEL_CONFIG, MODEL_WEIGHTS, PRUNED_SHAPES
 from mmbert.tasks.base import Task
 
 Part = TypeVar("Part")
@@ -35,10 +36,11 @@ def rebuild_encoders(config: dict[str, Any], folder: Path) -> dict[str, Encoder]
 
         known = any(file.startswith(f"encoders/{name}/") for file in config.get(CHECKSUMS, {}))
 
-        def build(
-            kind: type[Encoder] = kind, args: Any = part["args"], assets: Path = assets, known: bool = known
-        ) -> Encoder:
-            encoder = kind(**kind.rebuild_args(args, assets))
+        def build(kind: type[Encoder] = kind, part: Any = part, assets: Path = assets, known: bool = known) -> Encoder:
+            encoder = kind(**kind.rebuild_args(part["args"], assets))
+            if part.get(PRUNED_SHAPES) is not None:
+                shrink(encoder, part[PRUNED_SHAPES])
+                encoder.pruned_shapes = part[PRUNED_SHAPES]
             if not known and assets.is_dir() and kind.__module__.startswith("mmbert."):
                 try_out(encoder)
             return encoder

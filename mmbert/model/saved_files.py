@@ -27,6 +27,8 @@ MODEL_WEIGHTS = "model.safetensors"
 MODEL_CARD = "README.md"
 #: In ``config.json``, by encoder: the fingerprint of weights that are in a file of their own.
 FROZEN_WEIGHTS = "frozen_weights"
+#: In ``config.json``, by encoder that was pruned: its shapes (``mmbert.encoders.pruned_shapes``).
+PRUNED_SHAPES = "pruned"
 #: In ``config.json``: of weights and assets, by their path in the folder. Models of earlier versions have none.
 CHECKSUMS = "checksums"
 #: Characters of a class path.

@@ -27,6 +27,7 @@ from mmbert.model.saved_files import (
     MODEL_CONFIG,
     MODEL_FORMAT,
     MODEL_WEIGHTS,
+    PRUNED_SHAPES,
     check_saved_files,
     checksums,
     read_saved_config,
@@ -68,6 +69,8 @@ def save_parts(parts: ModelParts, folder: Path) -> Path:
             assets = scratch / "encoders" / name
             assets.mkdir(parents=True)
             encoder.save_assets(assets)
+            if encoder.pruned_shapes is not None:
+                config["encoders"][name][PRUNED_SHAPES] = encoder.pruned_shapes
             if encoder.constant and (frozen := pop_encoder_state(state, name)):
                 config["encoders"][name][FROZEN_WEIGHTS] = frozen_file.write_frozen_weights(frozen, assets, folder)
         for name, task in parts.tasks.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -139,6 +139,7 @@ def train_and_measure(
     watch: Stopwatch,
     resume: bool = False,
     search: Search | None = None,
+    make_parts: Callable[[DictConfig], Parts] = build,
 ) -> Results:
     """Builds, trains, measures and writes.
 
@@ -149,12 +150,13 @@ def train_and_measure(
         watch: was started with the run.
         resume: go on from the folder's last checkpoint.
         search: see ``run``.
+        make_parts: what is trained, from the config: as it says, or a saved model that was changed.
     """
     seed_everything(cfg)
     config: dict[str, Any] = resolved(cfg)
     with run_loggers(config, folder) as loggers:
         watch.lap()
-        parts = build(cfg)
+        parts = make_parts(cfg)
         build_seconds = watch.lap()
         refuse_without_validation(cfg, parts, search is not None)
         announce_run(parts, folder)

@@ -1,0 +1,159 @@
+"""Heads, channels and layers that are cut out: which, how many, and that the rest computes as it did."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmbert.deploy.compress.structured import drop_layers, prune_channels
+from mmbert.encoders.image import ImageEncoder
+from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.encoders.text import TextEncoder
+from mmbert.fusion.mean import MeanFusion
+from mmbert.model import MultimodalModel
+from mmbert.tasks.classification import Classification
+
+COVERS = ("workshop",)
+BERT = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 40}
+
+
+def text_encoder():
+    torch.manual_seed(0)
+    return TextEncoder("tiny", pretrained=False, config=BERT).eval()
+
+
+def texts():
+    torch.manual_seed(1)
+    mask = torch.ones(2, 7, dtype=torch.bool)
+    mask[1, 4:] = False
+    return {"input_ids": torch.randint(5, 60, (2, 7)), "mask": mask}
+
+
+def sounds(samples=6000):
+    torch.manual_seed(2)
+    return {"waveform": torch.randn(2, samples), "mask": torch.ones(2, samples, dtype=torch.bool)}
+
+
+def pictures(size):
+    torch.manual_seed(3)
+    return {"pixels": torch.randn(2, 3, *size), "mask": torch.ones(2, 1, dtype=torch.bool)}
+
+
+def test_a_quarter_of_bert_goes_and_the_rest_is_the_original_with_those_parts_at_zero():
+    whole = text_encoder()
+    encoder = copy.deepcopy(whole)
+    removed = prune_channels(encoder, texts(), 0.25)
+    masked = copy.deepcopy(whole)
+    for number, layer in enumerate(masked.network.encoder.layer):
+        heads = removed.heads[f"network.encoder.layer.{number}.attention.self"]
+        channels = removed.channels[f"network.encoder.layer.{number}.intermediate.dense"]
+        assert len(heads) == 1 and len(channels) == 10  # a quarter of 4, and of 40
+        with torch.no_grad():  # by what reads them, so that nothing of the cut itself is used here
+            for head in heads:
+                layer.attention.output.dense.weight[:, head * 8 : (head + 1) * 8] = 0
+            layer.output.dense.weight[:, channels] = 0
+    layer = encoder.network.encoder.layer[0]
+    assert layer.attention.self.query.weight.shape == (24, 32) and layer.attention.self.num_attention_heads == 3
+    assert layer.intermediate.dense.weight.shape == (30, 32) and layer.output.dense.weight.shape == (32, 30)
+    with torch.no_grad():
+        left, zeroed = encoder(texts()), masked(texts())
+        assert not torch.allclose(whole(texts()).tokens, zeroed.tokens, atol=1e-3)
+    torch.testing.assert_close(left.tokens, zeroed.tokens, rtol=0, atol=2e-6)
+    torch.testing.assert_close(left.pooled, zeroed.pooled, rtol=0, atol=2e-6)
+
+
+def test_the_head_with_the_smallest_weights_goes():
+    encoder = text_encoder()
+    attention = encoder.network.encoder.layer[1].attention
+    with torch.no_grad():
+        for part in (attention.self.query, attention.self.key, attention.self.value):
+            part.weight[16:24] *= 1e-3  # the third of four
+        attention.output.dense.weight[:, 16:24] *= 1e-3
+    assert prune_channels(encoder, texts(), 0.25).heads["network.encoder.layer.1.attention.self"] == [2]
+
+
+def test_channels_of_convolutions_go_and_the_width_stays():
+    encoder = ImageEncoder("resnet_mini", pretrained=False).eval()
+    for module in encoder.modules():  # so that a channel whose norm is zero says nothing
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    whole = copy.deepcopy(encoder)
+    removed = prune_channels(encoder, pictures((40, 56)), 0.25)
+    counts = {name: len(places) for name, places in removed.channels.items()}
+    assert sorted(counts.values()) == [4, 8, 16, 16]  # of 16, 32, 64 and 64; the last convolution is the output
+    assert encoder(pictures((40, 56))).tokens.shape == (2, 35, 128)
+    first = removed.channels["network.stages.0.conv"]
+    with torch.no_grad():
+        for places, reader in ((first, whole.network.stages[1].conv), *inner_readers(whole, removed.channels)):
+            reader.weight[:, places] = 0
+    torch.testing.assert_close(encoder(pictures((40, 56))).tokens, whole(pictures((40, 56))).tokens, rtol=0, atol=1e-5)
+
+
+def inner_readers(whole, channels):
+    """The convolutions that read what was cut: a residual sum is read by its block and by what follows it."""
+    stages = whole.network.stages
+    summed = channels.get("network.stages.5.second.conv") or channels["network.stages.3.conv"]
+    yield channels["network.stages.1.conv"], stages[3].conv
+    yield summed, stages[5].first.conv
+    yield summed, stages[6].conv
+    yield channels["network.stages.5.first.conv"], stages[5].second.conv
+
+
+def test_the_network_over_spectrograms_too():
+    torch.manual_seed(0)
+    encoder = MelspecCNN(out_dim=16, channels=(4, 8, 8), time_strides=(2, 2, 1)).eval()
+    for norm in encoder.norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+    removed = prune_channels(encoder, sounds(), 0.5)
+    assert {name: len(places) for name, places in removed.channels.items()} == {
+        "convolutions.0": 2,
+        "convolutions.1": 4,
+        "convolutions.2": 4,
+    }
+    assert encoder.mix.weight.shape == (16, 4 * 5, 3) and encoder.norms[2].num_channels == 4
+    assert encoder(sounds()).tokens.shape[2] == 16
+
+
+def test_the_columns_behind_a_channel_of_a_spectrogram_go_with_it():
+    torch.manual_seed(0)
+    encoder = MelspecCNN(out_dim=16, channels=(4, 6), time_strides=(2, 1), num_mels=8).eval()
+    before = encoder.mix.weight.detach().clone().view(16, 6, 2, 3)
+    gone = prune_channels(encoder, sounds(), 0.34).channels["convolutions.1"]
+    kept = [channel for channel in range(6) if channel not in gone]
+    assert len(gone) == 2
+    torch.testing.assert_close(encoder.mix.weight.detach().view(16, 4, 2, 3), before[:, kept])
+
+
+def test_top_layers_go_and_one_stays():
+    encoder = text_encoder()
+    below = copy.deepcopy(encoder)
+    del below.network.encoder.layer[1:]
+    removed = drop_layers(encoder, 0.9)
+    assert removed.layers == [1, 2] and encoder.network.config.num_hidden_layers == 1
+    torch.testing.assert_close(encoder(texts()).tokens, below(texts()).tokens)
+    assert drop_layers(encoder, 0.9).kept_whole == "0.9 of 1 layers is less than one"
+    assert "text encoders" in drop_layers(MelspecCNN(), 0.5).kept_whole
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_pruned_model_is_saved_and_loaded_as_it_is(tmp_path, twice):
+    torch.manual_seed(0)
+    encoders = {"text": text_encoder(), "image": ImageEncoder("tiny", pretrained=False), "audio": MelspecCNN(32)}
+    fusion = MeanFusion({name: encoder.out_dim for name, encoder in encoders.items()}, 16)
+    model = MultimodalModel(encoders, fusion, {"answer": Classification(16, "answer", ["a", "b"])}).eval()
+    inputs = {"text": texts(), "image": pictures((16, 16)), "audio": sounds()}
+    for name, encoder in encoders.items():
+        prune_channels(encoder, inputs[name], 0.25)
+    if twice:
+        drop_layers(encoders["text"], 0.4)
+        prune_channels(encoders["text"], texts(), 0.34)
+        assert encoders["text"].network.encoder.layer[1].attention.self.query.weight.shape == (16, 32)
+    with torch.no_grad():
+        expected = model(inputs).outputs["answer"]["logits"]
+    model.save_pretrained(tmp_path / "model")
+    again = MultimodalModel.from_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        assert torch.equal(again(inputs).outputs["answer"]["logits"], expected)
+    for name, encoder in encoders.items():
+        assert again.named_encoders()[name].pruned_shapes == encoder.pruned_shapes is not None
