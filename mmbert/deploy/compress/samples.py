@@ -55,14 +55,19 @@ def timed_inputs(
 ) -> list[Mapping[str, Inputs]]:
     """Prepared tensors of the first full batches of a split, those in which no modality is missing if there are any.
 
+    Of a split with fewer samples than one batch some come several times.
+
     Raises:
-        DataError: the split has fewer samples than one batch.
+        DataError: the split has no sample.
     """
     batches = list(itertools.islice(bound(model, cfg, split, batch_size).loader(split), 8 * count))
     full = [batch for batch in batches if len(batch) == batch_size and bool((batch.rows >= 0).all())]
     chosen = [batch for batch in full if complete(batch)] or full
     if not chosen:
-        raise DataError(f"The split '{split}' has fewer than {batch_size} samples, with which latency is measured.")
+        if not batches:
+            raise DataError(f"The split '{split}' has no sample.")
+        real = (batches[0].rows >= 0).nonzero().squeeze(1)
+        return [rows_of(batches[0].inputs, real[torch.arange(batch_size) % len(real)])]
     return [batch.inputs for batch in chosen[:count]]
 
 

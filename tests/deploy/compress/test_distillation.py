@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmbert.core.errors import ConfigError
-from mmbert.deploy.compress.distillation import Distillation, distilled_key, distillation_term
+from mmbert.deploy.compress.distillation import Distillation, distillation_term, distilled_key
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.multilabel import Multilabel
 from mmbert.tasks.regression import Regression

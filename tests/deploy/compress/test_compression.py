@@ -1,0 +1,127 @@
+"""``mmbert-compress`` as it is typed, on the tiny demo set: every number against one that was measured elsewhere."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from mmbert.cli import compress as command
+from mmbert.cli import evaluate
+from mmbert.deploy.compress.quality import resampled
+from mmbert.deploy.onnx_model import OnnxModel
+from mmbert.model import MultimodalModel
+from mmbert.tasks.classification import Classification
+
+COVERS = (
+    *("quality", "latency", "memory", "samples", "settings", "training", "variant", "int8", "workshop"),
+    *("mmbert.cli.compress", "mmbert.reporting.outputs.page.compression"),
+)
+
+
+def typed(module, name, words):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *words])
+        module.main()
+
+
+@pytest.fixture(scope="module")
+def compressed(finished_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compressed") / "out"
+    methods = "methods=[int8_onnx,structured,magnitude,without]"
+    small = ("epochs=1", "bootstraps=20", "rounds=2", "threads=1", "calibration=16", "split=test_missing")
+    typed(command, "mmbert-compress", [f"model={finished_run}", methods, *small, f"out={out}", "amount=0.5"])
+    return out
+
+
+@pytest.fixture(scope="module")
+def rows(compressed):
+    content = json.loads((compressed / "compression.json").read_text())
+    return {row["name"]: row for row in content["variants"]}
+
+
+def test_the_original_is_what_the_run_measured(rows, finished_run):
+    metrics = json.loads((finished_run / "metrics.json").read_text())
+    for task, found in rows["original"]["quality"].items():
+        assert found["value"] == pytest.approx(metrics[f"test_missing/{task}/{found['metric']}"])
+        assert found["difference"] == {"value": 0, "low": 0, "high": 0}
+        assert found["low"] <= found["value"] <= found["high"]
+
+
+def test_without_a_modality_it_is_what_mmbert_evaluate_measures(rows, finished_run, tmp_path):
+    words = [f"model={finished_run}", "split=test_missing", "drop=[text]", f"out={tmp_path / 'evaluated'}"]
+    typed(evaluate, "mmbert-evaluate", [*words, "trainer=cpu"])
+    metrics = json.loads((tmp_path / "evaluated/evaluation.json").read_text())
+    for task, found in rows["without text"]["quality"].items():
+        assert found["value"] == pytest.approx(metrics[f"test_missing/{task}/{found['metric']}"])
+    assert rows["without text"]["parameters"] < rows["original"]["parameters"]
+    assert rows["without text"]["bytes"] < rows["original"]["bytes"]
+
+
+def test_a_pruned_model_is_a_run_that_mmbert_evaluate_measures_alike(rows, compressed, tmp_path):
+    for name in ("structured", "magnitude"):
+        words = [f"model={compressed / name}", "split=test_missing", f"out={tmp_path / name}", "trainer=cpu"]
+        typed(evaluate, "mmbert-evaluate", words)
+        metrics = json.loads((tmp_path / name / "evaluation.json").read_text())
+        for task, found in rows[name]["quality"].items():
+            assert found["value"] == pytest.approx(metrics[f"test_missing/{task}/{found['metric']}"])
+    assert rows["structured"]["parameters"] < rows["original"]["parameters"] == rows["magnitude"]["parameters"]
+    assert rows["magnitude"]["zeros"] > 1000
+    assert rows["magnitude"]["deflated_bytes"] < rows["original"]["deflated_bytes"]
+
+
+def test_int8_is_near_float32_with_every_subset_of_the_modalities(rows, compressed, finished_run):
+    graph = OnnxModel(compressed / "int8_onnx", threads=1)
+    model = MultimodalModel.from_pretrained(finished_run / "model")
+    samples = [{"text": "Add the two numbers.", "audio": (np.random.default_rng(0).normal(0, 0.1, 9000), 16000)}]
+    samples += [{"text": samples[0]["text"]}, {"audio": samples[0]["audio"]}]
+    for mine, theirs in zip(graph.predict(samples), model.predict(samples), strict=True):
+        for key, value in theirs["answer"]["probabilities"].items():
+            assert mine["answer"]["probabilities"][key] == pytest.approx(value, abs=0.05)
+    assert "matrix products" in rows["int8_onnx"]["remarks"][-1]
+    assert rows["int8_onnx"]["bytes"] == (compressed / "int8_onnx/model.onnx").stat().st_size
+
+
+def test_table_and_page_hold_every_variant(rows, compressed):
+    lines = list(csv.DictReader((compressed / "compression.csv").open()))
+    assert len(lines) == sum(len(row["quality"]) for row in rows.values())
+    page = (compressed / "compression.html").read_text()
+    for name, row in rows.items():
+        assert name in page
+        for found in row["latency"].values():
+            assert 0 < found["p50_ms"] <= found["p95_ms"]
+        assert row["memory"]["peak_mib"] > row["memory"]["imports_mib"] > 10
+    assert rows["original"]["latency"]["1"]["speedup"] == 1
+    assert any(row["frontier"]["latency"] for row in rows.values())
+
+
+def test_resamples_by_hand():
+    task = Classification(2, "answer", ["a", "b"])
+    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+    labels = torch.tensor([0, 1, 1, 0, 0])
+    right = (logits.argmax(1) == labels).numpy()
+    draws = np.random.default_rng(3)
+    expected = [right[draws.integers(5, size=5)].mean() for _ in range(30)]
+    found = resampled(task, {"logits": logits}, {"label": labels}, 30, 3)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert len(set(found)) > 2
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["methods=[strutured]"], "'strutured' is unknown"),
+        (["amount=2"], "amount=2: a number from"),
+        (["epochs=few"], "epochs=few"),
+        (["threads=0"], "at least 1"),
+        (["amuont=0.5"], "no option of mmbert-compress"),
+        (["methods=[distil]"], "needs a student"),
+    ],
+)
+def test_mistakes_end_in_one_line(words, complaint, finished_run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        typed(command, "mmbert-compress", [f"model={finished_run}", f"out={tmp_path / 'out'}", *words])
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
