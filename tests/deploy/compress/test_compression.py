@@ -10,15 +10,15 @@ import torch
 
 from mmbert.cli import compress as command
 from mmbert.cli import evaluate
+from mmbert.deploy.compress.compression import table_of
+from mmbert.deploy.compress.int8 import has_vnni
 from mmbert.deploy.compress.quality import resampled
+from mmbert.deploy.compress.training import training_config
 from mmbert.deploy.onnx_model import OnnxModel
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 
-COVERS = (
-    *("quality", "latency", "memory", "samples", "settings", "training", "variant", "int8", "workshop"),
-    *("mmbert.cli.compress", "mmbert.reporting.outputs.page.compression"),
-)
+COVERS = ("quality", "latency", "memory", "samples", "settings", "training", "variant", "int8", "workshop")
 
 
 def typed(module, name, words):
@@ -86,6 +86,7 @@ def test_int8_is_near_float32_with_every_subset_of_the_modalities(rows, compress
 
 def test_table_and_page_hold_every_variant(rows, compressed):
     lines = list(csv.DictReader((compressed / "compression.csv").open()))
+    assert len(lines) == len(table_of(json.loads((compressed / "compression.json").read_text())))
     assert len(lines) == sum(len(row["quality"]) for row in rows.values())
     page = (compressed / "compression.html").read_text()
     for name, row in rows.items():
@@ -109,19 +110,12 @@ def test_resamples_by_hand():
     assert len(set(found)) > 2
 
 
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (["methods=[strutured]"], "'strutured' is unknown"),
-        (["amount=2"], "amount=2: a number from"),
-        (["epochs=few"], "epochs=few"),
-        (["threads=0"], "at least 1"),
-        (["amuont=0.5"], "no option of mmbert-compress"),
-        (["methods=[distil]"], "needs a student"),
-    ],
-)
-def test_mistakes_end_in_one_line(words, complaint, finished_run, tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        typed(command, "mmbert-compress", [f"model={finished_run}", f"out={tmp_path / 'out'}", *words])
-    assert ended.value.code == 2
-    assert complaint in capsys.readouterr().err
+def test_weights_get_seven_bits_where_the_processor_adds_in_sixteen():
+    assert has_vnni("fpu sse avx2 avx512f avx512_vnni") and has_vnni("avx_vnni")
+    assert not has_vnni("fpu sse avx2 fma")
+
+
+def test_a_variant_is_trained_without_trackers_for_its_own_epochs(compose_tiny):
+    made = training_config(compose_tiny("trainer.max_steps=3", "encoders_from=elsewhere"), 5, 7)
+    assert (made.trainer.max_epochs, made.trainer.max_steps, made.seed) == (5, -1, 7)
+    assert made.logger == {} and made.encoders_from is None and made.plots is False

@@ -14,7 +14,6 @@ from mmbert.fusion.mean import MeanFusion
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 
-COVERS = ("workshop",)
 BERT = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 40}
 
 
