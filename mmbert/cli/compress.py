@@ -61,7 +61,18 @@ folder, the model/ in it, or user/name on the Hugging Face hub. Needs pip instal
               that you began yourself needs no such word
 """
 
-COMPRESS_OPTIONS = ("model", "methods", "amount", "epochs", "student", "temperature", "alpha", "task", "split", "out")
+COMPRESS_OPTIONS: tuple[str, ...] = (
+    "model",
+    "methods",
+    "amount",
+    "epochs",
+    "student",
+    "temperature",
+    "alpha",
+    "task",
+    "split",
+    "out",
+)
 COMPRESS_OPTIONS += ("threads", "rounds", "calibration", "bootstraps", "seed", "trust_custom_code")
 COMPRESS_GROUPS = ("data", "store")
 

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from mmbert.core.errors import InputError
 
 #: Attributes of layers that say their sizes.
-SIZES = ("in_features", "out_features", "in_channels", "out_channels", "groups", "num_features", "num_channels")
+SIZES: tuple[str, ...] = (
+    "in_features",
+    "out_features",
+    "in_channels",
+    "out_channels",
+    "groups",
+    "num_features",
+    "num_channels",
+)
 SIZES += ("num_attention_heads", "all_head_size")
 
 #: ``{"tensors": {name: shape}, "sizes": {name: number}}``; of a network that is whole both are empty.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,11 @@ class Samples:
 
 
 def quantize_export(
-    source: Path, target: Path, calibration: Sequence[Mapping[str, np.ndarray]], reduce_range: bool | None = None
+    source: Path,
+    target: Path,
+    calibration: Sequence[Mapping[str, np.ndarray]],
+    fixed: Collection[str] = (),
+    reduce_range: bool | None = None,
 ) -> dict[str, int]:
     """A copy of an exported folder whose graph is int8; returns how many operations of which kind were quantised.
 
@@ -70,6 +74,8 @@ def quantize_export(
         source: with ``model.onnx``, float32.
         target: appears whole or not at all; one that exists is replaced.
         calibration: feeds of training samples; empty = convolutions stay float32.
+        fixed: tensors of the graph that nobody learnt, such as the filters of a spectrogram: what multiplies by them
+            stays float32, for the powers that come in span many orders of magnitude.
         reduce_range: weights of 7 bits; None = where this processor needs them.
 
     Raises:
@@ -88,7 +94,8 @@ def quantize_export(
                 shutil.copytree(file, scratch / file.name)
             elif file.name != GRAPH:
                 shutil.copy2(file, scratch / file.name)
-        counted = count_operations(onnx.load(source / GRAPH, load_external_data=False))
+        graph = onnx.load(source / GRAPH)
+        counted, products = count_operations(graph), products_of(graph, fixed)
         begun = source / GRAPH
         if calibration and counted.get("Conv"):
             begun = scratch / "static.onnx"
@@ -101,13 +108,19 @@ def quantize_export(
                 activation_type=QuantType.QUInt8,
                 **options,
             )
-        quantize_dynamic(begun, scratch / GRAPH, op_types_to_quantize=PRODUCTS, **options)
+        quantize_dynamic(begun, scratch / GRAPH, op_types_to_quantize=PRODUCTS, nodes_to_quantize=products, **options)
         (scratch / "static.onnx").unlink(missing_ok=True)
         now = count_operations(onnx.load(scratch / GRAPH, load_external_data=False))
     done = {"products": now.get("MatMulInteger", 0), "convolutions": 0}
     if begun != source / GRAPH:
         done["convolutions"] = counted["Conv"]
     return done
+
+
+def products_of(graph: Any, fixed: Collection[str]) -> list[str]:
+    """Names of the nodes that multiply by a matrix of learnt numbers; attention's own products are left out."""
+    learnt = {tensor.name for tensor in graph.graph.initializer if len(tensor.dims) == 2} - set(fixed)
+    return [node.name for node in graph.graph.node if node.op_type in PRODUCTS and node.input[1] in learnt]
 
 
 def count_operations(graph: Any) -> dict[str, int]:

@@ -31,7 +31,6 @@ class Answers:
         outputs: by task, (N, …) each; only of tasks of which samples can be drawn again.
         targets: the same.
         values: by task the main metric over the split; NaN where it has none.
-        spread: by task, of the whole split's resamples; filled when it is first asked for.
     """
 
     rows: np.ndarray
@@ -94,7 +93,9 @@ def resampled(task: Task, outputs: Tensors, targets: Tensors, bootstraps: int, s
     with torch.inference_mode():
         for place in range(bootstraps):
             index = torch.from_numpy(draws.integers(count, size=count))
-            found[place] = metric_value(task, metrics, rows_of(outputs, index), rows_of(targets, index))
+            found[place] = metric_value(
+                task, metrics, task.main_metric, rows_of(outputs, index), rows_of(targets, index)
+            )
     return found
 
 
@@ -122,7 +123,7 @@ def quality_summary(
             theirs = [rows_of(part[name], torch.from_numpy(other)) for part in (original.outputs, original.targets)]
             change = one_value(task, *mine) - one_value(task, *theirs)
             if bootstraps and len(common):
-                both = [resampled(task, *pair, bootstraps, seed) for pair in (mine, theirs)]
+                both = [resampled(task, made, wanted, bootstraps, seed) for made, wanted in (mine, theirs)]
                 difference = both[0] - both[1]
         found[name] = {**told, **interval_of(value, spread), "difference": interval_of(change, difference)}
     return found
@@ -131,4 +132,4 @@ def quality_summary(
 def one_value(task: Task, outputs: Tensors, targets: Tensors) -> float:
     """The main metric of some samples."""
     metrics = MetricCollection({task.main_metric: task.make_metrics()[task.main_metric]})
-    return metric_value(task, metrics, outputs, targets)
+    return metric_value(task, metrics, task.main_metric, outputs, targets)

@@ -117,7 +117,7 @@ def prune_melspec(encoder: MelspecCNN, amount: float) -> Removed:
     tp = torch_pruning()
     removed = Removed()
     names = {module: name for name, module in encoder.named_modules()}
-    following = [*list(encoder.convolutions)[1:], encoder.mix]
+    following: list[Any] = [*list(encoder.convolutions)[1:], encoder.mix]
     for convolution, norm, after in zip(encoder.convolutions, encoder.norms, following, strict=True):
         assert isinstance(convolution, nn.Conv2d)
         count = convolution.out_channels
@@ -180,7 +180,7 @@ def outer_layers(encoder: Encoder, tp: Any, inputs: Inputs) -> list[nn.Module]:
     graph = tp.DependencyGraph().build_dependency(
         encoder, example_inputs=inputs, forward_fn=lambda network, given: network.encode(given).tokens
     )
-    outer = []
+    outer: list[nn.Module] = []
     for module, node in graph.module2node.items():
         if not isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             continue

@@ -30,7 +30,7 @@ def unfreeze(model: MultimodalModel) -> None:
         encoder.frozen = False
         encoder.requires_grad_(True)
         if getattr(encoder, "token_cache", None) is not None:
-            encoder.token_cache = None
+            encoder.token_cache = None  # type: ignore[assignment]
 
 
 def parts_of_model(model: MultimodalModel) -> PartsMaker:

@@ -52,7 +52,7 @@ def torch_runner(model: MultimodalModel) -> Runner:
     """The model itself, in PyTorch. A frozen text encoder's memory of texts is switched off: it would be measured."""
     for encoder in model.named_encoders().values():
         if getattr(encoder, "token_cache", None) is not None:
-            encoder.token_cache = None
+            encoder.token_cache = None  # type: ignore[assignment]
     model.eval()
 
     def run(inputs: Mapping[str, Inputs], targets: Mapping[str, Tensors] | None = None) -> Mapping[str, Tensors]:

@@ -109,7 +109,8 @@ class Workshop:
             given = self.settings.calibration
             batches = calibration_inputs(made.model, self.settings.data, given) if given else []
             feeds = [{key: tensor.numpy() for key, tensor in flat_inputs(inputs).items()} for inputs in batches]
-            done = quantize_export(whole, folder, feeds)
+            fixed = {f"model.{name}" for name, _ in made.model.named_buffers()}
+            done = quantize_export(whole, folder, feeds, fixed)
             told = f"int8: {done['products']} matrix products (dynamic), {done['convolutions']} convolutions (static)"
             remarks = (*remarks, told)
         graph = OnnxModel(folder, threads=self.settings.threads)
