@@ -16,16 +16,8 @@ from torch import Tensor, nn
 from mmbert.core.errors import InputError
 
 #: Attributes of layers that say their sizes.
-SIZES: tuple[str, ...] = (
-    "in_features",
-    "out_features",
-    "in_channels",
-    "out_channels",
-    "groups",
-    "num_features",
-    "num_channels",
-)
-SIZES += ("num_attention_heads", "all_head_size")
+LAYER_SIZES: tuple[str, ...] = ("in_features", "out_features", "in_channels", "out_channels", "groups")
+LAYER_SIZES += ("num_features", "num_channels", "num_attention_heads", "all_head_size")
 
 #: ``{"tensors": {name: shape}, "sizes": {name: number}}``; of a network that is whole both are empty.
 PrunedShapes = dict[str, dict[str, Any]]
@@ -38,7 +30,7 @@ def sizes_of(network: nn.Module) -> PrunedShapes:
         "sizes": {
             f"{name}.{key}": int(vars(module)[key])
             for name, module in network.named_modules()
-            for key in SIZES
+            for key in LAYER_SIZES
             if isinstance(vars(module).get(key), int)
         },
     }
@@ -99,7 +91,7 @@ def shrink(network: nn.Module, shapes: Mapping[str, Any]) -> None:
     for name, size in shapes["sizes"].items():
         module, _, key = name.rpartition(".")
         holder_of = dict(network.named_modules()).get(module)
-        old_size = None if holder_of is None or key not in SIZES else vars(holder_of).get(key)
+        old_size = None if holder_of is None or key not in LAYER_SIZES else vars(holder_of).get(key)
         if not isinstance(old_size, int) or type(size) is not int or not 1 <= size <= old_size:
             raise InputError(f"'pruned' sets {name} to {size!r}: built with {old_size!r}.")
         setattr(holder_of, key, size)

@@ -15,7 +15,7 @@ from mmbert.core.whole_files import whole_file
 from mmbert.deploy.compress.frontier import frontier
 from mmbert.deploy.compress.latency import measure_latency
 from mmbert.deploy.compress.memory import peak_memory, write_inputs
-from mmbert.deploy.compress.quality import Answers, answers_of, quality_summary
+from mmbert.deploy.compress.quality import VariantAnswers, quality_summary, variant_answers
 from mmbert.deploy.compress.samples import judged_batches, timed_inputs
 from mmbert.deploy.compress.settings import Settings
 from mmbert.deploy.compress.variant import Variant
@@ -35,7 +35,7 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
     Args:
         model: as it was trained, in evaluation mode on the CPU.
         settings: how.
-        say: told what begins.
+        say: described_words what begins.
 
     Raises:
         MmbertError: an option, the model or the data is at fault.
@@ -92,9 +92,9 @@ def facts(settings: Settings) -> dict[str, Any]:
 def measured_quality(variants: Sequence[Variant], settings: Settings) -> dict[str, dict[str, Any]]:
     """By variant and task; see ``quality_summary``."""
     found: dict[str, dict[str, Any]] = {}
-    original: Answers | None = None
+    original: VariantAnswers | None = None
     for variant in variants:
-        answers = answers_of(variant, judged_batches(variant.model, settings.data, settings.split))
+        answers = variant_answers(variant, judged_batches(variant.model, settings.data, settings.split))
         original = original or answers
         found[variant.name] = quality_summary(variant, answers, original, settings.bootstraps, settings.seed)
     return found

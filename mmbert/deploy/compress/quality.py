@@ -23,7 +23,7 @@ from mmbert.tasks.base import Task
 
 
 @dataclass
-class Answers:
+class VariantAnswers:
     """What a variant made of a split.
 
     Attributes:
@@ -39,7 +39,7 @@ class Answers:
     values: dict[str, float]
 
 
-def answers_of(variant: Variant, batches: Iterable[Batch]) -> Answers:
+def variant_answers(variant: Variant, batches: Iterable[Batch]) -> VariantAnswers:
     """Runs a variant over a split that is bound to its model. Samples of which nothing is left are left out."""
     tasks = variant.model.named_tasks()
     metrics = {name: task.make_metrics() for name, task in tasks.items()}
@@ -64,15 +64,15 @@ def answers_of(variant: Variant, batches: Iterable[Batch]) -> Answers:
                 targets[name].append(wanted[name])
     order = np.argsort(np.concatenate(rows))
     places = torch.from_numpy(order)
-    return Answers(
+    return VariantAnswers(
         np.concatenate(rows)[order],
-        {name: rows_of(joined(parts), places) for name, parts in outputs.items() if parts},
-        {name: rows_of(joined(parts), places) for name, parts in targets.items() if parts},
+        {name: rows_of(joined_batches(parts), places) for name, parts in outputs.items() if parts},
+        {name: rows_of(joined_batches(parts), places) for name, parts in targets.items() if parts},
         {name: main_value(task, metrics[name]) for name, task in tasks.items()},
     )
 
 
-def joined(parts: list[Tensors]) -> Tensors:
+def joined_batches(parts: list[Tensors]) -> Tensors:
     """Batches one after another."""
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
@@ -100,7 +100,7 @@ def resampled(task: Task, outputs: Tensors, targets: Tensors, bootstraps: int, s
 
 
 def quality_summary(
-    variant: Variant, answers: Answers, original: Answers, bootstraps: int, seed: int
+    variant: Variant, answers: VariantAnswers, original: VariantAnswers, bootstraps: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """By task: ``metric``, ``higher_is_better``, ``samples``, ``value``, ``low``, ``high``, ``difference``.
 
@@ -112,8 +112,8 @@ def quality_summary(
         value = answers.values[name]
         if np.isnan(value):
             continue
-        told: dict[str, Any] = {"metric": task.main_metric, "higher_is_better": task.higher_is_better}
-        told["samples"] = len(answers.rows)
+        described_words: dict[str, Any] = {"metric": task.main_metric, "higher_is_better": task.higher_is_better}
+        described_words["samples"] = len(answers.rows)
         spread = difference = None
         change = value - original.values.get(name, float("nan"))
         if name in answers.outputs and name in original.outputs:
@@ -125,7 +125,7 @@ def quality_summary(
             if bootstraps and len(common):
                 both = [resampled(task, made, wanted, bootstraps, seed) for made, wanted in (mine, theirs)]
                 difference = both[0] - both[1]
-        found[name] = {**told, **interval_of(value, spread), "difference": interval_of(change, difference)}
+        found[name] = {**described_words, **interval_of(value, spread), "difference": interval_of(change, difference)}
     return found
 
 

@@ -72,7 +72,7 @@ def prune_channels(encoder: Encoder, inputs: Inputs, amount: float) -> Removed:
     modes = [parameter.requires_grad for parameter in encoder.parameters()]
     encoder.requires_grad_(True)  # the graph is followed backwards
     attentions = dict(attention_layers(encoder))
-    projections = {getattr(layer, key): heads_of(layer) for layer in attentions.values() for key in PROJECTIONS}
+    projections = {getattr(layer, key): head_count(layer) for layer in attentions.values() for key in PROJECTIONS}
     names = {module: name for name, module in encoder.named_modules()}
     removed = Removed()
     with warnings.catch_warnings(), torch.enable_grad():
@@ -156,7 +156,7 @@ def attention_layers(encoder: nn.Module) -> Iterable[tuple[str, Any]]:
             yield name, module
 
 
-def heads_of(layer: Any) -> int:
+def head_count(layer: Any) -> int:
     """How many heads a layer of attention has now."""
     return int(layer.query.out_features // layer.attention_head_size)
 

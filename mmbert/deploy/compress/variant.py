@@ -14,7 +14,7 @@ from mmbert.core.types import Encoded, Inputs, Tensors
 from mmbert.model import MultimodalModel
 
 #: inputs of a batch by encoder, targets by task or None -> outputs by task
-Runner = Callable[[Mapping[str, Inputs], Mapping[str, Tensors] | None], Mapping[str, Tensors]]
+VariantRunner = Callable[[Mapping[str, Inputs], Mapping[str, Tensors] | None], Mapping[str, Tensors]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Variant:
     """
 
     name: str
-    run: Runner
+    run: VariantRunner
     model: MultimodalModel
     path: Path
     kind: str
@@ -48,7 +48,7 @@ class Variant:
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
 
-def torch_runner(model: MultimodalModel) -> Runner:
+def torch_runner(model: MultimodalModel) -> VariantRunner:
     """The model itself, in PyTorch. A frozen text encoder's memory of texts is switched off: it would be measured."""
     for encoder in model.named_encoders().values():
         if getattr(encoder, "token_cache", None) is not None:
@@ -62,7 +62,7 @@ def torch_runner(model: MultimodalModel) -> Runner:
     return run
 
 
-def runner_without(model: MultimodalModel, gone: str) -> Runner:
+def runner_without(model: MultimodalModel, gone: str) -> VariantRunner:
     """The model with one modality taken for missing; its encoder is not run."""
     torch_runner(model)
     injected = model.fusion.injects_into

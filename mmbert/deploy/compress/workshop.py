@@ -54,7 +54,7 @@ class Workshop:
     Args:
         model: as it was trained.
         settings: how.
-        say: told what begins.
+        say: described_words what begins.
     """
 
     model: MultimodalModel
@@ -86,10 +86,13 @@ class Workshop:
         if method.runtime == "int8_torchao":
             model = quantize_torchao(made.model)
             size = tensor_bytes(model)
-            told = (*made.remarks, "linear layers of encoders by torchao; made at loading, its size is of its tensors")
+            described_words = (
+                *made.remarks,
+                "linear layers of encoders by torchao; made at loading, its size is of its tensors",
+            )
             count = sum(p.numel() for p in made.model.parameters())
             row = Variant(method.word, torch_runner(model), made.model, made.folder, "torchao", size, size, count)
-            return replace(row, zeros=made.zeros, remarks=told)
+            return replace(row, zeros=made.zeros, remarks=described_words)
         return self.exported(method, made)
 
     def exported(self, method: Method, made: Made) -> Variant:
@@ -111,8 +114,10 @@ class Workshop:
             feeds = [{key: tensor.numpy() for key, tensor in flat_inputs(inputs).items()} for inputs in batches]
             fixed = {f"model.{name}" for name, _ in made.model.named_buffers()}
             done = quantize_export(whole, folder, feeds, fixed)
-            told = f"int8: {done['products']} matrix products (dynamic), {done['convolutions']} convolutions (static)"
-            remarks = (*remarks, told)
+            described_words = (
+                f"int8: {done['products']} matrix products (dynamic), {done['convolutions']} convolutions (static)"
+            )
+            remarks = (*remarks, described_words)
         graph = OnnxModel(folder, threads=self.settings.threads)
         size, deflated = size_of([folder / GRAPH])
         count = sum(p.numel() for p in made.model.parameters())
@@ -150,9 +155,9 @@ class Workshop:
         zeros = before.zeros
         if change == "magnitude":
             zeros = begin_magnitude(model, amount)
-            told = f"{zeros:,} weights are zero"
+            described_words = f"{zeros:,} weights are zero"
         else:
-            told = "; ".join(self.cut(model, change))
+            described_words = "; ".join(self.cut(model, change))
         folder = self.trained(model, folder)
         if change == "magnitude":
             end_magnitude(model)
@@ -160,11 +165,11 @@ class Workshop:
             RunFolder(folder.parent).sign_model()
         epochs = self.settings.epochs
         after = f"trained on for {epochs} epoch{'s' * (epochs != 1)}" if epochs else "not trained on"
-        return Made(self.loaded(folder), folder, zeros, (*before.remarks, told, after))
+        return Made(self.loaded(folder), folder, zeros, (*before.remarks, described_words, after))
 
     def cut(self, model: MultimodalModel, change: str) -> list[str]:
         """Cuts heads and channels, or layers, out of every encoder; says what."""
-        told = []
+        described_words = []
         inputs = tracing_inputs(model, self.settings.data, self.settings.split) if change == "structured" else {}
         for name, encoder in model.named_encoders().items():
             if change == "layers":
@@ -173,8 +178,8 @@ class Workshop:
                 removed = Removed(kept_whole="no two samples have this modality")
             else:
                 removed = prune_channels(encoder.eval(), inputs[name], self.settings.amount)
-            told.append(f"{name}: {removed.described()}")
-        return told
+            described_words.append(f"{name}: {removed.described()}")
+        return described_words
 
     def trained(self, model: MultimodalModel, folder: Path) -> Path:
         """Trains a changed model on; without epochs it is saved as it is. Returns the saved model's folder."""
@@ -204,9 +209,9 @@ class Workshop:
             known = teacher_outputs(self.model, split.plain_loader("train"), keys)
             return Distillation(known, keys, settings.temperature, settings.alpha, settings.seed)
 
-        told = f"distilled with T = {settings.temperature:g}, alpha = {settings.alpha:g}"
+        described_words = f"distilled with T = {settings.temperature:g}, alpha = {settings.alpha:g}"
         model = train_variant(cfg, folder, distilled_parts(teach) if change == "distil" else build)
-        kind = told if change == "distil" else "the same student, trained by its labels alone"
+        kind = described_words if change == "distil" else "the same student, trained by its labels alone"
         return Made(self.loaded(model), model, 0, (f"{kind}; {cfg.trainer.max_epochs} epochs",))
 
     def training(self) -> DictConfig:

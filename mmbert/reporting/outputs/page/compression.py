@@ -31,10 +31,10 @@ def compression_page(content: Mapping[str, Any]) -> str:
         made.add(f"task-{number}", f"Quality: {name}", quality_table(made, rows, name))
     remarks = [[Cell(row["name"]), Cell(remark)] for row in rows for remark in row["remarks"]]
     made.add("remarks", "How each was made", made.table(["variant", ""], remarks, words=2) if remarks else "")
-    return made.html(footer(content))
+    return made.html(compression_footer(content))
 
 
-def footer(content: Mapping[str, Any]) -> str:
+def compression_footer(content: Mapping[str, Any]) -> str:
     """How it was measured."""
     machine = content["environment"]["cpu"]
     return (
@@ -49,7 +49,7 @@ def footer(content: Mapping[str, Any]) -> str:
 def frontier_figure(
     rows: Sequence[Mapping[str, Any]], task: str, which: str, costs: Sequence[float], title: str
 ) -> Figure:
-    """A point a variant, with its interval; those on the frontier are joined by a line."""
+    """A point a variant, with its interval; those on the frontier are joined_batches by a line."""
     traces: list[dict[str, Any]] = []
     known = [(row, cost) for row, cost in zip(rows, costs, strict=True) if task in row["quality"]]
     for on, name, colour in ((True, "on the frontier", "#1f6feb"), (False, "another is better", "#8b949e")):
