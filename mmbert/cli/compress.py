@@ -32,7 +32,7 @@ folder, the model/ in it, or user/name on the Hugging Face hub. Needs pip instal
   mmbert-compress model=outputs/DATE/TIME methods=[structured,structured+int8_onnx] amount=0.5 epochs=4
   mmbert-compress model=outputs/DATE/TIME methods=[distil,student] student=[text=none]
 
-  methods     rows of the table; changes are joined_batches by +, what runs the model comes last (default: onnx, int8_onnx,
+  methods     rows of the table; changes are joined by +, what runs the model comes last (default: onnx, int8_onnx,
               structured, structured+int8_onnx, without):
                 original      as it is, in PyTorch; always there
                 structured    heads and channels cut out (torch-pruning), then trained on
@@ -93,9 +93,9 @@ def compress_model(words: list[str]) -> None:
     trusted = consent(own)
     methods = parse_methods(names_in(own.get("methods", ",".join(DEFAULT))))
     numbers = {
-        "amount": number_in_range(own, "amount", 0.25, 0.01, 0.95),
-        "alpha": number_in_range(own, "alpha", 0.5, 0, 1),
-        "temperature": number_in_range(own, "temperature", 2.0, 0.01, 1000),
+        "amount": number_from_to(own, "amount", 0.25, 0.01, 0.95),
+        "alpha": number_from_to(own, "alpha", 0.5, 0, 1),
+        "temperature": number_from_to(own, "temperature", 2.0, 0.01, 1000),
         **{key: number_up_to(own, key, default, most) for key, (default, most) in WHOLE_NUMBERS.items()},
     }
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -147,7 +147,7 @@ WHOLE_NUMBERS = {"epochs": (2, 10_000), "calibration": (128, 10**6), "bootstraps
 WHOLE_NUMBERS |= {"seed": (0, 2**32 - 1)}
 
 
-def number_in_range(own: Mapping[str, str], key: str, otherwise: float, least: float, most: float) -> float:
+def number_from_to(own: Mapping[str, str], key: str, otherwise: float, least: float, most: float) -> float:
     """The value of a word that is a number.
 
     Raises:

@@ -35,7 +35,7 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
     Args:
         model: as it was trained, in evaluation mode on the CPU.
         settings: how.
-        say: described_words what begins.
+        say: called with what begins.
 
     Raises:
         MmbertError: an option, the model or the data is at fault.

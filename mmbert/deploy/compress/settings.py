@@ -1,4 +1,4 @@
-"""What a compression is described_words: the options of ``mmbert-compress`` as values."""
+"""What a compression is asked for: the options of ``mmbert-compress`` as values."""
 
 from __future__ import annotations
 

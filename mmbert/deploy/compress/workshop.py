@@ -54,7 +54,7 @@ class Workshop:
     Args:
         model: as it was trained.
         settings: how.
-        say: described_words what begins.
+        say: called with what begins.
     """
 
     model: MultimodalModel
@@ -86,13 +86,13 @@ class Workshop:
         if method.runtime == "int8_torchao":
             model = quantize_torchao(made.model)
             size = tensor_bytes(model)
-            described_words = (
+            remark = (
                 *made.remarks,
                 "linear layers of encoders by torchao; made at loading, its size is of its tensors",
             )
             count = sum(p.numel() for p in made.model.parameters())
             row = Variant(method.word, torch_runner(model), made.model, made.folder, "torchao", size, size, count)
-            return replace(row, zeros=made.zeros, remarks=described_words)
+            return replace(row, zeros=made.zeros, remarks=remark)
         return self.exported(method, made)
 
     def exported(self, method: Method, made: Made) -> Variant:
@@ -114,10 +114,8 @@ class Workshop:
             feeds = [{key: tensor.numpy() for key, tensor in flat_inputs(inputs).items()} for inputs in batches]
             fixed = {f"model.{name}" for name, _ in made.model.named_buffers()}
             done = quantize_export(whole, folder, feeds, fixed)
-            described_words = (
-                f"int8: {done['products']} matrix products (dynamic), {done['convolutions']} convolutions (static)"
-            )
-            remarks = (*remarks, described_words)
+            remark = f"int8: {done['products']} matrix products (dynamic), {done['convolutions']} convolutions (static)"
+            remarks = (*remarks, remark)
         graph = OnnxModel(folder, threads=self.settings.threads)
         size, deflated = size_of([folder / GRAPH])
         count = sum(p.numel() for p in made.model.parameters())
@@ -155,9 +153,9 @@ class Workshop:
         zeros = before.zeros
         if change == "magnitude":
             zeros = begin_magnitude(model, amount)
-            described_words = f"{zeros:,} weights are zero"
+            remark = f"{zeros:,} weights are zero"
         else:
-            described_words = "; ".join(self.cut(model, change))
+            remark = "; ".join(self.cut(model, change))
         folder = self.trained(model, folder)
         if change == "magnitude":
             end_magnitude(model)
@@ -165,11 +163,11 @@ class Workshop:
             RunFolder(folder.parent).sign_model()
         epochs = self.settings.epochs
         after = f"trained on for {epochs} epoch{'s' * (epochs != 1)}" if epochs else "not trained on"
-        return Made(self.loaded(folder), folder, zeros, (*before.remarks, described_words, after))
+        return Made(self.loaded(folder), folder, zeros, (*before.remarks, remark, after))
 
     def cut(self, model: MultimodalModel, change: str) -> list[str]:
         """Cuts heads and channels, or layers, out of every encoder; says what."""
-        described_words = []
+        remark = []
         inputs = tracing_inputs(model, self.settings.data, self.settings.split) if change == "structured" else {}
         for name, encoder in model.named_encoders().items():
             if change == "layers":
@@ -178,8 +176,8 @@ class Workshop:
                 removed = Removed(kept_whole="no two samples have this modality")
             else:
                 removed = prune_channels(encoder.eval(), inputs[name], self.settings.amount)
-            described_words.append(f"{name}: {removed.described()}")
-        return described_words
+            remark.append(f"{name}: {removed.described()}")
+        return remark
 
     def trained(self, model: MultimodalModel, folder: Path) -> Path:
         """Trains a changed model on; without epochs it is saved as it is. Returns the saved model's folder."""
@@ -209,9 +207,9 @@ class Workshop:
             known = teacher_outputs(self.model, split.plain_loader("train"), keys)
             return Distillation(known, keys, settings.temperature, settings.alpha, settings.seed)
 
-        described_words = f"distilled with T = {settings.temperature:g}, alpha = {settings.alpha:g}"
+        remark = f"distilled with T = {settings.temperature:g}, alpha = {settings.alpha:g}"
         model = train_variant(cfg, folder, distilled_parts(teach) if change == "distil" else build)
-        kind = described_words if change == "distil" else "the same student, trained by its labels alone"
+        kind = remark if change == "distil" else "the same student, trained by its labels alone"
         return Made(self.loaded(model), model, 0, (f"{kind}; {cfg.trainer.max_epochs} epochs",))
 
     def training(self) -> DictConfig:

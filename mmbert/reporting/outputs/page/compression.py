@@ -49,7 +49,7 @@ def compression_footer(content: Mapping[str, Any]) -> str:
 def frontier_figure(
     rows: Sequence[Mapping[str, Any]], task: str, which: str, costs: Sequence[float], title: str
 ) -> Figure:
-    """A point a variant, with its interval; those on the frontier are joined_batches by a line."""
+    """A point a variant, with its interval; those on the frontier are joined by a line."""
     traces: list[dict[str, Any]] = []
     known = [(row, cost) for row, cost in zip(rows, costs, strict=True) if task in row["quality"]]
     for on, name, colour in ((True, "on the frontier", "#1f6feb"), (False, "another is better", "#8b949e")):
