@@ -24,7 +24,7 @@ from mmbert.model import MultimodalModel
 
 #: The graph in an exported folder.
 GRAPH = "model.onnx"
-PRODUCTS = ["MatMul", "Gemm"]
+PRODUCTS, LOOKUP = ["MatMul", "Gemm"], "Gather"
 
 
 def has_vnni(flags: str | None = None) -> bool:
@@ -108,7 +108,9 @@ def quantize_export(
                 activation_type=QuantType.QUInt8,
                 **options,
             )
-        quantize_dynamic(begun, scratch / GRAPH, op_types_to_quantize=PRODUCTS, nodes_to_quantize=products, **options)
+        quantize_dynamic(
+            begun, scratch / GRAPH, op_types_to_quantize=[*PRODUCTS, LOOKUP], nodes_to_quantize=products, **options
+        )
         (scratch / "static.onnx").unlink(missing_ok=True)
         now = count_operations(onnx.load(scratch / GRAPH, load_external_data=False))
     done = {"products": now.get("MatMulInteger", 0), "convolutions": 0}
@@ -118,9 +120,14 @@ def quantize_export(
 
 
 def products_of(graph: Any, fixed: Collection[str]) -> list[str]:
-    """Names of the nodes that multiply by a matrix of learnt numbers; attention's own products are left out."""
+    """Names of the nodes that multiply by a matrix of learnt numbers, or look rows of one up (embeddings).
+
+    Products of two activations, as attention has them, are left out.
+    """
     learnt = {tensor.name for tensor in graph.graph.initializer if len(tensor.dims) == 2} - set(fixed)
-    return [node.name for node in graph.graph.node if node.op_type in PRODUCTS and node.input[1] in learnt]
+    matrix = {**dict.fromkeys(PRODUCTS, 1), LOOKUP: 0}  # which input it is
+    nodes = [node for node in graph.graph.node if node.op_type in matrix]
+    return [node.name for node in nodes if node.input[matrix[node.op_type]] in learnt]
 
 
 def count_operations(graph: Any) -> dict[str, int]:

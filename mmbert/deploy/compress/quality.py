@@ -112,8 +112,8 @@ def quality_summary(
         value = answers.values[name]
         if np.isnan(value):
             continue
-        described_words: dict[str, Any] = {"metric": task.main_metric, "higher_is_better": task.higher_is_better}
-        described_words["samples"] = len(answers.rows)
+        about: dict[str, Any] = {"metric": task.main_metric, "higher_is_better": task.higher_is_better}
+        about["samples"] = len(answers.rows)
         spread = difference = None
         change = value - original.values.get(name, float("nan"))
         if name in answers.outputs and name in original.outputs:
@@ -125,7 +125,7 @@ def quality_summary(
             if bootstraps and len(common):
                 both = [resampled(task, made, wanted, bootstraps, seed) for made, wanted in (mine, theirs)]
                 difference = both[0] - both[1]
-        found[name] = {**described_words, **interval_of(value, spread), "difference": interval_of(change, difference)}
+        found[name] = {**about, **interval_of(value, spread), "difference": interval_of(change, difference)}
     return found
 
 
