@@ -83,7 +83,9 @@ def prune_channels(encoder: Encoder, inputs: Inputs, amount: float) -> Removed:
             forward_fn=lambda network, given: network.encode(given).tokens,
             importance=tp.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=amount,
+            pruning_ratio_dict={module: whole_share(width_of(module), amount) for module in names if width_of(module)},
             head_pruning_ratio=amount,
+            head_pruning_ratio_dict={module: whole_share(heads, amount) for module, heads in projections.items()},
             num_heads=projections,
             prune_num_heads=True,
             prune_head_dims=False,
@@ -110,6 +112,18 @@ def prune_channels(encoder: Encoder, inputs: Inputs, amount: float) -> Removed:
         removed.kept_whole = "no layer has channels that only layers inside the encoder read"
     encoder.pruned_shapes = changed_shapes(before, encoder, encoder.pruned_shapes)
     return removed
+
+
+def width_of(module: nn.Module) -> int:
+    """Output channels of a layer that can be pruned, 0 of any other."""
+    if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+        return module.out_channels
+    return module.out_features if isinstance(module, nn.Linear) else 0
+
+
+def whole_share(count: int, amount: float) -> float:
+    """The share by which torch-pruning, which rounds up, takes as many of some parts as are whole."""
+    return max(0.0, int(amount * count + 1e-9) - 1e-6) / count
 
 
 def prune_melspec(encoder: MelspecCNN, amount: float) -> Removed:

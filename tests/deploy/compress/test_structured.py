@@ -62,6 +62,13 @@ def test_a_quarter_of_bert_goes_and_the_rest_is_the_original_with_those_parts_at
     torch.testing.assert_close(left.pooled, zeroed.pooled, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(("amount", "heads", "channels"), [(0.3, 1, 12), (0.2, 0, 8), (0.5, 2, 20), (0.74, 2, 29)])
+def test_no_more_goes_than_was_said(amount, heads, channels):
+    removed = prune_channels(text_encoder(), texts(), amount)
+    assert [len(gone) for gone in removed.heads.values()] == [heads] * 3 * bool(heads)
+    assert [len(gone) for gone in removed.channels.values()] == [channels] * 3
+
+
 def test_the_head_with_the_smallest_weights_goes():
     encoder = text_encoder()
     attention = encoder.network.encoder.layer[1].attention
