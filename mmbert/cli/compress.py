@@ -260,6 +260,8 @@ def print_compression(content: Mapping[str, Any], out: Path) -> None:
     for row in content["variants"]:
         for remark in row["remarks"]:
             console.print(f"  {row['name']}: {remark}", soft_wrap=True)
+    for method, why in content["failed"].items():
+        console.print(f"  {method} could not be made: {why}", soft_wrap=True)
     for what, name in {"summary": "compression.json", "table": "compression.csv", "page": PAGE}.items():
         console.print(f"  {what:<12} {shortest(out / name)}", soft_wrap=True)
 

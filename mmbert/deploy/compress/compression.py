@@ -43,7 +43,8 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        variants = Workshop(model, settings, say).variants()
+        workshop = Workshop(model, settings, say)
+        variants = workshop.variants()
         say("quality")
         quality = measured_quality(variants, settings)
         say("latency")
@@ -68,7 +69,12 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
         }
         for variant in variants
     ]
-    content = {**facts(settings), "task": frontier_task(model, rows, settings.task), "variants": rows}
+    content = {
+        **facts(settings),
+        "task": frontier_task(model, rows, settings.task),
+        "variants": rows,
+        "failed": workshop.failed,
+    }
     mark_frontier(content)
     content |= {"finished": timestamp(), "environment": environment()}
     settings.out.mkdir(parents=True, exist_ok=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, InputError, TrainingError
 from mmbert.deploy.compress.distillation import Distillation, distilled_key, teacher_outputs
 from mmbert.deploy.compress.int8 import GRAPH, quantize_export, quantize_torchao, tensor_bytes
 from mmbert.deploy.compress.magnitude import begin_magnitude, end_magnitude
 from mmbert.deploy.compress.methods import WITHOUT, Method
-from mmbert.deploy.compress.samples import bound, calibration_inputs, tracing_inputs
+from mmbert.deploy.compress.samples import bound, calibration_inputs, judged_batches, tracing_inputs
 from mmbert.deploy.compress.settings import Settings
 from mmbert.deploy.compress.structured import Removed, drop_layers, prune_channels
 from mmbert.deploy.compress.training import (
@@ -61,12 +62,13 @@ class Workshop:
     settings: Settings
     say: Callable[[str], None]
     made: dict[tuple[str, ...], Made] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def variants(self) -> list[Variant]:
-        """All rows that are asked for, the model itself first.
+        """All rows that are asked for, the model itself first; why others could not be made is in ``failed``.
 
         Raises:
-            MmbertError: one cannot be made.
+            ConfigError: an option is at fault.
         """
         found: list[Variant] = []
         for method in self.settings.methods:
@@ -75,7 +77,10 @@ class Workshop:
                 names = list(self.model.named_encoders())
                 found += [variant_without(found[0], name) for name in names if len(names) > 1]
             else:
-                found.append(self.variant(method))
+                try:
+                    found.append(self.variant(method))
+                except (InputError, TrainingError) as error:  # what others have cost must not be lost
+                    self.failed[method.word] = str(error)
         return found
 
     def variant(self, method: Method) -> Variant:
@@ -100,12 +105,12 @@ class Workshop:
         from mmbert.deploy.export import export_model
         from mmbert.deploy.exported_graph import flat_inputs
         from mmbert.deploy.onnx_model import OnnxModel
-        from mmbert.deploy.trial_inputs import made_inputs
+        from mmbert.deploy.trial_inputs import traceable_rows
 
         whole = self.settings.out / "+".join([*method.changes, "onnx"])
         if not (whole / GRAPH).is_file():
-            processors = {name: encoder.processor for name, encoder in made.model.named_encoders().items()}
-            export_model(made.model, whole, [made_inputs(processors, 4, seed) for seed in (0, 1)], ("onnx",))
+            real = itertools.islice(judged_batches(made.model, self.settings.data, self.settings.split), 1)
+            export_model(made.model, whole, traceable_rows(list(real), made.model, 16), ("onnx",))
         folder, remarks = whole, made.remarks
         if method.runtime == "int8_onnx":
             folder = self.settings.out / method.word

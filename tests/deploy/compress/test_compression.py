@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ import torch
 
 from mmbert.cli import compress as command
 from mmbert.cli import evaluate
+from mmbert.core.errors import InputError
 from mmbert.deploy.compress.compression import table_of
 from mmbert.deploy.compress.int8 import has_vnni
+from mmbert.deploy.compress.methods import parse_methods
 from mmbert.deploy.compress.quality import resampled
 from mmbert.deploy.compress.training import training_config
+from mmbert.deploy.compress.workshop import Workshop
 from mmbert.deploy.onnx_model import OnnxModel
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
@@ -119,3 +123,15 @@ def test_a_variant_is_trained_without_trackers_for_its_own_epochs(compose_tiny):
     made = training_config(compose_tiny("trainer.max_steps=3", "encoders_from=elsewhere"), 5, 7)
     assert (made.trainer.max_epochs, made.trainer.max_steps, made.seed) == (5, -1, 7)
     assert made.logger == {} and made.encoders_from is None and made.plots is False
+
+
+def test_a_variant_that_cannot_be_made_costs_no_other():
+    found = Workshop(None, SimpleNamespace(methods=parse_methods(["onnx", "layers"])), lambda what: None)
+
+    def made(method):
+        if method.word == "onnx":
+            raise InputError("no graph")
+        return method.word
+
+    found.variant = made
+    assert found.variants() == ["original", "layers"] and found.failed == {"onnx": "no graph"}

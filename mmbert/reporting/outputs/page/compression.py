@@ -30,6 +30,7 @@ def compression_page(content: Mapping[str, Any]) -> str:
     for number, name in enumerate(rows[0]["quality"]):
         made.add(f"task-{number}", f"Quality: {name}", quality_table(made, rows, name))
     remarks = [[Cell(row["name"]), Cell(remark)] for row in rows for remark in row["remarks"]]
+    remarks += [[Cell(name), Cell(f"could not be made: {why}")] for name, why in content["failed"].items()]
     made.add("remarks", "How each was made", made.table(["variant", ""], remarks, words=2) if remarks else "")
     return made.html(compression_footer(content))
 

@@ -31,13 +31,14 @@ def content():
     }
     settings["finished"] = "today"
     machine = {"cpu": {"model": "a processor", "usable_cores": 2}}
-    return {**settings, "task": "answer", "variants": rows, "environment": machine}
+    return {**settings, "task": "answer", "variants": rows, "failed": {"layers": "why <not>"}, "environment": machine}
 
 
 def test_the_page_has_every_number():
     page = compression_page(content())
     for text in ("0.7900 [0.5000, 0.9000]", "-0.0125 [-0.0200, +0.0100]", "2.50", "456", "1,234", "a processor"):
         assert text in page
+    assert "could not be made: why &lt;not&gt;" in page
     assert "trained on for &lt;2&gt; epochs" in page
 
 
