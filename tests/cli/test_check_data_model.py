@@ -4,10 +4,13 @@ import json
 import shutil
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 
+from mmbert.analysis.data_quality import folds
 from mmbert.cli import check_data
+from mmbert.core.errors import ConfigError
 
 
 def ended(given, monkeypatch, capsys, folder):
@@ -51,6 +54,25 @@ def test_a_private_run_shows_numbers_alone(finished_run, monkeypatch, capsys, tm
     assert "data:" not in page and "suggested" not in page and "given" not in out
     assert "/given" not in (tmp_path / "rows.csv").read_text()
     assert '"given"' not in (tmp_path / "found.json").read_text()
+
+
+def test_folds_are_made_of_the_runs_groups_and_classes(finished_run, digits, monkeypatch, capsys, tmp_path):
+    """Rows of a group that lay on both sides of a fold would let its model know what it is asked."""
+    seen = {}
+
+    def stop(rows, strata, groups, count, seed):
+        seen.update(rows=rows, strata=strata, groups=groups, count=count, seed=seed)
+        raise ConfigError("that is enough")
+
+    monkeypatch.setattr(folds, "make_folds", stop)
+    words = [f"model={finished_run}", "folds=3", "seed=7", "data.split.group=wording", "trust_custom_code=true"]
+    code, _, err = ended(words, monkeypatch, capsys, tmp_path)
+    assert code == 2 and "that is enough" in err
+    assert (seen["count"], seen["seed"]) == (3, 7)
+    table = pd.read_csv(digits, dtype=str, keep_default_na=False).iloc[seen["rows"]]
+    for column, codes in {"wording": seen["groups"], "answer": seen["strata"]}.items():
+        pairs = set(zip(table[column], codes.tolist(), strict=True))
+        assert len(pairs) == table[column].nunique() == len(set(codes.tolist())) > 1
 
 
 @pytest.mark.parametrize(

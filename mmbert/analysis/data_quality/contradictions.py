@@ -82,13 +82,17 @@ def vector_contradictions(vectors: np.ndarray, present: np.ndarray) -> tuple[np.
 
 
 def partner_scores(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(n,): by how many standard deviations each row's own cosine is above those with other rows, both ways' mean."""
-    cosines = one.astype(np.float64) @ other.astype(np.float64).T
-    own, count = np.diagonal(cosines), len(cosines)
+    """(n,): by how many standard deviations each row's own cosine is above those with other rows, both ways' mean.
+
+    The sums over all pairs are those of n vectors, Σ_j a·b_j = a·(Σ_j b_j) and Σ_j (a·b_j)² = a·(Σ_j b_j b_jᵀ)·a, so
+    that no n × n table is made.
+    """
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    own, count = (one * other).sum(1), len(one)
     made = np.zeros(count)
-    for axis in (0, 1):
-        mean = (cosines.sum(axis) - own) / (count - 1)
-        square = ((cosines**2).sum(axis) - own**2) / (count - 1)
+    for these, those in ((other, one), (one, other)):
+        mean = (these @ those.sum(0) - own) / (count - 1)
+        square = ((these @ (those.T @ those) * these).sum(1) - own**2) / (count - 1)
         made += (own - mean) / np.sqrt(np.maximum(square - mean**2, 1e-12))
     return made / 2
 

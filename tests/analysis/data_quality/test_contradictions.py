@@ -84,6 +84,26 @@ def test_partner_scores_by_hand():
     np.testing.assert_allclose(partner_scores(one, other), expected)
 
 
+def test_partner_scores_are_those_of_the_table_of_all_pairs():
+    random = np.random.default_rng(1)
+    one, other = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in random.standard_normal((2, 50, 16)))
+    cosines, off = one @ other.T, ~np.eye(50, dtype=bool)
+    expected = [
+        sum((line[i] - line[off[i]].mean()) / line[off[i]].std() for line in (cosines[i], cosines[:, i])) / 2
+        for i in range(50)
+    ]
+    np.testing.assert_allclose(partner_scores(one, other), expected, rtol=1e-9)
+
+
+def test_a_split_of_many_rows_needs_no_table_of_pairs():
+    """100,000 rows: their table of pairs would be 80 GB."""
+    vectors = np.zeros((100_000, 4), np.float32)
+    vectors[np.arange(100_000), np.arange(100_000) % 4] = 1
+    swapped = vectors.copy()
+    swapped[0] = vectors[1]
+    assert partner_scores(vectors, swapped).argmin() == 0
+
+
 def test_swapped_vectors_score_highest():
     random = np.random.default_rng(0)
     shared = random.standard_normal((60, 8))

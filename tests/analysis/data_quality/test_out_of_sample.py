@@ -74,6 +74,29 @@ def test_unimodal_heads_are_fitted_on_train_and_validation_alone(monkeypatch):
     np.testing.assert_array_equal(val, vectors[50:60])
 
 
+def test_labels_are_those_of_the_tables_column(predicted, digits):
+    found, _ = predicted
+    written = pd.read_csv(digits, dtype=str, keep_default_na=False).iloc[found.rows]
+    table = row_table(found, ["train"] * 80, all_label_errors(found), {}, [])
+    assert table["operation/given"].fillna("").tolist() == written["operation"].tolist()
+    values = pd.to_numeric(written["value"]).to_numpy(float)
+    np.testing.assert_allclose(found.tasks["value"].labels, values, rtol=1e-5)
+
+
+def test_the_worst_stand_first(predicted):
+    found, _ = predicted
+    errors, contradictions = all_label_errors(found), all_contradictions(found, 0)
+    content = summary(found, ["train"] * 80, errors, contradictions, [])
+    for name, of in errors.items():
+        worst = [(not entry["label_error"], entry["quality"]) for entry in content["label_errors"][name]["worst"]]
+        assert worst == sorted(worst)
+        chosen = of.flagged if of.flagged.any() else ~np.isnan(of.quality)
+        assert worst[0][1] == of.quality[chosen].min()
+    for name, of in contradictions.items():
+        worst = [entry["contradiction"] for entry in content["contradictions"][name]["worst"]]
+        assert worst == sorted(worst, reverse=True) and worst[0] == np.nanmax(of.scores)
+
+
 def test_everything_has_its_place(predicted, finished_run):
     found, _ = predicted
     operation = found.tasks["operation"]
