@@ -58,6 +58,7 @@ ONLY_IN = {
     "starlette": ["mmbert/deploy/serving/*.py"],
     "uvicorn": ["mmbert/deploy/serving/server.py"],
     "gradio": ["mmbert/deploy/demo/*.py"],
+    "opacus": ["mmbert/training/private/*.py"],
     "torchjd": ["mmbert/training/balance/*.py"],
     "onnx": ["mmbert/deploy/*.py"],
     "onnxruntime": ["mmbert/deploy/*.py"],

@@ -14,6 +14,7 @@ from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.loaders import make_loader
+from mmbert.data.loading.poisson import Poisson, PoissonBatches
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.tables.paired_columns import pair_of_columns, paired_column
@@ -45,6 +46,7 @@ class SplitLoaders:
     num_workers: int
     pin_memory: bool
     bucket_by_length: bool
+    poisson: Poisson | None = None
 
     @property
     def test_splits(self) -> list[str]:
@@ -104,8 +106,10 @@ class SplitLoaders:
 
     def loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split; those of ``train`` in an order that depends on the seed and the epoch alone."""
+        dataset = self.dataset(split)
+        drawn = self.poisson if split == "train" else None
         return make_loader(
-            self.dataset(split),
+            dataset,
             self.batch_size if split == "train" else self.eval_batch_size,
             self.num_workers,
             self.pin_memory,
@@ -114,6 +118,7 @@ class SplitLoaders:
             by_length=self.bucket_by_length,
             keep_workers=split in ("train", "val"),
             draws=self.task_draws if split == "train" else None,
+            poisson=None if drawn is None else PoissonBatches(dataset, self.batch_size, self.seed, drawn.secure),
         )
 
     def plain_loader(self, split: str) -> DataLoader[Batch]:
@@ -133,6 +138,14 @@ class SplitLoaders:
     def test_dataloader(self) -> list[DataLoader[Batch]]:
         """Batches of every test split, in the order of ``test_splits``."""
         return [self.loader(split) for split in self.test_splits]
+
+    def draw_poisson(self, secure: bool = False) -> None:
+        """Draws training batches from here on with one probability for each sample (``PoissonBatches``).
+
+        Args:
+            secure: from the operating system's entropy, not from the seed.
+        """
+        self.poisson = Poisson(secure)
 
     def draw_by_task(self, how: str, names: Iterable[str]) -> TaskDraws:
         """Draws training samples by tasks from here on, ``how`` being a word of ``EXPONENTS``.

@@ -61,7 +61,7 @@ def model_card(
         about_metrics(facts),
         table(["metric", "val", *splits], rows_of_metrics(metrics, ["val", *splits])),
         "## Limits\n",
-        limits(model),
+        limits(model, facts.get("privacy")),
         "## Made with\n",
         made_with(facts),
     ]
@@ -159,7 +159,7 @@ def rows_of_metrics(metrics: Mapping[str, float], splits: Sequence[str]) -> list
     return [[name, *row] for name, row in zip(names, cells, strict=True)]
 
 
-def limits(model: MultimodalModel) -> str:
+def limits(model: MultimodalModel, privacy: Mapping[str, Any] | None = None) -> str:
     """What a reader must not conclude."""
     names = ", ".join(model.named_encoders())
     return (
@@ -169,7 +169,23 @@ def limits(model: MultimodalModel) -> str:
         f"- {calibration(model)}; see `plots/` of the run.\n"
         "- Nobody has examined the model for unequal errors between groups of people, nor for what it keeps of its "
         "data.\n"
+        f"{about_privacy(privacy)}"
         "- The licences of the data and of pretrained weights bind whoever passes the model on.\n"
+    )
+
+
+def about_privacy(facts: Mapping[str, Any] | None) -> str:
+    """Of a model that was trained with differential privacy, with what, and what that does not cover."""
+    if not facts:
+        return ""
+    seeded = "" if facts["secure"] else " The noise follows from the run's seed: who knows it can take it off again."
+    bound = f"({facts['epsilon']:.4g}, {facts['delta']:.3g})-differentially private"
+    return (
+        f"- Trained by DP-SGD: the weights are {bound} with regard to adding or removing one row of train "
+        f"({facts['accountant']} accountant, noise multiplier {facts['noise_multiplier']:.4g}, sampling rate "
+        f"{facts['sample_rate']:.4g}, {facts['steps']:,} steps, gradients clipped to {facts['max_grad_norm']:g}). "
+        "Classes, class weights, means of numbers, the choice of the checkpoint on validation and of options are not "
+        f"covered.{seeded}\n"
     )
 
 

@@ -37,6 +37,7 @@ from mmbert.training.fit import fit, measure_splits, nothing_is_best, restore_be
 from mmbert.training.instantiate import resolved
 from mmbert.training.loggers.group import RunLoggers, start_loggers
 from mmbert.training.monitor import hidden_metrics
+from mmbert.training.private.prepare import prepare_private, private_facts, spent_line
 from mmbert.training.resources.cost import cost_facts
 from mmbert.training.resources.devices import check_devices
 from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
@@ -129,6 +130,8 @@ def locked_run(
         raise
     title = console.TASKS_TITLE if cfg.checkpoint.per_task else console.RUN_TITLE
     console.print_results(results.metrics, results.test_splits, folder, title, results.notes, results.hidden)
+    if "privacy" in results.facts:
+        console.print_line(spent_line(results.facts["privacy"]))
     return results.score
 
 
@@ -159,6 +162,7 @@ def train_and_measure(
         parts = make_parts(cfg)
         build_seconds = watch.lap()
         refuse_without_validation(cfg, parts, search is not None)
+        prepare_private(cfg, parts)
         announce_run(parts, folder)
         analyses = configured_analyses(cfg.get("robustness"), parts.model, parts.data)
         stored = read_from_store(parts.data, parts.model, cfg.store, cfg.trainer)
@@ -178,6 +182,7 @@ def train_and_measure(
             "epochs": training.trainer.current_epoch,
             "step_milliseconds": training.step_times.median(),
         }
+        results.facts |= private_facts(training.module)
         results.facts |= {"tuned": tune_tasks(training.module, training.trainer, parts.data)}
         results.hidden = hidden_metrics(parts.model.named_tasks(), parts.monitor.name)
         measure_splits(training, parts.data, results, tasks_with_checkpoints(training))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch import nn
+from torch import Tensor, nn
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
@@ -33,6 +33,8 @@ from mmbert.training.instantiate import make
 from mmbert.training.loggers.group import RunLoggers
 from mmbert.training.module import FusionModule, OptimizerMaker
 from mmbert.training.monitor import Monitor
+from mmbert.training.private.budget import PrivateOptions
+from mmbert.training.private.module import PrivateModule
 from mmbert.training.validation_schedule import planned_schedule, why_no_validation
 
 
@@ -77,7 +79,7 @@ def make_training(
     """
     optimizer = make(cfg.optimizer)
     make_optimizer = optimizer_maker(optimizer, make(cfg.scheduler))
-    module = FusionModule(parts.model, parts.balance, make_optimizer, optimizer.penalty, parts.modality_balance)
+    module = make_module(cfg, parts, make_optimizer, optimizer.penalty)
     if cfg.compile:
         module.compile_model()
     own = task_checkpoints(cfg, parts.task_monitors, folder)
@@ -106,6 +108,19 @@ def make_training(
             plugins=[*configured_plugins(cfg), WholeCheckpoints()],
         )
     return Training(module, trainer, step_times, skipped, epochs, monitored)
+
+
+def make_module(
+    cfg: DictConfig, parts: Parts, make_optimizer: OptimizerMaker, penalty: Callable[[nn.Module], Tensor] | None
+) -> FusionModule:
+    """What trains: by DP-SGD with ``privacy=dp``."""
+    options = PrivateOptions.of(cfg.get("privacy"))
+    if options is None:
+        return FusionModule(parts.model, parts.balance, make_optimizer, penalty, parts.modality_balance)
+    samples, batch_size = len(parts.data.rows["train"]), parts.data.batch_size
+    return PrivateModule(
+        parts.model, parts.balance, make_optimizer, options, samples, batch_size, int(cfg.seed), console.print_line
+    )
 
 
 def optimizer_maker(optimizer: Any, schedule: Any) -> OptimizerMaker:

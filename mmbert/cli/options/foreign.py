@@ -64,6 +64,11 @@ RULES_BY_PATH: dict[str, Rule] = {
     "checkpoint.per_task": Switch(),
     "privacy.samples": Switch(),
     "privacy.mask": MaskPatterns(),
+    "privacy.epsilon": Range(above=0),
+    "privacy.delta": Range(above=0, below=1),
+    "privacy.max_grad_norm": Range(above=0),
+    "privacy.accountant": OneOf("prv", "rdp"),
+    "privacy.secure": Switch(),
     "encoders_from": Custom(
         "a run's folder, or one for each encoder ({image: outputs/A, audio: outputs/B}),", names_runs
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -12,6 +13,7 @@ from mmbert.core.types import Batch
 from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
+from mmbert.data.loading.poisson import PoissonBatches
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.registry import modality_of
@@ -27,6 +29,7 @@ def make_loader(
     by_length: bool = False,
     keep_workers: bool = False,
     draws: TaskDraws | None = None,
+    poisson: PoissonBatches | None = None,
 ) -> DataLoader[Batch]:
     """Batches of a dataset.
 
@@ -40,11 +43,15 @@ def make_loader(
         by_length: with ``shuffle``, samples of similar length come together.
         keep_workers: keep the workers from one epoch to the next.
         draws: with ``shuffle``, how often each sample comes in an epoch; None = once.
+        poisson: draws the batches instead of all that; None = nothing does.
     """
+    order: dict[str, Any] = {"batch_sampler": poisson}
+    if poisson is None:
+        sampler = training_order(dataset, seed, batch_size, by_length, draws) if shuffle else EvaluationSampler(dataset)
+        order = {"batch_size": batch_size, "sampler": sampler}
     return LazyLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        sampler=training_order(dataset, seed, batch_size, by_length, draws) if shuffle else EvaluationSampler(dataset),
+        dataset,
+        **order,
         generator=torch.Generator().manual_seed(seed),  # of the workers' own random numbers
         num_workers=num_workers,
         collate_fn=Collate(dataset.processors, dataset.augment, dataset.tasks, dataset.changing),

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.loading.poisson import PoissonBatches
 from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import LATER_OPTIONS
@@ -171,8 +172,11 @@ class LastCheckpoint(Checkpoint):
         seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         loader: Any = trainer.train_dataloader
         if trainer.fit_loop.restarting and 0 < seen < trainer.num_training_batches:
-            assert isinstance(loader.sampler, SeededSampler)
-            loader.sampler.skip_once(seen * loader.batch_size)
+            if isinstance(loader.batch_sampler, PoissonBatches):
+                loader.batch_sampler.skip_batches(seen)
+            else:
+                assert isinstance(loader.sampler, SeededSampler)
+                loader.sampler.skip_once(seen * loader.batch_size)
         stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
         if any(callback.stopped_epoch for callback in stops):
             trainer.should_stop = True

@@ -1,0 +1,1 @@
+"""Differentially private training: DP-SGD over frozen encoders (docs/privacy.md)."""

@@ -1,0 +1,200 @@
+"""The gradient of each sample's own loss: all at once by ``torch.func``, or one by one where that cannot be.
+
+The loss of a sample is what the model and the tasks make of a batch that holds this sample alone, so nothing in its
+gradient can come from another sample. Both ways compute the same numbers; what cannot be vectorised (control flow that
+depends on values, shapes that depend on masks) goes one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from mmbert.core.types import Batch, Encoded, Tensors, map_leaves, rows_of
+from mmbert.model import MultimodalModel
+
+#: A batch as dictionaries of tensors alone, samples first: ``inputs``, ``encoded``, ``targets``, ``rows``.
+Tree = dict[str, Any]
+#: How far the two ways may lie apart in the first batch, relative to the largest gradient; float32.
+AGREE = 1e-3
+#: So many samples of the first batch are computed in both ways.
+COMPARED = 8
+
+
+class SampleLosses(NamedTuple):
+    """Of one sample, or of B: () or (B,) each.
+
+    Attributes:
+        losses: by task, its contribution; 0 where it has no label.
+        counts: by task, how much of it is labelled.
+        total: what is differentiated: Σ_t w_t · loss_t and the fusion's auxiliary losses.
+    """
+
+    losses: Tensors
+    counts: Tensors
+    total: Tensor
+
+
+class SampleLoss(nn.Module):
+    """The loss of one sample.
+
+    A task that reads tokens contributes the mean over the sample's labelled tokens; any other its loss times the
+    weight of the sample's class. An unlabelled sample contributes 0.
+
+    Args:
+        model: whose trainable parameters are differentiated.
+        weights: of the tasks, by name.
+        live: encoders that are part of what is trained: they have adapters, or the fusion changes them from within.
+    """
+
+    def __init__(self, model: MultimodalModel, weights: Mapping[str, float], live: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = dict(weights)
+        self.live = live
+        self.epoch = 0
+
+    def encode(self, batch: Batch) -> Tree:
+        """A batch whose frozen encoders have run, B samples together."""
+        encoders = self.model.named_encoders()
+        with torch.no_grad():
+            encoded = {name: e(batch.inputs[name]) for name, e in encoders.items() if name not in self.live}
+        parts = {n: {"tokens": x.tokens, "mask": x.mask, "pooled": x.pooled} for n, x in encoded.items()}
+        return {"inputs": batch.inputs, "encoded": parts, "targets": batch.targets, "rows": batch.rows}
+
+    def forward(self, tree: Tree) -> SampleLosses:
+        """A batch of one sample -> its losses, () each."""
+        model = self.model
+        encoded = self._encoded(tree)
+        output = model.answer(model.state(encoded, inputs=tree["inputs"]), targets=tree["targets"])
+        heads, losses, counts, total = model.named_decision_heads(), {}, {}, []
+        for name, task in model.named_tasks().items():
+            targets = tree["targets"][name]
+            loss = task.loss(output.outputs[name], targets)
+            terms = [loss.mean if task.reads_tokens else loss.total]
+            if name in output.decisions:
+                part = heads[name]
+                more = part.losses(task, output.decisions[name], targets, self.epoch, tree["rows"])
+                # means of a batch of one, in which the weight of the sample's class has cancelled out
+                terms = [*([] if part.decision.replaces_loss else terms), *(x * loss.count for x in more.values())]
+            losses[name] = torch.stack([term.float() for term in terms]).sum()
+            counts[name] = loss.count.detach().float()
+            total.append(self.weights[name] * losses[name])
+        total += [value.float() for value in output.fused.auxiliary_losses.values()]
+        return SampleLosses(losses, counts, torch.stack(total).sum())
+
+    def _encoded(self, tree: Tree) -> dict[str, Encoded]:
+        model, injected = self.model, self.model.fusion.injects_into
+        encoded = {name: Encoded(**parts) for name, parts in tree["encoded"].items()}
+        for name in self.live:
+            if name != injected:
+                encoded[name] = model.encoders[name](tree["inputs"][name])
+        if injected is not None:
+            encoded[injected] = model.encode_injected(tree["inputs"], encoded)
+        return {name: encoded[name] for name in model.encoders}
+
+
+class SampleGradients:
+    """Computes the gradients of B samples.
+
+    Args:
+        loss: of one sample.
+
+    Attributes:
+        vectorised: whether all samples are differentiated at once; None = the first batch decides.
+        reason: why they are not.
+    """
+
+    def __init__(self, loss: SampleLoss, vectorised: bool | None = None) -> None:
+        self.loss = loss
+        self.vectorised = vectorised
+        self.reason = ""
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is differentiated, by name in the ``SampleLoss``."""
+        return {name: p for name, p in self.loss.named_parameters() if p.requires_grad}
+
+    def of(self, tree: Tree) -> tuple[dict[str, Tensor], SampleLosses]:
+        """The gradients (B, …) by parameter, and the losses (B,) of B ≥ 1 samples."""
+        if self.vectorised is None:
+            self.vectorised = self._can_be_vectorised(tree)
+        return self.at_once(tree) if self.vectorised else self.one_by_one(tree)
+
+    def at_once(self, tree: Tree) -> tuple[dict[str, Tensor], SampleLosses]:
+        """By ``torch.func``."""
+
+        def of_one(parameters: dict[str, Tensor], one: Tree) -> tuple[Tensor, SampleLosses]:
+            losses = functional_call(self.loss, parameters, (map_leaves(one, lambda x: x.unsqueeze(0)),))
+            return losses.total, losses
+
+        parameters = {name: p.detach() for name, p in self.parameters().items()}
+        every = vmap(grad_and_value(of_one, has_aux=True), in_dims=(None, 0), randomness="different")
+        gradients, (_, losses) = every(parameters, tree)
+        return gradients, SampleLosses(*map(detached, losses))
+
+    def one_by_one(self, tree: Tree) -> tuple[dict[str, Tensor], SampleLosses]:
+        """By one backward pass a sample."""
+        parameters, found, seen = self.parameters(), [], []
+        with torch.enable_grad():
+            for index in torch.arange(len(tree["rows"]), device=tree["rows"].device):
+                losses = self.loss(rows_of(tree, index.unsqueeze(0)))
+                seen.append(SampleLosses(*map(detached, losses)))
+                if not losses.total.requires_grad:
+                    found.append([torch.zeros_like(p) for p in parameters.values()])
+                    continue
+                found.append(list(torch.autograd.grad(losses.total, list(parameters.values()), materialize_grads=True)))
+        gradients = {
+            name: torch.stack(column) for name, column in zip(parameters, zip(*found, strict=True), strict=True)
+        }
+        stacked = [
+            {name: torch.stack([getattr(s, part)[name] for s in seen]) for name in seen[0].losses}
+            for part in ("losses", "counts")
+        ]
+        return gradients, SampleLosses(*stacked, torch.stack([s.total for s in seen]))
+
+    def _can_be_vectorised(self, tree: Tree) -> bool:
+        """Whether the first samples have the same gradients in both ways, without dropout."""
+        few = rows_of(tree, torch.arange(min(COMPARED, len(tree["rows"])), device=tree["rows"].device))
+        training = {module: module.training for module in self.loss.modules()}
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            try:
+                self.loss.eval()
+                return self._same(few)
+            finally:
+                for module, mode in training.items():
+                    module.training = mode
+
+    def _same(self, tree: Tree) -> bool:
+        expected = self.one_by_one(tree)[0]
+        try:
+            given = self.at_once(tree)[0]
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+            self.reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            return False
+        largest = max(float(g.abs().max()) for g in expected.values()) or 1.0
+        apart = max(float((given[name] - g).abs().max()) for name, g in expected.items())
+        if not apart <= AGREE * largest:
+            self.reason = f"torch.func is {apart / largest:.2g} away from one by one"
+            return False
+        return True
+
+
+def detached(part: Any) -> Any:
+    """A tensor, or a dictionary of them, without its graph."""
+    return map_leaves(part, lambda x: x.detach())
+
+
+def real_samples(batch: Batch) -> Batch:
+    """A batch without the copies that only fill it up; it may be empty."""
+    index = (batch.rows >= 0).nonzero().flatten()
+    if len(index) == len(batch.rows):
+        return batch
+    inputs, targets = rows_of(batch.inputs, index), rows_of(batch.targets, index)
+    return replace(batch, inputs=inputs, targets=targets, rows=batch.rows[index], alignments={})
