@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 #: Tells these random numbers from others of the same seed.
-STREAM = 0x9015_50A7
+POISSON_STREAM = 0x9015_50A7
 #: What stands in for an empty batch: a negative place is a copy that counts nowhere (``SampleDataset``).
 NOBODY = -1
 
@@ -71,7 +71,7 @@ class PoissonBatches(Sampler[list[tuple[int, int]]]):
         return -(-self.samples // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        entropy = None if self.secure else [abs(self.seed), self.epoch, STREAM]
+        entropy = None if self.secure else [abs(self.seed), self.epoch, POISSON_STREAM]
         generator = np.random.default_rng(np.random.SeedSequence(entropy))
         begin, self.skip = self.skip, 0
         epoch = self.epoch

@@ -17,10 +17,10 @@ from mmbert.core.errors import ConfigError
 #: Accountants by their option's word: opacus' own names.
 ACCOUNTANTS = ("prv", "rdp")
 #: How far below the ε that was asked for the planned one may lie, as a share.
-TOLERANCE = 0.01
+UNSPENT_SHARE = 0.01
 #: The noise beyond which no ε is sought.
 MOST_NOISE = 1e6
-INSTALL = "privacy=dp needs opacus: pip install mmbert[private]"
+INSTALL_OPACUS = "privacy=dp needs opacus: pip install mmbert[private]"
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,11 @@ def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int, acco
     try:
         from opacus.accountants.utils import get_noise_multiplier
     except ImportError as error:
-        raise ConfigError(INSTALL) from error
+        raise ConfigError(INSTALL_OPACUS) from error
     mechanism = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": rate, "steps": steps}
     try:
-        with quiet():
-            begin = get_noise_multiplier(**mechanism, accountant="rdp", epsilon_tolerance=TOLERANCE * epsilon)
+        with without_warnings():
+            begin = get_noise_multiplier(**mechanism, accountant="rdp", epsilon_tolerance=UNSPENT_SHARE * epsilon)
     except ValueError as error:  # of small ε the divergences know too little
         if accountant == "rdp":
             raise no_noise(epsilon, delta, rate, steps, accountant) from error
@@ -166,7 +166,7 @@ def least_noise(begin: float, epsilon: float, delta: float, rate: float, steps: 
         low, high = high, 2 * high
         if high > MOST_NOISE:
             raise no_noise(epsilon, delta, rate, steps, accountant)
-    while epsilon - spent > TOLERANCE * epsilon and high - low > 1e-6 * high:
+    while epsilon - spent > UNSPENT_SHARE * epsilon and high - low > 1e-6 * high:
         middle = max((low + high) / 2, 0.85 * high)  # far below, numerical composition is slow
         if (at_middle := spent_epsilon(middle, rate, steps, delta, accountant)) <= epsilon:
             high, spent = middle, at_middle
@@ -192,12 +192,12 @@ def spent_epsilon(sigma: float, rate: float, steps: int, delta: float, accountan
         return 0.0
     counted = create_accountant(accountant)
     counted.history = [(sigma, rate, steps)]
-    with quiet():
+    with without_warnings():
         return float(counted.get_epsilon(delta))
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Without the warnings of opacus on the edges of its grids, which its results allow for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -18,9 +18,9 @@ from mmbert.training.private.budget import Budget, PrivateOptions, plan_budget
 from mmbert.training.private.sample_gradients import SampleGradients, SampleLoss, SampleLosses, real_samples
 
 #: Tells the noise's random numbers from others of the same seed.
-STREAM = 0x6E01_5E00
+NOISE_STREAM = 0x6E01_5E00
 #: Where a checkpoint keeps the budget.
-STATE = "mmbert_private"
+PRIVATE_STATE = "mmbert_private"
 
 
 class PrivateModule(FusionModule):
@@ -154,7 +154,9 @@ class PrivateModule(FusionModule):
         """
         dp = self._dp
         if not self.options.secure:
-            entropy = np.random.SeedSequence([abs(self.seed), self.global_step, STREAM]).generate_state(1, np.uint64)[0]
+            entropy = np.random.SeedSequence([abs(self.seed), self.global_step, NOISE_STREAM]).generate_state(
+                1, np.uint64
+            )[0]
             dp.generator.manual_seed(int(entropy >> np.uint64(1)))
         dp.pre_step()
         for parameter in dp.params:
@@ -171,7 +173,7 @@ class PrivateModule(FusionModule):
         """Keeps the mechanism too."""
         super().on_save_checkpoint(checkpoint)
         if self.budget is not None:
-            checkpoint[STATE] = self.budget.facts(self.global_step)
+            checkpoint[PRIVATE_STATE] = self.budget.facts(self.global_step)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses to go on by another mechanism: ε would no longer be that of all steps.
@@ -180,7 +182,7 @@ class PrivateModule(FusionModule):
             TrainingError: it is another one.
         """
         super().on_load_checkpoint(checkpoint)
-        before = checkpoint.get(STATE)
+        before = checkpoint.get(PRIVATE_STATE)
         if before is None or self.budget is None:
             return
         now = self.budget.facts(0)

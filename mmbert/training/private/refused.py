@@ -135,19 +135,19 @@ def check_private(cfg: DictConfig, model: MultimodalModel, balance: nn.Module) -
             node = dict(node)
         if not allowed(node):
             shown = "" if isinstance(node, dict) else f"={node}"
-            raise refusal(f"{name}{shown}", reason, remedy)
+            raise private_refusal(f"{name}{shown}", reason, remedy)
     if type(balance) is not FixedBalance:
-        raise refusal(
+        raise private_refusal(
             f"balance ({type(balance).__name__})",
             "its weights follow from losses or gradients of whole batches",
             "balance=fixed, with tasks.NAME.weight",
         )
     check_tasks(model)
-    check_fusion(model.fusion)
+    check_private_fusion(model.fusion)
     check_encoders(model)
 
 
-def check_fusion(fusion: Fusion) -> None:
+def check_private_fusion(fusion: Fusion) -> None:
     """Refuses a fusion, or one within another, whose training is not a sum over samples.
 
     Raises:
@@ -163,9 +163,9 @@ def check_fusion(fusion: Fusion) -> None:
             continue
         unless, reason, remedy = REFUSED_FUSIONS[name]
         if not unless or any(is_on(getattr(module, attribute)) for attribute in unless):
-            raise refusal(f"fusion={name}", reason, remedy)
+            raise private_refusal(f"fusion={name}", reason, remedy)
     if fusion.injects_into is not None:
-        raise refusal(
+        raise private_refusal(
             f"{type(fusion).__name__}, which changes the encoder '{fusion.injects_into}' from within", INJECTS, ELSE
         )
     refuse_batch_norm("fusion", fusion, "another fusion")
@@ -185,13 +185,13 @@ def check_tasks(model: MultimodalModel) -> None:
     for name, task in model.named_tasks().items():
         what = f"the task '{name}' ({type(task).__name__})"
         if task.compares_samples or task.exchanges:
-            raise refusal(what, "its loss compares the samples of a batch", f"tasks.{name}=null")
+            raise private_refusal(what, "its loss compares the samples of a batch", f"tasks.{name}=null")
         if task.fits_head:
-            raise refusal(
+            raise private_refusal(
                 what, "a part of its head is fitted to all training samples, without noise", f"tasks.{name}=null"
             )
         if task.changes_inputs:
-            raise refusal(
+            raise private_refusal(
                 what,
                 "it changes what encoders read, which then must be trained or run in every step",
                 f"tasks.{name}=null",
@@ -209,9 +209,11 @@ def check_encoders(model: MultimodalModel) -> None:
         if not any(parameter.requires_grad for parameter in encoder.parameters()):
             continue
         if getattr(encoder, "init_args", {}).get("lora") is not None:
-            raise refusal(f"the adapters of the encoder '{name}'", INJECTS, f"encoders.{name}.lora=null, frozen=true")
+            raise private_refusal(
+                f"the adapters of the encoder '{name}'", INJECTS, f"encoders.{name}.lora=null, frozen=true"
+            )
         if not isinstance(encoder, FeatureEncoder):
-            raise refusal(
+            raise private_refusal(
                 f"the encoder '{name}'",
                 "it is trained: the noise grows with the number of weights, and a gradient of each for every sample "
                 "must be held",
@@ -228,11 +230,11 @@ def refuse_batch_norm(what: str, module: nn.Module, remedy: str) -> None:
     """
     for name, layer in module.named_modules():
         if isinstance(layer, _NormBase) and (layer.track_running_stats or "Batch" in type(layer).__name__):
-            raise refusal(
+            raise private_refusal(
                 f"{what}, layer {name} ({type(layer).__name__})", "it normalises by statistics of a batch", remedy
             )
 
 
-def refusal(what: str, reason: str, remedy: str) -> ConfigError:
+def private_refusal(what: str, reason: str, remedy: str) -> ConfigError:
     """The error."""
     return ConfigError(f"privacy=dp does not go with {what}: {reason}. Instead: {remedy}; or privacy=none.")

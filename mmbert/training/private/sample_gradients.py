@@ -19,7 +19,7 @@ from mmbert.core.types import Batch, Encoded, Tensors, map_leaves, rows_of
 from mmbert.model import MultimodalModel
 
 #: A batch as dictionaries of tensors alone, samples first: ``inputs``, ``encoded``, ``targets``, ``rows``.
-Tree = dict[str, Any]
+SampleTree = dict[str, Any]
 #: How far the two ways may lie apart in the first batch, relative to the largest gradient; float32.
 AGREE = 1e-3
 #: So many samples of the first batch are computed in both ways.
@@ -59,7 +59,7 @@ class SampleLoss(nn.Module):
         self.live = live
         self.epoch = 0
 
-    def encode(self, batch: Batch) -> Tree:
+    def encode(self, batch: Batch) -> SampleTree:
         """A batch whose frozen encoders have run, B samples together."""
         encoders = self.model.named_encoders()
         with torch.no_grad():
@@ -67,7 +67,7 @@ class SampleLoss(nn.Module):
         parts = {n: {"tokens": x.tokens, "mask": x.mask, "pooled": x.pooled} for n, x in encoded.items()}
         return {"inputs": batch.inputs, "encoded": parts, "targets": batch.targets, "rows": batch.rows}
 
-    def forward(self, tree: Tree) -> SampleLosses:
+    def forward(self, tree: SampleTree) -> SampleLosses:
         """A batch of one sample -> its losses, () each."""
         model = self.model
         encoded = self._encoded(tree)
@@ -88,7 +88,7 @@ class SampleLoss(nn.Module):
         total += [value.float() for value in output.fused.auxiliary_losses.values()]
         return SampleLosses(losses, counts, torch.stack(total).sum())
 
-    def _encoded(self, tree: Tree) -> dict[str, Encoded]:
+    def _encoded(self, tree: SampleTree) -> dict[str, Encoded]:
         model, injected = self.model, self.model.fusion.injects_into
         encoded = {name: Encoded(**parts) for name, parts in tree["encoded"].items()}
         for name in self.live:
@@ -119,16 +119,16 @@ class SampleGradients:
         """What is differentiated, by name in the ``SampleLoss``."""
         return {name: p for name, p in self.loss.named_parameters() if p.requires_grad}
 
-    def of(self, tree: Tree) -> tuple[dict[str, Tensor], SampleLosses]:
+    def of(self, tree: SampleTree) -> tuple[dict[str, Tensor], SampleLosses]:
         """The gradients (B, …) by parameter, and the losses (B,) of B ≥ 1 samples."""
         if self.vectorised is None:
             self.vectorised = self._can_be_vectorised(tree)
         return self.at_once(tree) if self.vectorised else self.one_by_one(tree)
 
-    def at_once(self, tree: Tree) -> tuple[dict[str, Tensor], SampleLosses]:
+    def at_once(self, tree: SampleTree) -> tuple[dict[str, Tensor], SampleLosses]:
         """By ``torch.func``."""
 
-        def of_one(parameters: dict[str, Tensor], one: Tree) -> tuple[Tensor, SampleLosses]:
+        def of_one(parameters: dict[str, Tensor], one: SampleTree) -> tuple[Tensor, SampleLosses]:
             losses = functional_call(self.loss, parameters, (map_leaves(one, lambda x: x.unsqueeze(0)),))
             return losses.total, losses
 
@@ -137,7 +137,7 @@ class SampleGradients:
         gradients, (_, losses) = every(parameters, tree)
         return gradients, SampleLosses(*map(detached, losses))
 
-    def one_by_one(self, tree: Tree) -> tuple[dict[str, Tensor], SampleLosses]:
+    def one_by_one(self, tree: SampleTree) -> tuple[dict[str, Tensor], SampleLosses]:
         """By one backward pass a sample."""
         parameters, found, seen = self.parameters(), [], []
         with torch.enable_grad():
@@ -157,7 +157,7 @@ class SampleGradients:
         ]
         return gradients, SampleLosses(*stacked, torch.stack([s.total for s in seen]))
 
-    def _can_be_vectorised(self, tree: Tree) -> bool:
+    def _can_be_vectorised(self, tree: SampleTree) -> bool:
         """Whether the first samples have the same gradients in both ways, without dropout."""
         few = rows_of(tree, torch.arange(min(COMPARED, len(tree["rows"])), device=tree["rows"].device))
         training = {module: module.training for module in self.loss.modules()}
@@ -169,7 +169,7 @@ class SampleGradients:
                 for module, mode in training.items():
                     module.training = mode
 
-    def _same(self, tree: Tree) -> bool:
+    def _same(self, tree: SampleTree) -> bool:
         expected = self.one_by_one(tree)[0]
         try:
             given = self.at_once(tree)[0]

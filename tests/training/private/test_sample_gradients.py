@@ -16,7 +16,7 @@ from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.regression import Regression
 from mmbert.testing import random_inputs
-from mmbert.training.private.refused import REFUSED_FUSIONS, check_fusion
+from mmbert.training.private.refused import REFUSED_FUSIONS, check_private_fusion
 from mmbert.training.private.sample_gradients import SampleGradients, SampleLoss, real_samples
 
 PRESENT = [[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1]]
@@ -114,7 +114,7 @@ def alone(model: Heads, tree: dict[str, Any], b: int) -> list[Tensor]:
 @pytest.mark.parametrize("name", ALLOWED)
 def test_of_every_allowed_strategy_they_are_those_of_each_sample_alone(name: str) -> None:
     fusion = fusion_of(name)
-    check_fusion(fusion)
+    check_private_fusion(fusion)
     model, tree = heads_of(fusion), tree_of(fusion)
     fusion.train(name not in DRAWING)
     computed = SampleGradients(SampleLoss(model, dict.fromkeys(model.tasks, 1.0)))
@@ -139,20 +139,20 @@ def test_of_the_family_each_is_allowed_or_refused() -> None:
     assert {"adapter", "flamingo", "mag", "missing_aware_prompts"} >= set(INJECTING)
     for name in INJECTING:
         with pytest.raises(ConfigError, match="from within: gradients by sample"):
-            check_fusion(fusion_of(name))
+            check_private_fusion(fusion_of(name))
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED_FUSIONS))
 def test_what_is_refused_says_why_and_what_to_do(name: str) -> None:
     with pytest.raises(ConfigError, match=f"privacy=dp does not go with fusion={name}: .* Instead: "):
-        check_fusion(fusion_of(name))
+        check_private_fusion(fusion_of(name))
 
 
 @pytest.mark.parametrize("name", [n for n, (unless, _, _) in REFUSED_FUSIONS.items() if unless])
 def test_the_remedy_of_a_refused_strategy_is_one(name: str) -> None:
     kind, options = options_of(name)
     words = dict(word.removeprefix("fusion.").split("=") for word in REFUSED_FUSIONS[name][2].split())
-    check_fusion(kind(DIMS, WIDTH, **{**options, **{key: float(value) for key, value in words.items()}}))
+    check_private_fusion(kind(DIMS, WIDTH, **{**options, **{key: float(value) for key, value in words.items()}}))
 
 
 @pytest.mark.parametrize("name", sorted({*ALLOWED} - DRAWING))
