@@ -146,7 +146,7 @@ def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int, acco
         raise ConfigError(INSTALL_OPACUS) from error
     mechanism = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": rate, "steps": steps}
     try:
-        with without_warnings():
+        with without_grid_warnings():
             begin = get_noise_multiplier(**mechanism, accountant="rdp", epsilon_tolerance=UNSPENT_SHARE * epsilon)
     except ValueError as error:  # of small ε the divergences know too little
         if accountant == "rdp":
@@ -192,12 +192,12 @@ def spent_epsilon(sigma: float, rate: float, steps: int, delta: float, accountan
         return 0.0
     counted = create_accountant(accountant)
     counted.history = [(sigma, rate, steps)]
-    with without_warnings():
+    with without_grid_warnings():
         return float(counted.get_epsilon(delta))
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
+def without_grid_warnings() -> Iterator[None]:
     """Without the warnings of opacus on the edges of its grids, which its results allow for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
