@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.core.types import Batch, Inputs, rows_of
 from mmbert.data.datamodule import MultimodalData
+from mmbert.deploy.trial_inputs import traceable_rows
 from mmbert.model import MultimodalModel
 from mmbert.training.instantiate import make
 from mmbert.training.task_configs import class_column_of
@@ -80,6 +81,24 @@ def tracing_inputs(model: MultimodalModel, cfg: DictConfig, split: str) -> dict[
             if name not in found and len(rows) >= 2:
                 found[name] = rows_of(tensors, rows[:2])
         if len(found) == len(batch.inputs):
+            break
+    return found
+
+
+def export_inputs(model: MultimodalModel, cfg: DictConfig, split: str) -> list[dict[str, Inputs]]:
+    """Samples of a split by which an export is traced and checked: as many as no sequence is long.
+
+    The tracer takes two sizes that are alike in its example for one and the same: 16 texts of 16 tokens.
+
+    Raises:
+        InputError: fewer than two samples are there, or none has one of the modalities.
+    """
+    batches = list(itertools.islice(judged_batches(model, cfg, split), 1))
+    found: list[dict[str, Inputs]] = []
+    for count in (16, 15, 14, 13, 11, 9, 7):
+        found = traceable_rows(batches, model, count)
+        size = len(next(iter(found[0].values()))["mask"])
+        if all(size not in tensors["mask"].shape[1:] for tensors in found[0].values()):
             break
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from mmbert.deploy.compress.distillation import Distillation, distilled_key, tea
 from mmbert.deploy.compress.int8 import GRAPH, quantize_export, quantize_torchao, tensor_bytes
 from mmbert.deploy.compress.magnitude import begin_magnitude, end_magnitude
 from mmbert.deploy.compress.methods import WITHOUT, Method
-from mmbert.deploy.compress.samples import bound, calibration_inputs, judged_batches, tracing_inputs
+from mmbert.deploy.compress.samples import bound, calibration_inputs, export_inputs, tracing_inputs
 from mmbert.deploy.compress.settings import Settings
 from mmbert.deploy.compress.structured import Removed, drop_layers, prune_channels
 from mmbert.deploy.compress.training import (
@@ -105,12 +104,11 @@ class Workshop:
         from mmbert.deploy.export import export_model
         from mmbert.deploy.exported_graph import flat_inputs
         from mmbert.deploy.onnx_model import OnnxModel
-        from mmbert.deploy.trial_inputs import traceable_rows
 
         whole = self.settings.out / "+".join([*method.changes, "onnx"])
         if not (whole / GRAPH).is_file():
-            real = itertools.islice(judged_batches(made.model, self.settings.data, self.settings.split), 1)
-            export_model(made.model, whole, traceable_rows(list(real), made.model, 16), ("onnx",))
+            real = export_inputs(made.model, self.settings.data, self.settings.split)
+            export_model(made.model, whole, real, ("onnx",))
         folder, remarks = whole, made.remarks
         if method.runtime == "int8_onnx":
             folder = self.settings.out / method.word

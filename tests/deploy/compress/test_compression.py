@@ -12,6 +12,7 @@ import torch
 from mmbert.cli import compress as command
 from mmbert.cli import evaluate
 from mmbert.core.errors import InputError
+from mmbert.deploy.compress import samples
 from mmbert.deploy.compress.compression import table_of
 from mmbert.deploy.compress.int8 import has_vnni
 from mmbert.deploy.compress.methods import parse_methods
@@ -79,9 +80,9 @@ def test_a_pruned_model_is_a_run_that_mmbert_evaluate_measures_alike(rows, compr
 def test_int8_is_near_float32_with_every_subset_of_the_modalities(rows, compressed, finished_run):
     graph = OnnxModel(compressed / "int8_onnx", threads=1)
     model = MultimodalModel.from_pretrained(finished_run / "model")
-    samples = [{"text": "Add the two numbers.", "audio": (np.random.default_rng(0).normal(0, 0.1, 9000), 16000)}]
-    samples += [{"text": samples[0]["text"]}, {"audio": samples[0]["audio"]}]
-    for mine, theirs in zip(graph.predict(samples), model.predict(samples), strict=True):
+    asked = [{"text": "Add the two numbers.", "audio": (np.random.default_rng(0).normal(0, 0.1, 9000), 16000)}]
+    asked += [{"text": asked[0]["text"]}, {"audio": asked[0]["audio"]}]
+    for mine, theirs in zip(graph.predict(asked), model.predict(asked), strict=True):
         for key, value in theirs["answer"]["probabilities"].items():
             assert mine["answer"]["probabilities"][key] == pytest.approx(value, abs=0.05)
     assert "matrix products" in rows["int8_onnx"]["remarks"][-1]
@@ -135,3 +136,14 @@ def test_a_variant_that_cannot_be_made_costs_no_other():
 
     found.variant = made
     assert found.variants() == ["original", "layers"] and found.failed == {"onnx": "no graph"}
+
+
+@pytest.mark.parametrize("length", [16, 15])
+def test_an_export_is_traced_by_a_batch_whose_size_is_no_length(length, monkeypatch):
+    def rows(batches, model, count):
+        mask = torch.ones(count, length, dtype=torch.bool)
+        return [{"text": {"mask": mask}, "image": {"mask": mask[:, :1]}}]
+
+    monkeypatch.setattr(samples, "judged_batches", lambda *given: iter([None]))
+    monkeypatch.setattr(samples, "traceable_rows", rows)
+    assert len(samples.export_inputs(None, None, "test")[0]["text"]["mask"]) == (15 if length == 16 else 16)
