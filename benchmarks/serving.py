@@ -2,8 +2,9 @@
 
 Both answer the same rows of the demo set, its own files, with one model of the default networks (pretrained text
 encoder, the others with random weights: speed does not depend on what was learnt). mmbert-predict's side is
-``predict_table``, what the command runs, in a process that has imported and loaded everything and has answered once:
-its start-up is left out, which makes the comparison harder. The server is the command itself in a process of its own,
+what ``predict_table`` runs (its loader with worker processes, its loop, its writer) in a process that has loaded
+everything, timed from the first batch's answers to the last: the start of the command and of its workers is left out,
+which makes the comparison harder. The server is the command itself in a process of its own,
 and is asked one sample a request, as a form with files, by a load generator in a third process that has all bodies
 ready before it begins: 64 connections that each send the next request when the last is answered. Rounds of the two
 take turns on the same cores, the generator's work included. Latency of one client: one connection. Overload: more
@@ -32,10 +33,11 @@ import httpx
 import psutil
 from hydra import compose, initialize_config_module
 
+from mmbert.data.splits.splits import ALL
 from mmbert.model import MultimodalModel
 from mmbert.runs.environment import environment
 from mmbert.training.build import build
-from mmbert.training.predict import predict_table
+from mmbert.training.predict import answered, chosen_device, growing_file, whole_table
 
 ROOT = Path(__file__).parents[1]
 CONNECTIONS = 64
@@ -133,17 +135,24 @@ class Predicting:
     @staticmethod
     def run(folder: Path, table: Path, out: Path, orders: Any, results: Any) -> None:
         """Answers the table for every order."""
-        model = MultimodalModel.from_pretrained(folder)
+        device = chosen_device("auto")
+        model = MultimodalModel.from_pretrained(folder).to(device).eval()
+        kinds = {name: task.kind for name, task in model.named_tasks().items()}
         while orders.get() is not None:
-            began = time.perf_counter()
-            done = predict_table(model, table, out)
-            results.put((time.perf_counter() - began, done.rows))
+            data, _ = whole_table(model, table, {}, {"batch_size": 32, "num_workers": None})
+            began, count = 0.0, 0
+            with growing_file(out, kinds) as writer:
+                for rows, answers, _ in answered(model, data.loader(ALL), device):
+                    writer.write(rows, answers)
+                    count += len(rows) if began else 0
+                    began = began or time.perf_counter()
+            results.put((time.perf_counter() - began, count))
 
-    def seconds(self) -> float:
-        """Of one pass."""
+    def speed(self) -> float:
+        """Samples a second of one pass."""
         self.orders.put(True)
-        seconds, _ = self.results.get(timeout=600)
-        return float(seconds)
+        seconds, count = self.results.get(timeout=600)
+        return float(count / seconds)
 
     def close(self) -> None:
         """Ends the process."""
@@ -205,22 +214,22 @@ def measure(model: Path, table: Path, rows: list[dict[str, str]], rounds: int, s
 
     try:
         difference = compared_answers(address, model, rows[:8])
-        predicting.seconds(), load(len(rows) // 2, CONNECTIONS)  # the first pass warms files and allocators
+        predicting.speed(), load(len(rows) // 2, CONNECTIONS)  # the first pass warms files and allocators
         predict_speeds, serve_speeds, latencies = [], [], []
         for number in range(rounds):
             sides = ["predict", "serve"] if number % 2 == 0 else ["serve", "predict"]
             for side in sides:
                 if side == "predict":
-                    predict_speeds.append(len(rows) / predicting.seconds())
+                    predict_speeds.append(predicting.speed())
                 else:
                     seconds, answers = load(len(rows), CONNECTIONS)
                     assert {status for status, _ in answers} == {200}, Counter(status for status, _ in answers)
                     serve_speeds.append(len(rows) / seconds)
                     latencies += [taken for _, taken in answers]
         ratios = [ours / theirs for ours, theirs in zip(serve_speeds, predict_speeds, strict=True)]
+        health = httpx.get(f"{address}/health").json()
         _, alone = load(100, 1)
         before = process.memory_info().rss
-        health = httpx.get(f"{address}/health").json()
         seconds, flood = load(4000, 512)
         statuses = Counter(status for status, _ in flood)
         after = process.memory_info().rss

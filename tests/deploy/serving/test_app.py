@@ -59,7 +59,7 @@ def server(tiny_model, request):
     from mmbert.deploy.serving.limits import Limits
 
     running = request.getfixturevalue("running_service")
-    service = Service(tiny_model, "runs/tiny", Limits(max_batch=8, max_wait_ms=20, max_bytes=300_000, max_queue=64))
+    service = Service(tiny_model, "runs/tiny", Limits(max_batch=8, max_wait_ms=20, max_bytes=3_000_000, max_queue=64))
     with running(service) as (address, _), httpx.Client(base_url=address, timeout=30) as client:
         client.service = service
         yield client
@@ -210,21 +210,21 @@ def test_several_samples_fit_into_a_form(server, tiny_model, samples):
 
 def test_a_large_body_is_refused_before_it_is_read(server):
     host, port = server.base_url.host, server.base_url.port
-    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 300001\r\n"
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 3000001\r\n"
     with socket.create_connection((host, port), 5) as line:
         line.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())  # as curl does: no body is sent yet
         said = b"".join(iter(lambda: line.recv(4096), b""))
-    assert said.startswith(b"HTTP/1.1 413") and b"more than 300,000 bytes" in said
+    assert said.startswith(b"HTTP/1.1 413") and b"more than 3,000,000 bytes" in said
 
 
 def test_a_client_that_sends_all_of_a_large_body_reads_the_refusal(server):
     response = post(server, b" " * 5_000_000)
-    assert response.status_code == 413 and "more than 300,000 bytes" in response.json()["error"]
+    assert response.status_code == 413 and "more than 3,000,000 bytes" in response.json()["error"]
 
 
 def test_a_body_of_unknown_length_is_cut_off(server):
     response = server.post(
-        "/predict", content=iter([b" " * 100_000] * 10), headers={"Content-Type": "application/json"}
+        "/predict", content=iter([b" " * 100_000] * 40), headers={"Content-Type": "application/json"}
     )
     assert response.status_code == 413
     assert server.get("/health").json()["queue"] == 0
