@@ -1,0 +1,1 @@
+"""``mmbert-demo``: a saved model in a browser, one sample at a time."""
