@@ -76,7 +76,8 @@ def trimmed(tensors: Inputs) -> Inputs:
     if mask.ndim != 2 or mask.shape[1] == 1 or not bool(mask.any()):
         return dict(tensors)
     length = int(mask.any(0).nonzero().max()) + 1
-    return {key: x[:, :length] if x.ndim > 1 and x.shape[1] == mask.shape[1] else x for key, x in tensors.items()}
+    cut = {key: x[:, :length] if x.ndim > 1 and x.shape[1] == mask.shape[1] else x for key, x in tensors.items()}
+    return {key: x.contiguous() for key, x in cut.items()}  # the exporter to ONNX fails on views with gaps
 
 
 def padded_by(tensors: Inputs, extra: int) -> Inputs:

@@ -16,7 +16,7 @@ from mmbert.deploy import export as made
 from mmbert.deploy.equality import EXPORT_TOLERANCE, Difference, output_difference, subsets_of
 from mmbert.deploy.export import export_model, refuse_unequal
 from mmbert.deploy.exported_graph import WholeGraph, flat_inputs
-from mmbert.deploy.trial_inputs import made_inputs
+from mmbert.deploy.trial_inputs import made_inputs, trimmed
 from mmbert.tasks.generation import Generation
 
 COVERS = ("equality", "export_readme", "exported_graph", "manifest", "onnx_files", "torch_files", "trial_inputs")
@@ -133,3 +133,10 @@ def test_an_answer_that_is_written_token_by_token_is_refused_with_its_reason(sma
     model = MultimodalModel({"face": FeatureEncoder(6)}, MeanFusion({"face": 6}, 8), {"told": told})
     with pytest.raises(InputError, match="No task .* 'told' writes its answer token by token in a loop"):
         export_model(model, tmp_path / "out", small_batches)
+
+
+def test_what_is_cut_off_leaves_no_gaps_which_the_exporter_cannot_take():
+    mask = torch.tensor([[True, True, False, False], [True, True, True, False]])
+    found = trimmed({"mask": mask, "input_ids": torch.arange(8).view(2, 4)})
+    assert found["input_ids"].tolist() == [[0, 1, 2], [4, 5, 6]]
+    assert all(tensor.is_contiguous() for tensor in found.values())
