@@ -31,7 +31,7 @@ from mmbert.deploy.exported_graph import (
     varying_inputs,
 )
 from mmbert.deploy.manifest import TracedPart, export_manifest
-from mmbert.deploy.onnx_files import write_onnx
+from mmbert.deploy.onnx_files import quietly, write_onnx
 from mmbert.deploy.onnx_model import MANIFEST, TASK_TENSORS, OnnxModel, task_tensors
 from mmbert.deploy.torch_files import write_torch
 from mmbert.model import MultimodalModel
@@ -167,7 +167,8 @@ def runner_of(form: str, folder: Path, files: Sequence[str]) -> Runner:
 
         return run_onnx
     # torch takes sizes of 2 or more for granted and guards them; the trials run sizes of 1, and must be right there too
-    modules = [torch.export.load(folder / name).module(check_guards=False) for name in files]
+    with quietly():
+        modules = [torch.export.load(folder / name).module(check_guards=False) for name in files]
 
     def run_torch(inputs: Tensors) -> Tensors:
         if len(modules) == 1:

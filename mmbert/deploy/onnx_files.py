@@ -89,7 +89,7 @@ def reason_of(error: BaseException) -> str:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Without the exporter's progress, warnings about private modules, and log lines."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch._export")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -8,6 +8,7 @@ import torch
 from torch.export import ExportedProgram
 
 from mmbert.core.whole_files import whole_file
+from mmbert.deploy.onnx_files import quietly
 
 
 def write_torch(program: ExportedProgram, path: Path) -> None:
@@ -16,5 +17,5 @@ def write_torch(program: ExportedProgram, path: Path) -> None:
     ``torch.export.load(path).module(check_guards=False)`` takes and gives dictionaries of tensors by name. Its guards
     would refuse sizes of 1 (one sample, one token), for which the numbers are right as well.
     """
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with quietly(), whole_file(path) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file)
