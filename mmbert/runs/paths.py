@@ -102,6 +102,26 @@ class RunPaths:
         return self.path / "parts.html"
 
     @property
+    def membership(self) -> Path:
+        """How well it can be told which samples models like the run's were trained on."""
+        return self.path / "membership.json"
+
+    @property
+    def membership_rows(self) -> Path:
+        """The same for each training sample, CSV."""
+        return self.path / "membership.csv"
+
+    @property
+    def membership_scores(self) -> Path:
+        """The attack's score of each sample against each model, CSV."""
+        return self.path / "membership_scores.csv"
+
+    @property
+    def membership_page(self) -> Path:
+        """The same as a page with curves."""
+        return self.path / "membership.html"
+
+    @property
     def error(self) -> Path:
         """Why a run failed."""
         return self.path / "error.json"
@@ -194,6 +214,7 @@ class RunPaths:
         files = [self.config, self.environment, self.job, self.history, self.metrics, self.diagnostics]
         files += [self.robustness, self.evaluation, self.explanation, self.explained_samples, self.explanation_page]
         files += [self.parts, self.parts_table, self.parts_arrays, self.parts_page]
+        files += [self.membership, self.membership_rows, self.membership_scores, self.membership_page]
         return [*files, self.error, self.pruned, self.skipped, self.model]
 
     def contents(self) -> list[tuple[str, Path]]:
