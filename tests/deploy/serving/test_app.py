@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -367,3 +368,19 @@ def test_an_unready_server_says_so(tiny_model):
     client = TestClient(build_app(service))  # without the model's thread
     assert client.get("/health").status_code == 503 and client.get("/health").json()["ready"] is False
     service.preparing.close()
+
+
+def test_the_commands_of_the_docs_are_answered(server, samples):
+    page = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
+    bodies = re.findall(r"curl .*-d '(.*?)' http", page)
+    forms = [dict(re.findall(r'-F (\S+?)=("[^"]*"|@\S+)', line)) for line in re.findall(r"curl -F .*", page)]
+    assert len(bodies) == 2 and len(forms) == 2
+    contents = {".png": Path(samples[0]["image"]).read_bytes(), ".wav": Path(samples[0]["audio"]).read_bytes()}
+    for body in bodies:
+        assert post(server, body.encode()).status_code == 200
+    for form_of_page in forms:
+        files = {
+            name: (None, value.strip('"')) if value[0] == '"' else (value[1:], contents[Path(value).suffix])
+            for name, value in form_of_page.items()
+        }
+        assert server.post("/predict", files=files).status_code == 200

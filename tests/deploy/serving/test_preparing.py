@@ -38,10 +38,16 @@ def test_no_two_threads_share_a_processor(preparing):
     assert {users for _, users, _ in found} == {1} and {threads for _, _, threads in found} == {1}
 
 
-def test_the_threads_of_the_rest_stay_as_they_are(preparing):
+def test_threads_that_prepare_leave_the_cores_to_the_model():
     before = torch.get_num_threads()
-    preparing.pool.submit(preparing.prepare, {"text": "a"}).result()
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(3)
+    made = Preparing({"text": Reader()}, [])
+    try:
+        prepared = made.pool.submit(made.prepare, {"text": "a"}).result()
+        assert prepared.values["text"][2] == 1 and torch.get_num_threads() == 3
+    finally:
+        made.close()
+        torch.set_num_threads(before)
 
 
 def test_a_sample_that_cannot_be_used_is_refused(preparing):
