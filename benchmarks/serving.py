@@ -1,13 +1,13 @@
 """How fast ``mmbert-serve`` answers beside ``mmbert-predict``, and what it does when far too much is asked of it.
 
 Both answer the same rows of the demo set, its own files, with one model of the default networks (pretrained text
-encoder, the others with random weights: speed does not depend on what was learnt). mmbert-predict's side is
-what ``predict_table`` runs (its loader with worker processes, its loop, its writer) in a process that has loaded
-everything, timed from the first batch's answers to the last: the start of the command and of its workers is left out,
-which makes the comparison harder. The server is the command itself in a process of its own,
-and is asked one sample a request, as a form with files, by a load generator in a third process that has all bodies
-ready before it begins: 64 connections that each send the next request when the last is answered. Rounds of the two
-take turns on the same cores, the generator's work included. Latency of one client: one connection. Overload: more
+encoder, the others with random weights: speed does not depend on what was learnt; no text is remembered from round to
+round). mmbert-predict's side is what ``predict_table`` runs (its loader with worker processes, its loop, its writer)
+in a process that has loaded everything, timed from the first batch's answers to the last: the start of the command
+and of its workers is left out, which makes the comparison harder. The server is the command itself in a process of
+its own, and is asked one sample a request, as a form with files, by a load generator in a third process that has all
+bodies ready before it begins: 64 connections that each send the next request when the last is answered. Rounds of the
+two take turns on the same cores, the generator's work included. Latency of one client: one connection. Overload: more
 connections than the queue has places, all at once.
 
 Run: python benchmarks/serving.py [--rows 600] [--rounds 3]
@@ -47,7 +47,7 @@ MODALITIES = ("text", "image", "audio")
 def saved_model(folder: Path) -> tuple[Path, Path]:
     """A model of the default networks, and the demo set's table."""
     with initialize_config_module("mmbert.conf", version_base="1.3"):
-        parts = build(compose("train", overrides=[]))
+        parts = build(compose("train", overrides=["encoders.text.remember_mib=0"]))
     parts.model.save_pretrained(folder / "model")
     return folder / "model", Path(parts.data.path)
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from mmbert.core.privacy import Privacy
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.model.samples import PreparedSample
@@ -61,6 +63,7 @@ class Batcher:
     ) -> None:
         self._answer_batch = answer_batch
         self._max_batch, self._wait_s = max_batch, max_wait_ms / 1000
+        self._torch_threads = torch.get_num_threads()
         self._waiting: deque[WaitingSample] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -94,6 +97,8 @@ class Batcher:
             self._thread.join()
 
     def _run(self) -> None:
+        # each thread has a number of its own, and takes what was set last, which threads that prepare set to 1
+        torch.set_num_threads(self._torch_threads)
         while jobs := self._next_batch():
             self.batches += 1
             self.samples += len(jobs)

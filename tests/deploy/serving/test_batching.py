@@ -1,9 +1,11 @@
 """Which samples share a batch, without a server."""
 
 import asyncio
+import threading
 import time
 
 import pytest
+import torch
 
 from mmbert.deploy.serving.batching import Batcher
 from mmbert.deploy.serving.refusals import Refusal
@@ -103,3 +105,21 @@ def test_batches_and_samples_are_counted(count):
 
     found, batches = answered(work, max_batch=2, max_wait_ms=50)
     assert found == (len(batches), count)
+
+
+def test_the_model_has_the_cores_whatever_other_threads_take():
+    async def work(batcher):
+        return await batcher.submit(1)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        batcher = Batcher(lambda samples: [torch.get_num_threads() for _ in samples], 1, 0)
+        other = threading.Thread(target=torch.set_num_threads, args=(1,))
+        other.start()
+        other.join()
+        batcher.start()
+        assert asyncio.run(work(batcher)) == 3
+        batcher.close()
+    finally:
+        torch.set_num_threads(before)
