@@ -411,3 +411,25 @@ def test_modality_shares_says_what_its_results_say() -> None:
         share = (alone - none) / 2 + (1 - alone) / 2
         assert abs(table.loc[setting, ["metric/a", "metric/b"]] - share).max() < 0.02
         assert abs(table.loc[setting, "metric/a_b"] - (1 - 2 * alone + none)) < 0.03
+
+
+def test_membership_inference_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/membership_inference/README.md").read_text("utf-8")
+    table = results("membership_inference")
+    assert len(table) == 6 and not table["dirty"].any()
+    names = {"none": "none", "epsilon8": "ε = 8", "epsilon2": "ε = 2"}
+    for _, line in table.iterrows():
+        cells = [f"{line[name]:.3f}" for name in ("test_accuracy", "accuracy_members", "accuracy_non_members")]
+        rates = [
+            f"{attack}/tpr_at_fpr_{level}" for attack, level in (("lira", 0.001), ("lira", 0.01), ("threshold", 0.01))
+        ]
+        for measure in (*rates[:2], "lira/auc", rates[2], "threshold/auc"):
+            value, low, high = (line[f"{measure}{end}"] for end in ("", "/low", "/high"))
+            assert low <= value <= high
+            scale, digits = (1, 3) if measure.endswith("auc") else (100, 2)
+            value, low, high = (f"{scale * number:.{digits}f}" for number in (value, low, high))
+            cells.append(f"{value} [{low}, {high}]")
+        assert f"| {names[line['setting']]} | {line['task']} | {' | '.join(cells)} |" in page
+    spent = table.groupby("setting")["epsilon"].first()
+    assert 0.99 * 8 <= spent["epsilon8"] <= 8 and 0.99 * 2 <= spent["epsilon2"] <= 2
+    assert set(table["non_member_pairs"]) == {22_144} and set(table["samples"]) == {692}
