@@ -127,7 +127,7 @@ def trained_run(folder: Any) -> RunFolder:
     except ConfigError:
         raise ConfigError(
             f"model={folder} lies in no run's folder. The attack trains models as the run was trained, so it needs the "
-            "run's config.yaml: name the folder that mmbert-train wrote."
+            "run's options: name the folder that mmbert-train wrote."
         ) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from functools import partial
 from pathlib import Path
@@ -256,9 +255,7 @@ def write_quality(
             masked = privacy.masked_value(content)
             text = json.dumps(masked, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         elif flag == "--csv":
-            buffer = io.StringIO()
-            masked_labels(table, privacy).to_csv(buffer, index=False, lineterminator="\n")
-            text = buffer.getvalue()
+            text = masked_labels(table, privacy).to_csv(index=False, lineterminator="\n")
         else:
             inputs = {name: modality_of(encoder.processor) for name, encoder in model.named_encoders().items()}
             text = quality_page(content, data, inputs, privacy)

@@ -166,6 +166,9 @@ OTHERS = {
     "mmbert/store/array_store.py": "segments only grow, each record with a checksum",
     "mmbert/store/locks.py": "a lock file is empty",
     "mmbert/store/description.py": "a line is added to the record of uses",
+    "mmbert/deploy/compress/memory.py": "writes into a scratch folder",
+    "mmbert/deploy/serving/values.py": "the same",
+    "mmbert/reporting/outputs/page/overlays.py": "a sound in memory",
     "mmbert/runs/peak_memory.py": "no file, but a switch of the kernel",
 }
 
@@ -202,6 +205,8 @@ def is_write(node):
         return owner == "shutil" or (owner in ("json", "yaml") and len(node.args) > 1)
     if name == "savefig":
         return not (node.args and getattr(node.args[0], "id", "") == "buffer")
+    if name == "to_csv" and not node.args:  # it returns the text
+        return False
     return name in WRITERS
 
 
