@@ -16,6 +16,20 @@ from mmbert.cli import predict, serve
 httpx = pytest.importorskip("httpx")
 
 
+def assert_same(one, other):
+    """The same answers, numbers but for rounding."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert_same(value, other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            assert_same(*pair)
+    else:
+        assert one == (pytest.approx(other, rel=1e-4, abs=1e-6) if isinstance(other, float) else other)
+
+
 def test_a_server_answers_as_mmbert_predict_does_and_ends_when_told(finished_run, digits, capsys):
     with digits.open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["text"] and row["image"] and row["audio"])
@@ -35,7 +49,7 @@ def test_a_server_answers_as_mmbert_predict_does_and_ends_when_told(finished_run
         address = re.search(r"page +(http://127.0.0.1:\d+)", "".join(lines))[1]
         files = {"image": picture.read_bytes(), "audio": sound.read_bytes()}
         answer = httpx.post(f"{address}/predict", data={"text": row["text"]}, files=files, timeout=60)
-        assert answer.json() == expected  # one sample in a batch of one: to the last digit
+        assert_same(answer.json(), expected)  # threads are others, and with them the order of sums
         assert "Try it" in httpx.get(address).text
     finally:
         server.send_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ from mmbert.deploy.onnx_model import OnnxModel
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 
-COVERS = ("quality", "latency", "memory", "samples", "settings", "training", "variant", "int8", "workshop")
+COVERS = ("quality", "latency", "memory", "samples", "settings", "training", "variant", "workshop")
 
 
 def typed(module, name, words):
@@ -47,6 +47,7 @@ def rows(compressed):
     return {row["name"]: row for row in content["variants"]}
 
 
+@pytest.mark.slow
 def test_the_original_is_what_the_run_measured(rows, finished_run):
     metrics = json.loads((finished_run / "metrics.json").read_text())
     for task, found in rows["original"]["quality"].items():
@@ -55,6 +56,7 @@ def test_the_original_is_what_the_run_measured(rows, finished_run):
         assert found["low"] <= found["high"]
 
 
+@pytest.mark.slow
 def test_without_a_modality_it_is_what_mmbert_evaluate_measures(rows, finished_run, tmp_path):
     words = [f"model={finished_run}", "split=test_missing", "drop=[text]", f"out={tmp_path / 'evaluated'}"]
     typed(evaluate, "mmbert-evaluate", [*words, "trainer=cpu"])
@@ -65,6 +67,7 @@ def test_without_a_modality_it_is_what_mmbert_evaluate_measures(rows, finished_r
     assert rows["without text"]["bytes"] < rows["original"]["bytes"]
 
 
+@pytest.mark.slow
 def test_a_pruned_model_is_a_run_that_mmbert_evaluate_measures_alike(rows, compressed, tmp_path):
     for name in ("structured", "magnitude"):
         words = [f"model={compressed / name}", "split=test_missing", f"out={tmp_path / name}", "trainer=cpu"]
@@ -77,6 +80,7 @@ def test_a_pruned_model_is_a_run_that_mmbert_evaluate_measures_alike(rows, compr
     assert rows["magnitude"]["deflated_bytes"] < rows["original"]["deflated_bytes"]
 
 
+@pytest.mark.slow
 def test_int8_is_near_float32_with_every_subset_of_the_modalities(rows, compressed, finished_run):
     graph = OnnxModel(compressed / "int8_onnx", threads=1)
     model = MultimodalModel.from_pretrained(finished_run / "model")
@@ -89,6 +93,7 @@ def test_int8_is_near_float32_with_every_subset_of_the_modalities(rows, compress
     assert rows["int8_onnx"]["bytes"] == (compressed / "int8_onnx/model.onnx").stat().st_size
 
 
+@pytest.mark.slow
 def test_table_and_page_hold_every_variant(rows, compressed):
     lines = list(csv.DictReader((compressed / "compression.csv").open()))
     assert len(lines) == len(table_of(json.loads((compressed / "compression.json").read_text())))
