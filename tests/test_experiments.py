@@ -433,3 +433,17 @@ def test_membership_inference_says_what_its_results_say() -> None:
     spent = table.groupby("setting")["epsilon"].first()
     assert 0.99 * 8 <= spent["epsilon8"] <= 8 and 0.99 * 2 <= spent["epsilon2"] <= 2
     assert set(table["non_member_pairs"]) == {22_144} and set(table["samples"]) == {692}
+
+
+def test_explanation_faithfulness_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/explanation_faithfulness/README.md").read_text("utf-8")
+    table = results("explanation_faithfulness")
+    first = ["accuracy", "area", "share", "random_share", "hit", "random_hit", "modality_share"]
+    second = ["deletion", "deletion_random", "insertion", "insertion_random"]
+    third = [f"{kind}/{stage}" for stage in ("heads", "fusion", "encoders") for kind in ("rank", "rank_of_sizes")]
+    for plant, part in table.groupby("plant"):
+        assert sorted(part["seed"]) == [0, 1, 2] and not part["dirty"].any()
+        for columns, end in ((first, " |"), (second, f" | {part['largest_gap'].max():.3f} |"), (third, " |")):
+            assert f"| {plant} | {' | '.join(in_words(part[column])[0] for column in columns)}{end}" in page
+    for kind in ("deletion", "insertion"):  # the page says that every interval excludes 0
+        assert (table[f"{kind}_gain_low"] > 0).all()

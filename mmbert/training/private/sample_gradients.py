@@ -155,7 +155,7 @@ class SampleGradients:
             {name: torch.stack([getattr(s, part)[name] for s in seen]) for name in seen[0].losses}
             for part in ("losses", "counts")
         ]
-        return gradients, SampleLosses(*stacked, torch.stack([s.total for s in seen]))
+        return gradients, SampleLosses(stacked[0], stacked[1], torch.stack([s.total for s in seen]))
 
     def _can_be_vectorised(self, tree: SampleTree) -> bool:
         """Whether the first samples have the same gradients in both ways, without dropout."""
