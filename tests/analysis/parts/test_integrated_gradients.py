@@ -20,7 +20,7 @@ from mmbert.tasks.regression import Regression
 from mmbert.tasks.retrieval import Retrieval
 
 CPU = torch.device("cpu")
-COVERS = ("answers", "differentiable", "explain")
+COVERS = ("answers", "differentiable")
 
 
 def test_a_linear_model_has_its_weights_times_the_change_by_hand():
