@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.whole_files import whole_file
@@ -48,7 +49,9 @@ def write_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequenc
     Raises:
         InputError: the graph has an operation that ONNX lacks; names it.
     """
-    with quietly():
+    # by the plain kernel of attention: another lays its output out so that a reshape becomes a view while the graph is
+    # taken apart, which a later step of the conversion, whose attention lays it out otherwise, cannot take (torch 2.11)
+    with quietly(), sdpa_kernel(SDPBackend.MATH):
         try:
             made = torch.onnx.export(
                 program, (), input_names=list(inputs), output_names=list(outputs), dynamo=True, verbose=False

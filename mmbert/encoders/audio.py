@@ -146,7 +146,7 @@ class SpeechEncoder(LayeredEncoder):
         if self.attention_biased:
             masks = {"key_padding_mask": torch.zeros_like(keys, dtype=x.dtype).masked_fill(~keys, -torch.inf)}
         else:
-            size = (len(x), 1, x.shape[1], x.shape[1])
+            size = (x.shape[0], 1, x.shape[1], x.shape[1])  # len(x) would fix the size of an exported batch
             masks = {"attention_mask": keys[:, None, None, :].expand(size)}
         bias = None
         for layer in transformer.layers:
