@@ -135,7 +135,7 @@ class SampleGradients:
         parameters = {name: p.detach() for name, p in self.parameters().items()}
         every = vmap(grad_and_value(of_one, has_aux=True), in_dims=(None, 0), randomness="different")
         gradients, (_, losses) = every(parameters, tree)
-        return gradients, SampleLosses(*map(detached, losses))
+        return gradients, detached(losses)
 
     def one_by_one(self, tree: SampleTree) -> tuple[dict[str, Tensor], SampleLosses]:
         """By one backward pass a sample."""
@@ -143,7 +143,7 @@ class SampleGradients:
         with torch.enable_grad():
             for index in torch.arange(len(tree["rows"]), device=tree["rows"].device):
                 losses = self.loss(rows_of(tree, index.unsqueeze(0)))
-                seen.append(SampleLosses(*map(detached, losses)))
+                seen.append(detached(losses))
                 if not losses.total.requires_grad:
                     found.append([torch.zeros_like(p) for p in parameters.values()])
                     continue
@@ -151,11 +151,9 @@ class SampleGradients:
         gradients = {
             name: torch.stack(column) for name, column in zip(parameters, zip(*found, strict=True), strict=True)
         }
-        stacked = [
-            {name: torch.stack([getattr(s, part)[name] for s in seen]) for name in seen[0].losses}
-            for part in ("losses", "counts")
-        ]
-        return gradients, SampleLosses(stacked[0], stacked[1], torch.stack([s.total for s in seen]))
+        losses_of = {name: torch.stack([s.losses[name] for s in seen]) for name in seen[0].losses}
+        counts_of = {name: torch.stack([s.counts[name] for s in seen]) for name in seen[0].counts}
+        return gradients, SampleLosses(losses_of, counts_of, torch.stack([s.total for s in seen]))
 
     def _can_be_vectorised(self, tree: SampleTree) -> bool:
         """Whether the first samples have the same gradients in both ways, without dropout."""
@@ -186,9 +184,10 @@ class SampleGradients:
         return True
 
 
-def detached(part: Any) -> Any:
-    """A tensor, or a dictionary of them, without its graph."""
-    return map_leaves(part, lambda x: x.detach())
+def detached(given: SampleLosses) -> SampleLosses:
+    """The same numbers without their graph."""
+    losses, counts = ({name: x.detach() for name, x in part.items()} for part in (given.losses, given.counts))
+    return SampleLosses(losses, counts, given.total.detach())
 
 
 def real_samples(batch: Batch) -> Batch:
