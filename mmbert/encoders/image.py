@@ -142,14 +142,20 @@ class ImageEncoder(LayeredEncoder):
     def encode(self, inputs: Inputs) -> Encoded:
         """pixels (B, 3, height, width), mask (B, 1) -> tokens (B, L, D), mask (B, L)."""
         present = inputs["mask"].any(1)
-        pixels = blank(inputs["pixels"], present).contiguous(memory_format=torch.channels_last)
-        if self.training and not bool(present.any()):
+        pixels = blank(inputs["pixels"], present)  # the first convolution lays them out as its weights are
+        if self._has_moving_norm() and not bool(present.any()):
             self.network.eval()  # batch statistics of a blank would be wrong
             tokens, pooled = self._encode_all(pixels)
             self.train()
         else:
             tokens, pooled = self._encode_all(pixels)
         return Encoded(tokens, present.unsqueeze(1).expand(tokens.shape[:2]), pooled)
+
+    def _has_moving_norm(self) -> bool:
+        """Whether a norm takes the statistics of a batch now."""
+        return self.training and any(
+            isinstance(m, nn.modules.batchnorm._NormBase) and m.training for m in self.modules()
+        )
 
     def _encode_all(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """pixels (B, 3, height, width) -> tokens (B, L, D), pooled (B, D)."""

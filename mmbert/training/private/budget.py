@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from math import isfinite, log, sqrt
+from typing import Any, NamedTuple
 
 from mmbert.core.errors import ConfigError
 
@@ -134,45 +135,110 @@ def check_delta(options: PrivateOptions, samples: int) -> float:
 def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> float:
     """A σ with which ``steps`` steps at rate ``rate`` spend at most ε, and at least 99 % of it.
 
-    opacus' own search asks the numerical accountant, which takes seconds for each answer, from σ = 20 on. Here Rényi
-    divergences, which are quick and as a rule a little above it, say where to begin.
+    opacus' own ``get_noise_multiplier`` bisects from 0 and 10 on, and both accountants are slow where there is little
+    noise. Here Rényi divergences, which are quick and as a rule a little above the numerical accountant, say where to
+    begin, and how ε falls with σ.
 
     Raises:
         ConfigError: opacus is not installed, or there is no such σ.
     """
-    try:
-        from opacus.accountants.utils import get_noise_multiplier
-    except ImportError as error:
-        raise ConfigError(INSTALL_OPACUS) from error
-    mechanism = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": rate, "steps": steps}
-    try:
-        with without_grid_warnings():
-            begin = get_noise_multiplier(**mechanism, accountant="rdp", epsilon_tolerance=UNSPENT_SHARE * epsilon)
-    except ValueError as error:  # of small ε the divergences know too little
-        if accountant == "rdp":
-            raise no_noise(epsilon, delta, rate, steps, accountant) from error
-        begin = 20.0
-    return float(begin) if accountant == "rdp" else least_noise(float(begin), epsilon, delta, rate, steps, accountant)
+    least = least_of_divergences(delta)
+    found = None
+    begin = rate * sqrt(2 * steps * log(1 / delta)) / epsilon  # many steps, each with little effect
+    if least < epsilon:
+        found = least_noise(begin, epsilon, delta, rate, steps, "rdp")
+    if accountant != "rdp":
+        found = least_noise(found or begin, epsilon, delta, rate, steps, accountant, by_divergences=found is not None)
+    if found is None:
+        raise no_noise(epsilon, delta, rate, steps, accountant)
+    return found
 
 
-def least_noise(begin: float, epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> float:
-    """σ by bisection, from a guess.
+def least_of_divergences(delta: float) -> float:
+    """The ε that Rényi divergences give even where there is nothing but noise: below it they know of no σ.
 
     Raises:
-        ConfigError: there is none up to ``MOST_NOISE``.
+        ConfigError: opacus is not installed.
     """
-    low, high = 0.0, begin
-    while (spent := spent_epsilon(high, rate, steps, delta, accountant)) > epsilon:
-        low, high = high, 2 * high
-        if high > MOST_NOISE:
-            raise no_noise(epsilon, delta, rate, steps, accountant)
-    while epsilon - spent > UNSPENT_SHARE * epsilon and high - low > 1e-6 * high:
-        middle = max((low + high) / 2, 0.85 * high)  # far below, numerical composition is slow
-        if (at_middle := spent_epsilon(middle, rate, steps, delta, accountant)) <= epsilon:
-            high, spent = middle, at_middle
+    try:
+        from opacus.accountants import RDPAccountant
+        from opacus.accountants.analysis.rdp import get_privacy_spent
+    except ImportError as error:
+        raise ConfigError(INSTALL_OPACUS) from error
+    orders = RDPAccountant.DEFAULT_ALPHAS
+    with without_grid_warnings():
+        return float(get_privacy_spent(orders=orders, rdp=[0.0] * len(orders), delta=delta)[0])
+
+
+def least_noise(
+    begin: float,
+    epsilon: float,
+    delta: float,
+    rate: float,
+    steps: int,
+    accountant: str,
+    by_divergences: bool = True,
+) -> float | None:
+    """σ from a guess, by secants of ln ε over ln σ, which is nearly straight; None = there is none to ``MOST_NOISE``.
+
+    Args:
+        begin: the guess.
+        epsilon: as of ``noise_multiplier``.
+        delta: the same.
+        rate: the same.
+        steps: the same.
+        accountant: the same.
+        by_divergences: the first slope is that of Rényi divergences at the guess; False = ε ∝ 1/σ, as of small ε.
+    """
+
+    def point(sigma: float, by: str = accountant) -> Point:
+        return Point(sigma, spent_epsilon(sigma, rate, steps, delta, by))
+
+    too_little: Point | None = None
+    enough = point(begin)
+    while not enough.spent <= epsilon:
+        if enough.sigma > MOST_NOISE:
+            return None
+        too_little, enough = enough, point(2 * enough.sigma)
+    slope = 1.0
+    if too_little is not None:
+        slope = slope_between(too_little, enough)
+    elif by_divergences:
+        slope = slope_between(point(0.95 * enough.sigma, "rdp"), point(enough.sigma, "rdp"))
+    while enough.spent < (1 - UNSPENT_SHARE) * epsilon:
+        if too_little is not None and enough.sigma - too_little.sigma <= 1e-6 * enough.sigma:
+            break
+        asked = point(next_noise(too_little, enough, slope, (1 - UNSPENT_SHARE / 2) * epsilon))
+        if asked.spent <= epsilon:
+            enough = asked
         else:
-            low = middle
-    return high
+            too_little = asked
+        if too_little is not None:
+            slope = slope_between(too_little, enough)
+    return enough.sigma
+
+
+class Point(NamedTuple):
+    """A noise multiplier σ, and the ε that all steps spend with it."""
+
+    sigma: float
+    spent: float
+
+
+def slope_between(less: Point, more: Point) -> float:
+    """a of ε ∝ σ^-a between two points: 1 where there is much noise, 2 and more where there is little."""
+    if not isfinite(less.spent):
+        return 2.0
+    return max(1.0, log(less.spent / more.spent) / log(more.sigma / less.sigma))
+
+
+def next_noise(too_little: Point | None, enough: Point, slope: float, aim: float) -> float:
+    """Where ε would be ``aim`` if it went on with this slope; within what is known, and not too near its ends."""
+    found = enough.sigma * (enough.spent / aim) ** (1 / slope)
+    if too_little is None:
+        return max(found, enough.sigma / 2)
+    width = enough.sigma - too_little.sigma
+    return min(max(found, too_little.sigma + 0.1 * width), enough.sigma - 0.1 * width)
 
 
 def no_noise(epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mmbert.core.types import Batch
 from mmbert.model import MultimodalModel
 from mmbert.training.module import FusionModule, OptimizerMaker
 from mmbert.training.private.budget import Budget, PrivateOptions, plan_budget
-from mmbert.training.private.sample_gradients import SampleGradients, SampleLoss, SampleLosses, real_samples
+from mmbert.training.private.sample_gradients import SampleGradients, SampleLoss, SampleLosses
 
 #: Tells the noise's random numbers from others of the same seed.
 NOISE_STREAM = 0x6E01_5E00
@@ -95,23 +96,24 @@ class PrivateModule(FusionModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Leaves each sample's gradient at the parameters; returns the batch's mean loss, without a graph."""
-        real = real_samples(batch)
         gradients: SampleGradients = self.gradients  # type: ignore[assignment]
         parameters = gradients.parameters()
-        if not len(real):
+        if not bool((batch.rows >= 0).any()):
             for parameter in parameters.values():
                 parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))  # type: ignore[attr-defined]
             return torch.zeros((), device=self.device)
         gradients.loss.epoch = self.current_epoch
         decided = gradients.vectorised
-        found, losses = gradients.of(gradients.loss.encode(real))
+        tree = gradients.loss.encode(batch)
+        found, losses = gradients.of(tree)
         if decided is not False and gradients.vectorised is False:
             self.say(f"privacy   samples are differentiated one by one, which is slower: {gradients.reason}")
         total = losses.total.mean()
-        self._refuse_nan(total, {name: loss.mean() for name, loss in losses.losses.items()}, real)
+        means = {name: loss.mean() for name, loss in losses.losses.items()}
+        self._refuse_nan(total, means, replace(batch, rows=tree["rows"]))
         for name, parameter in parameters.items():
             parameter.grad_sample = found[name]  # type: ignore[attr-defined]
-        self._note(losses, real)
+        self._note(losses, batch)
         return total
 
     def _note(self, losses: SampleLosses, batch: Batch) -> None:
@@ -120,7 +122,7 @@ class PrivateModule(FusionModule):
             count = float((losses.counts[name] > 0).sum())
             self.means["train"].add(f"{name}/loss", loss.sum() / max(count, 1), count)
         self._note_padding(batch)
-        self._show_loss(losses.total.mean(), len(batch))
+        self._show_loss(losses.total.mean(), len(losses.total))
 
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
         """Nothing: the samples' gradients are there."""

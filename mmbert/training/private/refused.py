@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmbert.core.errors import ConfigError
+from mmbert.encoders.base import Encoder
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.fusion.base import Fusion
 from mmbert.model import MultimodalModel
@@ -44,10 +45,8 @@ REFUSED_FUSIONS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     ),
 }
 
-#: Why no strategy that works inside an encoder is taken, and why no adapters are.
-INJECTS = "gradients by sample through an encoder of transformers have not been proven equal to those one by one"
-#: What to take instead of a strategy.
-ELSE = "fusion=gmu, fusion=cross_attention or another that works on what encoders give"
+#: What ``trainer.gradient_clip_val`` is unless somebody sets it (conf/trainer/auto.yaml).
+USUAL_CLIPPING = 1.0
 
 #: Options of the config: dotted name, what it may be, the reason.
 REFUSED_OPTIONS: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
@@ -80,6 +79,18 @@ REFUSED_OPTIONS: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
         lambda v: v in ("auto", None),
         "noise and Poisson batches are of one process",
         "trainer.strategy=auto",
+    ),
+    (
+        "trainer.gradient_clip_val",
+        lambda v: v in (None, USUAL_CLIPPING),
+        "it clips the gradient of a batch, and here that of each sample is clipped; it would have no effect",
+        "privacy.max_grad_norm, and trainer.gradient_clip_val=null",
+    ),
+    (
+        "trainer.gradient_clip_algorithm",
+        lambda v: v in (None, "norm"),
+        "samples are clipped by the norm over all parameters, from which the noise follows",
+        "trainer.gradient_clip_algorithm=norm",
     ),
     (
         "trainer.overfit_batches",
@@ -164,10 +175,6 @@ def check_private_fusion(fusion: Fusion) -> None:
         unless, reason, remedy = REFUSED_FUSIONS[name]
         if not unless or any(is_on(getattr(module, attribute)) for attribute in unless):
             raise private_refusal(f"fusion={name}", reason, remedy)
-    if fusion.injects_into is not None:
-        raise private_refusal(
-            f"{type(fusion).__name__}, which changes the encoder '{fusion.injects_into}' from within", INJECTS, ELSE
-        )
     refuse_batch_norm("fusion", fusion, "another fusion")
 
 
@@ -200,7 +207,7 @@ def check_tasks(model: MultimodalModel) -> None:
 
 
 def check_encoders(model: MultimodalModel) -> None:
-    """Refuses encoders that are trained; the layer norm over ready features may be.
+    """Refuses encoders whose own weights are trained; low-rank adapters and the norm over ready features may be.
 
     Raises:
         ConfigError: says which, and how to freeze it.
@@ -208,31 +215,54 @@ def check_encoders(model: MultimodalModel) -> None:
     for name, encoder in model.named_encoders().items():
         if not any(parameter.requires_grad for parameter in encoder.parameters()):
             continue
-        if getattr(encoder, "init_args", {}).get("lora") is not None:
-            raise private_refusal(
-                f"the adapters of the encoder '{name}'", INJECTS, f"encoders.{name}.lora=null, frozen=true"
-            )
-        if not isinstance(encoder, FeatureEncoder):
+        if not isinstance(encoder, FeatureEncoder) and not trains_adapters_alone(encoder):
             raise private_refusal(
                 f"the encoder '{name}'",
                 "it is trained: the noise grows with the number of weights, and a gradient of each for every sample "
                 "must be held",
-                f"encoders.{name}.frozen=true, with pretrained weights or those of encoders_from",
+                f"encoders.{name}.frozen=true, with pretrained weights or those of encoders_from; or low-rank "
+                f"adapters, encoders.{name}.lora={{r:8}}",
             )
-        refuse_batch_norm(f"the encoder '{name}'", encoder, f"encoders.{name}.frozen=true")
+        refuse_batch_norm(f"the encoder '{name}'", encoder, f"encoders.{name}.frozen=true", fixed_may_stay=True)
 
 
-def refuse_batch_norm(what: str, module: nn.Module, remedy: str) -> None:
+def trains_adapters_alone(encoder: Encoder) -> bool:
+    """Whether all that is trained of an encoder are the low-rank adapters of its option ``lora``."""
+    trained = [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
+    return encoder.init_args.get("lora") is not None and all("lora_" in name for name in trained)
+
+
+def refuse_batch_norm(what: str, module: nn.Module, remedy: str, fixed_may_stay: bool = False) -> None:
     """Refuses statistics of a batch.
+
+    Args:
+        what: is checked, in words.
+        module: itself.
+        remedy: what to do instead.
+        fixed_may_stay: layers are taken that stay in evaluation mode while the rest is trained, with the statistics
+            that they were pretrained with.
 
     Raises:
         ConfigError: a layer takes them, or keeps running ones.
     """
+    fixed = fixed_in_training(module) if fixed_may_stay else set()
     for name, layer in module.named_modules():
-        if isinstance(layer, _NormBase) and (layer.track_running_stats or "Batch" in type(layer).__name__):
+        if not isinstance(layer, _NormBase) or layer in fixed:
+            continue
+        if layer.track_running_stats or "Batch" in type(layer).__name__:
             raise private_refusal(
                 f"{what}, layer {name} ({type(layer).__name__})", "it normalises by statistics of a batch", remedy
             )
+
+
+def fixed_in_training(module: nn.Module) -> set[nn.Module]:
+    """The parts that stay in evaluation mode when the module is put into training mode; modes are left as they were."""
+    before = {part: part.training for part in module.modules()}
+    module.train()
+    fixed = {part for part in before if not part.training}
+    for part, mode in before.items():
+        part.training = mode
+    return fixed
 
 
 def private_refusal(what: str, reason: str, remedy: str) -> ConfigError:

@@ -7,15 +7,19 @@ depends on values, shapes that depend on masks) goes one by one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from mmbert.core.types import Batch, Encoded, Tensors, map_leaves, rows_of
+from mmbert.core.injection import LayerInjection
+from mmbert.core.masks import blank
+from mmbert.core.types import Batch, Encoded, Inputs, Tensors, map_leaves, rows_of
+from mmbert.data.loading.cached import FRESH, POOLED
+from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 
 #: A batch as dictionaries of tensors alone, samples first: ``inputs``, ``encoded``, ``targets``, ``rows``.
@@ -60,12 +64,19 @@ class SampleLoss(nn.Module):
         self.epoch = 0
 
     def encode(self, batch: Batch) -> SampleTree:
-        """A batch whose frozen encoders have run, B samples together."""
+        """A batch whose frozen encoders have run, B samples together, without the copies that only fill it up.
+
+        Where some rows of an encoder are from the store and others are not, its inputs are left out: their tensors are
+        not one row a sample. Only live encoders would read them, and those have no tokens in the store.
+        """
         encoders = self.model.named_encoders()
         with torch.no_grad():
             encoded = {name: e(batch.inputs[name]) for name, e in encoders.items() if name not in self.live}
         parts = {n: {"tokens": x.tokens, "mask": x.mask, "pooled": x.pooled} for n, x in encoded.items()}
-        return {"inputs": batch.inputs, "encoded": parts, "targets": batch.targets, "rows": batch.rows}
+        inputs = {name: tensors for name, tensors in batch.inputs.items() if FRESH not in tensors}
+        tree = {"inputs": inputs, "encoded": parts, "targets": batch.targets, "rows": batch.rows}
+        real = batch.rows >= 0
+        return tree if bool(real.all()) else rows_of(tree, real)
 
     def forward(self, tree: SampleTree) -> SampleLosses:
         """A batch of one sample -> its losses, () each."""
@@ -89,14 +100,26 @@ class SampleLoss(nn.Module):
         return SampleLosses(losses, counts, torch.stack(total).sum())
 
     def _encoded(self, tree: SampleTree) -> dict[str, Encoded]:
-        model, injected = self.model, self.model.fusion.injects_into
+        fusion, encoders = self.model.fusion, self.model.named_encoders()
         encoded = {name: Encoded(**parts) for name, parts in tree["encoded"].items()}
         for name in self.live:
-            if name != injected:
-                encoded[name] = model.encoders[name](tree["inputs"][name])
-        if injected is not None:
-            encoded[injected] = model.encode_injected(tree["inputs"], encoded)
-        return {name: encoded[name] for name in model.encoders}
+            if name != fusion.injects_into:
+                encoded[name] = encoded_alone(encoders[name], tree["inputs"][name])
+        if (injected := fusion.injects_into) is not None:
+            encoded[injected] = encoded_alone(encoders[injected], tree["inputs"][injected], fusion.injection(encoded))
+        return {name: encoded[name] for name in encoders}
+
+
+def encoded_alone(encoder: Encoder, inputs: Inputs, injection: LayerInjection | None = None) -> Encoded:
+    """What an encoder's ``forward`` gives of one sample, whether it has the modality or not.
+
+    ``forward`` looks first which samples have it; what depends on values cannot be vectorised. Of one sample there is
+    nothing to choose: where it lacks the modality the network runs over a blank there too, and zeros are returned.
+    """
+    if POOLED in inputs:
+        return encoder(inputs, injection)  # type: ignore[no-any-return]
+    made = encoder.encode(inputs) if injection is None else encoder.encode_injected(inputs, injection)
+    return Encoded(blank(made.tokens, made.mask), made.mask, blank(made.pooled, made.present), injection is not None)
 
 
 class SampleGradients:
@@ -134,7 +157,11 @@ class SampleGradients:
 
         parameters = {name: p.detach() for name, p in self.parameters().items()}
         every = vmap(grad_and_value(of_one, has_aux=True), in_dims=(None, 0), randomness="different")
-        gradients, (_, losses) = every(parameters, tree)
+        with warnings.catch_warnings():  # fused attention on a CPU has no rule of its own, and is faster all the same
+            warnings.filterwarnings(
+                "ignore", "There is a performance drop because we have not yet implemented the batch"
+            )
+            gradients, (_, losses) = every(parameters, tree)
         return gradients, detached(losses)
 
     def one_by_one(self, tree: SampleTree) -> tuple[dict[str, Tensor], SampleLosses]:
@@ -156,25 +183,32 @@ class SampleGradients:
         return gradients, SampleLosses(losses_of, counts_of, torch.stack([s.total for s in seen]))
 
     def _can_be_vectorised(self, tree: SampleTree) -> bool:
-        """Whether the first samples have the same gradients in both ways, without dropout."""
+        """Whether the first samples have the same gradients in both ways without dropout, and can be drawn with it."""
         few = rows_of(tree, torch.arange(min(COMPARED, len(tree["rows"])), device=tree["rows"].device))
         training = {module: module.training for module in self.loss.modules()}
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             try:
                 self.loss.eval()
-                return self._same(few)
+                if not self._same(few):
+                    return False
             finally:
                 for module, mode in training.items():
                     module.training = mode
+            return self._tried_at_once(few) is not None
 
-    def _same(self, tree: SampleTree) -> bool:
-        expected = self.one_by_one(tree)[0]
+    def _tried_at_once(self, tree: SampleTree) -> dict[str, Tensor] | None:
+        """The gradients by ``torch.func``; None where it cannot, for the ``reason``."""
         try:
-            given = self.at_once(tree)[0]
+            return self.at_once(tree)[0]
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             self.reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            return None
+
+    def _same(self, tree: SampleTree) -> bool:
+        expected, given = self.one_by_one(tree)[0], self._tried_at_once(tree)
+        if given is None:
             return False
         largest = max(float(g.abs().max()) for g in expected.values()) or 1.0
         apart = max(float((given[name] - g).abs().max()) for name, g in expected.items())
@@ -188,12 +222,3 @@ def detached(given: SampleLosses) -> SampleLosses:
     """The same numbers without their graph."""
     losses, counts = ({name: x.detach() for name, x in part.items()} for part in (given.losses, given.counts))
     return SampleLosses(losses, counts, given.total.detach())
-
-
-def real_samples(batch: Batch) -> Batch:
-    """A batch without the copies that only fill it up; it may be empty."""
-    index = (batch.rows >= 0).nonzero().flatten()
-    if len(index) == len(batch.rows):
-        return batch
-    inputs, targets = rows_of(batch.inputs, index), rows_of(batch.targets, index)
-    return replace(batch, inputs=inputs, targets=targets, rows=batch.rows[index], alignments={})

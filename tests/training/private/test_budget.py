@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import gammaln, logsumexp
 
 from mmbert.core.errors import ConfigError
+from mmbert.training.private import budget as budget_module
 from mmbert.training.private.budget import PrivateOptions, noise_multiplier, plan_budget, spent_epsilon
 
 
@@ -69,6 +71,46 @@ def test_the_noise_spends_what_was_asked_and_no_more(accountant: str) -> None:
     assert budget.facts(20)["epsilon"] == budget.spent(20)
 
 
+SLOW = pytest.mark.slow  # opacus' own search takes seconds there
+
+
+@pytest.mark.parametrize("epsilon", [0.5, pytest.param(2.0, marks=SLOW), pytest.param(8.0, marks=SLOW)])
+@pytest.mark.parametrize("accountant", ["prv", "rdp"])
+def test_the_search_finds_what_the_one_of_opacus_finds(epsilon: float, accountant: str) -> None:
+    from opacus.accountants.utils import get_noise_multiplier
+
+    mechanism = {"target_epsilon": epsilon, "target_delta": 1e-4, "sample_rate": 0.05, "steps": 100}
+    theirs = get_noise_multiplier(**mechanism, accountant=accountant, epsilon_tolerance=0.005 * epsilon)
+    assert noise_multiplier(epsilon, 1e-4, 0.05, 100, accountant) == pytest.approx(theirs, rel=0.01)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
+def test_the_search_asks_the_slow_accountant_a_few_times(epsilon: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counting(*given: Any) -> float:
+        asked.append(given[-1])
+        return spent_epsilon(*given)
+
+    monkeypatch.setattr(budget_module, "spent_epsilon", counting)
+    noise_multiplier(epsilon, 1e-4, 0.032, 640, "prv")
+    assert asked.count("prv") <= 3 and asked.count("rdp") <= 10
+
+
+def test_the_accountant_called_directly_says_the_same_of_rate_and_steps() -> None:
+    """σ from the budget, everything else from the data: 500 rows in batches of 50 are 10 batches an epoch, rate 0.1."""
+    from opacus.accountants import PRVAccountant
+
+    plan = plan_budget(PrivateOptions(2.0, 1e-4), 500, 50, 4 * 10)
+    counted = PRVAccountant()
+    for _ in range(40):
+        counted.step(noise_multiplier=plan.noise_multiplier, sample_rate=50 / 500)
+    assert counted.get_epsilon(1e-4) == pytest.approx(plan.spent(40), rel=1e-6)
+    for _ in range(4):
+        counted.step(noise_multiplier=plan.noise_multiplier, sample_rate=50 / 500)
+    assert counted.get_epsilon(1e-4) > 2.0
+
+
 def test_delta_is_a_tenth_of_one_in_n_or_refused() -> None:
     assert plan_budget(PrivateOptions(3.0, None, 1.0, "rdp"), 200, 20, 10).delta == pytest.approx(1 / 2000)
     with pytest.raises(ConfigError, match=r"privacy\.delta=0\.005: it must be .* below 1/N, which is 0\.005"):
@@ -81,7 +123,7 @@ def test_an_epsilon_that_no_noise_gives_is_refused() -> None:
 
 
 def test_without_opacus_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "opacus.accountants.utils", None)
+    monkeypatch.setitem(__import__("sys").modules, "opacus.accountants", None)
     with pytest.raises(ConfigError, match=r"pip install mmbert\[private\]"):
         noise_multiplier(1.0, 1e-5, 0.1, 100, "prv")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,17 +12,20 @@ from torch import Tensor
 from fusion_harness import DIMS, STRATEGIES, WIDTH, options_of
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import UNLABELLED, Batch, Encoded
+from mmbert.data.loading.cached import StoredTokens, collate_stored
+from mmbert.encoders.features import FeatureEncoder
 from mmbert.fusion.base import Fusion
 from mmbert.model import MultimodalModel
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.regression import Regression
 from mmbert.testing import random_inputs
 from mmbert.training.private.refused import REFUSED_FUSIONS, check_private_fusion
-from mmbert.training.private.sample_gradients import SampleGradients, SampleLoss, real_samples
+from mmbert.training.private.sample_gradients import SampleGradients, SampleLoss
 
 PRESENT = [[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 1]]
 #: Strategies that draw in training at random: without that, as in evaluation.
 DRAWING = {"embracenet", "product_of_experts"}
+#: Strategies that work inside an encoder: test_encoder_gradients.py has them, with encoders.
 INJECTING = [n for n in STRATEGIES if options_of(n)[0](DIMS, WIDTH, **options_of(n)[1]).injects_into is not None]
 ALLOWED = [name for name in STRATEGIES if name not in {*REFUSED_FUSIONS, *INJECTING}]
 
@@ -135,13 +139,6 @@ def test_of_every_allowed_strategy_they_are_those_of_each_sample_alone(name: str
     assert all(g.shape[0] == 4 for g in found.values())
 
 
-def test_of_the_family_each_is_allowed_or_refused() -> None:
-    assert {"adapter", "flamingo", "mag", "missing_aware_prompts"} >= set(INJECTING)
-    for name in INJECTING:
-        with pytest.raises(ConfigError, match="from within: gradients by sample"):
-            check_private_fusion(fusion_of(name))
-
-
 @pytest.mark.parametrize("name", sorted(REFUSED_FUSIONS))
 def test_what_is_refused_says_why_and_what_to_do(name: str) -> None:
     with pytest.raises(ConfigError, match=f"privacy=dp does not go with fusion={name}: .* Instead: "):
@@ -169,7 +166,29 @@ def test_the_loss_of_an_allowed_strategy_is_a_sum_over_samples(name: str) -> Non
 
 
 def test_copies_that_fill_a_batch_are_no_samples() -> None:
-    rows = torch.tensor([3, -1, 5])
-    batch = Batch({"text": {"mask": torch.ones(3, 2).bool()}}, {"kind": {"label": torch.tensor([1, 0, 2])}}, rows)
-    assert real_samples(batch).targets["kind"]["label"].tolist() == [1, 2]
-    assert len(real_samples(Batch({}, {}, torch.tensor([-1])))) == 0
+    model = heads_of(fusion_of("concat"))
+    frozen = {name: FeatureEncoder(width, norm=False, frozen=True) for name, width in DIMS.items()}
+    model.encoders = torch.nn.ModuleDict(frozen)
+    inputs = {n: {"features": torch.randn(3, 2, d), "mask": torch.ones(3, 2).bool()} for n, d in DIMS.items()}
+    targets = {"kind": {"label": torch.tensor([1, 0, 2])}, "amount": {"label": torch.zeros(3)}}
+    tree = SampleLoss(model, {}).encode(Batch(inputs, targets, torch.tensor([3, -1, 5])))
+    assert tree["targets"]["kind"]["label"].tolist() == [1, 2] and tree["rows"].tolist() == [3, 5]
+    assert torch.equal(tree["encoded"]["text"]["tokens"], inputs["text"]["features"][[0, 2]])
+
+
+def test_rows_that_the_store_lacks_are_samples_as_all_others() -> None:
+    """Stored rows and others in one batch: the tensors of the others have a row each of them, not one a sample."""
+    model = heads_of(fusion_of("concat"))
+    model.encoders = torch.nn.ModuleDict({n: FeatureEncoder(d, norm=False, frozen=True) for n, d in DIMS.items()})
+    values = {name: [np.ones((2, d), np.float32) * k for k in range(3)] for name, d in DIMS.items()}
+    inputs = {}
+    for name, rows in values.items():
+        stored = [StoredTokens(x, x.mean(0)) for x in rows]
+        mixed = [stored[0], torch.from_numpy(rows[1]), stored[2]]
+        inputs[name] = collate_stored(mixed, model.encoders[name].processor)
+    targets = {"kind": {"label": torch.tensor([1, 0, 2])}, "amount": {"label": torch.zeros(3)}}
+    tree = SampleLoss(model, {}).encode(Batch(inputs, targets, torch.arange(3)))
+    for name in DIMS:
+        assert torch.equal(tree["encoded"][name]["tokens"], torch.from_numpy(np.stack(values[name])))
+    gradients, _ = SampleGradients(SampleLoss(model, dict.fromkeys(model.tasks, 1.0))).of(tree)
+    assert all(len(g) == 3 for g in gradients.values())
