@@ -13,6 +13,7 @@ from torch import Tensor
 from mmbert.core.errors import InputError
 from mmbert.core.types import Inputs, Tensors
 from mmbert.deploy.exported_graph import WholeGraph, flat_inputs
+from mmbert.deploy.manifest import longest_of
 from mmbert.deploy.trial_inputs import only_modalities, padded_by, present_rows, rows_trimmed
 from mmbert.model import MultimodalModel
 
@@ -71,15 +72,26 @@ def output_difference(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor])
     return found
 
 
-def trials(inputs: Mapping[str, Inputs], subset: Sequence[str]) -> Iterator[dict[str, Inputs]]:
-    """A batch with a subset of the modalities: one sample, a few of them, all of them, and all with more padding."""
+def trials(
+    inputs: Mapping[str, Inputs], subset: Sequence[str], longest: Mapping[str, int] | None = None
+) -> Iterator[dict[str, Inputs]]:
+    """A batch with a subset of the modalities: one sample, a few of them, all of them, and all with more padding.
+
+    Args:
+        inputs: of the batch, by encoder.
+        subset: the modalities that stay.
+        longest: what networks take at most, by encoder; padding goes no further.
+    """
     rows = present_rows(inputs, subset)
     if not rows:
         return
     sizes = sorted({1, min(3, len(rows)), len(rows)})
     for size in sizes:
         yield only_modalities(rows_trimmed(inputs, rows[:size]), subset)
-    longer = {name: padded_by(tensors, 3) for name, tensors in rows_trimmed(inputs, rows).items()}
+    longer = {}
+    for name, tensors in rows_trimmed(inputs, rows).items():
+        room = (longest or {}).get(name, math.inf) - tensors["mask"].shape[1]
+        longer[name] = padded_by(tensors, int(max(0, min(3, room))))
     yield only_modalities(longer, subset)
 
 
@@ -103,11 +115,13 @@ def compare_exports(
         if not any(present_rows(batch, [name]) for batch in batches):
             raise InputError(f"No sample of those by which the export is checked has '{name}'.")
     graph = WholeGraph(model).eval()
+    limits = {name: longest_of(encoder.processor) for name, encoder in model.named_encoders().items()}
+    longest = {name: limit["size"] for name, limit in limits.items() if limit is not None}
     found: dict[str, dict[tuple[str, ...], Difference]] = {name: {} for name in runners}
     with torch.inference_mode():
         for subset in subsets_of(names):
             for batch in batches:
-                for inputs in trials(batch, subset):
+                for inputs in trials(batch, subset, longest):
                     wanted = graph(flat_inputs(inputs))
                     for name, runner in runners.items():
                         seen = output_difference(wanted, runner(flat_inputs(inputs)))

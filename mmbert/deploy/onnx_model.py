@@ -189,7 +189,14 @@ class OnnxModel:
             raise InputError(f"Sample {none[0]} of the batch has no modality at all: every mask is False.")
         size = len(masks[0])
         given = {name: inputs.get(name) for name in self.encoders}
-        return {name: self.processors[name].collate([None] * size) if x is None else x for name, x in given.items()}
+        whole = {name: self.processors[name].collate([None] * size) if x is None else x for name, x in given.items()}
+        return {name: self._with_marks(name, tensors) for name, tensors in whole.items()}
+
+    def _with_marks(self, name: str, tensors: Inputs) -> Inputs:
+        """With what only some batches have (of pairs of texts, where the first is), False where it is absent."""
+        described = self.manifest["encoders"][name]["inputs"].items()
+        marks = [key.partition(".")[2] for key, facts in described if facts["dtype"] == "bool"]
+        return {**{key: torch.zeros_like(tensors["mask"]) for key in marks if key not in tensors}, **tensors}
 
     def _refuse_too_long(self, inputs: Mapping[str, Inputs]) -> None:
         for name, tensors in inputs.items():

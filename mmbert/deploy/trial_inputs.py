@@ -35,7 +35,7 @@ def made_inputs(processors: Mapping[str, Processor], size: int, seed: int = 0) -
     for place, (name, processor) in enumerate(processors.items()):
         lengths = [LENGTHS[(row + place + seed) % len(LENGTHS)] for row in range(size)]
         raws = [made_value(name, processor, length, draw) for length in lengths]
-        inputs[name] = processor.collate([processor.prepare(raw) for raw in raws])
+        inputs[name] = cut_to_graph(processor, processor.collate([processor.prepare(raw) for raw in raws]))
     return inputs
 
 

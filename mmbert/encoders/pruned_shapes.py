@@ -17,7 +17,7 @@ from mmbert.core.errors import InputError
 
 #: Attributes of layers that say their sizes.
 LAYER_SIZES: tuple[str, ...] = ("in_features", "out_features", "in_channels", "out_channels", "groups")
-LAYER_SIZES += ("num_features", "num_channels", "num_attention_heads", "all_head_size")
+LAYER_SIZES += ("num_features", "num_channels", "num_attention_heads", "all_head_size", "normalized_shape")
 
 #: ``{"tensors": {name: shape}, "sizes": {name: number}}``; of a network that is whole both are empty.
 PrunedShapes = dict[str, dict[str, Any]]
@@ -28,12 +28,19 @@ def sizes_of(network: nn.Module) -> PrunedShapes:
     return {
         "tensors": {name: list(tensor.shape) for name, tensor in named_tensors(network)},
         "sizes": {
-            f"{name}.{key}": int(vars(module)[key])
+            f"{name}.{key}": size
             for name, module in network.named_modules()
             for key in LAYER_SIZES
-            if isinstance(vars(module).get(key), int)
+            if (size := whole_size(vars(module).get(key))) is not None
         },
     }
+
+
+def whole_size(value: Any) -> int | None:
+    """A layer's size: a number, or that of one dimension in a tuple; None = it is neither."""
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    return int(value) if isinstance(value, int) else None
 
 
 def named_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -91,10 +98,11 @@ def shrink(network: nn.Module, shapes: Mapping[str, Any]) -> None:
     for name, size in shapes["sizes"].items():
         module, _, key = name.rpartition(".")
         holder_of = dict(network.named_modules()).get(module)
-        old_size = None if holder_of is None or key not in LAYER_SIZES else vars(holder_of).get(key)
-        if not isinstance(old_size, int) or type(size) is not int or not 1 <= size <= old_size:
-            raise InputError(f"'pruned' sets {name} to {size!r}: built with {old_size!r}.")
-        setattr(holder_of, key, size)
+        built = None if holder_of is None or key not in LAYER_SIZES else vars(holder_of).get(key)
+        most = whole_size(built)
+        if most is None or type(size) is not int or not 1 <= size <= most:
+            raise InputError(f"'pruned' sets {name} to {size!r}: built with {built!r}.")
+        setattr(holder_of, key, (size,) if isinstance(built, tuple) else size)
 
 
 def is_smaller(shape: Any, than: torch.Size) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.types import Inputs
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
@@ -25,6 +25,8 @@ from mmbert.encoders.text import TextEncoder
 
 #: The three projections of a layer of attention in models of the BERT family.
 PROJECTIONS = ("query", "key", "value")
+#: By these attributes modules of attention are known, whatever their layers are called.
+HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "nhead")
 
 
 @dataclass
@@ -62,13 +64,29 @@ def prune_channels(encoder: Encoder, inputs: Inputs, amount: float) -> Removed:
 
     Raises:
         ConfigError: torch-pruning is not installed.
+        InputError: it cannot cut this network, or what it leaves does not run; the encoder is of no use any more.
     """
     tp = torch_pruning()
     before = sizes_of(encoder)
-    if isinstance(encoder, MelspecCNN):
-        removed = prune_melspec(encoder, amount)
-        encoder.pruned_shapes = changed_shapes(before, encoder, encoder.pruned_shapes)
-        return removed
+    try:
+        if isinstance(encoder, MelspecCNN):
+            removed = prune_melspec(encoder, amount)
+        else:
+            removed = prune_by_graph(encoder, inputs, amount, tp)
+        with torch.no_grad():
+            encoder.encode(inputs)
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"torch-pruning cannot cut channels out of {type(encoder).__name__} ({type(error).__name__}: {first}): "
+            "methods=[magnitude] and [layers] need no graph of it."
+        ) from error
+    encoder.pruned_shapes = changed_shapes(before, encoder, encoder.pruned_shapes)
+    return removed
+
+
+def prune_by_graph(encoder: Encoder, inputs: Inputs, amount: float, tp: Any) -> Removed:
+    """The same by torch-pruning's graph of the network; arguments as of ``prune_channels``."""
     modes = [parameter.requires_grad for parameter in encoder.parameters()]
     encoder.requires_grad_(True)  # the graph is followed backwards
     attentions = dict(attention_layers(encoder))
@@ -89,7 +107,7 @@ def prune_channels(encoder: Encoder, inputs: Inputs, amount: float) -> Removed:
             num_heads=projections,
             prune_num_heads=True,
             prune_head_dims=False,
-            ignored_layers=outer_layers(encoder, tp, inputs),
+            ignored_layers=[*outer_layers(encoder, tp, inputs), *fused_projections(encoder)],
             root_module_types=[nn.Conv1d, nn.Conv2d, nn.Linear],
         )
         for group in pruner.step(interactive=True):
@@ -110,7 +128,6 @@ def prune_channels(encoder: Encoder, inputs: Inputs, amount: float) -> Removed:
         parameter.requires_grad_(mode)
     if not (removed.heads or removed.channels):
         removed.kept_whole = "no layer has channels that only layers inside the encoder read"
-    encoder.pruned_shapes = changed_shapes(before, encoder, encoder.pruned_shapes)
     return removed
 
 
@@ -168,6 +185,21 @@ def attention_layers(encoder: nn.Module) -> Iterable[tuple[str, Any]]:
     for name, module in encoder.named_modules():
         if all(isinstance(getattr(module, key, None), nn.Linear) for key in PROJECTIONS):
             yield name, module
+
+
+def fused_projections(encoder: nn.Module) -> list[nn.Module]:
+    """The layers inside attention of other kinds (timm's, torchaudio's), whose heads are not cut.
+
+    Their outputs are parted into heads of a fixed size: a channel less, and they would fit no more.
+    """
+    known = {layer for _, layer in attention_layers(encoder)}
+    return [
+        part
+        for module in encoder.modules()
+        if module not in known and any(isinstance(vars(module).get(key), int) for key in HEAD_COUNTS)
+        for part in module.modules()
+        if width_of(part)
+    ]
 
 
 def head_count(layer: Any) -> int:

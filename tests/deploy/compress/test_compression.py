@@ -16,14 +16,12 @@ from mmbert.deploy.compress import samples
 from mmbert.deploy.compress.compression import table_of
 from mmbert.deploy.compress.int8 import has_vnni
 from mmbert.deploy.compress.methods import parse_methods
-from mmbert.deploy.compress.quality import resampled
 from mmbert.deploy.compress.training import training_config
 from mmbert.deploy.compress.workshop import Workshop
 from mmbert.deploy.onnx_model import OnnxModel
 from mmbert.model import MultimodalModel
-from mmbert.tasks.classification import Classification
 
-COVERS = ("quality", "latency", "memory", "samples", "settings", "training", "variant", "workshop")
+COVERS = ("memory", "samples", "settings", "training", "variant", "workshop")
 
 
 def typed(module, name, words):
@@ -106,18 +104,6 @@ def test_table_and_page_hold_every_variant(rows, compressed):
         assert row["memory"]["peak_mib"] > row["memory"]["imports_mib"] > 10
     assert rows["original"]["latency"]["1"]["speedup"] == 1
     assert any(row["frontier"]["latency"] for row in rows.values())
-
-
-def test_resamples_by_hand():
-    task = Classification(2, "answer", ["a", "b"])
-    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
-    labels = torch.tensor([0, 1, 1, 0, 0])
-    right = (logits.argmax(1) == labels).numpy()
-    draws = np.random.default_rng(3)
-    expected = [right[draws.integers(5, size=5)].mean() for _ in range(30)]
-    found = resampled(task, {"logits": logits}, {"label": labels}, 30, 3)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert len(set(found)) > 2
 
 
 def test_weights_get_seven_bits_where_the_processor_adds_in_sixteen():

@@ -163,3 +163,76 @@ def test_a_pruned_model_is_saved_and_loaded_as_it_is(tmp_path, twice):
         assert torch.equal(again(inputs).outputs["answer"]["logits"], expected)
     for name, encoder in encoders.items():
         assert again.named_encoders()[name].pruned_shapes == encoder.pruned_shapes is not None
+
+
+def timm_model(name):
+    """A model of pictures whose norms compute something, and three pictures."""
+    options = {
+        "efficientnet_lite0": {},
+        "vit_tiny_patch16_224": {"depth": 2},
+        "convnext_atto": {"depths": [1, 1, 1, 1], "ls_init_value": 0.5},
+    }
+    torch.manual_seed(0)
+    encoder = ImageEncoder(name, pretrained=False, image_size=64, options=options[name])
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    fusion = MeanFusion({"image": encoder.out_dim}, 8)
+    task = Classification(8, "answer", ["a", "b"], dropout=0.0)
+    return MultimodalModel({"image": encoder}, fusion, {"answer": task}).eval(), {"image": pictures((64, 64))}
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "vit_tiny_patch16_224", "convnext_atto"])
+def test_a_pruned_network_of_timm_is_smaller_saved_loaded_and_trained_on(name, tmp_path):
+    model, inputs = timm_model(name)
+    whole = copy.deepcopy(model)
+    encoder = model.named_encoders()["image"]
+    removed = prune_channels(encoder, inputs["image"], 0.25)
+    assert removed.channels and not removed.kept_whole
+    counts = [sum(weight.numel() for weight in one.parameters()) for one in (model, whole)]
+    assert counts[0] < 0.9 * counts[1]
+    with torch.no_grad():
+        expected, before = (one(inputs).outputs["answer"]["logits"] for one in (model, whole))
+        assert encoder(inputs["image"]).tokens.shape == whole.named_encoders()["image"](inputs["image"]).tokens.shape
+    assert expected.isfinite().all() and not torch.allclose(expected, before, atol=1e-6)
+    for one, folder in ((whole, "whole"), (model, "pruned")):
+        one.save_pretrained(tmp_path / folder)
+    sizes = [(tmp_path / folder / "model.safetensors").stat().st_size for folder in ("pruned", "whole")]
+    assert sizes[0] < 0.9 * sizes[1] and sizes[0] >= 4 * counts[0]
+    again = MultimodalModel.from_pretrained(tmp_path / "pruned")
+    with torch.no_grad():
+        assert torch.equal(again(inputs).outputs["answer"]["logits"], expected)
+    # what was loaded learns, and remains as small
+    optimizer = torch.optim.SGD(again.train().parameters(), lr=0.1)
+    shapes = {key: weight.shape for key, weight in again.named_parameters()}
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(again(inputs).outputs["answer"]["logits"], torch.tensor([0, 1]))
+        loss.backward()
+        optimizer.step()
+    start = model.state_dict()
+    learnt = {key for key, weight in again.named_parameters() if not torch.equal(weight, start[key])}
+    cut = {f"encoders.image.{key}" for key in encoder.pruned_shapes["tensors"]} & set(shapes)
+    assert cut and cut <= learnt and {key: w.shape for key, w in again.named_parameters()} == shapes
+    again.eval().save_pretrained(tmp_path / "trained")
+    with torch.no_grad():
+        trained = MultimodalModel.from_pretrained(tmp_path / "trained")(inputs).outputs["answer"]["logits"]
+        assert torch.equal(trained, again(inputs).outputs["answer"]["logits"])
+        assert not torch.allclose(trained, expected, atol=1e-5)
+
+
+def test_heads_of_a_vision_transformer_stay_whole_and_its_feed_forward_layers_are_the_original_at_zero():
+    model, inputs = timm_model("vit_tiny_patch16_224")
+    whole = copy.deepcopy(model)
+    removed = prune_channels(model.named_encoders()["image"], inputs["image"], 0.25)
+    blocks = whole.named_encoders()["image"].network.blocks
+    assert set(removed.channels) == {f"network.blocks.{i}.mlp.fc1" for i in range(2)}
+    with torch.no_grad():
+        for i, block in enumerate(blocks):
+            places = removed.channels[f"network.blocks.{i}.mlp.fc1"]
+            assert len(places) == 192  # a quarter of 768
+            block.mlp.fc2.weight[:, places] = 0
+        found, zeroed = (one(inputs).outputs["answer"]["logits"] for one in (model, whole))
+    torch.testing.assert_close(found, zeroed, rtol=0, atol=1e-5)
