@@ -1,5 +1,6 @@
 """Real processes, really killed: the run that is resumed ends as if nobody had touched it, to the bit."""
 
+import json
 import os
 import signal
 import subprocess
@@ -21,11 +22,16 @@ OPTIONS = (
     "callbacks.early_stopping.patience=9",
 )
 TWO = ("trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true")
+FROZEN = tuple(f"encoders.{name}.frozen=true" for name in ("text", "image", "audio"))
 CASES = {
     "one process": (),
     "with augmentation": ("augment=standard", "augment.modality_dropout=0.2", "augment.text.mask=0.1"),
     "two processes": TWO,
     "with ogm_ge": ("fusion=mean", "fusion.dropout=0.3", "balance_modalities=ogm_ge"),
+    "with differential privacy": (
+        *("privacy=dp", "privacy.accountant=rdp", "privacy.epsilon=20", *FROZEN),
+        *("tasks.answer.class_weights=null", "fusion=mean", "fusion.dropout=0.3"),
+    ),
     "with gradient blending": ("fusion=mean", "fusion.dropout=0.3", "balance_modalities=gradient_blending"),
 }
 
@@ -83,6 +89,9 @@ def test_kill_9_at_random_moments(compose_tiny, what_is_left, tmp_path, case):
     expected, got = what_is_left(tmp_path / "whole"), what_is_left(folder)
     for part in expected:
         assert got[part] == expected[part], part
+    spent = [json.loads((place / "metrics.json").read_text()).get("privacy") for place in (tmp_path / "whole", folder)]
+    assert spent[0] == spent[1]
+    assert (spent[0] is not None) is (case == "with differential privacy")
 
 
 @pytest.mark.parametrize("case", ["one process", "two processes"])

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
-from mmbert.training.private.budget import Budget
+from mmbert.core.types import Batch
+from mmbert.data.loading.poisson import PoissonBatches
+from mmbert.encoders.features import FeatureEncoder
+from mmbert.fusion.concat import ConcatFusion
+from mmbert.model import MultimodalModel
+from mmbert.tasks.classification import Classification
+from mmbert.training.balance.fixed import FixedBalance
+from mmbert.training.private.budget import Budget, PrivateOptions
 from mmbert.training.private.module import PrivateModule, private_optimizer
 
 
@@ -64,3 +75,130 @@ def test_noise_depends_on_seed_and_step_alone() -> None:
     assert not torch.equal(noise(1, 5), noise(1, 6))
     assert not torch.equal(noise(1, 5), noise(2, 5))
     assert not torch.equal(noise(1, 5, secure=True), noise(1, 5, secure=True))
+
+
+N, SIZE, EPOCHS = 20, 2, 2
+STEPS = EPOCHS * N // SIZE
+
+
+def small_model() -> MultimodalModel:
+    torch.manual_seed(4)
+    encoders = {name: FeatureEncoder(3, norm=False, frozen=True) for name in ("first", "second")}
+    task = Classification(5, "kind", ["a", "b", "c"], class_weights=[0.5, 1.0, 3.0], dropout=0.0)
+    return MultimodalModel(encoders, ConcatFusion(dict.fromkeys(encoders, 3), 5, dropout=0.0), {"kind": task})
+
+
+class Places(Dataset[tuple[int, int]]):
+    """What the sampler asks for, as it is."""
+
+    def __getitem__(self, pair: tuple[int, int]) -> tuple[int, int]:
+        return pair
+
+
+def batch_of(pairs: list[tuple[int, int]]) -> Batch:
+    """Samples by their places; the second modality is missing in every third."""
+    draw = torch.Generator().manual_seed(0)
+    numbers, labels = torch.randn(2, N, 2, 3, generator=draw), torch.arange(N) % 3
+    rows = torch.tensor([place for _, place in pairs])
+    real = rows >= 0
+    there = real & (rows % 3 != 0)
+    masks = {"first": real, "second": there}
+    inputs = {
+        name: {"features": numbers[k][rows], "mask": masks[name].unsqueeze(1).expand(-1, 2)}
+        for k, name in enumerate(masks)
+    }
+    return Batch(inputs, {"kind": {"label": torch.where(real, labels[rows], -100)}}, rows)
+
+
+def adamw(model: nn.Module, balance: nn.Module, steps: int) -> dict[str, Any]:
+    return {"optimizer": torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02, eps=1e-4)}
+
+
+def sgd(model: nn.Module, balance: nn.Module, steps: int) -> dict[str, Any]:
+    return {"optimizer": torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.3)}
+
+
+def trained(make_optimizer: Any, plan: Budget) -> tuple[MultimodalModel, PrivateModule]:
+    """By Lightning and ``PrivateModule``, with this mechanism whatever it spends."""
+    model = small_model()
+    balance = FixedBalance(model.named_tasks())
+    options = PrivateOptions(8.0, 1e-5, plan.max_grad_norm, "rdp")
+    module = PrivateModule(model, balance, make_optimizer, options, N, SIZE, seed=1, say=lambda line: None)
+    module.budget = plan
+    loader = DataLoader(Places(), batch_sampler=PoissonBatches(range(N), SIZE, seed=1), collate_fn=batch_of)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=EPOCHS, enable_model_summary=False, **quiet)
+    trainer.fit(module, loader)
+    assert trainer.global_step == STEPS
+    return model, module
+
+
+def batches() -> list[Batch]:
+    """Those of all epochs; one of them is empty, and they differ in size."""
+    sampler = PoissonBatches(range(N), SIZE, seed=1)
+    return [batch_of(pairs) for _ in range(EPOCHS) for pairs in sampler]
+
+
+def by_hand(make_optimizer: Any) -> MultimodalModel:
+    """Plain autograd of Σ_i loss_i / ``SIZE`` on the same batches."""
+    model = small_model().train()
+    optimizer = make_optimizer(model, None, 0)["optimizer"]
+    for batch in batches():
+        optimizer.zero_grad()
+        loss = model.named_tasks()["kind"].loss(model(batch.inputs).outputs["kind"], batch.targets["kind"])
+        (loss.total / SIZE).backward()
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        optimizer.step()
+    return model
+
+
+def weights(model: MultimodalModel) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("make_optimizer", [sgd, adamw])
+def test_without_noise_and_clipping_it_is_plain_training_on_the_same_poisson_batches(make_optimizer: Any) -> None:
+    sizes = {int((batch.rows >= 0).sum()) for batch in batches()}
+    assert 0 in sizes and len(sizes) > 3, "batches of one size would not show by what is divided"
+    model, _ = trained(make_optimizer, Budget(8.0, 1e-5, 1e6, "rdp", 1e-14, SIZE / N, STEPS, N, SIZE))
+    first, expected = weights(small_model()), weights(by_hand(make_optimizer))
+    for name, given in weights(model).items():
+        torch.testing.assert_close(given, expected[name], rtol=1e-4, atol=1e-5)
+        assert float((given - first[name]).abs().max()) > 0.01, name
+
+
+def test_one_step_moves_no_further_than_the_clipped_samples_allow() -> None:
+    """With C = 0.01 and plain gradient descent each step is at most lr · n · C / size, n being the batch's samples."""
+    model, _ = trained(sgd, Budget(8.0, 1e-5, 0.01, "rdp", 1e-14, SIZE / N, STEPS, N, SIZE))
+    first, samples = weights(small_model()), sum(int((batch.rows >= 0).sum()) for batch in batches())
+    moved = math.sqrt(sum(float((p - first[name]).square().sum()) for name, p in weights(model).items()))
+    assert 0 < moved <= 0.3 * samples * 0.01 / SIZE
+
+
+def test_the_noise_of_a_sum_has_the_variance_of_sigma_times_c() -> None:
+    """Two runs that differ in noise alone: of a linear loss the difference is the noise of one step."""
+    plan = Budget(8.0, 1e-5, 0.3, "rdp", 2.0, 0.1, 100, 40, 8)
+    sums = []
+    for seed in range(2000):
+        weight = nn.Parameter(torch.zeros(3))
+        steps = Steps([weight], plan, seed)
+        weight.grad_sample = torch.full((5, 3), 0.1)
+        steps.make_private()
+        sums.append(weight.grad * 8 - 5 * 0.1)
+    noise = torch.stack(sums).numpy()
+    assert noise.var() == pytest.approx((2.0 * 0.3) ** 2, rel=0.08)  # five standard errors: 5 · sqrt(2 / 6000) = 9 %
+    assert abs(noise.mean()) < 5 * 0.6 / math.sqrt(noise.size)
+    assert abs(np.corrcoef(noise.T)[np.triu_indices(3, 1)]).max() < 0.12
+
+
+def test_what_is_stored_counts_the_steps_that_were_taken() -> None:
+    from opacus.accountants import RDPAccountant
+
+    _, module = trained(sgd, Budget(8.0, 1e-5, 1.0, "rdp", 1.5, SIZE / N, STEPS, N, SIZE))
+    facts, counted = module.private_facts(), RDPAccountant()
+    for _ in batches():
+        counted.step(noise_multiplier=1.5, sample_rate=SIZE / N)
+    assert facts["steps"] == STEPS == 20
+    assert facts["epsilon"] == pytest.approx(counted.get_epsilon(1e-5), rel=1e-9)
