@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,16 @@ from mmbert.runs.folder import is_own_model
 from mmbert.runs.own_privacy import read_privacy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from omegaconf import DictConfig
 
+    from mmbert.analysis.data_quality.folds import Fold
     from mmbert.core.privacy import Privacy
     from mmbert.data.datamodule import MultimodalData
     from mmbert.model import MultimodalModel
+    from mmbert.tasks.base import Task
 
 MODEL_FLAGS = ("--html", "--json", "--csv")
 MODEL_OPTIONS = ("model", "folds", "seed", "trust_custom_code")
@@ -110,9 +113,6 @@ def judged_data(
     Raises:
         ConfigError: the run has no task that can be checked, or too few rows.
     """
-    import numpy as np
-
-    from mmbert.analysis.data_quality.folds import make_folds
     from mmbert.analysis.data_quality.likeness import alike_groups
     from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
     from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
@@ -124,8 +124,10 @@ def judged_data(
         summary,
     )
     from mmbert.data.modalities.registry import modality_of
+    from mmbert.training.callbacks.console import print_line
     from mmbert.training.cross_fit import fit_on_rows
     from mmbert.training.predict import chosen_device
+    from mmbert.training.use_store import read_from_store
 
     tasks = {name: task for name, task in model.named_tasks().items() if task.kind in CHECKED_KINDS}
     if not tasks:
@@ -138,19 +140,19 @@ def judged_data(
         if classes:
             cfg.tasks[name].classes = list(map(str, classes))
     data = whole_data(model, cfg)
-    rows = np.sort(np.concatenate(list(data.rows.values())))
     split_of = {int(row): split for split, of in data.rows.items() for row in of}
-    first = next((task for task in tasks.values() if task.kind == "classification"), None)
-    strata = np.zeros(len(rows), np.int64) if first is None else data.table.codes(first.columns[0])[rows]
-    group = data.drawing.group
-    groups = data.table.codes(group)[rows] if group is not None and data.has_column(group) else None
+    dealt = dealt_out(data, tasks, folds, seed)
+    if cfg.store.enabled:
+        read_from_store(data, model, cfg.store, cfg.trainer)
     found = predict_out_of_sample(
-        make_folds(rows, strata, groups, folds, seed),
+        dealt,
         partial(fit_on_rows, cfg),
         tasks,
         list(model.fusion.dims),
         chosen_device("auto"),
+        fold_lines(),
     )
+    print_line("comparing cells of each modality for near-duplicates")
     splits = [split_of[int(row)] for row in found.rows]
     errors, contradictions = all_label_errors(found), all_contradictions(found, seed)
     inputs = {name: modality_of(encoder.processor) for name, encoder in model.named_encoders().items()}
@@ -167,6 +169,39 @@ def judged_data(
         name: f"a task of the kind {task.kind}" for name, task in model.named_tasks().items() if name not in tasks
     }
     return content, row_table(found, splits, errors, contradictions, duplicates, samples), data
+
+
+def dealt_out(data: MultimodalData, tasks: Mapping[str, Task], count: int, seed: int) -> list[Fold]:
+    """Folds of all rows of the data, by their groups and the classes of the first classification task.
+
+    Raises:
+        ConfigError: there are fewer rows, or groups, than folds.
+    """
+    import numpy as np
+
+    from mmbert.analysis.data_quality.folds import make_folds
+
+    rows = np.sort(np.concatenate(list(data.rows.values())))
+    first = next((task for task in tasks.values() if task.kind == "classification"), None)
+    strata = np.zeros(len(rows), np.int64) if first is None else data.table.codes(first.columns[0])[rows]
+    group = data.drawing.group
+    groups = data.table.codes(group)[rows] if group is not None and data.has_column(group) else None
+    return list(make_folds(rows, strata, groups, count, seed))
+
+
+def fold_lines() -> Callable[[int, list[Fold]], None]:
+    """Prints which fold is trained, and how long the others will take once one is done."""
+    from mmbert.training.callbacks.console import print_line
+
+    began = time.monotonic()
+
+    def tell(done: int, folds: list[Fold]) -> None:
+        fold, seconds = folds[done], time.monotonic() - began
+        rest = f"; {seconds:.0f} s so far, about {seconds / done * (len(folds) - done):.0f} s to go" if done else ""
+        trained, held_out = len(fold.train) + len(fold.val), len(fold.held_out)
+        print_line(f"fold {done + 1} of {len(folds)}: training on {trained:,} rows, {held_out:,} held out{rest}")
+
+    return tell
 
 
 def modality_cells(data: MultimodalData, name: str, rows: np.ndarray) -> list[Any]:

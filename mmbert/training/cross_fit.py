@@ -10,13 +10,17 @@ import numpy as np
 from omegaconf import DictConfig, open_dict
 
 from mmbert.runs.folder import RunFolder
+from mmbert.store.use_store import StoreOptions, use_store
 from mmbert.training.build import Parts, build
+from mmbert.training.callbacks.console import print_line
 from mmbert.training.fit import fit, restore_best
+from mmbert.training.instantiate import resolved
 from mmbert.training.loggers.group import RunLoggers
+from mmbert.training.resources.devices import encoding_device
 from mmbert.training.run import seed_everything
 from mmbert.training.trainer import make_training
 from mmbert.training.tune import tune_tasks
-from mmbert.training.use_store import read_from_store
+from mmbert.training.use_store import progress_bar
 
 
 def fit_on_rows(cfg: DictConfig, rows: Mapping[str, np.ndarray], scratch: Path) -> Parts:
@@ -41,7 +45,9 @@ def fit_on_rows(cfg: DictConfig, rows: Mapping[str, np.ndarray], scratch: Path) 
     folder = RunFolder(scratch)
     seed_everything(cfg)
     parts = build(cfg, rows)
-    read_from_store(parts.data, parts.model, cfg.store, cfg.trainer)
+    # what the store held and lacked is told once, by who asks for the folds
+    options, device = StoreOptions(**resolved(cfg.store)), encoding_device(cfg.trainer)
+    use_store(parts.data, parts.model, options, device, progress_bar, print_line)
     facts: dict[str, Any] = {}
     training = make_training(cfg, parts, folder, RunLoggers([]), facts)
     fit(training, parts.data, None)

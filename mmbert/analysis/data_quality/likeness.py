@@ -12,7 +12,7 @@ Groups are connected components: a chain of near pairs is one group.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from mmbert.core.errors import MmbertError
 from mmbert.data.modalities.base import Modality
+from mmbert.data.modalities.media import MediaModality
 from mmbert.data.modalities.perceptual_hash import near_pairs
-from mmbert.data.quality.files import all_facts
+from mmbert.data.quality.files import all_facts, read_each
 
 #: Cosines from which two texts, and two sounds, count as nearly the same.
 NEAR_TEXT, NEAR_SOUND = 0.9, 0.98
@@ -42,26 +43,39 @@ def alike_groups(cells: Sequence[Any], folder: Path, modality: Modality) -> np.n
         modality: what they are.
     """
     filled = [place for place, cell in enumerate(cells) if cell is not None]
-    facts = list(all_facts((cells[place] for place in filled), folder, modality, {}))
-    good = [(place, fact) for place, fact in zip(filled, facts, strict=True) if not fact.fault]
-    firsts: dict[Any, int] = {}
-    for place, fact in good:
-        firsts.setdefault(fact.digest, place)
-    number_of = {place: number for number, place in enumerate(firsts.values())}
-    distinct = list(firsts.values())
-    by_place = dict(good)
-    if modality.shown_as == "text":
-        pairs = near_texts([plain_words(cells[place]) for place in distinct])
-    elif modality.shown_as == "audio":
-        pairs = near_sounds([cells[place] for place in distinct], folder, modality)
-    else:
-        looks = [(number_of[place], look) for place in distinct if (look := by_place[place].look) is not None]
-        pairs = ((looks[i][0], looks[j][0]) for i, j in near_pairs([look for _, look in looks]))
+    looks = cell_looks([cells[place] for place in filled], folder, modality)
+    good = [(place, *look) for place, look in zip(filled, looks, strict=True) if look is not None]
+    numbers: dict[Any, int] = {}
+    distinct = []  # looks of contents that differ, by their number
+    for _, digest, look in good:
+        if digest not in numbers:
+            numbers[digest] = len(distinct)
+            distinct.append(look)
+    shown = [number for number, look in enumerate(distinct) if look is not None]
+    finders: dict[str, Callable[[list[Any]], Iterator[tuple[int, int]]]]
+    finders = {"text": near_texts, "audio": near_sounds}
+    near = finders.get(modality.shown_as, near_pairs)
+    pairs = ((shown[i], shown[j]) for i, j in near([distinct[number] for number in shown]))
     joined = components(len(distinct), pairs)
     groups = np.full(len(cells), -1)
-    for place, fact in good:
-        groups[place] = joined[number_of[firsts[fact.digest]]]
+    for place, digest, _ in good:
+        groups[place] = joined[numbers[digest]]
     return groups
+
+
+def cell_looks(cells: Sequence[Any], folder: Path, modality: Modality) -> list[tuple[bytes, Any] | None]:
+    """Of each cell a digest of its content and what is compared: plain words, bits, a sound's fingerprint, or None.
+
+    None in place of both for a cell that cannot be read. Each is read once.
+    """
+    if modality.shown_as == "audio" and isinstance(modality, MediaModality):
+        return list(read_each(cells, lambda cell: sound_look(cell, folder, modality), modality.names_files))
+    facts = all_facts(cells, folder, modality, {})
+    is_text = modality.shown_as == "text"
+    return [
+        None if fact.fault else (fact.digest, plain_words(cell) if is_text else fact.look)
+        for cell, fact in zip(cells, facts, strict=True)
+    ]
 
 
 def components(count: int, pairs: Iterator[tuple[int, int]]) -> np.ndarray:
@@ -82,18 +96,41 @@ def plain_words(cell: Any) -> str:
 
 
 def near_texts(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of places whose texts are nearly the same."""
+    """Pairs of places whose texts are nearly the same; each at least once."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     if not texts:
         return
     counts = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), alternate_sign=False).transform(texts)
+    rare = rare_parts(counts)
     for start in range(0, len(texts), COSINE_ROWS):
-        cosines = (counts[start : start + COSINE_ROWS] @ counts.T).tocoo()
-        for i, j in zip(*(axis[cosines.data >= NEAR_TEXT] for axis in cosines.coords), strict=True):
-            if start + i < j:
-                yield int(start + i), int(j)
+        shared = (rare[start : start + COSINE_ROWS] @ counts.T).tocoo()
+        i, j = shared.coords[0] + start, shared.coords[1]
+        i, j = i[i < j], j[i < j]
+        near = np.asarray(counts[i].multiply(counts[j]).sum(1)).ravel() >= NEAR_TEXT
+        yield from zip(i[near].tolist(), j[near].tolist(), strict=True)
     yield from same_texts(texts)
+
+
+def rare_parts(counts: Any) -> Any:
+    """Of each text the rarest groups of letters, as few as every text that is near it must share one of.
+
+    Let x = c + r, c of length below ``NEAR_TEXT``. A y of length 1 that shares nothing with r has x·y = c·y ≤ ‖c‖, and
+    so is not near (Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search"). Groups that are in r are
+    in few texts, and so the table of pairs that share one is small where that of all cosines is not.
+
+    Args:
+        counts: (n, features) sparse, rows of length 1.
+    """
+    from scipy.sparse import csr_array
+
+    often = np.bincount(counts.indices, minlength=counts.shape[1])
+    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    order = np.lexsort((-often[counts.indices], row))  # each row's groups, the commonest first
+    squares = np.cumsum(counts.data[order] ** 2)
+    before = np.concatenate([[0.0], squares])[counts.indptr[:-1]]  # of the rows above
+    kept = order[squares - before[row] >= (NEAR_TEXT - 1e-6) ** 2]
+    return csr_array((counts.data[kept], (row[kept], counts.indices[kept])), shape=counts.shape)
 
 
 def same_texts(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -104,25 +141,24 @@ def same_texts(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield first, place
 
 
-def near_sounds(cells: Sequence[Any], folder: Path, modality: Modality) -> Iterator[tuple[int, int]]:
-    """Pairs of places whose sounds are nearly the same."""
-    places, prints = [], []
-    for place, cell in enumerate(cells):
-        try:
-            samples, rate = modality.read(cell, folder, COMPARED_SECONDS)
-        except MmbertError:
-            continue
-        made = sound_fingerprint(np.asarray(samples, np.float64), int(rate))
-        if made is not None:
-            places.append(place)
-            prints.append(made)
+def near_sounds(prints: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
+    """Pairs of places whose fingerprints are nearly the same."""
     if not prints:
         return
     vectors = np.stack(prints)
     for start in range(0, len(vectors), COSINE_ROWS):
         for i, j in zip(*np.nonzero(vectors[start : start + COSINE_ROWS] @ vectors.T >= NEAR_SOUND), strict=True):
             if start + i < j:
-                yield places[start + i], places[j]
+                yield int(start + i), int(j)
+
+
+def sound_look(cell: Any, folder: Path, modality: MediaModality) -> tuple[bytes, np.ndarray | None] | None:
+    """The digest of a sound's file and the fingerprint of its first seconds; None if it cannot be read."""
+    try:
+        samples, rate = modality.read(cell, folder, COMPARED_SECONDS)
+        return modality.stored_digest(cell, folder), sound_fingerprint(np.asarray(samples, np.float64), int(rate))
+    except (MmbertError, MemoryError):
+        return None
 
 
 def sound_fingerprint(samples: np.ndarray, rate: int) -> np.ndarray | None:

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
 
 from mmbert.analysis.data_quality.folds import Fold
+from mmbert.analysis.data_quality.read_split import Read, read_split
 from mmbert.analysis.data_quality.unimodal import fit_head
-from mmbert.core.types import Batch
-from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Task
 from mmbert.training.build import Parts
 
 #: Trains the model of a fold: what ``fit_on_rows`` does.
 FitFold = Callable[[Mapping[str, np.ndarray], Path], Parts]
+#: Is told how many of the folds are done before the next is trained.
+Tell = Callable[[int, list[Fold]], None]
 #: Kinds of tasks with unimodal heads.
 HEADED_KINDS = ("classification", "multilabel")
 
@@ -74,31 +74,13 @@ class OutOfSample:
     skipped: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass
-class Read:
-    """What a model gave of some rows, in their order.
-
-    Attributes:
-        rows: (n,) int64.
-        present: (n, M) bool.
-        pooled: by modality, (n, D).
-        labels: by task.
-        answers: by task, (n, C) or (n,).
-        vectors: by retrieval task, (n, M, E).
-        skipped: rows that could not be read.
-    """
-
-    rows: np.ndarray
-    present: np.ndarray
-    pooled: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray]
-    answers: dict[str, np.ndarray]
-    vectors: dict[str, np.ndarray]
-    skipped: dict[int, str]
-
-
 def predict_out_of_sample(
-    folds: Iterable[Fold], fit_fold: FitFold, tasks: Mapping[str, Task], modalities: list[str], device: torch.device
+    folds: Iterable[Fold],
+    fit_fold: FitFold,
+    tasks: Mapping[str, Task],
+    modalities: list[str],
+    device: torch.device,
+    tell: Tell = lambda done, folds: None,
 ) -> OutOfSample:
     """Trains a model for each fold and keeps what it says of the rows that were held out.
 
@@ -108,87 +90,27 @@ def predict_out_of_sample(
         tasks: of the run's own model, those that are of interest: classification, multilabel, regression, retrieval.
         modalities: of the model.
         device: to predict on.
+        tell: is told how far it is.
     """
     folds = list(folds)
     rows = np.sort(np.concatenate([fold.held_out for fold in folds]))
     found = OutOfSample(rows, modalities, np.zeros((len(rows), len(modalities)), bool), np.full(len(rows), -1))
     for number, fold in enumerate(folds):
+        tell(number, folds)
         with TemporaryDirectory() as scratch:
             parts = fit_fold(fold.by_split(), Path(scratch))
-            model = parts.model.to(device).eval()
-            seen = {
-                split: read_split(model, parts.data.plain_loader(split), tasks, modalities, device)
-                for split in ("train", "val", "held_out")
-            }
+        model = parts.model.to(device).eval()
+        seen = {
+            split: read_split(
+                model, parts.data.plain_loader(split), tasks, modalities, device, answers_too=split == "held_out"
+            )
+            for split in ("train", "val", "held_out")
+        }
         found.skipped |= parts.data.skipped
         for read in seen.values():
             found.skipped |= read.skipped
         add_fold(found, number, seen, tasks)
     return found
-
-
-def read_split(
-    model: MultimodalModel,
-    batches: Iterable[Batch],
-    tasks: Mapping[str, Task],
-    modalities: list[str],
-    device: torch.device,
-) -> Read:
-    """Runs a model over a split."""
-    rows: list[np.ndarray] = []
-    present: list[np.ndarray] = []
-    pooled: dict[str, list[np.ndarray]] = {name: [] for name in modalities}
-    labels: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
-    answers: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
-    skipped: dict[int, str] = {}
-    with torch.inference_mode():
-        for given in batches:
-            skipped |= dict(given.skipped)
-            batch = given.to(device)
-            real = batch.rows >= 0
-            rows.append(batch.rows[real].cpu().numpy())
-            there = torch.stack([batch.inputs[name]["mask"].any(1) for name in modalities], 1)
-            present.append(there[real].cpu().numpy())
-            for name in modalities:  # each encoder by itself, without what a fusion would inject from the others
-                vectors = model.named_encoders()[name](batch.inputs[name]).pooled[real]
-                pooled[name].append(vectors.float().cpu().numpy())
-            output = model(batch.inputs)
-            for name in tasks:
-                task = model.named_tasks()[name]
-                answers[name].append(held_answers(task, output, name)[real.cpu().numpy()])
-                labels[name].append(held_labels(task, batch.targets[name])[real.cpu().numpy()])
-    joined = {name: np.concatenate(parts) for name, parts in answers.items()}
-    return Read(
-        np.concatenate(rows),
-        np.concatenate(present),
-        {name: np.concatenate(parts) for name, parts in pooled.items()},
-        {name: np.concatenate(parts) for name, parts in labels.items()},
-        {name: made for name, made in joined.items() if tasks[name].kind != "retrieval"},
-        {name: made for name, made in joined.items() if tasks[name].kind == "retrieval"},
-        skipped,
-    )
-
-
-def held_answers(task: Task, output: Any, name: str) -> np.ndarray:
-    """(B, C) probabilities, (B,) numbers, or (B, M, E) vectors of retrieval."""
-    outputs = output.outputs[name]
-    if task.kind == "retrieval":
-        return np.asarray(outputs["vectors"].float().cpu().numpy())
-    answers = task.predict(output.state, outputs)
-    if task.kind == "regression":
-        return np.array([answer["prediction"] for answer in answers], np.float64)
-    return np.array([list(answer["probabilities"].values()) for answer in answers], np.float64)
-
-
-def held_labels(task: Task, targets: Mapping[str, torch.Tensor]) -> np.ndarray:
-    """(B,) classes, -1 = none; (B, C) of 0 and 1, or (B,) numbers in the table's unit, NaN = none."""
-    if task.kind == "retrieval":
-        return np.zeros(len(targets["counted"]))
-    if task.kind == "regression":
-        decoded = task.decode(dict(targets))
-        return np.array([np.nan if label is None else label for label in decoded], np.float64)
-    given = targets["label"].cpu().numpy()
-    return np.where(given < 0, -1, given) if task.kind == "classification" else given.astype(np.float64)
 
 
 def add_fold(found: OutOfSample, number: int, seen: Mapping[str, Read], tasks: Mapping[str, Task]) -> None:

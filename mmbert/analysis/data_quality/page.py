@@ -17,6 +17,7 @@ SHOWN_TOGETHER = 3
 MORE_STYLE = """
 .pair { border: 1px solid var(--line); border-radius: 8px; padding: .8rem; margin: 1rem 0 }
 p.note { color: var(--soft); max-width: 46rem } .card b.wrong { color: #d1242f } .card b.right { color: #2da44e }
+.cards { margin-top: 1rem } nav a { color: var(--bar); margin-right: 1.2rem; display: inline-block }
 """
 
 
@@ -32,14 +33,15 @@ def quality_page(
         privacy: without samples rows have numbers and scores alone; texts and labels are masked.
     """
     cards = Cards(data, inputs, privacy)
+    parts = [*label_error_parts(content, cards), *contradiction_parts(content, cards), *duplicate_parts(content, cards)]
     body = [
         f"<h1>{escape(str(content['data']))}</h1>",
         f'<p class="note">What models say of rows that they never saw: the run {escape(str(content["model"]))}, '
         f"trained anew on {content['folds']} folds of {content['rows']:,} rows. A low score is a reason to look, "
         "not a proof: hard and rare samples score low too.</p>",
-        *label_error_parts(content, cards),
-        *contradiction_parts(content, cards),
-        *duplicate_parts(content, cards),
+        contents(content),
+        *not_judged_parts(content),
+        *parts,
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -82,10 +84,30 @@ class Cards:
         return "–" if value is None else escape(self.privacy.masked(str(value)))
 
 
+def section(kind: str, name: str) -> str:
+    """The address of a part within the page."""
+    return f"{kind}-{escape(name)}"
+
+
+def contents(content: Mapping[str, Any]) -> str:
+    """Links to the parts."""
+    links = [(section("errors", name), f"label errors of {name}") for name in content["label_errors"]]
+    links += [(section("contradictions", name), f"contradictions of {name}") for name in content["contradictions"]]
+    links.append(("duplicates", "near-duplicates"))
+    made = "".join(f'<a href="#{at}">{escape(said)}</a>' for at, said in links)
+    return f"<nav>{made}</nav>"
+
+
+def not_judged_parts(content: Mapping[str, Any]) -> Iterator[str]:
+    """What is not on the page."""
+    for name, why in content["not_judged"].items():
+        yield f'<p class="note">{escape(name)} is not scored: {escape(why)}.</p>'
+
+
 def label_error_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]:
     """A part for each task."""
     for name, task in content["label_errors"].items():
-        yield f"<h2>Label errors of {escape(name)}</h2>"
+        yield f'<h2 id="{section("errors", name)}">Label errors of {escape(name)}</h2>'
         facts = [["rows scored", f"{task['scored']:,}"]]
         if task["flagged"] is not None:
             facts.append(["taken for label errors", f"{task['flagged']:,}"])
@@ -112,13 +134,16 @@ def label_error_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]
 
 def percentage(entry: Mapping[str, Any], key: str) -> str:
     """`` 12 %``, or nothing."""
-    return f" {100 * entry[key]:.1f} %" if key in entry else ""
+    return f" {100 * entry[key]:.1f}\u00a0%" if key in entry else ""
 
 
 def contradiction_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]:
     """A part for each task."""
     for name, of in content["contradictions"].items():
-        yield f"<h2>Modalities that contradict each other: {escape(name)}, by {escape(of['source'])}</h2>"
+        yield (
+            f'<h2 id="{section("contradictions", name)}">Modalities that contradict each other: {escape(name)}, '
+            f"by {escape(of['source'])}</h2>"
+        )
         yield (
             '<p class="note">How well this finds planted mismatches in these data: one modality of 10 % of the rows '
             "was exchanged with that of another row. 0.5 is chance; near it, the list below says nothing.</p>"
@@ -136,7 +161,7 @@ def contradiction_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[st
         made = []
         for entry in of["worst"]:
             lines = [
-                f"{escape(modality)} says <b>{cards.text(answered['answer'])}</b> {100 * answered['probability']:.1f} %"
+                f"{escape(modality)} says <b>{cards.text(answered['answer'])}</b>{percentage(answered, 'probability')}"
                 for modality, answered in entry.get("says", {}).items()
             ]
             lines += [f"given {cards.text(entry['given'])}"] if "given" in entry else []
@@ -149,7 +174,7 @@ def contradiction_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[st
 def duplicate_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]:
     """The near-duplicates."""
     found = content["near_duplicates"]
-    yield "<h2>Near-duplicates</h2>"
+    yield '<h2 id="duplicates">Near-duplicates</h2>'
     yield html_table(
         ["", ""],
         [

@@ -2,9 +2,12 @@
 
 import numpy as np
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from sklearn.feature_extraction.text import HashingVectorizer
 
-from mmbert.analysis.data_quality.likeness import alike_groups, near_texts, plain_words, sound_fingerprint
+from mmbert.analysis.data_quality.likeness import NEAR_TEXT, alike_groups, near_texts, plain_words, sound_fingerprint
 from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
 from mmbert.data.modalities.audio import AudioModality
 from mmbert.data.modalities.image import ImageModality
@@ -18,6 +21,39 @@ def test_texts():
     assert sorted(set(near_texts([plain_words(text) for text in texts]))) == [(0, 1), (3, 4)]
     groups = alike_groups([*texts, None], ".", TextModality())
     assert groups[0] == groups[1] != groups[2] and groups[3] == groups[4] and groups[5] == -1
+
+
+@given(st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=10)
+def test_no_near_pair_of_texts_is_missed(seed):
+    """The table of all cosines says which are near; pairs of equal texts come whatever their length."""
+    random = np.random.default_rng(seed)
+    words = ["house", "boat", "red", "blue", "hill", "a", "on", "the", "sails", "stands", "small", "by"]
+    texts = [" ".join(random.choice(words, random.integers(1, 12))) for _ in range(20)]
+    texts += [f"{text} {random.choice(words)}" for text in texts] + texts[:3]
+    counts = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), alternate_sign=False).transform(texts)
+    expected = {(int(i), int(j)) for i, j in np.argwhere((counts @ counts.T).toarray() >= NEAR_TEXT) if i < j}
+    equal = {(i, j) for j in range(len(texts)) for i in range(j) if texts[i] == texts[j]}
+    found = set(near_texts(texts))
+    assert expected - equal <= found <= expected | equal
+
+
+def test_a_file_is_read_once(tmp_path, monkeypatch):
+    """Decoding is what takes the time: of 1,000 sounds 20 seconds."""
+    random, read = np.random.default_rng(0), []
+    for i in range(4):
+        soundfile.write(tmp_path / f"{i}.wav", tone(random), 8000)
+        Image.fromarray(random.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    for modality, ending in ((AudioModality(), "wav"), (ImageModality(), "png")):
+        decode = type(modality).decode
+
+        def counted(self, source, *args, decode=decode, **kwargs):
+            read.append(str(source))
+            return decode(self, source, *args, **kwargs)
+
+        monkeypatch.setattr(type(modality), "decode", counted)
+        alike_groups([f"{i}.{ending}" for i in range(4)], tmp_path, modality)
+    assert len(read) == len(set(read)) == 8
 
 
 def tone(random, seconds=1.0, rate=8000):

@@ -1,5 +1,7 @@
 """The page of suspects: samples with picture and sound, masked texts, and numbers alone where samples are withheld."""
 
+import re
+
 import pytest
 
 from mmbert.analysis.data_quality.page import quality_page
@@ -18,6 +20,7 @@ CONTENT = {
     "data": "my.csv",
     "folds": 5,
     "rows": 48,
+    "not_judged": {"said": "a task of the kind <ctc>"},
     "label_errors": {
         "kind": {"scored": 47, "flagged": 3, "estimate": 4, "agreement": 0.9, "class_not_met": 1, "worst": [ERROR]}
     },
@@ -56,7 +59,10 @@ def data(digits):
 def test_the_worst_with_what_they_are(data):
     page = quality_page(CONTENT, data, INPUTS, Privacy())
     assert "0.875" in page and "+3.50" in page and "quality 0.125" in page and "&lt;b&gt;" in page
-    assert "image says <b>b</b> 75.0 %" in page and "odd one out: image" in page and "kind: a / b" in page
+    assert "image says <b>b</b> 75.0\u00a0%" in page and "odd one out: image" in page and "kind: a / b" in page
+    assert "said is not scored: a task of the kind &lt;ctc&gt;." in page
+    linked, parts = re.findall('href="#([^"]+)"', page), re.findall('<h2 id="([^"]+)"', page)
+    assert linked == parts == ["errors-kind", "contradictions-kind", "duplicates"]
     assert page.count("<audio") <= 4 and page.count("<img") and str(data.table.cell(0, "text"))[:12] in page
 
 
