@@ -31,7 +31,7 @@ MODEL_FLAGS = ("--html", "--json", "--csv")
 MODEL_OPTIONS = ("model", "folds", "seed", "trust_custom_code")
 MODEL_GROUPS = ("data", "trainer", "store")
 #: Kinds of tasks that can be checked.
-CHECKED_KINDS = ("classification", "multilabel", "regression", "retrieval")
+CHECKED_KINDS = ("classification", "multilabel", "regression", "tagging", "retrieval")
 
 
 def check_model_data(pages: dict[str, Path], words: list[str]) -> None:
@@ -113,16 +113,11 @@ def judged_data(
     Raises:
         ConfigError: the run has no task that can be checked, or too few rows.
     """
+    from mmbert.analysis.data_quality.judged import all_contradictions, all_label_errors
     from mmbert.analysis.data_quality.likeness import alike_groups
     from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
     from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
-    from mmbert.analysis.data_quality.report import (
-        all_contradictions,
-        all_label_errors,
-        given_and_suggested,
-        row_table,
-        summary,
-    )
+    from mmbert.analysis.data_quality.report import given_and_suggested, row_table, summary
     from mmbert.data.modalities.registry import modality_of
     from mmbert.training.callbacks.console import print_line
     from mmbert.training.cross_fit import fit_on_rows
@@ -136,9 +131,10 @@ def judged_data(
             f"The run's tasks ({kinds}) are none of {', '.join(CHECKED_KINDS)}, of which labels can be scored."
         )
     for name, task in tasks.items():  # a fold must not learn other classes than the run has
-        classes: Any = getattr(task, "classes", None)
-        if classes:
-            cfg.tasks[name].classes = list(map(str, classes))
+        for option in ("classes", "tags", "scheme"):
+            value: Any = getattr(task, option, None)
+            if value:
+                cfg.tasks[name][option] = value if option == "scheme" else list(map(str, value))
     data = whole_data(model, cfg)
     split_of = {int(row): split for split, of in data.rows.items() for row in of}
     dealt = dealt_out(data, tasks, folds, seed)
@@ -242,12 +238,14 @@ def print_quality(content: Mapping[str, Any]) -> None:
     for name, task in content["label_errors"].items():
         line(f"label errors of {name}: {task['scored']:,} rows scored out of sample")
         if task["estimate"] is not None:
+            guess = f"estimated number{' of words' if task['kind'] == 'tagging' else ''} {task['estimate']:,}"
             agreement = "" if task["agreement"] is None else f"; {100 * task['agreement']:.1f} % agree with the model"
-            line(f"  {task['flagged']:,} rows taken for errors, estimated number {task['estimate']:,}{agreement}")
+            line(f"  {task['flagged']:,} rows taken for errors, {guess}{agreement}")
         if task["class_not_met"]:
             line(f"  {task['class_not_met']:,} rows are not scored: their class is in no other fold")
         for entry in task["worst"][:5]:
-            answered = f" given {entry['given']}, suggested {entry['suggested']}," if "given" in entry else ""
+            word = f" word {entry['word']}," if "word" in entry else ""
+            answered = f"{word} given {entry['given']}, suggested {entry['suggested']}," if "given" in entry else ""
             line(f"  row {entry['row']:,} ({entry['split']}):{answered} quality {entry['quality']:.3f}")
     for name, of in content["contradictions"].items():
         line(f"contradicting modalities of {name}, by {of['source']}: {of['scored']:,} rows scored")
@@ -307,6 +305,6 @@ def masked_labels(table: Any, privacy: Privacy) -> Any:
     """The table with what masks find in labels replaced."""
     made = table.copy()
     for column in made.columns:
-        if column.endswith(("/given", "/suggested")):
+        if column.endswith(("/given", "/suggested", "/word")):
             made[column] = [cell if cell is None else privacy.masked(str(cell)) for cell in made[column]]
     return made

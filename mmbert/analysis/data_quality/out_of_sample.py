@@ -16,8 +16,10 @@ import torch
 
 from mmbert.analysis.data_quality.folds import Fold
 from mmbert.analysis.data_quality.read_split import Read, read_split
+from mmbert.analysis.data_quality.tag_words import TaggedWords, objects
 from mmbert.analysis.data_quality.unimodal import fit_head
 from mmbert.tasks.base import Task
+from mmbert.tasks.tagging import Tagging
 from mmbert.training.build import Parts
 
 #: Trains the model of a fold: what ``fit_on_rows`` does.
@@ -34,10 +36,12 @@ class TaskPredictions:
 
     Attributes:
         kind: of the task.
-        classes: C names; of numbers none.
-        labels: (N,) int64 (-1 = unlabelled), (N, C) of 0 and 1, or (N,) numbers; NaN = unlabelled.
+        classes: C names, of classes, properties or tags; of numbers none.
+        labels: (N,) int64 (-1 = unlabelled), (N, C) of 0 and 1, or (N,) numbers; NaN = unlabelled. Of tagging (N,) of
+            (W,) int64, the tags of the words that are judged.
         labelled: (N,) bool.
-        predicted: (N, C) probabilities, or (N,) numbers; NaN where nothing was predicted.
+        predicted: (N, C) probabilities, or (N,) numbers; NaN where nothing was predicted. Of tagging (N,) of
+            ``TaggedWords``.
         unimodal: (N, M, K, S) probabilities of unimodal heads (``contradictions``); None = the kind has none.
         met: (N,) bool, whether the fold's train rows have the row's class; a model cannot answer one that it never met.
     """
@@ -87,7 +91,8 @@ def predict_out_of_sample(
     Args:
         folds: that deal out all rows.
         fit_fold: rows by split and a folder for checkpoints -> a trained model and its data.
-        tasks: of the run's own model, those that are of interest: classification, multilabel, regression, retrieval.
+        tasks: of the run's own model, those that are of interest: classification, multilabel, regression, tagging,
+            retrieval.
         modalities: of the model.
         device: to predict on.
         tell: is told how far it is.
@@ -135,14 +140,16 @@ def add_fold(found: OutOfSample, number: int, seen: Mapping[str, Read], tasks: M
 
 def empty_predictions(task: Task, answers: np.ndarray, labels: np.ndarray, found: OutOfSample) -> TaskPredictions:
     """A task of which nothing is known yet."""
-    count = len(found.rows)
+    count, kind, none = len(found.rows), task.kind, np.zeros(len(found.rows), bool)
+    if isinstance(task, Tagging):
+        nothing = TaggedWords([], np.zeros((0, len(task.tags))))
+        unlabelled, predicted = objects([np.zeros(0, np.int64)] * count), objects([nothing] * count)
+        return TaskPredictions(kind, list(task.tags), unlabelled, none, predicted, None, none.copy())
     classes = list(map(str, getattr(task, "classes", ())))
-    kind = task.kind
     shape = (1, len(classes)) if kind == "classification" else (len(classes), 2)
     unimodal = np.full((count, len(found.modalities), *shape), np.nan) if kind in HEADED_KINDS else None
     unlabelled = np.full((count, *labels.shape[1:]), -1 if kind == "classification" else np.nan, labels.dtype)
     predicted = np.full((count, *answers.shape[1:]), np.nan)
-    none = np.zeros(count, bool)
     return TaskPredictions(kind, classes, unlabelled, none, predicted, unimodal, none.copy())
 
 
@@ -150,12 +157,17 @@ def are_labelled(kind: str, labels: np.ndarray) -> np.ndarray:
     """(n,) bool."""
     if kind == "classification":
         return np.asarray(labels >= 0)
+    if kind == "tagging":
+        return np.array([len(tags) > 0 for tags in labels], bool)
     known = ~np.isnan(labels)
     return np.asarray(known.all(1) if labels.ndim == 2 else known)
 
 
 def are_met(kind: str, labels: np.ndarray, trained_on: np.ndarray) -> np.ndarray:
-    """(n,) bool: whether the label's class is among those of the train rows."""
+    """(n,) bool: whether the label's class, or the tag of every word, is among those of the train rows."""
+    if kind == "tagging":
+        known = np.unique(np.concatenate(trained_on)) if len(trained_on) else []
+        return np.array([np.isin(tags, known).all() for tags in labels], bool)
     return np.isin(labels, trained_on) if kind == "classification" else np.ones(len(labels), bool)
 
 

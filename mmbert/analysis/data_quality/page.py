@@ -14,6 +14,15 @@ from mmbert.data.quality.page import STYLE, example_html, html_table
 #: Rows of a group of duplicates that are shown.
 SHOWN_TOGETHER = 3
 
+MARGIN = "(p of the given one − the largest other p + 1) / 2: below 0.5 the model prefers another."
+#: What the scores of label errors mean, by kind of task.
+QUALITY = {
+    "classification": f"Quality is {MARGIN}",
+    "tagging": f"Of each row its worst word; quality is {MARGIN}",
+    "multilabel": "Quality is 0 to 1, how probable each given yes or no is, the least probable weighed most.",
+    "regression": "Quality is 0 to 1, the less usual the number and the model's error together are, the lower.",
+}
+
 MORE_STYLE = """
 .pair { border: 1px solid var(--line); border-radius: 8px; padding: .8rem; margin: 1rem 0 }
 p.note { color: var(--soft); max-width: 46rem } .card b.wrong { color: #d1242f } .card b.right { color: #2da44e }
@@ -109,18 +118,21 @@ def label_error_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]
     for name, task in content["label_errors"].items():
         yield f'<h2 id="{section("errors", name)}">Label errors of {escape(name)}</h2>'
         facts = [["rows scored", f"{task['scored']:,}"]]
+        words = task["kind"] == "tagging"
         if task["flagged"] is not None:
-            facts.append(["taken for label errors", f"{task['flagged']:,}"])
+            facts.append(["with a word taken for one" if words else "taken for label errors", f"{task['flagged']:,}"])
         if task["estimate"] is not None:
-            facts.append(["estimated number of label errors", f"{task['estimate']:,}"])
+            what = "estimated number of wrong words" if words else "estimated number of label errors"
+            facts.append([what, f"{task['estimate']:,}"])
         if task["agreement"] is not None:
             facts.append(["labels that agree with the model", f"{100 * task['agreement']:.1f} %"])
         if task["class_not_met"]:
             facts.append(["not scored: their class is in no other fold", f"{task['class_not_met']:,}"])
         yield html_table(["", ""], facts)
+        yield f'<p class="note">{QUALITY[task["kind"]]}</p>'
         made = []
         for entry in task["worst"]:
-            lines = []
+            lines = [f"word <b>{cards.text(entry['word'])}</b>"] if "word" in entry else []
             if "given" in entry:
                 lines.append(f'given <b class="wrong">{cards.text(entry["given"])}</b>{percentage(entry, "p_given")}')
                 lines.append(
@@ -195,5 +207,6 @@ def duplicate_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[str]:
         for task, labels in group["labels"].items():
             named = f"{labels} different" if isinstance(labels, int) else " / ".join(map(cards.text, labels[:6]))
             what.append(f"{escape(task)}: {named}")
-        shown = "".join(cards.card(row, "", []) for row in group["rows"][:SHOWN_TOGETHER])
+        rows = zip(group["rows"][:SHOWN_TOGETHER], group["row_splits"], strict=False)
+        shown = "".join(cards.card(row, split, []) for row, split in rows)
         yield f'<div class="pair"><small>{" · ".join(what)}</small><div class="cards">{shown}</div></div>'

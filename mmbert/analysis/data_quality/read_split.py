@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmbert.analysis.data_quality.tag_words import word_answers, word_labels
 from mmbert.core.types import Batch, Encoded
 from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Task
+from mmbert.tasks.tagging import Tagging
 
 
 @dataclass
@@ -80,7 +82,7 @@ def read_split(
             if answers_too:
                 output = model.decode(as_fused(model, batch, alone), inputs=batch.inputs)
                 for name in tasks:
-                    answers[name].append(held_answers(own[name], output, name)[kept])
+                    answers[name].append(held_answers(own[name], output, name, batch)[kept])
     joined = stacked(answers)
     return Read(
         np.concatenate(rows),
@@ -104,9 +106,11 @@ def as_fused(model: MultimodalModel, batch: Batch, alone: Mapping[str, Encoded])
     return {name: model.encode_injected(batch.inputs, alone) if name == injected else x for name, x in alone.items()}
 
 
-def held_answers(task: Task, output: Any, name: str) -> np.ndarray:
-    """(B, C) probabilities, (B,) numbers, or (B, M, E) vectors of retrieval."""
+def held_answers(task: Task, output: Any, name: str, batch: Batch) -> np.ndarray:
+    """(B, C) probabilities, (B,) numbers, (B,) ``TaggedWords``, or (B, M, E) vectors of retrieval."""
     outputs = output.outputs[name]
+    if isinstance(task, Tagging):
+        return word_answers(task, outputs, batch.targets[name], batch.alignments[task.reads])
     if task.kind == "retrieval":
         return np.asarray(outputs["vectors"].float().cpu().numpy())
     answers = task.predict(output.state, outputs)
@@ -116,7 +120,9 @@ def held_answers(task: Task, output: Any, name: str) -> np.ndarray:
 
 
 def held_labels(task: Task, targets: Mapping[str, torch.Tensor]) -> np.ndarray:
-    """(B,) classes, -1 = none; (B, C) of 0 and 1, or (B,) numbers in the table's unit, NaN = none."""
+    """(B,) classes, -1 = none; (B, C) of 0 and 1, or (B,) numbers in the table's unit, NaN = none; (B,) of tags."""
+    if isinstance(task, Tagging):
+        return word_labels(targets)
     if task.kind == "retrieval":
         return np.zeros(len(targets["counted"]))
     if task.kind == "regression":

@@ -3,122 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mmbert.analysis.data_quality.contradictions import head_contradictions, vector_contradictions
-from mmbert.analysis.data_quality.label_errors import LabelErrors, find_label_errors
+from mmbert.analysis.data_quality.judged import Contradictions
+from mmbert.analysis.data_quality.label_errors import LabelErrors
 from mmbert.analysis.data_quality.near_duplicates import DuplicateGroup
 from mmbert.analysis.data_quality.out_of_sample import OutOfSample, TaskPredictions
-from mmbert.analysis.data_quality.planted import Partners, planted_auroc
 
 #: Rows, and groups of duplicates, that the summary and the page name.
 WORST = 20
-
-
-@dataclass(frozen=True)
-class Contradictions:
-    """What one source says of the modalities of every row.
-
-    Attributes:
-        source: ``unimodal heads`` or ``retrieval``.
-        scores: (N,), NaN where a row has fewer than two modalities.
-        odd: (N,) int64, the odd one out; -1 = there is no score.
-        planted: what AUROC planted mismatches have in these data.
-    """
-
-    source: str
-    scores: np.ndarray
-    odd: np.ndarray
-    planted: list[dict[str, Any]]
-
-
-def all_label_errors(found: OutOfSample) -> dict[str, LabelErrors]:
-    """By task."""
-    return {
-        name: find_label_errors(task.kind, task.labels, task.predicted, judged_rows(found, task))
-        for name, task in found.tasks.items()
-    }
-
-
-def judged_rows(found: OutOfSample, task: TaskPredictions) -> np.ndarray:
-    """(N,) bool: rows with a label that a model predicted which had met its class."""
-    return task.labelled & task.met & (found.fold >= 0)
-
-
-def all_contradictions(found: OutOfSample, seed: int) -> dict[str, Contradictions]:
-    """By task, where there are two modalities or more."""
-    made: dict[str, Contradictions] = {}
-    if len(found.modalities) < 2:
-        return made
-    for name, task in found.tasks.items():
-        if task.unimodal is not None:
-            made[name] = from_heads(found, task, seed)
-    for name, vectors in found.vectors.items():
-        made[name] = from_vectors(found, vectors, seed)
-    return made
-
-
-def from_heads(found: OutOfSample, task: TaskPredictions, seed: int) -> Contradictions:
-    """Contradictions of unimodal heads."""
-    assert task.unimodal is not None
-    priors, present = label_shares(task), found.present & (found.fold >= 0)[:, None]
-    given = np.where(np.isnan(task.unimodal), 1.0, task.unimodal)
-    scores, odd = head_contradictions(given, present, priors)
-    classes = task.labels if task.kind == "classification" else None
-    ways: Sequence[Partners] = ("other class", "same class") if classes is not None else ("any",)
-    planted = [
-        planted_entry(found, given, classes, partners, m, lambda p: head_contradictions(p, present, priors)[0], seed)
-        for m in range(len(found.modalities))
-        for partners in ways
-    ]
-    return Contradictions("unimodal heads", scores, odd, planted)
-
-
-def from_vectors(found: OutOfSample, vectors: np.ndarray, seed: int) -> Contradictions:
-    """Contradictions of retrieval vectors, fold by fold: each fold's model has a space of its own."""
-
-    def score(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scores, odd = np.full(len(given), np.nan), np.full(len(given), -1)
-        for fold in np.unique(found.fold[found.fold >= 0]):
-            at = np.flatnonzero(found.fold == fold)
-            scores[at], odd[at] = vector_contradictions(given[at], found.present[at])
-        return scores, odd
-
-    scores, odd = score(vectors)
-    planted = [
-        planted_entry(found, vectors, None, "any", m, lambda given: score(given)[0], seed)
-        for m in range(len(found.modalities))
-    ]
-    return Contradictions("retrieval", scores, odd, planted)
-
-
-def planted_entry(
-    found: OutOfSample,
-    given: np.ndarray,
-    classes: np.ndarray | None,
-    partners: Partners,
-    m: int,
-    score: Any,
-    seed: int,
-) -> dict[str, Any]:
-    """One line of the planted mismatches."""
-    area, count = planted_auroc(given, found.present, found.fold, classes, partners, m, score, seed)
-    return {"modality": found.modalities[m], "partners": partners, "planted": count, "auroc": area}
-
-
-def label_shares(task: TaskPredictions) -> np.ndarray:
-    """(K, S) shares of the states among the labelled rows; a class without any has half a row."""
-    labels = task.labels[task.labelled]
-    if task.kind == "classification":
-        counts = np.bincount(labels.astype(np.int64), minlength=len(task.classes))[None] + 0.5
-    else:
-        ones = labels.sum(0) + 0.5
-        counts = np.stack([len(labels) + 1 - ones, ones], 1)
-    return np.asarray(counts / counts.sum(1, keepdims=True))
 
 
 def given_and_suggested(task: TaskPredictions) -> tuple[list[str | None], list[str | None]]:
@@ -126,8 +22,11 @@ def given_and_suggested(task: TaskPredictions) -> tuple[list[str | None], list[s
     given: list[str | None] = []
     suggested: list[str | None] = []
     for label, labelled, answer in zip(task.labels, task.labelled, task.predicted, strict=True):
-        known = not np.isnan(answer).any()
-        if task.kind == "regression":
+        known = task.kind == "tagging" or not np.isnan(answer).any()
+        if task.kind == "tagging":
+            given.append(tag_names(task, label) if labelled else None)
+            suggested.append(tag_names(task, answer.probabilities.argmax(1)) if labelled else None)
+        elif task.kind == "regression":
             given.append(f"{label:g}" if labelled else None)
             suggested.append(f"{answer:.4g}" if known else None)
         elif task.kind == "multilabel":
@@ -137,6 +36,22 @@ def given_and_suggested(task: TaskPredictions) -> tuple[list[str | None], list[s
             given.append(task.classes[int(label)] if labelled else None)
             suggested.append(task.classes[int(answer.argmax())] if known else None)
     return given, suggested
+
+
+def tag_names(task: TaskPredictions, tags: np.ndarray) -> str:
+    """``B-LOC O O``, of the words that are judged."""
+    return " ".join(task.classes[tag] for tag in tags)
+
+
+def word_entry(task: TaskPredictions, place: int, word: int) -> dict[str, str]:
+    """The word of a row that is judged the worst, its tag, and what the model says instead."""
+    words = task.predicted[place]
+    best = int(words.probabilities[word].argmax())
+    return {
+        "word": words.words[word],
+        "given": task.classes[task.labels[place][word]],
+        "suggested": task.classes[best],
+    }
 
 
 def property_names(task: TaskPredictions, places: np.ndarray) -> str:
@@ -154,9 +69,9 @@ def row_table(
 ) -> pd.DataFrame:
     """A line a row: ``row`` (from 0), ``split``, ``fold``, and of each task its scores.
 
-    ``TASK/given``, ``TASK/suggested``, ``TASK/quality`` (the lower the likelier an error), ``TASK/label_error``,
-    ``TASK/contradiction`` (the higher the likelier), ``TASK/odd_one_out``; ``duplicates``: the first row that it is a
-    near-duplicate of in all of its modalities.
+    ``TASK/given``, ``TASK/suggested``, ``TASK/word`` (of tagging, the worst), ``TASK/quality`` (the lower the likelier
+    an error), ``TASK/label_error``, ``TASK/contradiction`` (the higher the likelier), ``TASK/odd_one_out``;
+    ``duplicates``: the first row that it is a near-duplicate of in all of its modalities.
 
     Args:
         found: predictions.
@@ -170,6 +85,9 @@ def row_table(
     for name, of_task in errors.items():
         if samples:
             columns[f"{name}/given"], columns[f"{name}/suggested"] = given_and_suggested(found.tasks[name])
+            if of_task.word is not None:
+                said = zip(found.tasks[name].predicted, of_task.word, strict=True)
+                columns[f"{name}/word"] = [words.words[at] if at >= 0 else None for words, at in said]
         columns[f"{name}/quality"], columns[f"{name}/label_error"] = of_task.quality, of_task.flagged
     for name, of_source in contradictions.items():
         columns[f"{name}/contradiction"] = of_source.scores
@@ -207,7 +125,7 @@ def summary(
             "in_several_splits": sum(len(group.splits) > 1 for group in joint),
             "with_several_labels": sum(bool(group.labels) for group in joint),
             "alike_in_one_modality": len(duplicates) - len(joint),
-            "worst": [duplicate_entry(found, group, samples) for group in duplicates[:WORST]],
+            "worst": [duplicate_entry(found, splits, group, samples) for group in duplicates[:WORST]],
         },
     }
 
@@ -219,13 +137,17 @@ def errors_entry(
     task = found.tasks[name]
     scored = ~np.isnan(errors.quality)
     given, suggested = given_and_suggested(task)
-    agrees = [given[place] == suggested[place] for place in np.flatnonzero(scored)]
+    agrees = [
+        same for place in np.flatnonzero(scored) for same in agreements(given[place], suggested[place], task.kind)
+    ]
     worst = []
     # rows that are taken for errors come first; of equal ones the lower row
     order = np.lexsort((found.rows, errors.quality, ~errors.flagged))
     for place in [place for place in order if scored[place]][:WORST]:
         entry: dict[str, Any] = {"row": int(found.rows[place]), "split": splits[place]}
-        if samples:
+        if samples and errors.word is not None:
+            entry |= word_entry(task, place, errors.word[place])
+        elif samples:
             entry |= {"given": given[place], "suggested": suggested[place]}
         entry |= {"quality": float(errors.quality[place]), "label_error": bool(errors.flagged[place])}
         if task.kind == "classification":
@@ -242,6 +164,13 @@ def errors_entry(
         "estimate": errors.estimate,
         "worst": worst,
     }
+
+
+def agreements(given: str | None, suggested: str | None, kind: str) -> list[bool]:
+    """Whether label and answer are the same, of tagging for every word."""
+    if kind == "tagging":
+        return [one == other for one, other in zip(str(given).split(" "), str(suggested).split(" "), strict=True)]
+    return [given == suggested]
 
 
 def contradictions_entry(
@@ -288,10 +217,11 @@ def what_each_says(found: OutOfSample, task: TaskPredictions, place: int) -> dic
     return answered
 
 
-def duplicate_entry(found: OutOfSample, group: DuplicateGroup, samples: bool) -> dict[str, Any]:
+def duplicate_entry(found: OutOfSample, splits: Sequence[str], group: DuplicateGroup, samples: bool) -> dict[str, Any]:
     """A group of near-duplicates."""
     entry: dict[str, Any] = {
         "rows": [int(found.rows[place]) for place in group.rows[:WORST]],
+        "row_splits": [splits[place] for place in group.rows[:WORST]],
         "count": len(group.rows),
         "alike": group.alike,
         "unlike": group.unlike,

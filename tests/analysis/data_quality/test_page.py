@@ -22,7 +22,15 @@ CONTENT = {
     "rows": 48,
     "not_judged": {"said": "a task of the kind <ctc>"},
     "label_errors": {
-        "kind": {"scored": 47, "flagged": 3, "estimate": 4, "agreement": 0.9, "class_not_met": 1, "worst": [ERROR]}
+        "kind": {
+            "kind": "classification",
+            "scored": 47,
+            "flagged": 3,
+            "estimate": 4,
+            "agreement": 0.9,
+            "class_not_met": 1,
+            "worst": [ERROR],
+        }
     },
     "contradictions": {
         "kind": {
@@ -40,6 +48,7 @@ CONTENT = {
         "worst": [
             {
                 "rows": [2, 3],
+                "row_splits": ["train", "test"],
                 "count": 2,
                 "alike": ["text"],
                 "unlike": ["image"],
@@ -63,6 +72,7 @@ def test_the_worst_with_what_they_are(data):
     assert "said is not scored: a task of the kind &lt;ctc&gt;." in page
     linked, parts = re.findall('href="#([^"]+)"', page), re.findall('<h2 id="([^"]+)"', page)
     assert linked == parts == ["errors-kind", "contradictions-kind", "duplicates"]
+    assert "row 2 · train" in page and "row 3 · test" in page
     assert page.count("<audio") <= 4 and page.count("<img") and str(data.table.cell(0, "text"))[:12] in page
 
 
