@@ -51,7 +51,7 @@ def test_a_private_run_shows_numbers_alone(finished_run, monkeypatch, capsys, tm
     code, out, err = ended([f"model={run}", *WORDS, *FILES], monkeypatch, capsys, tmp_path)
     assert code == 0, err
     page = (tmp_path / "page.html").read_text()
-    assert "data:" not in page and "suggested" not in page and "given" not in out
+    assert 'src="' not in page and "suggested" not in page and "given" not in out
     assert "/given" not in (tmp_path / "rows.csv").read_text()
     assert '"given"' not in (tmp_path / "found.json").read_text()
 
