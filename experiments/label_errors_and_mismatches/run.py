@@ -24,9 +24,9 @@ from PIL import Image, ImageOps
 
 from mmbert.analysis.data_quality.contradictions import auroc
 from mmbert.analysis.data_quality.folds import VALIDATION_SHARE, Fold, make_folds
-from mmbert.analysis.data_quality.judged import all_contradictions, all_label_errors
 from mmbert.analysis.data_quality.likeness import alike_groups
 from mmbert.analysis.data_quality.out_of_sample import OutOfSample, predict_out_of_sample
+from mmbert.analysis.data_quality.scored import all_contradictions, all_label_errors
 from mmbert.data.modalities.image import ImageModality
 from mmbert.data.modalities.text import TextModality
 from mmbert.data.sets.stamps import Stamps

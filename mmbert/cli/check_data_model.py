@@ -113,11 +113,11 @@ def judged_data(
     Raises:
         ConfigError: the run has no task that can be checked, or too few rows.
     """
-    from mmbert.analysis.data_quality.judged import all_contradictions, all_label_errors
     from mmbert.analysis.data_quality.likeness import alike_groups
     from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
     from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
     from mmbert.analysis.data_quality.report import given_and_suggested, row_table, summary
+    from mmbert.analysis.data_quality.scored import all_contradictions, all_label_errors
     from mmbert.data.modalities.registry import modality_of
     from mmbert.training.callbacks.console import print_line
     from mmbert.training.cross_fit import fit_on_rows
@@ -191,13 +191,13 @@ def fold_lines() -> Callable[[int, list[Fold]], None]:
 
     began = time.monotonic()
 
-    def tell(done: int, folds: list[Fold]) -> None:
+    def on_fold(done: int, folds: list[Fold]) -> None:
         fold, seconds = folds[done], time.monotonic() - began
         rest = f"; {seconds:.0f} s so far, about {seconds / done * (len(folds) - done):.0f} s to go" if done else ""
         trained, held_out = len(fold.train) + len(fold.val), len(fold.held_out)
         print_line(f"fold {done + 1} of {len(folds)}: training on {trained:,} rows, {held_out:,} held out{rest}")
 
-    return tell
+    return on_fold
 
 
 def modality_cells(data: MultimodalData, name: str, rows: np.ndarray) -> list[Any]:

@@ -25,7 +25,7 @@ from mmbert.training.build import Parts
 #: Trains the model of a fold: what ``fit_on_rows`` does.
 FitFold = Callable[[Mapping[str, np.ndarray], Path], Parts]
 #: Is told how many of the folds are done before the next is trained.
-Tell = Callable[[int, list[Fold]], None]
+OnFold = Callable[[int, list[Fold]], None]
 #: Kinds of tasks with unimodal heads.
 HEADED_KINDS = ("classification", "multilabel")
 
@@ -84,7 +84,7 @@ def predict_out_of_sample(
     tasks: Mapping[str, Task],
     modalities: list[str],
     device: torch.device,
-    tell: Tell = lambda done, folds: None,
+    on_fold: OnFold = lambda done, folds: None,
 ) -> OutOfSample:
     """Trains a model for each fold and keeps what it says of the rows that were held out.
 
@@ -95,13 +95,13 @@ def predict_out_of_sample(
             retrieval.
         modalities: of the model.
         device: to predict on.
-        tell: is told how far it is.
+        on_fold: is told how far it is.
     """
     folds = list(folds)
     rows = np.sort(np.concatenate([fold.held_out for fold in folds]))
     found = OutOfSample(rows, modalities, np.zeros((len(rows), len(modalities)), bool), np.full(len(rows), -1))
     for number, fold in enumerate(folds):
-        tell(number, folds)
+        on_fold(number, folds)
         with TemporaryDirectory() as scratch:
             parts = fit_fold(fold.by_split(), Path(scratch))
         model = parts.model.to(device).eval()

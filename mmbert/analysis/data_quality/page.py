@@ -14,11 +14,11 @@ from mmbert.data.quality.page import STYLE, example_html, html_table
 #: Rows of a group of duplicates that are shown.
 SHOWN_TOGETHER = 3
 
-MARGIN = "(p of the given one − the largest other p + 1) / 2: below 0.5 the model prefers another."
+NORMALISED_MARGIN = "(p of the given one − the largest other p + 1) / 2: below 0.5 the model prefers another."
 #: What the scores of label errors mean, by kind of task.
 QUALITY = {
-    "classification": f"Quality is {MARGIN}",
-    "tagging": f"Of each row its worst word; quality is {MARGIN}",
+    "classification": f"Quality is {NORMALISED_MARGIN}",
+    "tagging": f"Of each row its worst word; quality is {NORMALISED_MARGIN}",
     "multilabel": "Quality is 0 to 1, how probable each given yes or no is, the least probable weighed most.",
     "regression": "Quality is 0 to 1, the less usual the number and the model's error together are, the lower.",
 }
@@ -48,7 +48,7 @@ def quality_page(
         f'<p class="note">What models say of rows that they never saw: the run {escape(str(content["model"]))}, '
         f"trained anew on {content['folds']} folds of {content['rows']:,} rows. A low score is a reason to look, "
         "not a proof: hard and rare samples score low too.</p>",
-        contents(content),
+        part_links(content),
         *not_judged_parts(content),
         *parts,
     ]
@@ -98,12 +98,12 @@ def section(kind: str, name: str) -> str:
     return f"{kind}-{escape(name)}"
 
 
-def contents(content: Mapping[str, Any]) -> str:
+def part_links(content: Mapping[str, Any]) -> str:
     """Links to the parts."""
     links = [(section("errors", name), f"label errors of {name}") for name in content["label_errors"]]
     links += [(section("contradictions", name), f"contradictions of {name}") for name in content["contradictions"]]
     links.append(("duplicates", "near-duplicates"))
-    made = "".join(f'<a href="#{at}">{escape(said)}</a>' for at, said in links)
+    made = "".join(f'<a href="#{at}">{escape(title)}</a>' for at, title in links)
     return f"<nav>{made}</nav>"
 
 

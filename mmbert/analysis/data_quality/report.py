@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmbert.analysis.data_quality.judged import Contradictions
 from mmbert.analysis.data_quality.label_errors import LabelErrors
 from mmbert.analysis.data_quality.near_duplicates import DuplicateGroup
 from mmbert.analysis.data_quality.out_of_sample import OutOfSample, TaskPredictions
+from mmbert.analysis.data_quality.scored import Contradictions
 
 #: Rows, and groups of duplicates, that the summary and the page name.
 WORST = 20
@@ -86,8 +86,8 @@ def row_table(
         if samples:
             columns[f"{name}/given"], columns[f"{name}/suggested"] = given_and_suggested(found.tasks[name])
             if of_task.word is not None:
-                said = zip(found.tasks[name].predicted, of_task.word, strict=True)
-                columns[f"{name}/word"] = [words.words[at] if at >= 0 else None for words, at in said]
+                answered = zip(found.tasks[name].predicted, of_task.word, strict=True)
+                columns[f"{name}/word"] = [words.words[at] if at >= 0 else None for words, at in answered]
         columns[f"{name}/quality"], columns[f"{name}/label_error"] = of_task.quality, of_task.flagged
     for name, of_source in contradictions.items():
         columns[f"{name}/contradiction"] = of_source.scores

@@ -46,11 +46,11 @@ def word_answers(task: Tagging, outputs: Tensors, targets: Tensors, alignments: 
     learnt, places = targets["learnt"].cpu().numpy(), targets["places"].cpu().numpy()
     made = []
     for row, alignment in enumerate(alignments):
-        judged = np.flatnonzero(learnt[row] != UNLABELLED)
+        scored = np.flatnonzero(learnt[row] != UNLABELLED)
         text = "" if alignment is None else alignment["text"]
         extents = unit_extents(text, task.unit)
-        words = [text[slice(*extents[word])] for word in judged]
-        made.append(TaggedWords(words, shares[row, places[row, judged]]))
+        words = [text[slice(*extents[word])] for word in scored]
+        made.append(TaggedWords(words, shares[row, places[row, scored]]))
     return objects(made)
 
 

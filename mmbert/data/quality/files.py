@@ -13,7 +13,7 @@ from mmbert.core.errors import MmbertError
 from mmbert.data.modalities.base import CellFacts, Modality
 from mmbert.data.tables.cells import cell_excerpt
 
-T = TypeVar("T")
+OfCell = TypeVar("OfCell")
 #: Cells that are taken up at a time: memory holds no more decoded ones than there are threads.
 AHEAD = 256
 
@@ -42,7 +42,7 @@ def all_facts(
     return read_each(cells, lambda cell: cell_facts(cell, folder, modality, options), modality.names_files)
 
 
-def read_each(cells: Iterable[Any], read: Callable[[Any], T], from_files: bool) -> Iterator[T]:
+def read_each(cells: Iterable[Any], read: Callable[[Any], OfCell], from_files: bool) -> Iterator[OfCell]:
     """What a function makes of every cell, in order.
 
     Args:

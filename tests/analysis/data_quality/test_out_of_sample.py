@@ -11,14 +11,14 @@ from sklearn.metrics import roc_auc_score
 
 from mmbert.analysis.data_quality import out_of_sample
 from mmbert.analysis.data_quality.folds import make_folds
-from mmbert.analysis.data_quality.judged import all_contradictions, all_label_errors
 from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
 from mmbert.analysis.data_quality.report import row_table, summary
+from mmbert.analysis.data_quality.scored import all_contradictions, all_label_errors
 from mmbert.cli import check_data
 from mmbert.model import MultimodalModel
 from mmbert.training.cross_fit import fit_on_rows
 
-COVERS = ("report", "judged")
+COVERS = ("report", "scored")
 CPU = torch.device("cpu")
 
 

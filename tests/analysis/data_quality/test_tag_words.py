@@ -7,10 +7,10 @@ from cleanlab.token_classification.filter import find_label_issues
 from cleanlab.token_classification.rank import get_label_quality_scores
 
 from mmbert.analysis.data_quality.folds import make_folds
-from mmbert.analysis.data_quality.judged import all_label_errors
 from mmbert.analysis.data_quality.label_errors import find_label_errors
 from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
 from mmbert.analysis.data_quality.report import row_table, summary
+from mmbert.analysis.data_quality.scored import all_label_errors
 from mmbert.analysis.data_quality.tag_words import TaggedWords, objects, worst_words
 from mmbert.training.build import build
 from mmbert.training.cross_fit import fit_on_rows
