@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Annotated, Any
 
 import torch
@@ -161,7 +162,8 @@ class Ordinal(OneClass):
 
         σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)), where a is at least b.
         """
-        falling = outputs["logits"].float().cummin(1).values
+        # torch.cummin, which ONNX lacks, threshold by threshold
+        falling = torch.stack(list(accumulate(outputs["logits"].float().unbind(1), torch.minimum)), 1)
         upper, lower = falling[:, :-1], falling[:, 1:]
         between = -torch.expm1(lower - upper)
         inner = F.logsigmoid(upper) + F.logsigmoid(-lower) + between.clamp(min=LEAST_SHARE).log()

@@ -17,7 +17,6 @@ from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.attention_pool import AttentionPoolFusion
 from mmbert.fusion.mag import MAGFusion
-from mmbert.fusion.mean import MeanFusion
 from mmbert.model import MultimodalModel
 from mmbert.tasks.base import Task
 from mmbert.tasks.classification import Classification
@@ -107,12 +106,12 @@ def model_with_encoder(name: str) -> MultimodalModel:
     return model_of(encoders, {"answer": TASKS["classification"]})
 
 
-def model_with_task(name: str) -> MultimodalModel:
-    """A task of texts or sounds, beside ready features."""
+def model_with_tasks(*names: str) -> MultimodalModel:
+    """Tasks of texts or, for transcriptions, of sounds, by their names, beside ready features."""
     torch.manual_seed(0)
-    first = ("audio", "melspec_cnn") if name.startswith("transcription") else ("text", "text")
+    first = ("audio", "melspec_cnn") if names[0].startswith("transcription") else ("text", "text")
     encoders = {first[0]: ENCODERS[first[1]][1](), "face": FeatureEncoder(6)}
-    return model_of(encoders, {"answer": (TASKS | LEFT_OUT)[name]})
+    return model_of(encoders, {name: (TASKS | LEFT_OUT)[name] for name in names})
 
 
 def injected_model() -> MultimodalModel:
@@ -121,15 +120,6 @@ def injected_model() -> MultimodalModel:
     encoders = {"text": TextEncoder("tiny"), "face": FeatureEncoder(6)}
     fusion = MAGFusion({name: encoder.out_dim for name, encoder in encoders.items()}, WIDTH)
     return MultimodalModel(encoders, fusion, {"answer": Classification(WIDTH, "label", ["a", "b"])}).eval()
-
-
-def writing_model(*others: str) -> MultimodalModel:
-    """A model that writes its answer, and has these other tasks."""
-    torch.manual_seed(0)
-    encoders = {"face": FeatureEncoder(6)}
-    dims = {"face": 6}
-    tasks = {"written": LEFT_OUT["generation"](dims), **{name: TASKS[name](dims) for name in others}}
-    return MultimodalModel(encoders, MeanFusion(dims, WIDTH), tasks).eval()
 
 
 def scramble_norms(encoder: Encoder) -> None:
