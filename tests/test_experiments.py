@@ -447,3 +447,33 @@ def test_explanation_faithfulness_says_what_its_results_say() -> None:
             assert f"| {plant} | {' | '.join(in_words(part[column])[0] for column in columns)}{end}" in page
     for kind in ("deletion", "insertion"):  # the page says that every interval excludes 0
         assert (table[f"{kind}_gain_low"] > 0).all()
+
+
+def test_label_errors_and_mismatches_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/label_errors_and_mismatches/README.md").read_text("utf-8")
+    table = results("label_errors_and_mismatches")
+    assert not table["dirty"].any() and table["commit"].nunique() == 1
+    columns = ["auroc", "agreement", "precision_at_estimate", "precision_of_flagged", "recall_of_flagged"]
+    labels, pictures, copies = (table[table["plant"] == plant] for plant in ("labels", "pictures", "copies"))
+    for method, part in labels.groupby("method"):
+        assert sorted(part["seed"]) == [0, 1, 2] and set(part["planted"]) == {103}
+        counts = [f"{part[name].mean():.0f} ± {part[name].std():.0f}" for name in ("estimate", "flagged")]
+        cells = [in_words(part[name])[0] if part[name].notna().all() else "–" for name in columns]
+        assert f"| {method} | {' | '.join([*cells[:2], counts[0], cells[2], counts[1], *cells[3:]])} |" in page
+    for (score, partners), part in pictures.groupby(["score", "partners"]):
+        cells = [in_words(part[part["method"] == method]["auroc"])[0] for method in ("cross-validated", "in-sample")]
+        told = in_words(part[part["method"] == "cross-validated"]["auroc_told"])[0]
+        assert f"| {score} | {partners} | {' | '.join([*cells, told])} |" in page
+    for (score, way), part in copies.groupby(["score", "partners"]):
+        assert sorted(part["seed"]) == [0, 1, 2] and part["other_pairs"].nunique() == 1
+        others = f"{part['other_pairs'].iloc[0]:.0f}"
+        assert f"| {score} | {way} | {in_words(part['recall'])[0]} | {others} |" in page
+    told = pictures[(pictures["method"] == "in-sample") & (pictures["partners"] == "other class")]["auroc_told"]
+    assert (told > 0.999).all() and "say 1.000" in page
+    # what the page, and docs/checking_data.md, conclude
+    docs = (ROOT / "docs/checking_data.md").read_text("utf-8")
+    heads = pictures[(pictures["score"] == "unimodal heads") & (pictures["partners"] == "other class")]
+    for part in (labels, heads):
+        assert f"AUROC {'of ' * (part is heads)}{part[part['method'] == 'cross-validated']['auroc'].mean():.2f}" in docs
+    scores = labels.pivot(index="seed", columns="method", values="auroc")
+    assert (scores["cross-validated"] > scores["in-sample"] + 0.1).all()
