@@ -253,8 +253,8 @@ def print_quality(content: Mapping[str, Any]) -> None:
             area = "–" if planted["auroc"] is None else f"{planted['auroc']:.3f}"
             line(f"  AUROC of planted mismatches, {planted['modality']} of {planted['partners']}: {area}")
         for entry in of["worst"][:5]:
-            odd = entry["odd_one_out"]
-            line(f"  row {entry['row']:,} ({entry['split']}): {entry['contradiction']:+.2f}, odd one out {odd}")
+            odd = "" if entry["odd_one_out"] is None else f", odd one out {entry['odd_one_out']}"
+            line(f"  row {entry['row']:,} ({entry['split']}): {entry['contradiction']:+.2f}{odd}")
     twins = content["near_duplicates"]
     line(
         f"near-duplicates: {twins['groups']:,} groups alike in every modality, {twins['in_several_splits']:,} of them "

@@ -46,7 +46,7 @@ def alike_groups(cells: Sequence[Any], folder: Path, modality: Modality) -> np.n
     looks = cell_looks([cells[place] for place in filled], folder, modality)
     good = [(place, *look) for place, look in zip(filled, looks, strict=True) if look is not None]
     numbers: dict[Any, int] = {}
-    distinct = []  # looks of contents that differ, by their number
+    distinct: list[Any] = []  # looks of contents that differ, by their number
     for _, digest, look in good:
         if digest not in numbers:
             numbers[digest] = len(distinct)

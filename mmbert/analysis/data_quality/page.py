@@ -177,8 +177,8 @@ def contradiction_parts(content: Mapping[str, Any], cards: Cards) -> Iterator[st
                 for modality, answered in entry.get("says", {}).items()
             ]
             lines += [f"given {cards.text(entry['given'])}"] if "given" in entry else []
-            odd = escape(entry["odd_one_out"])
-            lines.append(f"<small>contradiction {entry['contradiction']:+.2f} · odd one out: {odd}</small>")
+            odd = "" if entry["odd_one_out"] is None else f" · odd one out: {escape(entry['odd_one_out'])}"
+            lines.append(f"<small>contradiction {entry['contradiction']:+.2f}{odd}</small>")
             made.append(cards.card(entry["row"], entry["split"], lines))
         yield f'<div class="cards">{"".join(made)}</div>'
 

@@ -91,7 +91,7 @@ def row_table(
         columns[f"{name}/quality"], columns[f"{name}/label_error"] = of_task.quality, of_task.flagged
     for name, of_source in contradictions.items():
         columns[f"{name}/contradiction"] = of_source.scores
-        columns[f"{name}/odd_one_out"] = [found.modalities[m] if m >= 0 else None for m in of_source.odd]
+        columns[f"{name}/odd_one_out"] = [odd_modality(found, of_source, place) for place in range(len(found.rows))]
     firsts: list[int | None] = [None] * len(found.rows)
     for group in duplicates:
         if not group.unlike:
@@ -184,13 +184,19 @@ def contradictions_entry(
             "row": int(found.rows[place]),
             "split": splits[place],
             "contradiction": float(of.scores[place]),
-            "odd_one_out": found.modalities[of.odd[place]],
+            "odd_one_out": odd_modality(found, of, int(place)),
         }
         if samples and name in found.tasks:
             entry["says"] = what_each_says(found, found.tasks[name], int(place))
             entry["given"] = given_and_suggested_of(found.tasks[name], int(place))
         worst.append(entry)
     return {"source": of.source, "scored": len(known), "planted": of.planted, "worst": worst}
+
+
+def odd_modality(found: OutOfSample, of: Contradictions, place: int) -> str | None:
+    """The modality of a row that contradicts the others; None where it has two, of which either may be the odd one."""
+    m = int(of.odd[place])
+    return found.modalities[m] if m >= 0 and found.present[place].sum() > 2 else None
 
 
 def given_and_suggested_of(task: TaskPredictions, place: int) -> str | None:

@@ -96,6 +96,8 @@ def test_the_worst_stand_first(predicted):
     for name, of in contradictions.items():
         worst = [entry["contradiction"] for entry in content["contradictions"][name]["worst"]]
         assert worst == sorted(worst, reverse=True) and worst[0] == np.nanmax(of.scores)
+    table = row_table(found, ["train"] * 80, errors, contradictions, [])
+    assert (table["operation/odd_one_out"].notna() == (found.present.sum(1) > 2)).all()
 
 
 def test_everything_has_its_place(predicted, finished_run):

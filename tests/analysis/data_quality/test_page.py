@@ -36,7 +36,7 @@ CONTENT = {
         "kind": {
             "source": "unimodal heads",
             "planted": [{"modality": "image", "partners": "other class", "planted": 4, "auroc": 0.875}],
-            "worst": [ODD],
+            "worst": [ODD, {**ODD, "odd_one_out": None, "contradiction": 3.25}],
         }
     },
     "near_duplicates": {
@@ -72,8 +72,9 @@ def test_the_worst_with_what_they_are(data):
     assert "said is not scored: a task of the kind &lt;ctc&gt;." in page
     linked, parts = re.findall('href="#([^"]+)"', page), re.findall('<h2 id="([^"]+)"', page)
     assert linked == parts == ["errors-kind", "contradictions-kind", "duplicates"]
+    assert page.count("odd one out") == 1 and "contradiction +3.25</small>" in page  # of two modalities either may be
     assert "row 2 · train" in page and "row 3 · test" in page
-    assert page.count("<audio") <= 4 and page.count("<img") and str(data.table.cell(0, "text"))[:12] in page
+    assert page.count("<audio") <= 5 and page.count("<img") and str(data.table.cell(0, "text"))[:12] in page
 
 
 def test_privacy_is_kept(data):
