@@ -477,3 +477,21 @@ def test_label_errors_and_mismatches_says_what_its_results_say() -> None:
         assert f"AUROC {'of ' * (part is heads)}{part[part['method'] == 'cross-validated']['auroc'].mean():.2f}" in docs
     scores = labels.pivot(index="seed", columns="method", values="auroc")
     assert (scores["cross-validated"] > scores["in-sample"] + 0.1).all()
+
+
+def test_exported_models_says_what_its_results_say() -> None:
+    page = (ROOT / "experiments/exported_models/README.md").read_text("utf-8")
+    table = results("exported_models")
+    strategies = {path.stem for path in (ROOT / "conf/fusion").glob("*.yaml")}
+    assert set(table["fusion"]) == strategies and len(table) == 2 * len(strategies)
+    assert table["reason"].isna().all() and (table["max_difference"] <= 1e-4).all()
+    for name, part in table.groupby("fusion"):
+        rows = part.set_index("format")
+        onnx, torch = rows.loc["onnx"], rows.loc["torch"]
+        cells = [f"{one['max_difference']:.1e}" for one in (onnx, torch)]
+        cells += [f"{one['bytes'] / 1024:,.0f}" for one in (onnx, torch)]
+        cells += [f"{onnx['trace_seconds']:.1f}", *(f"{one['write_seconds']:.1f}" for one in (onnx, torch))]
+        assert f"| `{name}` | {' | '.join(cells)} |" in page
+    for form, part in table.groupby("format"):
+        worst = part.loc[part["max_difference"].idxmax()]
+        assert f"{worst['max_difference']:.1e} (`{worst['fusion']}`)" in page or not worst["max_difference"], form
