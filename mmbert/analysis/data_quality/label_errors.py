@@ -55,8 +55,8 @@ def find_label_errors(kind: str, labels: np.ndarray, predicted: np.ndarray, scor
         return LabelErrors(quality, flagged, None)
     if kind == "tagging":
         word = np.full(len(scored), -1)
-        quality[scored], flagged[scored], estimate, word[scored] = of_tags(labels[scored], predicted[scored])
-        return LabelErrors(quality, flagged, estimate, word)
+        quality[scored], flagged[scored], words, word[scored] = of_tags(labels[scored], predicted[scored])
+        return LabelErrors(quality, flagged, words, word)
     finder = {"classification": of_classes, "multilabel": of_properties, "regression": of_numbers}[kind]
     with warnings.catch_warnings():  # that rare classes are flagged less stands in the docs, not once for each class
         warnings.simplefilter("ignore", UserWarning)

@@ -166,8 +166,8 @@ def are_labelled(kind: str, labels: np.ndarray) -> np.ndarray:
 def are_met(kind: str, labels: np.ndarray, trained_on: np.ndarray) -> np.ndarray:
     """(n,) bool: whether the label's class, or the tag of every word, is among those of the train rows."""
     if kind == "tagging":
-        known = np.unique(np.concatenate(trained_on)) if len(trained_on) else []
-        return np.array([np.isin(tags, known).all() for tags in labels], bool)
+        taught = np.concatenate([np.zeros(0, np.int64), *trained_on])
+        return np.array([np.isin(tags, taught).all() for tags in labels], bool)
     return np.isin(labels, trained_on) if kind == "classification" else np.ones(len(labels), bool)
 
 
