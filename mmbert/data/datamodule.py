@@ -12,10 +12,12 @@ import torch
 
 from mmbert.core.ranges import CellValues, OptionsOf, Range
 from mmbert.data.augment.augmentation import Augmentation
+from mmbert.data.input_columns import TIME_COLUMNS, find_input_columns, refuse_times
 from mmbert.data.labels import TargetEncoder, check_needs
 from mmbert.data.loading.cached import Source
 from mmbert.data.loading.loaders import check_loader_options, default_workers
 from mmbert.data.loading.task_draws import TaskDraws
+from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.data.split_loaders import SplitLoaders
@@ -44,7 +46,8 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         path: the table: CSV, TSV, JSONL, Parquet or Excel (.xlsx). File names in it are relative to its folder.
         columns: the table's column for each encoder, and for ``split``; an encoder not listed reads the column of
             its own name. Two columns of texts, ``[question, context]``, are read together by a text encoder, the first
-            before the second, which is what labels are about.
+            before the second, which is what labels are about. ``start`` and ``end`` name columns of times: of files
+            that last only this part is read.
         splits: the value of the split column for ``train``, ``val`` and each test split (every other name).
         split: what is drawn where the column does not say it, options of ``Drawing``.
         folds: number of folds; see ``Drawing``.
@@ -166,6 +169,7 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         draws = self.task_draws
         return [
             *self.table.notes,
+            *self.found.notes,
             *([f"data.rows_without=skip leaves out {lost:,} rows with a gap"] if lost else []),
             *([] if draws is None else [f"task_sampling: samples of an epoch by task: {draws.described()}"]),
         ]
@@ -229,8 +233,11 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         check_readers(self.table, {name: self.column_of(name) for name in processors}, processors)
         if self.augment is not None:
             self.augment.check(processors)
-        columns = {name: self.column_of(name) for name in processors if name not in self.drop}
         inputs = {name: modality_of(processor) for name, processor in processors.items()}
+        self.find_inputs(inputs)
+        faults = self.time_faults()
+        self._leave_out(faults) if self.skip else refuse_times(self.table, faults)
+        columns = {name: self.column_of(name) for name in processors if name not in self.drop}
         present = {name: self.column_of(name) for name in inputs if self.has_column(self.column_of(name))}
         self.missing.check_modalities(list(inputs))
         self.leave_out_incomplete(processors)
@@ -249,6 +256,17 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
             self._leave_out(unusable_labels(self.table, self._all(), self.tasks, columns, inputs))
         check_table(self.table, self._all(), columns, inputs, self.tasks, self.check_files)
 
+    def find_inputs(self, inputs: Mapping[str, Modality]) -> None:
+        """Looks which parts of files are meant, and which clips have no track for an encoder; see ``InputColumns``."""
+        columns = {name: self.own_column(name) for name in inputs}
+        times = [one_column(name, self.columns.get(name)) for name in TIME_COLUMNS]
+        self.found = find_input_columns(self.table, columns, inputs, *times, look=self.check_files)
+
+    def time_faults(self) -> dict[int, str]:
+        """The rows of the splits whose times cannot be used, and why."""
+        used = set(self._all().tolist()) if self.found.faults else set()
+        return {row: why for row, why in self.found.faults.items() if row in used}
+
     def leave_out_incomplete(self, encoders: Iterable[str]) -> int:
         """With ``rows_without=skip``, leaves out every row that lacks a modality; returns how many.
 
@@ -260,7 +278,8 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         """
         if not self.complete_only:
             return 0
-        named = [self.column_of(name) for name, column in self.columns.items() if column and name != SPLIT_COLUMN]
+        others = (SPLIT_COLUMN, *TIME_COLUMNS)
+        named = [self.column_of(name) for name, column in self.columns.items() if column and name not in others]
         columns = dict.fromkeys([*named, *map(self.column_of, encoders)])
         lost = incomplete_rows(self.table, self._all(), [column for column in columns if self.has_column(column)])
         self._leave_out(lost)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Batch
 from mmbert.data.augment.augmentation import Augmentation
+from mmbert.data.input_columns import InputColumns
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source
 from mmbert.data.loading.dataset import SampleDataset
@@ -47,6 +48,7 @@ class SplitLoaders:
     pin_memory: bool
     bucket_by_length: bool
     poisson: Poisson | None = None
+    found: InputColumns = InputColumns()
 
     @property
     def test_splits(self) -> list[str]:
@@ -59,6 +61,10 @@ class SplitLoaders:
 
     def column_of(self, encoder: str) -> str:
         """The table's column that an encoder reads."""
+        return self.found.columns.get(encoder) or self.own_column(encoder)
+
+    def own_column(self, encoder: str) -> str:
+        """The same before parts of files and clips without a track were looked at (``find_inputs``)."""
         column = self.columns.get(encoder) or encoder
         return column if isinstance(column, str) else paired_column(self.table, pair_of_columns(encoder, column))
 

@@ -26,10 +26,11 @@ from mmbert.data.loading.cached import BFLOAT16
 from mmbert.data.loading.dataset import SampleDataset
 from mmbert.data.modalities.processor import Storable
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.tables.file_memo import FileMemo
 from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 from mmbert.store.array_store import ABSENT, ArrayStore
-from mmbert.store.content_keys import FileMemo, content_keys
+from mmbert.store.content_keys import content_keys, file_key
 from mmbert.store.description import record_use, write_about
 from mmbert.store.fill import DiskBudget, LoaderOptions, ProgressCallback, Unstorable, fill_prepared, fill_tokens
 from mmbert.store.identity import encoder_identity, identity_hash, prepared_identity
@@ -181,9 +182,8 @@ class StoreFill:
         identity = encoder_identity(self.encoder) if self.what == "tokens" else prepared_identity(self.encoder)
         array_store = self.open_array_store(identity, processor)
         column = self.data.column_of(self.name)
-        memo = FileMemo(
-            self.options.folder / "files" / f"{identity_hash({'of': str(self.data.path.resolve()), 'in': column})}.npy"
-        )
+        name = identity_hash({"of": str(self.data.path.resolve()), "in": column})
+        memo = FileMemo(self.options.folder / "files" / f"{name}.npy", file_key)
         keys = content_keys(self.data.table, column, rows, modality_of(self.encoder), memo)
         memo.save()
         there = (keys != 0).any(1)

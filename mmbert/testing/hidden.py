@@ -20,10 +20,10 @@ def hidden_tensors(module: nn.Module, skip: Collection[str] = ()) -> Iterator[tu
 
     Args:
         module: whose submodules are searched too.
-        skip: names of attributes of the module itself that are not searched.
+        skip: names of attributes of modules that are not searched.
     """
     seen = {id(tensor) for tensor in [*module.parameters(), *module.buffers()]}  # what is registered is not hidden
-    seen |= {id(getattr(module, name)) for name in skip}
+    seen |= {id(getattr(part, name)) for part in module.modules() for name in skip if hasattr(part, name)}
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():
             if name not in MODULE_ATTRIBUTES:

@@ -120,12 +120,13 @@ def test_in_a_saved_model_every_file_is_one(tmp_path):
 
 def test_the_length_and_the_key_of_a_pipe_are_those_of_what_cannot_be_read(tmp_path):
     from mmbert.data.modalities.audio import MODALITY as AUDIO
-    from mmbert.store.content_keys import FileMemo
+    from mmbert.data.tables.file_memo import FileMemo
+    from mmbert.store.content_keys import file_key
 
     os.mkfifo(tmp_path / "x.wav")
     with time_limit(20):
         assert AUDIO.length("x.wav", tmp_path) == 0
-        assert FileMemo(tmp_path / "memo").keys([str(tmp_path / "x.wav")]).tolist() == [[0, 0]]
+        assert FileMemo(tmp_path / "memo", file_key).keys([str(tmp_path / "x.wav")]).tolist() == [[0, 0]]
 
 
 def test_going_on_with_a_run_opens_no_pipe(tmp_path):

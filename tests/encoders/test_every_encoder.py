@@ -14,6 +14,7 @@ from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
+from mmbert.encoders.video import VideoEncoder
 from mmbert.testing import check_encoder
 from mmbert.testing.encoder_samples import EncoderCase, collated
 from wrapped_layers import passed_by
@@ -58,6 +59,17 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "audio-hubert_base": lambda **more: SpeechEncoder("hubert_base", False, options=SPEECH, **more),
     "audio-wavlm_base": lambda **more: SpeechEncoder("wavlm_base", False, options=SPEECH, **more),
     "audio-wav2vec2_large_lv60k": lambda **more: SpeechEncoder("wav2vec2_large_lv60k", False, options=SPEECH, **more),
+    "video-tiny": lambda **more: VideoEncoder("tiny", False, frames=3, **more),
+    "video-vit-patches": lambda **more: VideoEncoder(
+        "vit_tiny_patch16_224",
+        False,
+        [32, 48],
+        frames=4,
+        frames_per_second=2.0,
+        tokens="patches",
+        options={"depth": 2},
+        **more,
+    ),
 }
 
 

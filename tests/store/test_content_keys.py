@@ -10,9 +10,10 @@ import pytest
 import xxhash
 
 from mmbert.data.modalities.registry import modality_named
+from mmbert.data.tables.file_memo import FileMemo
 from mmbert.data.tables.table import Table
 from mmbert.store import content_keys as content_keys_module
-from mmbert.store.content_keys import FileMemo, content_keys
+from mmbert.store.content_keys import content_keys, file_key
 
 
 @pytest.fixture
@@ -29,18 +30,18 @@ def paths(folder, *names):
 
 def test_keys_are_xxh3_of_the_bytes(folder):
     digest = xxhash.xxh3_128_intdigest(b"one")
-    keys = FileMemo(folder / "memo.npy").keys(paths(folder, "a", "b", "c", "missing"))
+    keys = FileMemo(folder / "memo.npy", file_key).keys(paths(folder, "a", "b", "c", "missing"))
     assert keys[0].tolist() == [digest >> 64, digest % 2**64]
     assert keys[0].tolist() == keys[2].tolist() != keys[1].tolist()
     assert keys[3].tolist() == [0, 0]
 
 
 def test_files_are_read_once(folder, monkeypatch):
-    memo = FileMemo(folder / "memo.npy")
+    memo = FileMemo(folder / "memo.npy", file_key)
     first = memo.keys(paths(folder, "a", "b"))
     memo.save()
     monkeypatch.setattr(content_keys_module, "file_key", lambda path: pytest.fail(f"{path} was read again"))
-    again = FileMemo(folder / "memo.npy")
+    again = FileMemo(folder / "memo.npy", file_key)
     np.testing.assert_array_equal(again.keys(paths(folder, "b", "a"))[::-1], first)
     assert not again.changed
 
@@ -55,7 +56,7 @@ def test_files_are_read_once(folder, monkeypatch):
     ids=["size", "time", "inode"],
 )
 def test_a_changed_file_is_read_again(folder, change):
-    memo = FileMemo(folder / "memo.npy")
+    memo = FileMemo(folder / "memo.npy", file_key)
     before = memo.keys(paths(folder, "a", "b"))
     change(folder / "a.png")
     after = memo.keys(paths(folder, "a", "b"))
@@ -64,7 +65,7 @@ def test_a_changed_file_is_read_again(folder, change):
 
 
 def test_a_file_that_was_just_written_is_not_believed(folder):
-    path, memo = folder / "a.png", FileMemo(folder / "memo.npy")
+    path, memo = folder / "a.png", FileMemo(folder / "memo.npy", file_key)
     now = time.time_ns()
     os.utime(path, ns=(now, now))
     before = memo.keys([str(path)])
@@ -78,13 +79,13 @@ def test_a_file_that_was_just_written_is_not_believed(folder):
 
 def test_a_broken_memo_is_begun_anew(folder):
     (folder / "memo.npy").write_bytes(b"\x93NUMPY nonsense")
-    assert FileMemo(folder / "memo.npy").keys(paths(folder, "a")).any()
+    assert FileMemo(folder / "memo.npy", file_key).keys(paths(folder, "a")).any()
 
 
 def test_cells_in_a_table_and_files_have_the_same_keys(folder):
     cells = [{"bytes": b"one", "path": None}, {"bytes": None, "path": "b.png"}, None, {"bytes": b"two", "path": "x"}]
     pq.write_table(pa.table({"image": cells, "name": ["c.png", "b.png", None, "b.png"]}), folder / "table.parquet")
-    table, memo = Table(folder / "table.parquet"), FileMemo(folder / "memo.npy")
+    table, memo = Table(folder / "table.parquet"), FileMemo(folder / "memo.npy", file_key)
     rows = np.array([3, 0, 1, 2])
     inside = content_keys(table, "image", rows, modality_named("image"), memo)
     named = content_keys(table, "name", rows, modality_named("image"), memo)
@@ -95,7 +96,7 @@ def test_cells_in_a_table_and_files_have_the_same_keys(folder):
 def test_texts_are_told_apart(tmp_path):
     (tmp_path / "t.csv").write_text('text\nYes\nyes\n"Yes "\nYes\n""\n')
     keys = content_keys(
-        Table(tmp_path / "t.csv"), "text", np.arange(5), modality_named("text"), FileMemo(tmp_path / "m.npy")
+        Table(tmp_path / "t.csv"), "text", np.arange(5), modality_named("text"), FileMemo(tmp_path / "m.npy", file_key)
     )
     distinct = {tuple(key) for key in keys.tolist()}
     assert len(distinct) == 4  # three texts and the empty cell

@@ -47,7 +47,8 @@ class ExplainedAnswer:
         steps: terms of the sum.
         much: whether the gap is above the tolerance after the most steps.
         parts: by modality that the sample has: of a text (L,) and of ready features (L,), sums over widths; of a
-            picture (height, width), sums over colours; of log-mel frames (L, bands); of a waveform (T,).
+            picture (height, width), sums over colours; of a clip (T,), sums over each picture; of log-mel
+            frames (L, bands); of a waveform (T,).
     """
 
     task: str
@@ -176,6 +177,8 @@ def reduced(values: Tensor, read: Continuous, row: int) -> np.ndarray:
     """What was found of one sample's numbers -> of its parts, without padding; see ``ExplainedAnswer``."""
     if read.key == "pixels":
         return values.sum(0, dtype=torch.float64).cpu().numpy()
+    if read.key == "pictures":
+        return real_part(values.flatten(1).sum(1, dtype=torch.float64), read.inputs["mask"][row])
     summed = values.double() if read.key == "frames" or values.ndim < 2 else values.sum(-1, dtype=torch.float64)
     return real_part(summed, read.inputs["mask"][row])
 

@@ -16,31 +16,41 @@ from mmbert.core.file_names import named_file
 from mmbert.core.regular_files import refuse_special
 from mmbert.data.augment.audio import AudioAugmentation
 from mmbert.data.augment.corruptions import Degradation, degraded_audio
-from mmbert.data.modalities import mp3_frames, sound_files
-from mmbert.data.modalities.base import CellFacts, bytes_and_name
+from mmbert.data.modalities import clip_files, clip_sounds, mp3_frames, sound_files
+from mmbert.data.modalities.base import WHOLE_INPUT, CellFacts, TimeSpan, bytes_and_name, span_of_cell
+from mmbert.data.modalities.clip_files import cell_clip_facts
+from mmbert.data.modalities.clip_sounds import any_sound, any_sound_facts
 from mmbert.data.modalities.media import MediaModality, data_uri
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.modalities.sound_files import SoundFacts, Waveform, checked_samples, decode_sound, measure_sound
+from mmbert.data.modalities.sound_files import SoundFacts, Waveform, checked_samples
 
 #: Seconds of an example that can be heard.
 EXAMPLE_SECONDS = 10.0
 
 
 class AudioModality(MediaModality):
-    """Any format that libsndfile reads: wav, flac, ogg, mp3, ..."""
+    """Any format that libsndfile reads (wav, flac, ogg, mp3, ...); the sound of clips and what else ffmpeg reads."""
 
     kind = "audio"
     noun = "sound"
     shown_as = "audio"
     length_unit = "seconds"
-    code = (sound_files.__name__, mp3_frames.__name__)
+    lasts = True
+    code = (sound_files.__name__, mp3_frames.__name__, clip_files.__name__, clip_sounds.__name__)
     libraries = ("torch", "torchaudio", "soundfile")
     python_example = '"sound.wav"'
     augmentation = AudioAugmentation
 
-    def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Waveform:
-        """See ``MediaModality``: -> samples (T,) float32, the channels' mean, and hertz; see ``decode_sound``."""
-        return decode_sound(source, max_seconds)
+    def decode(
+        self, source: str | Path | BinaryIO, max_seconds: float | None = None, part: TimeSpan = WHOLE_INPUT
+    ) -> Waveform:
+        """See ``MediaModality``: -> samples (T,) float32, the channels' mean, and hertz; see ``any_sound``."""
+        return any_sound(source, max_seconds, part)
+
+    def has_nothing(self, cell: Any, folder: str | Path) -> bool:
+        """See ``Modality``: a clip without a sound track."""
+        facts = cell_clip_facts(cell, folder)
+        return facts is not None and not facts.audio
 
     def from_python(self, value: Any, processor: Any) -> Waveform:
         """A path, ``(array, hertz)``, or an array (T,) or (T, channels) at the encoder's own rate; see ``Modality``."""
@@ -57,13 +67,14 @@ class AudioModality(MediaModality):
         """See ``Modality``: seconds, from the file's header."""
         content, name = bytes_and_name(cell)
         try:
-            if content is not None:
-                return float(soundfile.info(io.BytesIO(content)).duration)
             path = named_file(folder, name or "")
-            refuse_special(path)
-            return float(soundfile.info(path).duration)
-        except (OSError, TypeError, ValueError, RuntimeError):  # whoever reads it will say what is wrong with it
-            return 0.0
+            if content is None:
+                refuse_special(path)
+            found = soundfile.info(path if content is None else io.BytesIO(content)).duration
+        except (OSError, TypeError, ValueError, RuntimeError):  # a clip; or whoever reads it will say what is wrong
+            facts = cell_clip_facts(cell, folder)
+            found = 0.0 if facts is None else facts.seconds or 0.0
+        return span_of_cell(cell).seconds(float(found))
 
     def made_up(
         self, processor: Processor, random: np.random.Generator
@@ -79,7 +90,8 @@ class AudioModality(MediaModality):
 
     def inspect(self, cell: Any, folder: Path, options: Mapping[str, Any]) -> CellFacts:
         """See ``Modality``: seconds and hertz."""
-        facts: SoundFacts = self.using(cell, folder, partial(measure_sound, max_seconds=options.get("max_seconds")))
+        measure = partial(any_sound_facts, max_seconds=options.get("max_seconds"), part=span_of_cell(cell))
+        facts: SoundFacts = self.using(cell, folder, measure)
         quantities = {"seconds": facts.seconds, "hertz": facts.hertz}
         remarks = (facts.remark,) if facts.remark else ()
         return CellFacts(digest=self.stored_digest(cell, folder), quantities=quantities, remarks=remarks)

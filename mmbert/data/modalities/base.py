@@ -50,6 +50,26 @@ class CellFacts:
     remarks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class TimeSpan:
+    """Which part of an input that lasts is meant, in seconds from its beginning.
+
+    Attributes:
+        start: where it begins.
+        end: where it ends; None = with the input.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+
+    def seconds(self, whole: float) -> float:
+        """How long the part of an input of a known length is."""
+        return max(0.0, (whole if self.end is None else min(whole, self.end)) - self.start)
+
+
+WHOLE_INPUT = TimeSpan()
+
+
 class Modality:
     """One kind of input. Stateless; what is written here is right for a kind whose cells name files.
 
@@ -63,6 +83,7 @@ class Modality:
         code: modules, besides that of the class, whose code decides what is read; part of the store's fingerprint.
         libraries: those whose versions decide what encoders of this kind compute; part of the store's fingerprint.
         python_example: Python source of a value, as the model card shows it.
+        lasts: whether inputs have a length in seconds, so that a part of a file can be asked for (``TimeSpan``).
         augmentation: the options of ``augment.KIND``, and what they do; None = there are none.
         duplicates: wording of the finding that rows share an input with the split ``{0}``.
     """
@@ -76,6 +97,7 @@ class Modality:
     code: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     python_example: ClassVar[str] = "..."
+    lasts: ClassVar[bool] = False
     augmentation: ClassVar[type[InputAugmentation] | None] = None
     duplicates: ClassVar[str] = "whose content is in '{0}' too, byte for byte"
 
@@ -101,6 +123,13 @@ class Modality:
         if self.names_files and isinstance(value, (str, Path)):
             return self.read(str(value), "", getattr(processor, "max_seconds", None))
         return value
+
+    def has_nothing(self, cell: Any, folder: str | Path) -> bool:
+        """Whether the file that a cell names can be read and holds nothing of this kind, as a clip without sound.
+
+        The sample then lacks the modality. What cannot be read is an error when it is read, and False here.
+        """
+        return False
 
     def labelled_part(self, raw: Any) -> Any:
         """Of a raw value the part that labels such as tags and answers are about; by itself, all of it."""
@@ -206,6 +235,13 @@ def bytes_and_name(cell: Any) -> tuple[bytes | None, str | None]:
     if isinstance(cell, dict):
         return cell.get("bytes"), cell.get("path")
     return None, cell if isinstance(cell, str) else None
+
+
+def span_of_cell(cell: Any) -> TimeSpan:
+    """The part of an input that a cell means, see ``mmbert.data.tables.derived_columns.Span``; by itself all of it."""
+    if not isinstance(cell, dict):
+        return WHOLE_INPUT
+    return TimeSpan(cell.get("start") or 0.0, cell.get("end"))
 
 
 def content_digest(content: bytes) -> bytes:

@@ -15,7 +15,7 @@ from mmbert.core.errors import DataError
 from mmbert.data.augment.corruptions import Degradation, degraded_image
 from mmbert.data.augment.image import ImageAugmentation
 from mmbert.data.modalities import picture_colours, picture_extras, picture_files, svg_drawer
-from mmbert.data.modalities.base import CellFacts
+from mmbert.data.modalities.base import WHOLE_INPUT, CellFacts, TimeSpan
 from mmbert.data.modalities.media import MediaModality, data_uri
 from mmbert.data.modalities.perceptual_hash import perceptual_hash
 from mmbert.data.modalities.picture_colours import to_rgb
@@ -38,7 +38,9 @@ class ImageModality(MediaModality):
     python_example = '"picture.png"'
     augmentation = ImageAugmentation
 
-    def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Image:
+    def decode(
+        self, source: str | Path | BinaryIO, max_seconds: float | None = None, part: TimeSpan = WHOLE_INPUT
+    ) -> Image:
         """See ``MediaModality``: -> an upright image in mode RGB."""
         return decode_picture(source)
 

@@ -12,7 +12,15 @@ from typing import Any, BinaryIO, TypeVar
 from mmbert.core.errors import DataError
 from mmbert.core.file_names import named_file
 from mmbert.core.regular_files import refuse_special
-from mmbert.data.modalities.base import Modality, bytes_and_name, content_digest, file_digest
+from mmbert.data.modalities.base import (
+    WHOLE_INPUT,
+    Modality,
+    TimeSpan,
+    bytes_and_name,
+    content_digest,
+    file_digest,
+    span_of_cell,
+)
 from mmbert.data.modalities.errors import REMEDY, unusable_file, why_no_content
 from mmbert.data.tables.cells import cell_excerpt
 
@@ -22,13 +30,21 @@ T = TypeVar("T")
 class MediaModality(Modality):
     """A subclass implements ``decode``; finding the file and naming it in messages is done here."""
 
-    def decode(self, source: str | Path | BinaryIO, max_seconds: float | None = None) -> Any:
-        """A file, or its bytes -> the raw value that ``Processor.prepare`` takes; errors as they come."""
+    def decode(
+        self, source: str | Path | BinaryIO, max_seconds: float | None = None, part: TimeSpan = WHOLE_INPUT
+    ) -> Any:
+        """A file, or its bytes -> the raw value that ``Processor.prepare`` takes; errors as they come.
+
+        Args:
+            source: which.
+            max_seconds: no more than this need be read, of inputs that last.
+            part: what of an input that lasts is meant.
+        """
         raise NotImplementedError
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
         """See ``Modality``."""
-        return self.using(cell, folder, partial(self.decode, max_seconds=max_seconds))
+        return self.using(cell, folder, partial(self.decode, max_seconds=max_seconds, part=span_of_cell(cell)))
 
     def read_file(self, path: str | Path, max_seconds: float | None = None) -> Any:
         """A file -> the raw value that ``Processor.prepare`` takes.
@@ -76,7 +92,9 @@ class MediaModality(Modality):
     def stored_digest(self, cell: Any, folder: Path) -> bytes:
         """Digest of the file that a cell names, or of the bytes that it holds."""
         content, name = bytes_and_name(cell)
-        return file_digest(named_file(folder, str(name))) if content is None else content_digest(content)
+        digest = file_digest(named_file(folder, str(name))) if content is None else content_digest(content)
+        part = span_of_cell(cell)
+        return digest if part == WHOLE_INPUT else content_digest(digest + repr(part).encode())
 
 
 def data_uri(content: bytes, mime_type: str) -> str:

@@ -67,8 +67,8 @@ class Cutting(Protocol):
     """What a processor has besides, if it cuts long inputs: it is then told how many of a table are cut."""
 
     @property
-    def length_limit(self) -> LengthLimit:
-        """Where it cuts."""
+    def length_limit(self) -> LengthLimit | None:
+        """Where it cuts; None = nowhere."""
         ...
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from mmbert.core.errors import DataError
+from mmbert.data.modalities.base import WHOLE_INPUT, TimeSpan
 from mmbert.data.modalities.mp3_frames import counted_samples
 
 #: One channel of samples (T,) float32 in [-1, 1], and their rate in hertz.
@@ -51,49 +52,86 @@ class SoundFacts:
     remark: str = ""
 
 
-def decode_sound(source: SoundSource, max_seconds: float | None = None) -> Waveform:
+def decode_sound(source: SoundSource, max_seconds: float | None = None, part: TimeSpan = WHOLE_INPUT) -> Waveform:
     """The mean of a file's channels, (T,) float32, and hertz.
 
+    Args:
+        source: of the sound.
+        max_seconds: no more is read.
+        part: of the sound that is meant.
+
     Raises:
-        DataError: the header asks for too much, the sound breaks off within what is read, has no samples, or some that
-            are not finite.
+        DataError: the header asks for too much, the sound breaks off within what is read, ends before the part begins,
+            has no samples, or some that are not finite.
         soundfile.LibsndfileError: it is no sound.
     """
     with opened(source) as file:
-        wanted = frames_within(file, max_seconds)
+        first, wanted = frames_wanted(file, max_seconds, part)
         if wanted > MOST_SAMPLES:
             raise DataError(
                 f"it has {wanted:,} samples a channel, more than {MOST_SAMPLES:,}: read less of it (max_seconds), or "
                 "cut it into several files"
             )
+        skip_frames(file, first)
         samples = mono_samples(file, wanted)
-        refuse_broken_off(source, file, len(samples), wanted)
+        refuse_broken_off(source, file, first + len(samples), first + wanted)
         rate = int(file.samplerate)
     return checked_samples(samples), rate
 
 
-def measure_sound(source: SoundSource, max_seconds: float | None = None) -> SoundFacts:
-    """Decodes a file to its end, however long, and keeps nothing.
+def measure_sound(source: SoundSource, max_seconds: float | None = None, part: TimeSpan = WHOLE_INPUT) -> SoundFacts:
+    """Decodes a file to the end of the part that is meant, however long, and keeps nothing.
 
     Args:
         source: of the sound.
         max_seconds: what is wrong behind them is a remark and no error.
+        part: of the sound that is meant.
 
     Raises:
         DataError, soundfile.LibsndfileError: see ``decode_sound``.
     """
     with opened(source) as file:
-        rate, first, remark = int(file.samplerate), frames_within(file, max_seconds), ""
-        decoded = counted(file, first)
-        refuse_broken_off(source, file, decoded, first)
+        rate, remark = int(file.samplerate), ""
+        first, read = frames_wanted(file, max_seconds, part)
+        _, whole = frames_wanted(file, None, part)
+        skip_frames(file, first)
+        decoded = counted(file, read)
+        refuse_broken_off(source, file, first + decoded, first + read)
         try:
-            decoded += counted(file, file.frames - first)
-            refuse_broken_off(source, file, decoded, file.frames)
+            decoded += counted(file, whole - read)
+            refuse_broken_off(source, file, first + decoded, first + whole)
         except (DataError, soundfile.LibsndfileError):
             remark = f"the sound breaks off after the {max_seconds:g} seconds that are read"
     if not decoded:
         checked_samples(np.zeros(0, np.float32))
     return SoundFacts(decoded / rate, rate, remark)
+
+
+def frames_wanted(file: soundfile.SoundFile, max_seconds: float | None, part: TimeSpan) -> tuple[int, int]:
+    """With which sample a channel what is read begins, and how many are to be read.
+
+    Raises:
+        DataError: the sound ends before the part begins, or long before it ends.
+    """
+    if part == WHOLE_INPUT:
+        return 0, frames_within(file, max_seconds)
+    rate = file.samplerate
+    first = round(part.start * rate)
+    last = file.frames if part.end is None else round(part.end * rate)
+    if first >= file.frames or last - file.frames > TOLERATED_SECONDS * rate:
+        end = "its end" if part.end is None else f"{part.end:g} s"
+        asked = f"the part from {part.start:g} s to {end}"
+        raise DataError(f"it is {file.frames / rate:.2f} s long, and {asked} is asked for")
+    wanted = min(last, file.frames) - first
+    return first, wanted if max_seconds is None else min(wanted, math.ceil(max_seconds * rate))
+
+
+def skip_frames(file: soundfile.SoundFile, count: int) -> None:
+    """Goes to a sample; what cannot be wound, such as GSM 6.10, is decoded up to it."""
+    if count and file.seekable():
+        file.seek(count)
+    elif count:
+        counted(file, count)
 
 
 def opened(source: SoundSource) -> soundfile.SoundFile:

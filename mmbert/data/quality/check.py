@@ -66,8 +66,12 @@ def check_data(
     Raises:
         DataError: the table lacks a column.
     """
+    data.find_inputs({name: reads.modality for name, reads in encoders.items()})
     left_out = data.leave_out_incomplete(encoders)
     check = Check(data, tasks)
+    faults = data.time_faults()
+    for fault in dict.fromkeys(faults.values()):
+        check.find("error", fault, [row for row, why in faults.items() if why == fault])
     check.outside_files(encoders)
     if left_out:
         what = "rows that lack a modality are left out of everything else here (data.rows_without=skip)"

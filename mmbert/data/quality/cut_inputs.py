@@ -64,11 +64,12 @@ def cut_inputs(data: MultimodalData) -> list[str]:
     found = []
     everything = np.unique(np.concatenate([np.empty(0, np.int64), *data.rows.values()]))
     for name, processor in data.processors.items():
-        if name in data.drop or not isinstance(processor, Cutting):
+        limit = processor.length_limit if isinstance(processor, Cutting) else None
+        if name in data.drop or limit is None:
             continue
         column = data.column_of(name)
         rows = everything[~data.table.empty(column)[everything]]
-        cut = CutInputs(name, processor.length_limit, len(rows))
+        cut = CutInputs(name, limit, len(rows))
         for cells in sampled_cells(data.table, column, rows):
             lengths = cut.limit.measure(cells, data.table.folder)
             cut.measured += len(cells)

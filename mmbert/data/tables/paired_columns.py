@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmbert.core.errors import ConfigError
+from mmbert.data.tables.derived_columns import Pair
 from mmbert.data.tables.table import Table
 
 
@@ -38,7 +39,7 @@ def one_column(name: str, column: str | Sequence[str] | None) -> str | None:
 def paired_column(table: Table, pair: tuple[str, str]) -> str:
     """The name of the table's column that holds both, which is made here; or of the one of the two that it lacks."""
     lacking = next((column for column in pair if not table.has_column(column)), None)
-    return table.add_pair(*pair) if lacking is None else lacking
+    return table.add(Pair(*pair)) if lacking is None else lacking
 
 
 def check_readers(table: Table, columns: Mapping[str, str], processors: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mmbert.core.errors import DataError
 from mmbert.core.file_names import named_file
 from mmbert.data.labels import TargetEncoder
-from mmbert.data.modalities.base import Modality
+from mmbert.data.modalities.base import Modality, bytes_and_name
 from mmbert.data.modalities.errors import NOT_ALLOWED
 from mmbert.data.tables.table import Rows, Table
 
@@ -115,10 +115,11 @@ def unusable_rows(
     reason = nothing_there(columns)
     found = {int(row): reason for row in rows_without_modality(table, rows, columns)}
     for column, lost in file_faults(table, rows, columns, inputs) if files else ():
-        faults = {table.cell(row, column): fault for row, fault in lost}
+        faults = {bytes_and_name(table.cell(row, column))[1]: fault for row, fault in lost}
         for row, cell in zip(rows, table.column(column, rows), strict=True) if faults else ():
-            if isinstance(cell, str) and cell in faults:
-                found.setdefault(int(row), f"column '{column}': {faults[cell]}")
+            name = bytes_and_name(cell)[1]
+            if name is not None and name in faults:
+                found.setdefault(int(row), f"column '{column}': {faults[name]}")
     return found
 
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmbert.core.errors import ConfigError, DataError, nearest
-from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, pair_cells, without_words
+from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, without_words
+from mmbert.data.tables.derived_columns import DerivedColumn, Pair
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
 from mmbert.data.tables.opening import arrow_files, only_path
@@ -27,8 +28,8 @@ from mmbert.data.tables.reading import row_name, written_as
 #: Cells that become Python objects at a time while a column is checked.
 SLICE = 65_536
 
-#: What the ``datasets`` library keeps of a picture or a sound.
-MEDIA = ("bytes", "path")
+#: What the ``datasets`` library keeps of a picture or a sound, and which part of it is meant (``Span``).
+MEDIA = ("bytes", "path", "start", "end")
 
 #: Row numbers, from 0.
 Rows = Sequence[int] | np.ndarray
@@ -47,8 +48,8 @@ class Table:
 
     #: words that count as empty cells; see ``take_for_empty``
     _no_cells: tuple[Any, ...] = ()
-    #: columns that hold two others; see ``add_pair``
-    _pairs: tuple[tuple[str, str], ...] = ()
+    #: columns that are made of others; see ``add``
+    _derived: tuple[DerivedColumn, ...] = ()
 
     def __init__(self, path: str | Path) -> None:
         self.path = only_path(path)
@@ -70,7 +71,7 @@ class Table:
         self._map()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return unpickled, (type(self), self.__getstate__(), self._no_cells, self._pairs)
+        return unpickled, (type(self), self.__getstate__(), self._no_cells, self._derived)
 
     def take_for_empty(self, words: Any) -> None:
         """From now on cells that are equal to the word, or one of the words, are empty, whatever their capitals."""
@@ -80,18 +81,17 @@ class Table:
         self._no_cells = (*self._no_cells, *words)
         self._columns = {name: without_words(values, words) for name, values in self._columns.items()}
 
-    def add_pair(self, before: str, text: str) -> str:
-        """Adds a column of ``{"before": …, "text": …}``, empty where the second is, and returns its name."""
-        name = f"{before} + {text}"
-        if (before, text) not in self._pairs:
-            self._pairs = (*self._pairs, (before, text))
-            empty = pa.array(self.empty(text))
-            self._columns[name] = pair_cells(self._values(before), self._values(text), empty)
-        return name
+    def add(self, derived: DerivedColumn) -> str:
+        """Adds a column that is made of others, and returns its name."""
+        if derived not in self._derived:
+            self._derived = (*self._derived, derived)
+            self._columns[derived.name] = derived.cells(self)
+        return derived.name
 
     def pair_in(self, column: str) -> tuple[str, str] | None:
-        """The two columns that one made by ``add_pair`` holds; None = it is one of the file's own."""
-        return next((pair for pair in self._pairs if column == " + ".join(pair)), None)
+        """The two columns that a ``Pair`` holds; None = the column is another."""
+        pairs = [each for each in self._derived if isinstance(each, Pair)]
+        return next(((each.before, each.text) for each in pairs if each.name == column), None)
 
     @property
     def folder(self) -> Path:
@@ -154,7 +154,7 @@ class Table:
 
     def column(self, name: str, rows: Rows | None = None) -> list[Any]:
         """The cells of a column, None where empty; of all rows or of those given."""
-        values = self._values(name, rows)
+        values = self.values(name, rows)
         if pa.types.is_string(values.type):  # equal texts become one object: 200,000 labels are often a dozen words
             encoded = values.combine_chunks().dictionary_encode()
             words = [None if is_empty(word) else word for word in [*encoded.dictionary.to_pylist(), None]]
@@ -164,12 +164,13 @@ class Table:
 
     def empty(self, column: str) -> np.ndarray:
         """(rows,) bool: which cells of a column are empty."""
-        values = self._values(column)
+        values = self.values(column)
         gone = pc.is_null(values, nan_is_null=True)
         if is_binary(values.type):
             gone = pc.or_kleene(gone, pc.equal(pc.binary_length(values), 0))
         elif self.is_media(column):
-            parts = [pc.is_null(pc.struct_field(values, field.name)) for field in values.type]
+            there = [field.name for field in values.type if field.name in ("bytes", "path")]
+            parts = [pc.is_null(pc.struct_field(values, name)) for name in there]
             gone = pc.or_kleene(gone, functools.reduce(pc.and_, parts))
         if self.is_text(column):
             gone = pc.or_kleene(gone, is_blank(values))
@@ -177,12 +178,12 @@ class Table:
 
     def is_text(self, column: str) -> bool:
         """Whether the cells of a column are text."""
-        kind = self._values(column).type
+        kind = self.values(column).type
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
     def is_media(self, column: str) -> bool:
         """Whether the cells are pictures or sounds themselves: bytes, or ``{"bytes": ..., "path": ...}``."""
-        kind = self._values(column).type
+        kind = self.values(column).type
         if is_binary(kind):
             return True
         names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
@@ -190,10 +191,10 @@ class Table:
 
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
-        cells = self._keys(column, self._values(column, second))
+        cells = self._keys(column, self.values(column, second))
         numbers, found = np.asarray(first, np.int64), np.zeros(len(second), bool)
         for start in range(0, len(numbers), SLICE):  # a hash table of all rows would outweigh the rest of a run
-            part = self._keys(column, self._values(column, numbers[start : start + SLICE]))
+            part = self._keys(column, self.values(column, numbers[start : start + SLICE]))
             found |= np.asarray(pc.is_in(cells, part).to_numpy(), bool)
         return int((found & np.asarray(pc.is_valid(cells).to_numpy(), bool)).sum())
 
@@ -215,7 +216,7 @@ class Table:
         numbers = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
         for start in range(0, len(numbers), SLICE):
             part = numbers[start : start + SLICE]
-            values = self._values(column, part)
+            values = self.values(column, part)
             if pa.types.is_nested(values.type):
                 firsts = np.arange(len(part))
             else:  # Arrow numbers the cells as they appear: a column of few classes costs next to nothing
@@ -260,12 +261,17 @@ class Table:
             raise DataError(f"{self.path}, column '{column}': {error}") from error
 
     def _plain_values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
-        values = self._values(name, rows)
+        values = self.values(name, rows)
         if pa.types.is_nested(values.type):
             raise DataError(f"{self.path}: the cells of '{name}' are {values.type}, where a word or number is needed.")
         return values
 
-    def _values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
+    def values(self, name: str, rows: Rows | None = None) -> pa.ChunkedArray:
+        """A column as Arrow has it, empty cells as they are; of all rows or of those given.
+
+        Raises:
+            DataError: there is no such column.
+        """
         self.require(name)
         values = self._columns[self.written_name(name)]
         return values if rows is None else values.take(pa.array(np.asarray(rows, np.int64)))
@@ -277,13 +283,13 @@ def is_binary(kind: pa.DataType) -> bool:
 
 
 def unpickled(
-    kind: type[Table], state: dict[str, Any], no_cells: Sequence[Any], pairs: Sequence[tuple[str, str]] = ()
+    kind: type[Table], state: dict[str, Any], no_cells: Sequence[Any], derived: Sequence[DerivedColumn] = ()
 ) -> Table:
     """The table that was pickled, its columns mapped anew."""
     table = kind.__new__(kind)
     table.__setstate__(state)
     if no_cells:
         table.take_for_empty(no_cells)
-    for pair in pairs:
-        table.add_pair(*pair)
+    for column in derived:
+        table.add(column)
     return table

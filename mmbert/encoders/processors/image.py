@@ -58,7 +58,7 @@ class ImageProcessor:
 
     def prepare(self, raw: Image) -> Tensor:
         """Picture in mode RGB -> (3, height, width), scaled and normalised."""
-        return self._full(self.pack(raw)[0])
+        return self.full(self.pack(raw)[0])
 
     def settings(self) -> dict[str, Any]:
         """See ``Storable``."""
@@ -76,9 +76,9 @@ class ImageProcessor:
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray | Tensor:
         """Colours of 0 to 255 -> (height, width, 3) uint8 as they are; a smaller picture -> as ``prepare`` gives it."""
         colours = long.reshape(int(fixed[0]), int(fixed[1]), 3)
-        return colours if colours.shape[:2] == self.size else self._full(colours)
+        return colours if colours.shape[:2] == self.size else self.full(colours)
 
-    def _full(self, colours: np.ndarray) -> Tensor:
+    def full(self, colours: np.ndarray) -> Tensor:
         """Colours at their final scale -> (3, height, width), normalised; 0, the mean colour, around a smaller one."""
         height, width = self.size
         pixels = self.normalise(colours)

@@ -7,6 +7,7 @@ import pytest
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.tables.derived_columns import Pair
 from mmbert.data.tables.paired_columns import pair_of_columns, paired_column
 from mmbert.data.tables.table import Table
 
@@ -30,7 +31,7 @@ def test_a_pair_is_empty_where_its_second_text_is(path):
         assert one.cell(0, name) == {"before": "Who?", "text": "Ann"} and one.cell(2, name) is None
         assert one.column(name)[1]["text"] == "Bob" and one.column(name)[2:] == [None, None]
         assert one.pair_in(name) == ("question", "context") and one.pair_in("context") is None
-    assert table.add_pair("question", "context") == name and name not in table.column_names
+    assert table.add(Pair("question", "context")) == name and name not in table.column_names
     assert next(table.distinct(name))[1]["before"] == "Who?"
 
 

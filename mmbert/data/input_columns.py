@@ -1,0 +1,125 @@
+"""Which column each encoder reads: the table's own, a part of the files that it names, or one without empty clips.
+
+A cell that names a clip without sound is no sound: for the encoder of sounds it is empty, as if nothing were written
+there, and everything that counts, draws or checks empty cells sees it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+
+from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
+from mmbert.core.home import home
+from mmbert.data.modalities.base import Modality, bytes_and_name
+from mmbert.data.modalities.clip_files import is_clip_name
+from mmbert.data.tables.derived_columns import Span, Without
+from mmbert.data.tables.file_memo import FileMemo
+from mmbert.data.tables.table import Table
+from mmbert.data.tables.times import span_faults
+
+#: Names under ``data.columns`` of the columns that say which part of a file is meant.
+TIME_COLUMNS = ("start", "end")
+
+
+@dataclass
+class InputColumns:
+    """What was found.
+
+    Attributes:
+        columns: the column by encoder name, where it is not the table's own.
+        notes: what a run should tell, a sentence each.
+        faults: rows whose times cannot be used, and why.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+def find_input_columns(
+    table: Table,
+    columns: Mapping[str, str],
+    inputs: Mapping[str, Modality],
+    start: str | None,
+    end: str | None,
+    look: bool = True,
+) -> InputColumns:
+    """Adds to a table what encoders read of it.
+
+    Args:
+        table: where the cells are.
+        columns: the table's own column by encoder name.
+        inputs: what each encoder reads.
+        start: the column of times, in seconds, at which the part that is meant begins; None = at 0.
+        end: likewise where it ends; None = with the file.
+        look: open the files, to find clips without a track of the kind that is wanted.
+
+    Raises:
+        DataError: the table lacks a column of times.
+    """
+    found = InputColumns()
+    lasting = [name for name, modality in inputs.items() if modality.lasts and table.has_column(columns[name])]
+    if lasting and (start or end):
+        for option, column in (("start", start), ("end", end)):
+            if column:
+                table.require(column, f"data.columns.{option}=null reads whole files.")
+        times = [table.column(column) if column else [None] * len(table) for column in (start, end)]
+        where = " and ".join(f"'{column}'" for column in (start, end) if column)
+        faults = span_faults(*times)
+        found.faults = {row: f"column {where}: {fault}" for row, fault in faults.items()}
+    for name in lasting:
+        column = columns[name]
+        if start or end:
+            found.columns[name] = column = table.add(Span(column, start, end))
+        gone = cells_without_track(table, column, inputs[name]) if look else np.zeros(0, bool)
+        if gone.any():
+            found.columns[name] = table.add(Without(column, name, np.packbits(gone).tobytes()))
+            number, lacking = int(gone.sum()), inputs[name].noun.replace("clip", "moving pictures")
+            what = "clips have" if number > 1 else "clip has"
+            found.notes.append(f"{number:,} {what} no {lacking}: '{name}' counts as missing there")
+    return found
+
+
+def cells_without_track(table: Table, column: str, modality: Modality) -> np.ndarray:
+    """(rows,) bool: cells that name or hold a clip without a track of a modality's kind; see ``has_nothing``.
+
+    Headers are read once and remembered by the files' names, sizes and times.
+    """
+    gone = np.zeros(len(table), bool)
+    if table.is_media(column):
+        for row in np.flatnonzero(~table.empty(column)).tolist():
+            cell = table.cell(row, column)
+            gone[row] = cell is not None and modality.has_nothing(cell, table.folder)
+        return gone
+    rows, paths = [], []
+    for row, cell in enumerate(table.column(column)):
+        name = bytes_and_name(cell)[1]
+        if name is not None and is_clip_name(name):
+            rows.append(row)
+            paths.append(named_file(table.folder, name))
+    if rows:
+        key = xxhash.xxh3_64_hexdigest(f"{table.path.resolve()}\n{column}\n{modality.kind}".encode())
+        memo = FileMemo(home() / "clips" / f"{key}.npy", lambda path: (1, 1 + modality.has_nothing(path, "")))
+        found = memo.keys(paths)
+        memo.save()
+        gone[rows] = found[:, 1] == 2
+    return gone
+
+
+def refuse_times(table: Table, faults: Mapping[int, str]) -> None:
+    """Refuses rows whose times cannot be used.
+
+    Raises:
+        DataError: names the first, and what to do.
+    """
+    if faults:
+        row, fault = next(iter(faults.items()))
+        more = f" ({len(faults)} rows are like that.)" if len(faults) > 1 else ""
+        raise DataError(
+            f"{table.where(row)}, {fault}.{more} Mend the cells, or leave such rows out with data.on_error=skip."
+        )
