@@ -231,7 +231,10 @@ def split_outside_brackets(text: str) -> list[str]:
 
 
 def print_compression(content: Mapping[str, Any], out: Path) -> None:
-    """The table of the frontier's task, and where everything was written."""
+    """What each variant costs in quality, what it gives, and where everything was written.
+
+    Two tables, each of which fits a terminal of 80 columns.
+    """
     from rich.table import Table
 
     from mmbert.core.terminal import PlainConsole
@@ -239,24 +242,32 @@ def print_compression(content: Mapping[str, Any], out: Path) -> None:
 
     console, task = PlainConsole(), content["task"]
     first = content["variants"][0]["quality"][task]
-    title = f"{task}: {first['metric']} on {content['split']}; latency with {content['threads']} threads"
-    table = Table(title=title, title_justify="left")
-    heads = ("", first["metric"], "difference", "MiB", "ms, batch 1", "×", "ms, batch 32", "×", "peak MiB", "frontier")
-    for head in heads:
-        table.add_column(head, justify="left" if head in ("", "frontier") else "right")
+    quality = Table(title=f"{task}: {first['metric']} on {content['split']}", title_justify="left")
+    cost = Table(title=f"latency (p50) at batch 1 and 32 with {content['threads']} threads", title_justify="left")
+    for table, heads in (
+        (quality, (first["metric"], "difference", "frontier")),
+        (cost, ("MiB", "ms, 1", "×", "ms, 32", "×", "peak MiB")),
+    ):
+        table.add_column("", no_wrap=True)
+        for head in heads:
+            table.add_column(head, justify="left" if head == "frontier" else "right")
     for row in content["variants"]:
         found = row["quality"].get(task, {"value": None, "difference": {"value": None}})
         one, many = row["latency"]["1"], row["latency"]["32"]
-        table.add_row(
+        quality.add_row(
             row["name"],
-            value_and_interval(found, ".4f"),
-            "" if row is content["variants"][0] else value_and_interval(found["difference"], "+.4f"),
+            value_and_interval(found, ".3f"),
+            "" if row is content["variants"][0] else value_and_interval(found["difference"], "+.3f"),
+            " ".join(key for key, there in row["frontier"].items() if there),
+        )
+        cost.add_row(
+            row["name"],
             f"{row['bytes'] / 2**20:.1f}",
             *(f"{one['p50_ms']:.2f}", f"{one['speedup']:.2f}", f"{many['p50_ms']:.1f}", f"{many['speedup']:.2f}"),
             f"{row['memory']['peak_mib']:.0f}",
-            ", ".join(key for key, there in row["frontier"].items() if there),
         )
-    console.print(table)
+    console.print(quality)
+    console.print(cost)
     for row in content["variants"]:
         for remark in row["remarks"]:
             console.print(f"  {row['name']}: {remark}", soft_wrap=True)
