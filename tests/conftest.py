@@ -50,10 +50,8 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def compose_tiny(digits):
-    """``compose_tiny("fusion=mean", ...)``: the config of a run of seconds, tiny encoders on the tiny demo set."""
-    from hydra import compose, initialize_config_module
-
+def tiny_run_words(digits):
+    """The words of a run of seconds, tiny encoders on the tiny demo set."""
     # so few rows do not show every class in train
     numbers = [str(n) for n in range(13)]
     classes = {
@@ -63,26 +61,32 @@ def compose_tiny(digits):
         "operation": ["add", "distance", "larger", "smaller", "subtract", "subtract_from"],
         "properties": ["even", "odd", "prime", "square", "above_nine", "negative"],
     }
+    return [
+        "data=manifest",
+        f"data.path={digits}",
+        "tasks=talking_digits",
+        "text=tiny",
+        "image=tiny",
+        "audio=tiny",
+        "logger=csv",
+        "trainer=cpu",
+        "plots=false",  # they cost more than everything else of so small a run
+        "trainer.max_epochs=2",
+        "data.num_workers=0",
+        "data.batch_size=16",
+        "fusion.out_dim=16",
+        *(f"tasks.{task}.classes={names}" for task, names in classes.items()),
+    ]
+
+
+@pytest.fixture(scope="session")
+def compose_tiny(tiny_run_words):
+    """``compose_tiny("fusion=mean", ...)``: the config of a run of seconds, tiny encoders on the tiny demo set."""
+    from hydra import compose, initialize_config_module
 
     def make(*overrides: str):
-        base = [
-            "data=manifest",
-            f"data.path={digits}",
-            "tasks=talking_digits",
-            "text=tiny",
-            "image=tiny",
-            "audio=tiny",
-            "logger=csv",
-            "trainer=cpu",
-            "plots=false",  # they cost more than everything else of so small a run
-            "trainer.max_epochs=2",
-            "data.num_workers=0",
-            "data.batch_size=16",
-            "fusion.out_dim=16",
-            *(f"tasks.{task}.classes={names}" for task, names in classes.items()),
-        ]
         with initialize_config_module("mmbert.conf", version_base="1.3"):
-            return compose("train", overrides=[*base, *overrides])
+            return compose("train", overrides=[*tiny_run_words, *overrides])
 
     return make
 

@@ -44,7 +44,8 @@ folder, the model/ in it, or user/name on the Hugging Face hub. Needs pip instal
                 int8_torchao  int8 in PyTorch by torchao
   amount      share of heads, channels, layers or weights that goes (default: 0.25)
   epochs      of training after pruning; 0 = none (default: 2)
-  student     options of mmbert-train in which the student differs from the run, in brackets
+  student     options of mmbert-train in which the student differs from the run, in brackets; of samples that lack all
+              modalities it has, data.on_error=skip (outside the brackets) judges it without them
   temperature of distillation (default: 2)
   alpha       share of the model in the student's loss (default: 0.5)
   task        whose metric the frontier is drawn with (default: the first)
@@ -108,7 +109,7 @@ def compress_model(words: list[str]) -> None:
     out = Path(own["out"]) if "out" in own else default_out(folder, other_data)
     refuse_made(out, methods)
     training = training_of(folder, trusted, cfg, methods)
-    student = student_of(folder, own.get("student"), cfg)
+    student = student_of(folder, own.get("student"), cfg, trusted)
 
     from mmbert.core.whole_files import write_whole_text
     from mmbert.deploy.compress.compression import compress  # heavy: after the words are known to be right
@@ -192,29 +193,57 @@ def training_of(folder: Path, trusted: bool, cfg: DictConfig, methods: list[Meth
     return whole
 
 
-def student_of(folder: Path, given: str | None, cfg: DictConfig) -> DictConfig | None:
+def student_of(folder: Path, given: str | None, cfg: DictConfig, trusted: bool) -> DictConfig | None:
     """The config of a student: of mmbert-train with the run's own words and then these.
 
     Raises:
-        ConfigError: a word is wrong, or the run's own are not known.
+        ConfigError: a word is wrong, or the run's own are not known; or they name what needs consent.
     """
     if given is None:
         return None
+    changes = split_outside_brackets(given[1:-1] if given.startswith("[") and given.endswith("]") else given)
+    replaced = {word.lstrip("+~").partition("=")[0] for word in changes}
+    for name in replaced:
+        if name.partition(".")[0].partition("@")[0] in COMPRESS_GROUPS:
+            raise ConfigError(
+                f"student=: {name} is for all variants alike: give it to mmbert-compress itself, outside student=[...]."
+            )
+    run = run_of(folder)
+    begun = starting_words(run)
     import hydra
+    from omegaconf import OmegaConf
 
     from mmbert.cli.options.check import check_words
     from mmbert.cli.options.task_word import with_task_sets
+    from mmbert.cli.options.trusted import check_untrusted
+    from mmbert.cli.options.values import without_hydra
     from mmbert.cli.sweep.search_path import PACKAGE, add_working_folder
 
     add_working_folder()
-    begun: list[str] = [str(word) for word in run_of(folder).read_job().get("overrides", [])]
-    changes = split_outside_brackets(given[1:-1] if given.startswith("[") and given.endswith("]") else given)
-    replaced = {word.lstrip("+~").partition("=")[0] for word in changes}
     kept = [word for word in begun if word.lstrip("+~").partition("=")[0] not in replaced]
     with hydra.initialize_config_module(PACKAGE, version_base="1.3", job_name="compress"):
-        made: Any = check_words(with_task_sets([*kept, *changes]), "train")
+        made = without_hydra(check_words(with_task_sets([*kept, *changes]), "train"))
+    if not (trusted or run.begun_here):
+        plain: Any = OmegaConf.to_container(made, resolve=True)
+        check_untrusted(plain, str(run.job))
     made.data, made.store = cfg.data, cfg.store
-    return made  # type: ignore[no-any-return]
+    return made
+
+
+def starting_words(run: RunFolder) -> list[str]:
+    """The options that a run was started with.
+
+    Raises:
+        ConfigError: it was not started by words, so that its config's groups are not known.
+    """
+    job = run.read_job()
+    if job.get("command") is None:
+        raise ConfigError(
+            f"student=: {run} was not started by mmbert-train with words of its own (a pruned model, or a run from "
+            "Python), so that nobody knows what the student would have in common with it. Take the run that it comes "
+            "from, or train the student by mmbert-train."
+        )
+    return [str(word) for word in job.get("overrides", [])]
 
 
 def split_outside_brackets(text: str) -> list[str]:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from exportable_models import injected_model, model_with_tasks
 from installed import skip_without
 from mmbert.cli import export as command
 
@@ -61,6 +62,30 @@ def test_mistakes_end_with_code_2_and_one_line(words, message, finished_run, mon
     code, printed = ended(given, monkeypatch, capsys)
     assert code == 2 and "Traceback" not in printed.err
     assert message in printed.err and printed.err.startswith("mmbert-export: ")
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "message"),
+    [
+        (
+            lambda: model_with_tasks("generation"),
+            [],
+            "No task of the model can be exported: 'generation' writes its answer token by token in a loop",
+        ),
+        (injected_model, ["parts=separate"], "MAGFusion changes the hidden states between the layers of 'text'"),
+    ],
+)
+def test_what_cannot_be_exported_ends_with_code_2_and_leaves_nothing(
+    make, words, message, tmp_path, monkeypatch, capsys
+):
+    skip_without("onnxruntime")
+    make().save_pretrained(tmp_path / "model")
+    given = [f"model={tmp_path / 'model'}", "check=made", f"out={tmp_path / 'out'}", *words]
+    code, printed = ended(given, monkeypatch, capsys)
+    assert code == 2 and "Traceback" not in printed.err
+    (line,) = [each for each in printed.err.splitlines() if each]
+    assert line.startswith("mmbert-export: ") and message in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_the_extra_brings_is_named_where_it_is_absent(finished_run, monkeypatch, capsys, tmp_path):

@@ -12,19 +12,20 @@ import copy
 import logging
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, InputError
 from mmbert.core.whole_files import whole_folder
+from mmbert.deploy.compress.int8_graph import float_nodes, integer_nodes
 from mmbert.model import MultimodalModel
 
 #: The graph in an exported folder.
 GRAPH = "model.onnx"
-PRODUCTS, LOOKUP = ["MatMul", "Gemm"], "Gather"
 
 
 def has_vnni(flags: str | None = None) -> bool:
@@ -61,14 +62,54 @@ class Samples:
         self.left = iter(self.feeds)
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """What of a graph is int8 after it was quantised, counted in the file that was written.
+
+    Attributes:
+        products: matrix products of sequences.
+        all_products: those, and what is float32 of the same kind.
+        convolutions: none where there was nothing to calibrate them by.
+        all_convolutions: those, and what is float32.
+        lookups: of embeddings.
+        vectors: layers over one vector a sample, which stay float32.
+        missed: names of nodes that were to be int8 and are float32.
+    """
+
+    products: int
+    all_products: int
+    convolutions: int
+    all_convolutions: int
+    lookups: int
+    vectors: int
+    missed: tuple[str, ...]
+
+    def described(self) -> str:
+        """In a line."""
+        parts = [
+            f"{self.products} of {self.all_products} matrix products (dynamic)",
+            f"{self.convolutions} of {self.all_convolutions} convolutions (static)",
+            f"{self.lookups} embeddings",
+        ]
+        line = f"int8: {', '.join(parts)}"
+        if self.vectors:
+            line += f"; {self.vectors} layers over one vector a sample stay float32"
+        if self.missed:
+            line += f"; onnxruntime could not quantise {', '.join(self.missed)}"
+        return line
+
+
 def quantize_export(
     source: Path,
     target: Path,
     calibration: Sequence[Mapping[str, np.ndarray]],
     fixed: Collection[str] = (),
     reduce_range: bool | None = None,
-) -> dict[str, int]:
-    """A copy of an exported folder whose graph is int8; returns how many operations of which kind were quantised.
+) -> Quantized:
+    """A copy of an exported folder whose graph is int8; returns what of it is.
+
+    Layers over one vector a sample (heads, a fusion of pooled vectors) stay float32: at batch 1 and of their usual
+    sizes quantising the vector takes as long as what the product gains.
 
     Args:
         source: with ``model.onnx``, float32.
@@ -80,63 +121,82 @@ def quantize_export(
 
     Raises:
         ConfigError: onnxruntime or onnx is not installed.
+        InputError: the graph has nothing that would be int8.
     """
     try:
         import onnx
-        from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     except ImportError as error:
         raise ConfigError("int8_onnx needs onnx and onnxruntime: pip install 'mmbert[compress]'.") from error
+    before = float_nodes(onnx.load(source / GRAPH), fixed)
+    convolutions = before.convolutions if calibration else []
+    if not (before.products or before.lookups or convolutions):
+        raise InputError(
+            "Nothing of this graph would be int8: it has no embeddings, no matrix products of sequences"
+            + (" and no convolutions." if calibration else ", and convolutions need calibration=128.")
+        )
     narrow = not has_vnni() if reduce_range is None else reduce_range
-    options = {"per_channel": True, "reduce_range": narrow, "weight_type": QuantType.QInt8}
     with whole_folder(target.absolute()) as scratch, without_warnings():
         for file in source.iterdir():
             if file.is_dir():
                 shutil.copytree(file, scratch / file.name)
-            elif file.name != GRAPH:
+            else:
                 shutil.copy2(file, scratch / file.name)
-        graph = onnx.load(source / GRAPH)
-        counted, products = count_operations(graph), products_of(graph, fixed)
-        begun = source / GRAPH
-        if calibration and counted.get("Conv"):
-            begun = scratch / "static.onnx"
-            quantize_static(
-                source / GRAPH,
-                begun,
-                Samples(calibration),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
-                activation_type=QuantType.QUInt8,
-                **options,
-            )
-        quantize_dynamic(
-            begun, scratch / GRAPH, op_types_to_quantize=[*PRODUCTS, LOOKUP], nodes_to_quantize=products, **options
-        )
-        (scratch / "static.onnx").unlink(missing_ok=True)
-        now = count_operations(onnx.load(scratch / GRAPH, load_external_data=False))
-    done = {"products": now.get("MatMulInteger", 0), "convolutions": 0}
-    if begun != source / GRAPH:
-        done["convolutions"] = counted["Conv"]
-    return done
+        if convolutions:
+            quantize_convolutions(scratch / GRAPH, convolutions, calibration, narrow)
+        if before.products or before.lookups:
+            quantize_products(scratch / GRAPH, [*before.products, *before.lookups], narrow)
+        written = onnx.load(scratch / GRAPH)
+    after, done = float_nodes(written, fixed), integer_nodes(written)
+    wanted = {*before.products, *before.lookups, *convolutions}
+    missed = [name for name in (*after.products, *after.lookups, *after.convolutions) if name in wanted]
+    return Quantized(
+        done.products,
+        len(before.products),
+        done.convolutions,
+        len(before.convolutions),
+        done.lookups,
+        len(before.vectors),
+        tuple(missed),
+    )
 
 
-def products_of(graph: Any, fixed: Collection[str]) -> list[str]:
-    """Names of the nodes that multiply by a matrix of learnt numbers, or look rows of one up (embeddings).
+def quantize_convolutions(
+    path: Path, names: Sequence[str], calibration: Sequence[Mapping[str, np.ndarray]], narrow: bool
+) -> None:
+    """Puts the nodes of these names between Q/DQ nodes, by ranges seen on feeds; the file is replaced."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    Products of two activations, as attention has them, are left out.
-    """
-    learnt = {tensor.name for tensor in graph.graph.initializer if len(tensor.dims) == 2} - set(fixed)
-    matrix = {**dict.fromkeys(PRODUCTS, 1), LOOKUP: 0}  # which input it is
-    nodes = [node for node in graph.graph.node if node.op_type in matrix]
-    return [node.name for node in nodes if node.input[matrix[node.op_type]] in learnt]
+    made = path.with_name("static.onnx")
+    quantize_static(
+        path,
+        made,
+        Samples(calibration),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        nodes_to_quantize=list(names),
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=narrow,
+    )
+    made.replace(path)
 
 
-def count_operations(graph: Any) -> dict[str, int]:
-    """How many nodes there are of each kind, those in functions too."""
-    counted: dict[str, int] = {}
-    for holder in (graph.graph, *graph.functions):
-        for node in holder.node:
-            counted[node.op_type] = counted.get(node.op_type, 0) + 1
-    return counted
+def quantize_products(path: Path, names: Sequence[str], narrow: bool) -> None:
+    """Makes the products and lookups of these names int8, activations at run time; the file is replaced."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    made = path.with_name("dynamic.onnx")
+    quantize_dynamic(
+        path,
+        made,
+        op_types_to_quantize=["MatMul", "Gather"],
+        nodes_to_quantize=list(names),
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=narrow,
+    )
+    made.replace(path)
 
 
 class without_warnings:  # noqa: N801 (used as a function)

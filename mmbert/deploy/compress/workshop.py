@@ -117,8 +117,7 @@ class Workshop:
             feeds = [{key: tensor.numpy() for key, tensor in flat_inputs(inputs).items()} for inputs in batches]
             fixed = {f"model.{name}" for name, _ in made.model.named_buffers()}
             done = quantize_export(whole, folder, feeds, fixed)
-            remark = f"int8: {done['products']} matrix products (dynamic), {done['convolutions']} convolutions (static)"
-            remarks = (*remarks, remark)
+            remarks = (*remarks, done.described())
         graph = OnnxModel(folder, threads=self.settings.threads)
         size, deflated = size_of([folder / GRAPH])
         count = sum(p.numel() for p in made.model.parameters())
@@ -165,7 +164,7 @@ class Workshop:
             model.save_pretrained(folder)
             RunFolder(folder.parent).sign_model()
         epochs = self.settings.epochs
-        after = f"trained on for {epochs} epoch{'s' * (epochs != 1)}" if epochs else "not trained on"
+        after = f"trained on for {counted_epochs(epochs)}" if epochs else "not trained on"
         return Made(self.loaded(folder), folder, zeros, (*before.remarks, remark, after))
 
     def cut(self, model: MultimodalModel, change: str) -> list[str]:
@@ -213,7 +212,7 @@ class Workshop:
         remark = f"distilled with T = {settings.temperature:g}, alpha = {settings.alpha:g}"
         model = train_variant(cfg, folder, distilled_parts(teach) if change == "distil" else build)
         kind = remark if change == "distil" else "the same student, trained by its labels alone"
-        return Made(self.loaded(model), model, 0, (f"{kind}; {cfg.trainer.max_epochs} epochs",))
+        return Made(self.loaded(model), model, 0, (f"{kind}; {counted_epochs(cfg.trainer.max_epochs)}",))
 
     def training(self) -> DictConfig:
         """The run's config.
@@ -231,6 +230,11 @@ class Workshop:
     def loaded(self, folder: Path) -> MultimodalModel:
         """A model as others load it from its folder."""
         return MultimodalModel.from_pretrained(folder, trust_custom_code=self.settings.trusted)
+
+
+def counted_epochs(count: int) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{count} epoch{'s' * (count != 1)}"
 
 
 def student_config(cfg: DictConfig, seed: int) -> DictConfig:

@@ -1,12 +1,19 @@
 """Heads, channels and layers that are cut out: which, how many, and that the rest computes as it did."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from mmbert.core.errors import InputError
+from mmbert.core.types import Encoded
+from mmbert.deploy.compress import workshop
+from mmbert.deploy.compress.methods import parse_methods
 from mmbert.deploy.compress.structured import drop_layers, prune_channels
+from mmbert.encoders.base import Encoder
+from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
@@ -184,7 +191,9 @@ def timm_model(name):
     return MultimodalModel({"image": encoder}, fusion, {"answer": task}).eval(), {"image": pictures((64, 64))}
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "vit_tiny_patch16_224", "convnext_atto"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("efficientnet_lite0", marks=pytest.mark.slow), "vit_tiny_patch16_224", "convnext_atto"]
+)
 def test_a_pruned_network_of_timm_is_smaller_saved_loaded_and_trained_on(name, tmp_path):
     model, inputs = timm_model(name)
     whole = copy.deepcopy(model)
@@ -202,8 +211,10 @@ def test_a_pruned_network_of_timm_is_smaller_saved_loaded_and_trained_on(name, t
     sizes = [(tmp_path / folder / "model.safetensors").stat().st_size for folder in ("pruned", "whole")]
     assert sizes[0] < 0.9 * sizes[1] and sizes[0] >= 4 * counts[0]
     again = MultimodalModel.from_pretrained(tmp_path / "pruned")
-    with torch.no_grad():
-        assert torch.equal(again(inputs).outputs["answer"]["logits"], expected)
+    kept = again.state_dict()
+    assert all(torch.equal(kept[key], tensor) for key, tensor in model.state_dict().items())
+    with torch.no_grad():  # where weights lie in memory changes the last digit of a convolution
+        torch.testing.assert_close(again(inputs).outputs["answer"]["logits"], expected, rtol=0, atol=1e-6)
     # what was loaded learns, and remains as small
     optimizer = torch.optim.SGD(again.train().parameters(), lr=0.1)
     shapes = {key: weight.shape for key, weight in again.named_parameters()}
@@ -219,7 +230,7 @@ def test_a_pruned_network_of_timm_is_smaller_saved_loaded_and_trained_on(name, t
     again.eval().save_pretrained(tmp_path / "trained")
     with torch.no_grad():
         trained = MultimodalModel.from_pretrained(tmp_path / "trained")(inputs).outputs["answer"]["logits"]
-        assert torch.equal(trained, again(inputs).outputs["answer"]["logits"])
+        torch.testing.assert_close(trained, again(inputs).outputs["answer"]["logits"], rtol=0, atol=1e-6)
         assert not torch.allclose(trained, expected, atol=1e-5)
 
 
@@ -236,3 +247,49 @@ def test_heads_of_a_vision_transformer_stay_whole_and_its_feed_forward_layers_ar
             block.mlp.fc2.weight[:, places] = 0
         found, zeroed = (one(inputs).outputs["answer"]["logits"] for one in (model, whole))
     torch.testing.assert_close(found, zeroed, rtol=0, atol=1e-5)
+
+
+class Scaled(Encoder):
+    """A network with a buffer as wide as its hidden layer, of which torch-pruning knows nothing."""
+
+    kind = "features"
+
+    def __init__(self):
+        super().__init__()
+        self.out_dim = 6
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 6)
+        self.norm = nn.LayerNorm(6)
+        self.register_buffer("scale", torch.rand(8))
+
+    def encode(self, inputs):
+        hidden = self.second(self.first(inputs["tokens"]) * self.scale)
+        return Encoded.from_tokens(self.norm(hidden), inputs["mask"])
+
+
+def vectors(width, key="tokens"):
+    torch.manual_seed(4)
+    return {key: torch.randn(2, 3, width), "mask": torch.ones(2, 3, dtype=torch.bool)}
+
+
+def test_a_network_that_cannot_be_cut_is_refused_with_its_reason():
+    reason = r"cannot cut channels out of Scaled \(RuntimeError: .*size of tensor.*\[magnitude\]"
+    with pytest.raises(InputError, match=reason):
+        prune_channels(Scaled().eval(), vectors(4), 0.5)
+
+
+def test_what_cannot_be_cut_costs_no_other_row_and_leaves_the_model_as_it_was(monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    encoders = {"face": FeatureEncoder(3), "scaled": Scaled()}
+    tasks = {"answer": Classification(8, "answer", ["a", "b"])}
+    model = MultimodalModel(encoders, MeanFusion({"face": 3, "scaled": 6}, 8), tasks).eval()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    given = {"face": vectors(3, "features"), "scaled": vectors(4)}
+    monkeypatch.setattr(workshop, "tracing_inputs", lambda *asked: given)
+    settings = SimpleNamespace(
+        methods=parse_methods(["structured", "without"]), amount=0.5, folder=tmp_path, out=tmp_path, data=None, split=""
+    )
+    found = workshop.Workshop(model, settings, lambda what: None)
+    assert [row.name for row in found.variants()] == ["original", "without face", "without scaled"]
+    assert list(found.failed) == ["structured"] and "Scaled (RuntimeError" in found.failed["structured"]
+    assert set(before) == set(model.state_dict())
+    assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
