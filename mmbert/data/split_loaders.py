@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.errors import ConfigError, InputError, nearest
 from mmbert.core.types import Batch
@@ -125,13 +126,26 @@ class SplitLoaders:
             keep_workers=split in ("train", "val"),
             draws=self.task_draws if split == "train" else None,
             poisson=None if drawn is None else PoissonBatches(dataset, self.batch_size, self.seed, drawn.secure),
+            order=None if drawn is not None else self.order(split, dataset, split == "train"),
         )
 
     def plain_loader(self, split: str) -> DataLoader[Batch]:
         """Batches of a split in its order, without random changes: train too is read as an evaluated split is."""
         dataset = self.dataset(split)
         dataset.augment, dataset.changing = None, False
-        return make_loader(dataset, self.eval_batch_size, self.num_workers, self.pin_memory, self.seed, shuffle=False)
+        return make_loader(
+            dataset,
+            self.eval_batch_size,
+            self.num_workers,
+            self.pin_memory,
+            self.seed,
+            shuffle=False,
+            order=self.order(split, dataset, False),
+        )
+
+    def order(self, split: str, dataset: SampleDataset, shuffle: bool) -> Sampler[Any] | None:
+        """An order of a split that the data themselves ask for, shuffled for training or not; None = the usual one."""
+        return None
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the train split."""

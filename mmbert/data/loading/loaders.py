@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from mmbert.core.errors import ConfigError
 from mmbert.core.types import Batch
@@ -30,6 +30,7 @@ def make_loader(
     keep_workers: bool = False,
     draws: TaskDraws | None = None,
     poisson: PoissonBatches | None = None,
+    order: Sampler[Any] | None = None,
 ) -> DataLoader[Batch]:
     """Batches of a dataset.
 
@@ -44,14 +45,16 @@ def make_loader(
         keep_workers: keep the workers from one epoch to the next.
         draws: with ``shuffle``, how often each sample comes in an epoch; None = once.
         poisson: draws the batches instead of all that; None = nothing does.
+        order: of the samples; None = as ``shuffle`` and ``by_length`` say.
     """
-    order: dict[str, Any] = {"batch_sampler": poisson}
+    drawn: dict[str, Any] = {"batch_sampler": poisson}
     if poisson is None:
-        sampler = training_order(dataset, seed, batch_size, by_length, draws) if shuffle else EvaluationSampler(dataset)
-        order = {"batch_size": batch_size, "sampler": sampler}
+        if order is None and shuffle:
+            order = training_order(dataset, seed, batch_size, by_length, draws)
+        drawn = {"batch_size": batch_size, "sampler": EvaluationSampler(dataset) if order is None else order}
     return LazyLoader(
         dataset,
-        **order,
+        **drawn,
         generator=torch.Generator().manual_seed(seed),  # of the workers' own random numbers
         num_workers=num_workers,
         collate_fn=Collate(dataset.processors, dataset.augment, dataset.tasks, dataset.changing),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,93 +21,122 @@ ENDINGS = (".npy", ".npz", ".safetensors")
 MOST_NUMBERS = 2**27
 
 
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+#: What the readers take: a file, or its bytes.
+FeatureSource = Path | bytes
+
+
+def read_arrays(path: str | Path, content: bytes | None = None) -> dict[str, np.ndarray]:
     """The arrays of a file by name; of a .npy file the one, called ``""``. Nothing in a file is ever run.
+
+    Args:
+        path: of the file.
+        content: its bytes, where it lies in something larger; ``path`` is then its name in that.
 
     Raises:
         DataError: the file does not exist, has another ending, holds no arrays, or claims more than there is or can be.
     """
     path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
+    readers = {".npy": lambda source: {"": read_npy(source)}, ".npz": read_npz, ".safetensors": read_safetensors}
+    if path.suffix.lower() not in ENDINGS:
         raise DataError(
             f"{path}: features lie in files that end in {', '.join(ENDINGS)}, or are lists in the cells of a JSONL or "
             f"Parquet table. {REMEDY}"
         )
     try:
-        refuse_special(path)
-        if ending == ".npy":
-            return {"": read_npy(path)}
-        return read_npz(path) if ending == ".npz" else read_safetensors(path)
+        if content is None:
+            refuse_special(path)
+        return readers[path.suffix.lower()](path if content is None else content)
     except Exception as error:  # readers raise whatever a broken file makes them meet
         raise unusable_file(path, "file of features", error) from error
 
 
-def sequence_lengths(path: str | Path) -> dict[str, int]:
+def sequence_lengths(path: str | Path, content: bytes | None = None) -> dict[str, int]:
     """Rows of each array of a file by name, from the headers alone; of a single vector 1.
+
+    Args:
+        path: see ``read_arrays``.
+        content: likewise.
 
     Raises:
         DataError: see ``read_arrays``.
     """
     path = Path(path)
+    readers = {".npy": npy_shapes, ".npz": npz_shapes}
     try:
-        refuse_special(path)
-        shapes = {".npy": npy_shapes, ".npz": npz_shapes}.get(path.suffix.lower(), safetensors_shapes)(path)
+        if content is None:
+            refuse_special(path)
+        shapes = readers.get(path.suffix.lower(), safetensors_shapes)(path if content is None else content)
     except Exception as error:
         raise unusable_file(path, "file of features", error) from error
     return {name: shape[0] if len(shape) > 1 else 1 for name, shape in shapes.items()}
 
 
-def read_npy(path: Path) -> np.ndarray:
+@contextmanager
+def opened_source(source: FeatureSource) -> Iterator[tuple[IO[bytes], int]]:
+    """The bytes as a file, and how many there are."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), len(source)
+        return
+    with source.open("rb") as file:
+        yield file, source.stat().st_size
+
+
+def read_npy(source: FeatureSource) -> np.ndarray:
     """The array of a .npy file."""
-    with path.open("rb") as file:
-        check_numbers(array_shape(file, path.stat().st_size))
+    with opened_source(source) as (file, size):
+        check_numbers(array_shape(file, size))
         file.seek(0)
         array: np.ndarray = np.load(file, allow_pickle=False)
     return array
 
 
-def npy_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def npy_shapes(source: FeatureSource) -> dict[str, tuple[int, ...]]:
     """The shape of the array of a .npy file."""
-    with path.open("rb") as file:
-        return {"": array_shape(file, path.stat().st_size)}
+    with opened_source(source) as (file, size):
+        return {"": array_shape(file, size)}
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(source: FeatureSource) -> dict[str, np.ndarray]:
     """The arrays of a .npz file."""
-    check_numbers(*npz_shapes(path).values())
-    with np.load(path, allow_pickle=False) as file:
+    check_numbers(*npz_shapes(source).values())
+    with opened_source(source) as (content, _), np.load(content, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
-def npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def npz_shapes(source: FeatureSource) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays of a .npz file."""
     shapes = {}
-    with zipfile.ZipFile(path) as archive:
+    with opened_source(source) as (content, _), zipfile.ZipFile(content) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
                 shapes[member.filename.removesuffix(".npy")] = array_shape(file, member.file_size)
     return shapes
 
 
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def read_safetensors(source: FeatureSource) -> dict[str, np.ndarray]:
     """The arrays of a .safetensors file; those of types that NumPy does not have become float32."""
     import torch
     from safetensors import safe_open
+    from safetensors.torch import load
 
     known = {torch.float64, torch.float32, torch.float16, torch.complex64, torch.bool}
     known |= {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8}
-    check_numbers(*safetensors_shapes(path).values())
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    check_numbers(*safetensors_shapes(source).values())
+    if isinstance(source, bytes):
+        tensors = load(source)
+    else:
+        with safe_open(source, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     return {name: (tensor if tensor.dtype in known else tensor.float()).numpy() for name, tensor in tensors.items()}
 
 
-def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def safetensors_shapes(source: FeatureSource) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays of a .safetensors file; the library compares its header with the file."""
-    from safetensors import safe_open
+    from safetensors import deserialize, safe_open
 
-    with safe_open(path, "pt") as file:
+    if isinstance(source, bytes):
+        return {name: tuple(each["shape"]) for name, each in deserialize(source)}
+    with safe_open(source, "pt") as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mmbert.core.errors import DataError, nearest
 from mmbert.core.file_names import named_file
 from mmbert.data.modalities import feature_files
-from mmbert.data.modalities.base import CellFacts, Modality, content_digest
+from mmbert.data.modalities.base import CellFacts, Modality, bytes_and_name, content_digest
 from mmbert.data.modalities.feature_files import read_arrays
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.tables.cells import cell_excerpt
@@ -33,14 +33,18 @@ class FeaturesModality(Modality):
     code = (feature_files.__name__,)
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> Any:
-        """See ``Modality``: arrays by name from a file, or the cell as it is."""
+        """See ``Modality``: arrays by name from a file, or from its bytes and name; or the cell as it is."""
+        content, name = bytes_and_name(cell)
+        if content is not None and name is not None:
+            return read_arrays(name, content)
         if isinstance(cell, (bytes, dict)):
             raise DataError(f"its cell holds {cell_excerpt(cell)}, where a file name or a list of numbers is needed")
         return read_arrays(named_file(folder, cell)) if isinstance(cell, str) else cell
 
     def content(self, cell: Any, folder: str | Path) -> bytes | str | None:
         """See ``Modality``; of lists of numbers it is unknown."""
-        return named_file(folder, cell) if isinstance(cell, str) else None
+        content, name = bytes_and_name(cell)
+        return content if content is not None or name is None else named_file(folder, name)
 
     def vector_width(self, cell: Any, folder: str | Path, options: Mapping[str, Any]) -> int:
         """See ``Modality``."""

@@ -276,6 +276,9 @@ def present_cells(table: Table, rows: np.ndarray, columns: Mapping[str, str]) ->
 
 def cell_sizes(table: Table, column: str, rows: np.ndarray, modality: Modality) -> np.ndarray:
     """(n,) sizes in the modality's own unit; 0 where a cell is empty, or its file is not there."""
+    known = table.sizes(column, rows)
+    if known is not None:
+        return known
     folder = table.folder
     cells = table.column(column, rows)
     return np.array([0 if cell is None else modality.size(cell, folder) for cell in cells], float)

@@ -34,7 +34,7 @@ def outside_rows(
     found: dict[int, str] = {}
     numbers = np.asarray(rows, np.int64)
     for name, column in columns.items():
-        if not inputs[name].names_files or not table.has_column(column):
+        if not inputs[name].names_files or not table.has_column(column) or table.streams(column):
             continue
         outside = outside_test(table, inputs[name])
         for row, cell in zip(numbers.tolist(), cells_with_names(table, column, numbers), strict=True):

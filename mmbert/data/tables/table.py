@@ -189,6 +189,22 @@ class Table:
         names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
         return "bytes" in names and names <= set(MEDIA)
 
+    def taken(self, name: str, rows: Rows) -> pa.ChunkedArray:
+        """A column's cells of some rows, in their order, as Arrow has them."""
+        return self._values(name, rows)
+
+    def streams(self, column: str) -> bool:
+        """Whether the cells' content lies elsewhere, in blocks: ``mmbert.data.streaming``."""
+        return False
+
+    def content_keys(self, column: str, rows: Rows) -> np.ndarray | None:
+        """(n, 2) uint64: the ``content_key`` of cells, where it is known without reading it; None = it is not."""
+        return None
+
+    def sizes(self, column: str, rows: Rows) -> np.ndarray | None:
+        """(n,) float64: bytes of the content of cells, where they are known without reading it; None = they are not."""
+        return None
+
     def shared(self, column: str, first: Rows, second: Rows) -> int:
         """How many of the second rows have a cell, not empty, that one of the first rows has too."""
         cells = self._keys(column, self.values(column, second))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities.audio import MODALITY as AUDIO
+from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.modalities.feature_files import sequence_lengths
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.text import MODALITY as TEXT
@@ -84,10 +85,11 @@ def text_of(cell: Any, folder: Path) -> str | TextPair:
 
 def vectors(cell: Any, folder: Path, key: str | None) -> int:
     """Vectors in a cell; 0 where it cannot be read."""
-    if not isinstance(cell, str):
+    content, name = bytes_and_name(cell)
+    if name is None:
         return len(cell) if isinstance(cell, list) and cell and isinstance(cell[0], list) else 1
     try:
-        lengths = sequence_lengths(folder / cell)
+        lengths = sequence_lengths(folder / name, content)
     except DataError:
         return 0
     return lengths.get(key, 0) if key is not None else next(iter(lengths.values()), 0)

@@ -108,3 +108,18 @@ def test_lengths_are_known_from_the_headers(tmp_path):
     assert array_shape(io.BytesIO(npy((3, 2))), 1000) == (3, 2)
     with pytest.raises(DataError, match="there is no such file"):
         sequence_lengths(tmp_path / "b.npy")
+
+
+def test_bytes_of_a_file_give_what_the_file_gives(tmp_path):
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(3, 2), "b": np.ones(4)}
+    np.save(tmp_path / "x.npy", arrays["a"])
+    np.savez(tmp_path / "x.npz", **arrays)
+    save_file({name: torch.from_numpy(array) for name, array in arrays.items()}, tmp_path / "x.safetensors")
+    for ending in ("npy", "npz", "safetensors"):
+        path = tmp_path / f"x.{ending}"
+        content = path.read_bytes()
+        loose, held = read_arrays(path), read_arrays(f"000.{ending}", content)
+        assert loose.keys() == held.keys() and all((loose[name] == held[name]).all() for name in loose)
+        assert sequence_lengths(f"000.{ending}", content) == sequence_lengths(path)
+        with pytest.raises(DataError, match=f"000.{ending}"):
+            read_arrays(f"000.{ending}", content[: len(content) // 2])

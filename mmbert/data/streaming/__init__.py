@@ -1,0 +1,1 @@
+"""Tables whose pictures, sounds and features lie in large files elsewhere: shards in tar format, Parquet row groups."""
