@@ -92,7 +92,10 @@ def cells_without_track(table: Table, column: str, modality: Modality) -> np.nda
     """
     gone = np.zeros(len(table), bool)
     if table.is_media(column):
-        for row in np.flatnonzero(~table.empty(column)).tolist():
+        there = ~table.empty(column)
+        if table.streams(column):  # what is no clip by its name is not read
+            there &= np.array([is_clip_name(name or "") for name in table.content_names(column)], bool)
+        for row in np.flatnonzero(there).tolist():
             cell = table.cell(row, column)
             gone[row] = cell is not None and modality.has_nothing(cell, table.folder)
         return gone

@@ -13,17 +13,13 @@ import numpy as np
 import xxhash
 
 from mmbert.data.modalities.base import WHOLE_INPUT, Modality, span_of_cell
+from mmbert.data.tables.content_key import content_key
 from mmbert.data.tables.file_memo import FileMemo, halves
 from mmbert.data.tables.table import SLICE, Table
 
 READ_AT_ONCE = 2**20
 #: Cells read at a time where pictures or sounds are in the table itself.
 MEDIA_CELLS = 64
-
-
-def key_of(content: bytes) -> tuple[int, int]:
-    """A 128-bit hash of some bytes, as two numbers that are never both 0."""
-    return halves(xxhash.xxh3_128_intdigest(content))
 
 
 def content_keys(table: Table, column: str, rows: np.ndarray, modality: Modality, memo: FileMemo) -> np.ndarray:
@@ -39,6 +35,9 @@ def content_keys(table: Table, column: str, rows: np.ndarray, modality: Modality
     Returns:
         (n, 2) uint64; zeros where the cell is empty, or its file cannot be read.
     """
+    known = table.content_keys(column, rows)
+    if known is not None:
+        return known
     keys = np.zeros((len(rows), 2), np.uint64)
     step = MEDIA_CELLS if table.is_media(column) else SLICE
     for start in range(0, len(rows), step):
@@ -59,12 +58,12 @@ def cell_keys(cells: Sequence[Any], modality: Modality, folder: Path, memo: File
         if isinstance(content, str):
             files[number] = content
         elif content is not None:
-            keys[number] = key_of(content)
+            keys[number] = content_key(content)
     if files:
         keys[list(files)] = memo.keys(list(files.values()))
     for number in files:
         if (part := span_of_cell(cells[number])) != WHOLE_INPUT and keys[number].any():
-            keys[number] = key_of(keys[number].tobytes() + repr(part).encode())
+            keys[number] = content_key(keys[number].tobytes() + repr(part).encode())
     return keys
 
 

@@ -217,7 +217,7 @@ class RowPacker:
             if name in self.media:
                 columns[name] = locator_array(self._places[name])
             elif name in self.cells:
-                columns[name] = self.table.taken(name, np.array(self._rows, np.int64))
+                columns[name] = self.table.values(name, np.array(self._rows, np.int64))
         columns[SPLIT_COLUMN] = pa.array(self._splits, pa.string())
         return pa.table(columns)
 

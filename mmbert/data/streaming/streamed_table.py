@@ -32,12 +32,12 @@ class StreamedTable(Table):
 
     def blocks(self, rows: Rows) -> np.ndarray:
         """(n,) int64: the block that each row lies in."""
-        found: np.ndarray = self._values(BLOCK_COLUMN, rows).to_numpy().astype(np.int64)
+        found: np.ndarray = self.values(BLOCK_COLUMN, rows).to_numpy().astype(np.int64)
         return found
 
     def streams(self, column: str) -> bool:
         """See ``Table``."""
-        return is_locator(self._values(column).type)
+        return is_locator(self.values(column).type)
 
     def is_media(self, column: str) -> bool:
         """See ``Table``; content that lies elsewhere counts as lying in the table."""
@@ -47,7 +47,7 @@ class StreamedTable(Table):
         """See ``Table``."""
         if not self.streams(column):
             return super().empty(column)
-        return np.asarray(pc.is_null(self._values(column)).to_numpy(), bool)
+        return np.asarray(pc.is_null(self.values(column)).to_numpy(), bool)
 
     def written(self, row: int, column: str) -> Any:
         """See ``Table``; of content that lies elsewhere ``{"bytes": …, "path": …}``, with the times of a part."""
@@ -66,11 +66,18 @@ class StreamedTable(Table):
         numbers = range(len(self)) if rows is None else np.asarray(rows, np.int64).tolist()
         return [self.cell(row, name) for row in numbers]
 
+    def content_names(self, column: str) -> list[str | None]:
+        """See ``Table``."""
+        if not self.streams(column):
+            return super().content_names(column)
+        found: list[str | None] = pc.struct_field(self.values(column), "name").to_pylist()
+        return found
+
     def content_keys(self, column: str, rows: Rows) -> np.ndarray | None:
         """See ``Table``."""
-        if not self.streams(column) or {field.name for field in self._values(column).type} != INNER:
+        if not self.streams(column) or {field.name for field in self.values(column).type} != INNER:
             return None  # of a part of a content the times count too
-        values = self._values(column, rows)
+        values = self.values(column, rows)
         zero = pa.scalar(0, pa.uint64())
         halves = [pc.fill_null(pc.struct_field(values, half), zero).to_numpy() for half in ("high", "low")]
         return np.stack(halves, 1).astype(np.uint64)
@@ -79,5 +86,5 @@ class StreamedTable(Table):
         """See ``Table``."""
         if not self.streams(column):
             return None
-        found = pc.fill_null(pc.struct_field(self._values(column, rows), "size"), 0).to_numpy()
+        found = pc.fill_null(pc.struct_field(self.values(column, rows), "size"), 0).to_numpy()
         return None if (found < 0).any() else found.astype(np.float64)

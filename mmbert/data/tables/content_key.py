@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import xxhash
 
+from mmbert.data.tables.file_memo import halves
+
 
 def content_key(content: bytes) -> tuple[int, int]:
     """A 128-bit hash of some bytes, as two numbers that are never both 0."""
-    digest = xxhash.xxh3_128_intdigest(content)
-    return digest >> 64 or 1, digest & (2**64 - 1)
+    return halves(xxhash.xxh3_128_intdigest(content))

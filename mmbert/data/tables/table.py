@@ -189,13 +189,13 @@ class Table:
         names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
         return "bytes" in names and names <= set(MEDIA)
 
-    def taken(self, name: str, rows: Rows) -> pa.ChunkedArray:
-        """A column's cells of some rows, in their order, as Arrow has them."""
-        return self._values(name, rows)
-
     def streams(self, column: str) -> bool:
         """Whether the cells' content lies elsewhere, in blocks: ``mmbert.data.streaming``."""
         return False
+
+    def content_names(self, column: str) -> list[str | None]:
+        """Names of the files that the content of a column's cells was; None = it is not known without reading it."""
+        return [None] * len(self)
 
     def content_keys(self, column: str, rows: Rows) -> np.ndarray | None:
         """(n, 2) uint64: the ``content_key`` of cells, where it is known without reading it; None = it is not."""

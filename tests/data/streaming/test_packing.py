@@ -160,3 +160,18 @@ def test_content_keys_are_those_of_the_bytes(shards):
         digest = xxhash.xxh3_128_intdigest(picture(row))
         assert keys[row].tolist() == [digest >> 64, digest & (2**64 - 1)]
     assert keys[0].tolist() == [0, 0]
+
+
+def test_the_store_takes_the_keys_from_the_index_and_nothing_is_read_for_them(shards, tmp_path, monkeypatch):
+    from mmbert.data.input_columns import cells_without_track
+    from mmbert.data.tables.file_memo import FileMemo
+    from mmbert.store.content_keys import content_keys, file_key
+
+    read = ShardTable(shards)
+    rows, image, audio = np.arange(9), modality_named("image"), modality_named("audio")
+    memo = FileMemo(tmp_path / "memo.npy", file_key)
+    loose = [content_keys(read, name, rows, kind, memo) for name, kind in (("image", image), ("audio", audio))]
+    monkeypatch.setattr(ShardTable, "_content", None)  # calling it would fail
+    for name, kind, expected in (("image", image, loose[0]), ("audio", audio, loose[1])):
+        assert (content_keys(read, name, rows, kind, memo) == expected).all()
+    assert not cells_without_track(read, "audio", audio).any()
