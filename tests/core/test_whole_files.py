@@ -167,6 +167,7 @@ OTHERS = {
     "mmbert/store/locks.py": "a lock file is empty",
     "mmbert/store/description.py": "a line is added to the record of uses",
     "mmbert/deploy/compress/memory.py": "writes into a scratch folder",
+    "mmbert/data/streaming/shard_writer.py": "writes into the whole_folder of packing.py",
     "mmbert/deploy/serving/values.py": "the same",
     "mmbert/reporting/outputs/page/overlays.py": "a sound in memory",
     "mmbert/runs/peak_memory.py": "no file, but a switch of the kernel",
