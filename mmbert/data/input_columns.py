@@ -17,6 +17,7 @@ from mmbert.core.file_names import named_file
 from mmbert.core.home import home
 from mmbert.data.modalities.base import Modality, bytes_and_name
 from mmbert.data.modalities.clip_files import is_clip_name
+from mmbert.data.modalities.subtitles import is_subtitle_name
 from mmbert.data.tables.derived_columns import Span, Without
 from mmbert.data.tables.file_memo import FileMemo
 from mmbert.data.tables.table import Table
@@ -63,8 +64,10 @@ def find_input_columns(
         DataError: the table lacks a column of times.
     """
     found = InputColumns()
-    lasting = [name for name, modality in inputs.items() if modality.lasts and table.has_column(columns[name])]
-    if lasting and (start or end):
+    there = [name for name in inputs if table.has_column(columns[name])]
+    timed = bool(start or end)
+    lasting = [name for name in there if inputs[name].lasts or timed and names_subtitles(table, columns[name])]
+    if lasting and timed:
         for option, column in (("start", start), ("end", end)):
             if column:
                 table.require(column, f"data.columns.{option}=null reads whole files.")
@@ -74,15 +77,24 @@ def find_input_columns(
         found.faults = {row: f"column {where}: {fault}" for row, fault in faults.items()}
     for name in lasting:
         column = columns[name]
-        if start or end:
+        if timed:
             found.columns[name] = column = table.add(Span(column, start, end))
-        gone = cells_without_track(table, column, inputs[name]) if look else np.zeros(0, bool)
+        look_here = look and inputs[name].lasts
+        gone = cells_without_track(table, column, inputs[name]) if look_here else np.zeros(0, bool)
         if gone.any():
             found.columns[name] = table.add(Without(column, name, np.packbits(gone).tobytes()))
             number, lacking = int(gone.sum()), inputs[name].noun.replace("clip", "moving pictures")
             what = "clips have" if number > 1 else "clip has"
             found.notes.append(f"{number:,} {what} no {lacking}: '{name}' counts as missing there")
     return found
+
+
+def names_subtitles(table: Table, column: str) -> bool:
+    """Whether every cell of a column of texts names a file of subtitles."""
+    if not table.is_text(column):
+        return False
+    cells = [cell for _, cell in table.distinct(column)]
+    return bool(cells) and all(is_subtitle_name(cell) for cell in cells)
 
 
 def cells_without_track(table: Table, column: str, modality: Modality) -> np.ndarray:

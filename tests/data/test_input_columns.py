@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mmbert.core.errors import DataError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.clip_files import clip_facts
 from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.encoders.text import TextEncoder
 from mmbert.encoders.video import VideoEncoder
 
 SPLITS = ["train", "train", "train", "val", "test"]
@@ -22,6 +24,8 @@ def folder(tmp_path_factory):
     make_clip(folder / "both.mp4", seconds=3.0)
     make_clip(folder / "silent.mp4", seconds=1.0, audio=None)
     make_clip(folder / "blind.mp4", seconds=1.0, video=None)
+    for clip in folder.iterdir():  # what was written in the last two seconds is not remembered
+        os.utime(clip, (1_000_000_000, 1_000_000_000))
     return folder
 
 
@@ -135,3 +139,21 @@ def test_the_check_of_data_tells_them_too(folder):
     found = json.dumps([(finding.severity, finding.what, finding.rows) for finding in report.findings])
     assert "the part ends at 1 s and begins at 2 s" in found
     assert "only 2.0" in found and "1 clip has no sound: 'audio' counts as missing there" in found
+
+
+def test_subtitles_are_cut_with_the_sound(folder):
+    lines = "1\n00:00:00,100 --> 00:00:00,900\none\n\n2\n00:00:01,100 --> 00:00:01,900\ntwo\n"
+    (folder / "both.srt").write_text(lines)
+    header = ("clip", "split", "label", "from", "to", "words")
+    times = [("0", "1"), ("1", "2"), ("", ""), ("0", "1"), ("0", "1")]
+    rows = [("both.mp4", split, "x", *pair, "both.srt") for split, pair in zip(SPLITS, times, strict=True)]
+    path = table(folder, rows, header)
+    data = MultimodalData(path, {"text": "words", "start": "from", "end": "to"}, num_workers=0)
+    text = TextEncoder("tiny", False)
+    data.bind({"text": text.processor}, {})
+    dataset = data.dataset("train")
+    said = [dataset.raw("text", data.table.cell(row, data.column_of("text"))) for row in range(3)]
+    assert said == ["one", "two", "one two"]
+    whole = MultimodalData(path, {"text": "words"}, num_workers=0)
+    whole.bind({"text": text.processor}, {})
+    assert whole.dataset("train").raw("text", whole.table.cell(0, whole.column_of("text"))) == "both.srt"

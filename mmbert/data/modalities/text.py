@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from mmbert.core.errors import DataError
+from mmbert.core.file_names import named_file
 from mmbert.data.augment.corruptions import Degradation, degraded_text
 from mmbert.data.augment.text import TextAugmentation
-from mmbert.data.modalities.base import CellFacts, Modality
+from mmbert.data.modalities.base import CellFacts, Modality, span_of_cell
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.modalities.subtitles import text_between
 from mmbert.data.modalities.text_pair import TextPair, is_pair_cell, text_or_pair
 from mmbert.data.tables.cells import cell_excerpt, decoded, is_empty
 
@@ -28,7 +30,10 @@ LONG_TEXT = 2**20
 
 
 class TextModality(Modality):
-    """Whatever stands in the cell, numbers too, as a ``str``; of two columns read together a ``TextPair``."""
+    """Whatever stands in the cell, numbers too, as a ``str``; of two columns read together a ``TextPair``.
+
+    Of a part of a recording (``Span``) whose cell names subtitles, what is said in it.
+    """
 
     kind = "text"
     noun = "text"
@@ -42,6 +47,8 @@ class TextModality(Modality):
 
     def read(self, cell: Any, folder: str | Path, max_seconds: float | None = None) -> str | TextPair:
         """See ``Modality``; where nothing goes before a text of a pair, it is that text."""
+        if is_subtitle_part(cell):
+            return text_between(named_file(folder, cell["path"]), span_of_cell(cell))
         if not is_pair_cell(cell):
             return self.read_one(cell)
         before, text = cell["before"], self.read_one(cell["text"])
@@ -72,7 +79,7 @@ class TextModality(Modality):
 
     def content(self, cell: Any, folder: str | Path) -> bytes:
         """See ``Modality``: the text in UTF-8."""
-        if is_pair_cell(cell):
+        if is_pair_cell(cell) or is_subtitle_part(cell):
             raw = self.read(cell, folder)
             return raw.content if isinstance(raw, TextPair) else raw.encode("utf-8", "surrogatepass")
         return cell if isinstance(cell, bytes) else str(cell).encode("utf-8", "surrogatepass")
@@ -83,6 +90,11 @@ class TextModality(Modality):
 
     def size(self, cell: Any, folder: str | Path) -> int:
         """See ``Modality``: characters."""
+        if is_subtitle_part(cell):
+            try:
+                return len(self.read(cell, folder))
+            except DataError:  # whoever reads it will say what is wrong with it
+                return 0
         if is_pair_cell(cell):
             return sum(self.size(part, folder) for part in cell.values() if part is not None)
         return len(cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell))
@@ -128,6 +140,11 @@ class TextModality(Modality):
 
 
 MODALITY = TextModality()
+
+
+def is_subtitle_part(cell: Any) -> bool:
+    """Whether a cell is a part of a recording, with its subtitles' file; see ``mmbert.data.tables.derived_columns``."""
+    return isinstance(cell, Mapping) and "start" in cell and isinstance(cell.get("path"), str)
 
 
 def words_of_list(cell: Any) -> list[str] | None:
