@@ -46,12 +46,11 @@ def test_all_extras_are_installed_beside_each_other_and_nothing_contradicts_them
         name: {canonical(Requirement(line).name) for line in lines.splitlines() if line.strip()}
         for name, lines in setup["options.extras_require"].items()
     }
-    # the published plugin of Hydra for Ray needs old versions of much else: docs/studies.md
-    missing = set().union(*extras.values()) - extras["dev"] - {"hydra-ray-launcher"}
+    missing = set().union(*extras.values()) - extras["dev"]
     assert not missing
     installed = {canonical(one.metadata["Name"]): one for one in distributions() if one.metadata["Name"]}
     wanted = [(one.metadata["Name"], line) for one in installed.values() for line in one.requires or ()]
-    wanted += [("mmbert", str(one)) for one in requirements() if canonical(one.name) != "hydra-ray-launcher"]
+    wanted += [("mmbert", str(one)) for one in requirements()]
     for name, line in wanted:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 OWN_PLUGINS = {
     "StudySweeper": "mmbert.cli.sweep.sweeper",
     "SlotsLauncher": "mmbert.cli.sweep.slots",
+    "RayLauncher": "mmbert.cli.sweep.ray",
     "OptunaSweeper": "mmbert.cli.sweep.optuna",
 }
 

@@ -16,17 +16,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from mmbert.core.errors import ConfigError, TrainingError
-from mmbert.runs.folder import RunFolder
+from mmbert.cli.sweep.one_job import first_line, lost_job, run_here
+from mmbert.core.errors import ConfigError
 
 #: Environment variables by which numeric libraries limit their threads.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -123,7 +122,7 @@ class SlotsLauncher(Launcher):
                 print(f"job {number} on {slot.name}: {' '.join(filter_overrides(words))}", file=sys.stderr)
                 executor = executor or new_process(slot)
                 future = executor.submit(
-                    run_in_slot, number, words, self.hydra_context, self.config, self.task_function, state
+                    run_here, number, words, self.hydra_context, self.config, self.task_function, state
                 )
                 try:
                     while not stop.wait(0 if future.done() else 0.05) and not future.done():
@@ -134,25 +133,14 @@ class SlotsLauncher(Launcher):
                 except (TerminatedWorkerError, BrokenProcessPool) as error:
                     executor.shutdown(wait=False, kill_workers=True)
                     executor = None
-                    done[number] = self.lost(number, words, slot, error)
+                    assert self.config is not None and self.hydra_context is not None
+                    why = (
+                        f"The process of this job died on {slot.name}, perhaps for lack of memory: {first_line(error)}"
+                    )
+                    done[number] = lost_job(number, words, self.hydra_context, self.config, why)
         finally:
             if executor is not None:
                 executor.shutdown(wait=True, kill_workers=stop.is_set())
-
-    def lost(self, number: int, words: list[str], slot: Slot, error: BaseException) -> JobReturn:
-        """What becomes of a job whose process died; its folder says so too."""
-        from mmbert.cli.sweep.sweeper import as_job
-
-        assert self.config is not None and self.hydra_context is not None
-        why = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
-        failure = TrainingError(f"The process of this job died on {slot.name}, perhaps for lack of memory: {why}")
-        cfg = job_config(number, words, self.hydra_context, self.config)
-        with as_job(cfg):
-            RunFolder(Path(str(cfg.hydra.sweep.dir)) / str(cfg.hydra.sweep.subdir)).write_error(failure)
-        print(f"mmbert-train: job {number} ({' '.join(filter_overrides(words))}): {failure}", file=sys.stderr)
-        lost = JobReturn(overrides=list(filter_overrides(words)), cfg=cfg, status=JobStatus.FAILED)
-        lost.return_value = failure
-        return lost
 
 
 def make_slots(gpus: list[str] | None, cores: int | None, max_jobs: int | None, jobs: int) -> list[Slot]:
@@ -204,31 +192,3 @@ def pin_to_cores(cores: tuple[int, ...]) -> None:
     """Lets this process, and those it starts, run on these cores alone, where the system knows how."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-
-
-def job_config(number: int, words: list[str], context: HydraContext, config: DictConfig) -> DictConfig:
-    """The config of one job of a sweep, with its ``hydra`` part."""
-    cfg = context.config_loader.load_sweep_config(config, list(words))
-    with open_dict(cfg):
-        cfg.hydra.job.id = cfg.hydra.job.num = number
-    return cfg
-
-
-def run_in_slot(
-    number: int,
-    words: list[str],
-    context: HydraContext,
-    config: DictConfig,
-    task_function: TaskFunction,
-    state: dict[Any, Any],
-) -> JobReturn:
-    """One job, in the slot's process."""
-    setup_globals()
-    Singleton.set_state(state)
-    return run_job(
-        hydra_context=context,
-        task_function=task_function,
-        config=job_config(number, words, context, config),
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )

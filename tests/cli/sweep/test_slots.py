@@ -1,65 +1,16 @@
-"""Sweeps through other launchers: slots of this machine, joblib, submitit and ray."""
+"""Sweeps through other launchers: slots of this machine, joblib and submitit."""
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmbert.cli.sweep.slots import LOKY_RESTART_WARNING, Slot, make_slots, new_process, visible_gpus
 from mmbert.core.errors import ConfigError
+from spied_sweeps import error, finished
 
-#: Notes what a job sees of the machine; one of them fails, one is killed.
-SPY = """\
-import json, os, signal, time
-from pathlib import Path
-import torch
-from pytorch_lightning.callbacks import Callback
-
-
-class Spy(Callback):
-    def on_train_start(self, trainer, module):
-        folder = Path(trainer.default_root_dir)
-        seen = {
-            "began": time.time(), "pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0)),
-            "threads": torch.get_num_threads(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        }
-        (folder / "seen.json").write_text(json.dumps(seen))
-        if Path("fail").exists() and folder.name == Path("fail").read_text():
-            raise RuntimeError("broken on purpose")
-        if Path("die").exists() and folder.name == Path("die").read_text():
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def on_train_end(self, trainer, module):
-        path = Path(trainer.default_root_dir) / "seen.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"ended": time.time()}))
-"""
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-
-
-@pytest.fixture
-def sweep(here, train, tiny_words, monkeypatch):
-    """``sweep("hydra/launcher=slots", ...)``: how a sweep over seeds ended, and what its jobs saw."""
-    (here / "spying.py").write_text(SPY)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    words = [word for word in tiny_words if not word.startswith("hydra.run.dir")]
-
-    def go(*more):
-        ended = train("-m", "+callbacks.spy._target_=spying.Spy", "hydra.sweep.dir=sweep", *more, base=words)
-        seen = {path.parent.name: json.loads(path.read_text()) for path in here.glob("sweep/*/seen.json")}
-        return ended, seen
-
-    yield go
-    sys.modules.pop("spying", None)
-
-
-def finished(here):
-    return sorted(path.parent.name for path in here.glob("sweep/*/metrics.json"))
-
-
-def error(here, job):
-    return json.loads((here / "sweep" / job / "error.json").read_text())
 
 
 def build_a_small_set(folder):
@@ -157,7 +108,6 @@ def test_visible_gpus_are_those_of_the_environment(monkeypatch):
     [
         ("joblib", ["hydra.launcher.n_jobs=2"]),
         ("submitit_local", ["hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=10"]),
-        ("ray", ["+hydra.launcher.ray.init.num_cpus=2", "+hydra.launcher.ray.init.include_dashboard=false"]),
     ],
 )
 def test_a_launcher_runs_a_study_and_a_failed_job_stops_no_other(sweep, here, launcher, more):
