@@ -53,7 +53,7 @@ ONLY_IN = {
     ],
     "torch_pruning": ["mmbert/deploy/compress/structured.py"],
     "torchao": ["mmbert/deploy/compress/int8.py"],
-    "optuna": ["mmbert/cli/sweep/optuna.py"],
+    "optuna": ["mmbert/cli/sweep/optuna.py", "mmbert/cli/sweep/search_storage.py"],
     "fastapi": ["mmbert/deploy/serving/*.py"],
     "starlette": ["mmbert/deploy/serving/*.py"],
     "uvicorn": ["mmbert/deploy/serving/server.py"],

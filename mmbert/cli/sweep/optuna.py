@@ -1,16 +1,16 @@
 """A search for the best options with Optuna: ``hydra/sweeper=optuna``.
 
-hydra-optuna-sweeper 1.3.0 wants an Optuna older than 3, which is of 2022; this one uses the current
-Optuna. The search lives in ``optuna.log`` in the sweep's folder, where the jobs, in whatever process a launcher runs
-them, report to it; ``study.resume=true`` goes on with it.
+hydra-optuna-sweeper 1.3.0 wants an Optuna older than 3, which is of 2022; this one uses the current Optuna. The search
+lives in ``optuna.log`` in the sweep's folder, or in a database, where the jobs, in whatever process a launcher runs
+them, report to it; ``study.resume=true`` goes on with it, and with ``hydra.sweeper.shared=true`` several processes, on
+one machine or many, ask for its trials at the same time.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,18 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.quoting import quoted_words
+from mmbert.cli.sweep.search_storage import SHARING_A_SEARCH, mend_log, search_storage, study_name, waited_for
 from mmbert.core.errors import ConfigError
 from mmbert.core.folder_lock import folder_lock
 from mmbert.core.whole_files import write_whole_text
 from mmbert.core.working_folder import admit_working_folder
 from mmbert.runs.folder import RunFolder
 
-SEARCH_LOG = "optuna.log"
-STUDY_NAME = "search"
 SEARCH_RESULTS = "optimization_results.yaml"
 #: Samplers whose seed is that of one sequence, of which each trial takes the next point: they resume by themselves.
 SEQUENCE_SAMPLERS = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
@@ -56,12 +53,23 @@ class OptunaSweeper(Sweeper):
         sampler: one of ``optuna.samplers``.
         pruner: one of ``optuna.pruners``; None = no trial is cut short.
         params: what is searched, where an experiment file says it.
+        storage: a database that SQLAlchemy knows, ``postgresql://...``; None = ``optuna.log`` in the sweep's folder.
+        shared: other processes with the same folder work on the search at the same time.
     """
 
     def __init__(
-        self, n_trials: int, n_jobs: int, direction: str, sampler: Any, pruner: Any, params: dict[str, Any] | None
+        self,
+        n_trials: int,
+        n_jobs: int,
+        direction: str,
+        sampler: Any,
+        pruner: Any,
+        params: dict[str, Any] | None,
+        storage: str | None = None,
+        shared: bool = False,
     ) -> None:
         self.n_trials, self.n_jobs, self.direction = n_trials, n_jobs, direction
+        self.storage, self.shared = storage, shared
         self.sampler, self.pruner = sampler, pruner or optuna.pruners.NopPruner()
         self.params = params or {}
         self.config: DictConfig | None = None
@@ -96,7 +104,8 @@ class OptunaSweeper(Sweeper):
         if not space:
             raise ConfigError("Nothing is searched: give an option several values, optimizer.lr=interval(1e-4,1e-2).")
         folder = Path(str(self.config.hydra.sweep.dir))
-        with folder_lock(folder, "wait until it has ended, or name another folder: hydra.sweep.dir=FOLDER"):
+        mend_log(folder)
+        with folder_lock(folder, SHARING_A_SEARCH, shared=self.shared):
             study = self.begin(folder)
             errors = self.run_trials(study, space, fixed)
             self.conclude(study)
@@ -107,17 +116,16 @@ class OptunaSweeper(Sweeper):
         """The search in a folder: a new one, or the one that is resumed."""
         assert self.config is not None
         resume = bool(self.config.study.resume)
-        if (folder / SEARCH_LOG).exists() and not resume:
+        if (folder / "multirun.yaml").exists() and not (resume or self.shared):
             raise ConfigError(
                 f"{folder} holds a search already. study.resume=true goes on with it; a new one needs another folder: "
                 f"hydra.sweep.dir=FOLDER"
             )
-        cut_incomplete_line(folder / SEARCH_LOG)
         write_whole_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         return optuna.create_study(
-            storage=search_storage(folder),
-            study_name=STUDY_NAME,
+            storage=search_storage(folder, self.storage),
+            study_name=study_name(folder, self.storage),
             direction=StudyDirection[self.direction.upper()],
             sampler=self.sampler,
             pruner=self.pruner,
@@ -135,20 +143,34 @@ class OptunaSweeper(Sweeper):
             for (number, _), job in zip(trials, self.launcher.launch(jobs, trials[0][0]), strict=True):
                 errors.extend(report_result(study, number, job))
 
-        before = study.get_trials(deepcopy=False)
-        for trial in before:
-            if trial.state == TrialState.RUNNING:  # killed: it is resumed in its own folder
-                launch([(trial.number, trial.params)])
-        retried = {trial.user_attrs.get("again") for trial in before}
-        for trial in before:
-            if trial.state == TrialState.FAIL and trial.number not in retried:
-                study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-        left = self.n_trials - sum(trial.state != TrialState.FAIL for trial in before)
-        while left > 0:
-            asked = [self.ask(study, space) for _ in range(min(self.n_jobs, left))]
-            left -= len(asked)
+        if not self.shared:  # what others may be running cannot be told from what was killed
+            before = study.get_trials(deepcopy=False)
+            for trial in before:
+                if trial.state == TrialState.RUNNING:  # killed: it is resumed in its own folder
+                    launch([(trial.number, trial.params)])
+            retried = {trial.user_attrs.get("again") for trial in before}
+            for trial in before:
+                if trial.state == TrialState.FAIL and trial.number not in retried:
+                    study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+        failed_earlier = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.FAIL}
+        while asked := self.ask_some(study, space, failed_earlier):
             launch([(trial.number, trial.params) for trial in asked])
         return errors
+
+    def ask_some(
+        self, study: optuna.Study, space: dict[str, BaseDistribution], failed_earlier: Collection[int]
+    ) -> list[optuna.Trial]:
+        """The next trials, ``n_jobs`` at most; none when there are ``n_trials``, whoever runs them.
+
+        Of several processes one asks at a time: together they would ask for too many. What fails now counts as well,
+        or a fault in all trials would have no end; what failed before this call is tried again.
+        """
+        assert self.config is not None
+        with waited_for(Path(str(self.config.hydra.sweep.dir))):
+            trials = study.get_trials(deepcopy=False)
+            begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+            left = self.n_trials - sum(trial.number not in failed_earlier for trial in begun)
+            return [self.ask(study, space) for _ in range(min(self.n_jobs, left))]
 
     def ask(self, study: optuna.Study, space: dict[str, BaseDistribution]) -> optuna.Trial:
         """The next trial. Its draws follow from the sampler's seed and its number alone, whatever was drawn before.
@@ -219,18 +241,6 @@ def report_result(study: optuna.Study, number: int, job: JobReturn) -> list[Exce
     return []
 
 
-def cut_incomplete_line(path: Path) -> None:
-    """Takes away the half line that a kill may have left at the end of a search's log: Optuna would not read on."""
-    content = path.read_bytes() if path.exists() else b""
-    if content and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
-
-
-def search_storage(folder: Path) -> JournalStorage:
-    """Where a search keeps itself: a file to which many processes may write."""
-    return JournalStorage(JournalFileBackend(str(folder / SEARCH_LOG)))
-
-
 def trial_of(hydra_cfg: Any, number: int) -> optuna.Trial:
     """The trial of a search that the job being run is, by its number.
 
@@ -240,7 +250,8 @@ def trial_of(hydra_cfg: Any, number: int) -> optuna.Trial:
     """
     admit_working_folder(str(OmegaConf.select(hydra_cfg, "sweeper.pruner._target_")))
     pruner = instantiate(hydra_cfg.sweeper.pruner) or optuna.pruners.NopPruner()
+    folder, address = Path(str(hydra_cfg.sweep.dir)), OmegaConf.select(hydra_cfg, "sweeper.storage")
     study = optuna.load_study(
-        study_name=STUDY_NAME, storage=search_storage(Path(str(hydra_cfg.sweep.dir))), pruner=pruner
+        study_name=study_name(folder, address), storage=search_storage(folder, address), pruner=pruner
     )
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,7 +16,14 @@ optuna = pytest.importorskip("optuna")
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
-from mmbert.cli.sweep.optuna import STUDY_NAME, OptunaSweeper, search_distribution, search_storage  # noqa: E402
+from mmbert.cli.sweep.optuna import OptunaSweeper, search_distribution  # noqa: E402
+from mmbert.cli.sweep.search_storage import (  # noqa: E402
+    STUDY_NAME,
+    search_storage,
+    study_name,
+    without_password,
+)
+from mmbert.core.errors import ConfigError  # noqa: E402
 from mmbert.reporting.collect import collect  # noqa: E402
 
 PRUNER = """\
@@ -137,13 +146,58 @@ def test_a_search_may_leave_the_sampler_to_optuna(tmp_path):
     assert [trial.state for trial in search.trials] == [TrialState.COMPLETE] * 2
 
 
+@pytest.mark.parametrize("storage", [None, "sqlite"])
+def test_processes_that_share_a_search_make_as_many_trials_as_were_asked_for(tmp_path, storage):
+    address = None if storage is None else f"sqlite:///{tmp_path / 'search.db'}"
+    space = {"x": FloatDistribution(0.0, 1.0)}
+    folder = tmp_path / "sweep"
+
+    def work(place):
+        made = OptunaSweeper(12, 1 + place, "maximize", None, None, None, address, shared=True)
+        sweep = {"sweep": {"dir": str(folder)}, "sweeper": {"sampler": None}}
+        made.config = OmegaConf.create({"study": {"resume": False}, "hydra": sweep})
+        made.launcher = Quick(folder, seconds=0.02)
+        folder.mkdir(exist_ok=True)
+        return made.run_trials(made.begin(folder), space, []), len(made.launcher.done)
+
+    work(0) if storage else None  # tables are made by the first
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(work, range(3)))
+    study = optuna.load_study(study_name=study_name(folder, address), storage=search_storage(folder, address))
+    assert [errors for errors, _ in found] == [[]] * 3
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 12
+    assert sum(count for _, count in found) == (0 if storage else 12)
+
+
+def test_a_search_whose_trials_all_fail_ends(tmp_path):
+    made = OptunaSweeper(3, 1, "maximize", None, None, None)
+    made.config = OmegaConf.create(
+        {"study": {"resume": False}, "hydra": {"sweep": {"dir": str(tmp_path)}, "sweeper": {"sampler": None}}}
+    )
+    made.launcher = Quick(tmp_path, fails=True)
+    assert len(made.run_trials(made.begin(tmp_path), {"x": FloatDistribution(0.0, 1.0)}, [])) == 3
+
+
+def test_a_database_that_is_not_there_is_told_without_its_password(tmp_path):
+    for address in (f"sqlite:///{tmp_path}/none/search.db", "nonsense://anna:secret@host/x"):
+        with pytest.raises(ConfigError, match=r"hydra\.sweeper\.storage=.*the database cannot be had") as told:
+            search_storage(tmp_path, address)
+        assert "secret" not in str(told.value)
+    assert without_password("postgresql://anna:secret@host/x") == "postgresql://anna:***@host/x"
+
+
 class Quick:
     """A launcher whose jobs are over at once: the nearer x is to 0.3, the better."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, seconds=0.0, fails=False):
         self.hydra_cfg = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(folder)}}})
+        self.seconds, self.fails, self.done = seconds, fails, []
 
     def launch(self, jobs, first):
+        time.sleep(self.seconds)
+        self.done += jobs
+        if self.fails:
+            return [JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError("broken")) for _ in jobs]
         options = [dict(word.split("=") for word in job) for job in jobs]
         return [
             JobReturn(status=JobStatus.COMPLETED, _return_value=-abs(float(one["x"]) - 0.3), hydra_cfg=self.hydra_cfg)
