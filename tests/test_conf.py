@@ -129,7 +129,7 @@ def test_docs_list_every_study() -> None:
 def test_defaults_run_without_an_argument() -> None:
     with hydra_here():
         cfg = check_words([], "train")
-    assert set(cfg.encoders) == {"text", "image", "audio"}
+    assert {name for name, part in cfg.encoders.items() if part} == {"text", "image", "audio"}
     assert len(cfg.tasks) > 1
 
 

@@ -62,7 +62,14 @@ def cluster(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder, place = tmp_path_factory.mktemp("ray"), str(Path(sys.executable).parent / "ray")
-    common = ["--num-cpus=1", "--num-gpus=0", "--object-store-memory=100000000", "--block", "--disable-usage-stats"]
+    common = [
+        "--num-cpus=1",
+        "--num-gpus=0",
+        "--object-store-memory=100000000",
+        "--block",
+        "--disable-usage-stats",
+        "--node-ip-address=127.0.0.1",
+    ]
     head = [
         place,
         "start",
