@@ -89,9 +89,7 @@ def cluster(tmp_path_factory):
                 "PYTHONPATH": str(Path(__file__).parents[3]),
                 "RAY_raylet_start_wait_time_s": "120",
             }
-            nodes.append(
-                subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True)
-            )
+            nodes.append(subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=folder))
             until = time.monotonic() + 120
             while "Ray runtime started" not in (folder / f"{len(nodes) - 1}.log").read_text():
                 assert time.monotonic() < until and nodes[-1].poll() is None, Path(log.name).read_text()
@@ -104,7 +102,7 @@ def cluster(tmp_path_factory):
             try:
                 node.wait(30)
             except subprocess.TimeoutExpired:
-                os.killpg(node.pid, signal.SIGKILL)
+                node.kill()
 
 
 @pytest.mark.slow
@@ -120,10 +118,7 @@ def test_jobs_run_on_both_nodes_and_one_that_dies_goes_on_from_its_checkpoint(sw
     assert seen["2"]["epoch"] == 1 and seen["0"]["epoch"] == 0  # from the checkpoint after the first
     assert {what["threads"] for what in seen.values()} == {1}
     assert os.getpid() not in {what["pid"] for what in seen.values()}
-    overlap = [name for name in ("2", "3") if seen[name]["began"] < seen["0"]["ended"]] or seen["1"]["began"] < seen[
-        "0"
-    ]["ended"]
-    assert overlap  # two at a time
+    assert seen["0"]["pid"] != seen["1"]["pid"]  # two at a time, on two nodes
     (here / "fail").unlink()
     again, _ = sweep(*words, "seed=0,1,2,3", "study.resume=true")
     assert again.code == 0 and "3 of 4 jobs are done; 1 to run" in again.err
@@ -135,5 +130,5 @@ def test_a_job_that_dies_every_time_has_failed(sweep, here, cluster):
     (here / "die").write_text("0")
     words = ["hydra/launcher=ray", f"hydra.launcher.address={cluster}", "hydra.launcher.retries=1"]
     ended, _ = sweep(*words, "seed=0,1")
-    assert ended.code == 1 and ended.err.count("It is started again") == 1
+    assert ended.code == 2 and ended.err.count("It is started again") == 1
     assert finished(here) == ["1"] and "died" in error(here, "0")["message"]
