@@ -80,6 +80,7 @@ ONLY_IN = {
 #: Files that are imported only where an extra is asked for.
 LATE = {
     "mmbert/cli/sweep/optuna.py",
+    "mmbert/cli/sweep/search_storage.py",
     "mmbert/deploy/serving/app.py",
     "mmbert/deploy/serving/responses.py",
 }
