@@ -26,6 +26,7 @@ from mmbert.cli.sweep.search_storage import (  # noqa: E402
 from mmbert.core.errors import ConfigError  # noqa: E402
 from mmbert.reporting.collect import collect  # noqa: E402
 
+COVERS = ("search_storage",)
 PRUNER = """\
 from optuna.pruners import BasePruner
 
