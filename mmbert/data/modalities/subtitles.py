@@ -82,7 +82,7 @@ def text_between(path: str | Path, part: TimeSpan) -> str:
     Raises:
         DataError: see ``read_subtitles``; or nothing is said there.
     """
-    cues = [cue.text for cue in read_subtitles(path) if within((cue.start + cue.end) / 2, part)]
+    cues = [cue.text for cue in read_subtitles(path) if lies_in((cue.start + cue.end) / 2, part)]
     if not cues:
         end = "its end" if part.end is None else f"{part.end:g} s"
         raise DataError(
@@ -91,6 +91,6 @@ def text_between(path: str | Path, part: TimeSpan) -> str:
     return " ".join(cues)
 
 
-def within(moment: float, part: TimeSpan) -> bool:
+def lies_in(moment: float, part: TimeSpan) -> bool:
     """Whether a moment lies in a part, its beginning included and its end not."""
     return part.start <= moment and (part.end is None or moment < part.end)
