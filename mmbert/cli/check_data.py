@@ -157,6 +157,16 @@ def data_to_check(
         except WeightsError as error:
             faults.append(Finding("warning", f"{name}: which rows are longer than max_tokens is not known. {error}"))
         encoders[name] = EncoderInput(modality_of(found), part, limit)
+    data.read_as({name: reads.modality for name, reads in encoders.items()})
+    for name, reads in encoders.items():
+        if not reads.modality.learns_of_train or not data.has_column(data.column_of(name)):
+            continue
+        try:
+            learned = find_class(parts[name]._target_).learned(parts[name], data.train_cells(name, reads.modality))
+        except DataError as error:
+            faults.append(Finding("error", f"{name}: {str(error).removeprefix(f'{data.path}, ')}"))
+        else:
+            encoders[name] = EncoderInput(reads.modality, {**parts[name], **learned}, reads.limit)
     try:
         parts_of_tasks = all_tasks(cfg, data)
     except DataError as error:

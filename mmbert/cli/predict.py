@@ -27,6 +27,7 @@ Says what a saved model answers to one sample, or to every row of a table (CSV, 
 are not needed). Any subset of its modalities will do; the names are those of the model's encoders. FOLDER is a run's
 folder, the model/ in it, or user/name on the Hugging Face hub.
 
+  a record     of columns of a table is JSON: facts='{"age": 3, "sex": "f"}'
   before.X     of an encoder X that reads two texts together the first, such as the question: before.text="Who?"
   --json       print everything the model says, all probabilities too, as JSON
   out          .jsonl or .parquet; rows are counted from 0

@@ -37,6 +37,7 @@ from mmbert.data.tables.row_checks import (
     without_rows,
 )
 from mmbert.data.tables.table import Table
+from mmbert.data.tables.train_cells import TrainCells
 
 
 class MultimodalData(SplitLoaders, pl.LightningDataModule):
@@ -46,7 +47,8 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         path: the table: CSV, TSV, JSONL, Parquet or Excel (.xlsx). File names in it are relative to its folder.
         columns: the table's column for each encoder, and for ``split``; an encoder not listed reads the column of
             its own name. Two columns of texts, ``[question, context]``, are read together by a text encoder, the first
-            before the second, which is what labels are about. ``start`` and ``end`` name columns of times: of files
+            before the second, which is what labels are about; an encoder of facts reads any number.
+            ``start`` and ``end`` name columns of times: of files
             that last only this part is read.
         splits: the value of the split column for ``train``, ``val`` and each test split (every other name).
         split: what is drawn where the column does not say it, options of ``Drawing``.
@@ -200,6 +202,27 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         """
         return self.table.column(column, self._rows_of(split))
 
+    def read_as(self, inputs: Mapping[str, Modality], known: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Says what encoders read, which decides what several columns are together: two texts, or one record.
+
+        Args:
+            inputs: what each reads, by encoder name.
+            known: columns that encoders know by name, which they read where ``columns`` names none.
+        """
+        records = [name for name, modality in inputs.items() if modality.reads_columns]
+        self.record_readers = {name: tuple((known or {}).get(name, ())) for name in records}
+
+    def read_as_by(self, processors: Mapping[str, Processor]) -> None:
+        """``read_as`` what the preprocessing of built encoders says."""
+        known = {name: tuple(getattr(processor, "columns", ())) for name, processor in processors.items()}
+        self.read_as({name: modality_of(processor) for name, processor in processors.items()}, known)
+
+    def train_cells(self, encoder: str, modality: Modality) -> TrainCells:
+        """What an encoder may learn from before it is built: its cells of train."""
+        return TrainCells(
+            self.table, self.column_of(encoder), modality, self._rows_of("train"), self.skip, self.trusted
+        )
+
     def require_columns(self, encoders: Iterable[str]) -> None:
         """Refuses encoders whose column the table lacks.
 
@@ -229,11 +252,12 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         """
         self.processors, self.tasks, self.aligned = dict(processors), dict(tasks), tuple(aligned)
         check_needs(self.processors, self.tasks)
+        inputs = {name: modality_of(processor) for name, processor in processors.items()}
+        self.read_as_by(processors)
         self.require_columns(name for name in processors if name not in self.drop)
         check_readers(self.table, {name: self.column_of(name) for name in processors}, processors)
         if self.augment is not None:
             self.augment.check(processors)
-        inputs = {name: modality_of(processor) for name, processor in processors.items()}
         self.find_inputs(inputs)
         faults = self.time_faults()
         self._leave_out(faults) if self.skip else refuse_times(self.table, faults)

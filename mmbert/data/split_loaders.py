@@ -19,7 +19,7 @@ from mmbert.data.loading.loaders import make_loader
 from mmbert.data.loading.poisson import Poisson, PoissonBatches
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.tables.paired_columns import pair_of_columns, paired_column
+from mmbert.data.tables.paired_columns import pair_of_columns, paired_column, record_column
 from mmbert.data.tables.table import Table
 
 
@@ -50,6 +50,8 @@ class SplitLoaders:
     bucket_by_length: bool
     poisson: Poisson | None = None
     found: InputColumns = InputColumns()
+    #: encoders that read several columns as one record -> those that they know by name; None = encoders are not known
+    record_readers: dict[str, tuple[str, ...]] | None = None
 
     @property
     def test_splits(self) -> list[str]:
@@ -66,7 +68,14 @@ class SplitLoaders:
 
     def own_column(self, encoder: str) -> str:
         """The same before parts of files and clips without a track were looked at (``find_inputs``)."""
-        column = self.columns.get(encoder) or encoder
+        column = self.columns.get(encoder)
+        readers = {} if self.record_readers is None else self.record_readers
+        if encoder in readers:
+            names = column or readers[encoder] or encoder
+            return record_column(self.table, encoder, [names] if isinstance(names, str) else names)
+        if self.record_readers is None and not isinstance(column, str | None) and len(list(column)) != 2:
+            return record_column(self.table, encoder, column)  # no two texts
+        column = column or encoder
         return column if isinstance(column, str) else paired_column(self.table, pair_of_columns(encoder, column))
 
     def dataset(self, split: str) -> SampleDataset:

@@ -20,6 +20,8 @@ from mmbert.core.types import Encoded, Inputs
 from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, insert_rows, stored_batch
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.tables.train_cells import TrainCells
+from mmbert.data.tables.vector_width import first_vector_width
 from mmbert.encoders.continuous import Continuous, only_numbers
 from mmbert.encoders.processors.lengths import seconds_limit
 from mmbert.encoders.pruned_shapes import PrunedShapes
@@ -89,6 +91,25 @@ class Encoder(SavesInitArgs, nn.Module):
         known = inspect.signature(cls).parameters.get("max_seconds")
         most = options.get("max_seconds", getattr(known, "default", None))
         return seconds_limit(float(most)) if known is not None and isinstance(most, (int, float)) else None
+
+    @classmethod
+    def learned(cls, options: Mapping[str, Any], cells: TrainCells) -> dict[str, Any]:
+        """Arguments that are found in the rows of train before the encoder is built, and saved with it.
+
+        By itself, of options with ``width`` that is null: the width of the first vector.
+
+        Args:
+            options: its config.
+            cells: of the column that it reads, train's alone.
+
+        Raises:
+            DataError: nothing can be learnt of the cells; names the row.
+        """
+        if "width" not in options or options["width"] is not None:
+            return {}
+        given = (cells.table, cells.column, cells.modality, options, cells.skip, cells.trusted)
+        width = first_vector_width(*given)
+        return {} if width is None else {"width": width}
 
     def encode(self, inputs: Inputs) -> Encoded:
         """The network itself, which a subclass implements.

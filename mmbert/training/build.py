@@ -15,7 +15,6 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.init_args import find_class
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.modalities.registry import modality_of
-from mmbert.data.tables.vector_width import first_vector_width
 from mmbert.encoders.base import Encoder
 from mmbert.fusion.base import Fusion
 from mmbert.model import MultimodalModel
@@ -73,13 +72,14 @@ def build(cfg: DictConfig, rows: Mapping[str, np.ndarray] | None = None) -> Part
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=make(cfg.augment))
     if rows is not None:
         data.rows, data.splits = dict(rows), {name: name for name in rows}
+    data.read_as({name: modality_of(find_class(part._target_)) for name, part in encoder_configs.items()})
     data.require_columns(encoder_configs)
     task_configs = all_tasks(cfg, data)
     # learn
     labels = {name: fit_labels(part, data) for name, part in task_configs.items()}
-    input_widths = {name: learned_width(name, part, data) for name, part in encoder_configs.items()}
+    learned = {name: learned_inputs(name, part, data) for name, part in encoder_configs.items()}
     # make
-    encoders: dict[str, Encoder] = {name: make(part, **input_widths[name]) for name, part in encoder_configs.items()}
+    encoders: dict[str, Encoder] = {name: make(part, **learned[name]) for name, part in encoder_configs.items()}
     initial_weights = load_initial_weights(encoders, resolved(cfg.get("encoders_from")), saved_model)
     fusion: Fusion = make(cfg.fusion, dims={name: encoder.out_dim for name, encoder in encoders.items()})
     columns = {name: data.column_of(name) for name in encoders if data.has_column(data.column_of(name))}
@@ -174,10 +174,9 @@ def saved_model(place: str) -> Path:
     return fetch(place) if is_hub_name(place) else model_in(Path(place))
 
 
-def learned_width(name: str, part: DictConfig, data: MultimodalData) -> dict[str, int]:
-    """The width of an encoder of ready vectors, where the config leaves it to the table."""
-    if "width" not in part or part.width is not None:
+def learned_inputs(name: str, part: DictConfig, data: MultimodalData) -> dict[str, Any]:
+    """The arguments that an encoder learns from the rows of train, see ``Encoder.learned``."""
+    kind = find_class(part._target_)
+    if not issubclass(kind, Encoder):
         return {}
-    modality = modality_of(find_class(part._target_))
-    width = first_vector_width(data.table, data.column_of(name), modality, part, data.skip, data.trusted)
-    return {} if width is None else {"width": width}
+    return kind.learned(part, data.train_cells(name, modality_of(kind)))

@@ -216,6 +216,8 @@ def whole_table(
         if name not in encoders:
             raise ConfigError(f"columns.{name}: the model has no such modality. {nearest(name, encoders)}")
     data = MultimodalData(path, columns=dict(columns), only=[ALL], **options)
+    processors = {name: encoder.processor for name, encoder in encoders.items()}
+    data.read_as_by(processors)
     data.require_columns(columns)
     absent = [name for name in encoders if not data.has_column(data.column_of(name))]
     if len(absent) == len(encoders):
@@ -224,7 +226,7 @@ def whole_table(
             f"Columns: {', '.join(data.column_names)}. Name one: columns.{absent[0]}=COLUMN"
         )
     data.drop = tuple(absent)
-    data.bind({name: encoder.processor for name, encoder in encoders.items()}, {}, model.aligned_to)
+    data.bind(processors, {}, model.aligned_to)
     return data, absent
 
 

@@ -267,12 +267,11 @@ def announce_run(parts: Parts, folder: RunFolder) -> None:
 def described_inputs(data: MultimodalData) -> dict[str, Any]:
     """Where a reader of the run finds its samples: the table, and each encoder's column, kind and manner of showing.
 
-    Of two columns that are read together ``before`` names the first.
+    Of two columns that are read together ``before`` names the first; those of a record are ``columns``.
     """
-    pairs = {name: data.table.pair_in(data.column_of(name)) for name in data.processors}
     encoders = {
         name: {
-            **({"column": data.column_of(name)} if (pair := pairs[name]) is None else named_pair(*pair)),
+            **described_column(data, data.column_of(name)),
             "kind": modality_of(processor).kind,
             "shown_as": modality_of(processor).shown_as,
         }
@@ -281,6 +280,9 @@ def described_inputs(data: MultimodalData) -> dict[str, Any]:
     return {"table": str(data.path.resolve()), "encoders": encoders}
 
 
-def named_pair(before: str, text: str) -> dict[str, str]:
-    """Two columns as ``described_inputs`` names them."""
-    return {"column": text, "before": before}
+def described_column(data: MultimodalData, column: str) -> dict[str, Any]:
+    """A column as ``described_inputs`` names it."""
+    if (pair := data.table.pair_in(column)) is not None:
+        return {"column": pair[1], "before": pair[0]}
+    record = data.table.record_in(column)
+    return {"column": column} if record is None else {"column": record[0], "columns": list(record)}

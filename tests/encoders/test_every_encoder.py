@@ -13,6 +13,7 @@ from mmbert.encoders.conformer import ConformerEncoder
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.encoders.tabular import TabularEncoder
 from mmbert.encoders.text import TextEncoder
 from mmbert.encoders.video import VideoEncoder
 from mmbert.testing import check_encoder
@@ -37,6 +38,12 @@ SPEECH = {  # the architectures of the bundles, narrow
         (32, 2, 2),
     ],
 }
+COLUMNS = {
+    "age": {"mean": 3.0, "std": 2.0},
+    "sex": {"categories": ["f", "m"]},
+    "zip": {"categories": ["1", "2", "3"]},
+    "income": {"mean": 0.0, "std": 1.0},
+}
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "text-tiny-cls": lambda **more: TextEncoder("tiny", False, "cls", **more),
     "text-tiny-mean": lambda **more: TextEncoder("tiny", False, "mean", **more),
@@ -59,6 +66,10 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "audio-hubert_base": lambda **more: SpeechEncoder("hubert_base", False, options=SPEECH, **more),
     "audio-wavlm_base": lambda **more: SpeechEncoder("wavlm_base", False, options=SPEECH, **more),
     "audio-wav2vec2_large_lv60k": lambda **more: SpeechEncoder("wav2vec2_large_lv60k", False, options=SPEECH, **more),
+    "tabular": lambda **more: TabularEncoder(**{"columns": COLUMNS, "out_dim": 16, **more}),
+    "tabular-layers": lambda **more: TabularEncoder(**{"columns": COLUMNS, "out_dim": 16, "layers": 2, **more}),
+    "tabular-numbers": lambda **more: TabularEncoder(**{"columns": {"age": COLUMNS["age"]}, **more}),
+    "tabular-words": lambda **more: TabularEncoder(**{"columns": {"sex": COLUMNS["sex"]}, **more}),
     "video-tiny": lambda **more: VideoEncoder("tiny", False, frames=3, **more),
     "video-vit-patches": lambda **more: VideoEncoder(
         "vit_tiny_patch16_224",

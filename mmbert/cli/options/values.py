@@ -17,7 +17,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.ranges import CellValues, Rule
 
 #: What each option may be of groups whose options have names of the user's own.
-RULES_BY_GROUP: Mapping[str, Rule] = {"data.columns": CellValues()}  # a column, or two that are read together
+RULES_BY_GROUP: Mapping[str, Rule] = {"data.columns": CellValues()}  # a column, or several that are read together
 
 
 def override_values(override: Override) -> list[Any]:

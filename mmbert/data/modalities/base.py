@@ -35,7 +35,7 @@ class CellFacts:
 
     Attributes:
         fault: why the cell cannot be used; None = it can.
-        digest: of its content; equal for equal contents.
+        digest: of its content; equal for equal contents; empty = it is ordinary that rows are alike.
         quantities: numbers by name, with their unit where it is not plain: ``{"seconds": 1.5, "hertz": 16000}``.
         width: D of a sequence of vectors, which must be the same in all rows; None = of no interest.
         look: perceptual hash of a picture (64 bits); None = of no interest.
@@ -83,6 +83,8 @@ class Modality:
         code: modules, besides that of the class, whose code decides what is read; part of the store's fingerprint.
         libraries: those whose versions decide what encoders of this kind compute; part of the store's fingerprint.
         python_example: Python source of a value, as the model card shows it.
+        reads_columns: whether one input is made of cells of several columns, ``{column: cell}``.
+        learns_of_train: whether ``mmbert-check-data`` holds cells against what encoders learn of train.
         lasts: whether inputs have a length in seconds, so that a part of a file can be asked for (``TimeSpan``).
         augmentation: the options of ``augment.KIND``, and what they do; None = there are none.
         duplicates: wording of the finding that rows share an input with the split ``{0}``.
@@ -97,6 +99,8 @@ class Modality:
     code: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     python_example: ClassVar[str] = "..."
+    reads_columns: ClassVar[bool] = False
+    learns_of_train: ClassVar[bool] = False
     lasts: ClassVar[bool] = False
     augmentation: ClassVar[type[InputAugmentation] | None] = None
     duplicates: ClassVar[str] = "whose content is in '{0}' too, byte for byte"

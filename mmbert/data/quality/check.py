@@ -66,7 +66,9 @@ def check_data(
     Raises:
         DataError: the table lacks a column.
     """
-    data.find_inputs({name: reads.modality for name, reads in encoders.items()})
+    inputs = {name: reads.modality for name, reads in encoders.items()}
+    data.read_as(inputs)
+    data.find_inputs(inputs)
     left_out = data.leave_out_incomplete(encoders)
     check = Check(data, tasks)
     faults = data.time_faults()
@@ -237,7 +239,8 @@ class Check:
         contents: dict[int, set[bytes]] = defaultdict(set)
         for fact, rows in facts:
             for split, numbers in rows.items():
-                by_bytes[fact.digest][split] += numbers
+                if fact.digest:
+                    by_bytes[fact.digest][split] += numbers
                 if fact.look is not None:
                     by_look[fact.look][split] += numbers
                     contents[fact.look].add(fact.digest)

@@ -1,4 +1,4 @@
-"""Columns that are made of a table's own: two texts that are read together, a part of a file, cells that hold nothing.
+"""Columns that are made of a table's own: texts or facts read together, a part of a file, cells that hold nothing.
 
 They are not in the file. A table is told what they are made of, and makes them again wherever it is unpickled.
 """
@@ -71,6 +71,32 @@ class Pair:
         """See ``DerivedColumn``."""
         empty = pa.array(table.empty(self.text))
         return pair_cells(table.values(self.before), table.values(self.text), empty)
+
+
+@dataclass(frozen=True)
+class ColumnsTogether:
+    """``{"age": …, "sex": …}``: cells of several columns by column; null in empty ones, empty where all are.
+
+    Attributes:
+        columns: which, by the names that an option gives them.
+    """
+
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """See ``DerivedColumn``."""
+        return f"{{{', '.join(self.columns)}}}"
+
+    def cells(self, table: Columns) -> pa.ChunkedArray:
+        """See ``DerivedColumn``."""
+        parts, all_empty = [], np.ones(len(table), bool)
+        for column in self.columns:
+            values, empty = table.values(column), table.empty(column)
+            parts.append(pc.if_else(pa.array(empty), pa.scalar(None, values.type), values))
+            all_empty &= empty
+        cells = pc.make_struct(*parts, field_names=list(self.columns))
+        return pc.if_else(pa.array(all_empty), pa.scalar(None, cells.type), cells)
 
 
 @dataclass(frozen=True)

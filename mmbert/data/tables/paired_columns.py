@@ -1,4 +1,4 @@
-"""Two columns of texts that one encoder reads together: ``data.columns.text=[question,context]``."""
+"""Columns that one encoder reads together: two texts, ``data.columns.text=[question,context]``, or facts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmbert.core.errors import ConfigError
-from mmbert.data.tables.derived_columns import Pair
+from mmbert.data.tables.derived_columns import ColumnsTogether, Pair
 from mmbert.data.tables.table import Table
 
 
@@ -40,6 +40,21 @@ def paired_column(table: Table, pair: tuple[str, str]) -> str:
     """The name of the table's column that holds both, which is made here; or of the one of the two that it lacks."""
     lacking = next((column for column in pair if not table.has_column(column)), None)
     return table.add(Pair(*pair)) if lacking is None else lacking
+
+
+def record_column(table: Table, encoder: str, columns: Sequence[str]) -> str:
+    """The name of the table's column of records, which is made here; or of the first column that the table lacks.
+
+    Raises:
+        ConfigError: a column is named twice, or like the parts of a picture or sound in a table.
+    """
+    names = list(columns)
+    strange = next((name for name in names if names.count(name) > 1 or name in ("bytes", "path")), None)
+    if strange is not None:
+        why = "twice" if names.count(strange) > 1 else "and this name is kept for files that lie in a table: rename it"
+        raise ConfigError(f"data.columns.{encoder}={names} names '{strange}' {why}.")
+    lacking = next((column for column in names if not table.has_column(column)), None)
+    return table.add(ColumnsTogether(tuple(names))) if lacking is None else lacking
 
 
 def check_readers(table: Table, columns: Mapping[str, str], processors: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.data.tables.cells import cell_key, column_keys, is_blank, is_empty, without_words
-from mmbert.data.tables.derived_columns import DerivedColumn, Pair
+from mmbert.data.tables.derived_columns import ColumnsTogether, DerivedColumn, Pair
 from mmbert.data.tables.fingerprint import file_fingerprint
 from mmbert.data.tables.formats import FORMATS
 from mmbert.data.tables.opening import arrow_files, only_path
@@ -92,6 +92,11 @@ class Table:
         """The two columns that a ``Pair`` holds; None = the column is another."""
         pairs = [each for each in self._derived if isinstance(each, Pair)]
         return next(((each.before, each.text) for each in pairs if each.name == column), None)
+
+    def record_in(self, column: str) -> tuple[str, ...] | None:
+        """The columns of which a ``ColumnsTogether`` has the cells; None = the column is another."""
+        records = [each for each in self._derived if isinstance(each, ColumnsTogether)]
+        return next((each.columns for each in records if each.name == column), None)
 
     @property
     def folder(self) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmbert import __version__
@@ -55,6 +56,7 @@ class Description:
         pairs: names of texts that may be two.
         tasks: by name ``kind`` and, where it has any, ``classes``.
         width: D of modalities that are vectors.
+        records: of modalities that are facts in several columns, a record that can be sent.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Description:
     pairs: tuple[str, ...]
     tasks: dict[str, dict[str, Any]]
     width: dict[str, int]
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: MultimodalModel, name: str, limits: Limits) -> Description:
@@ -79,6 +82,11 @@ class Description:
             media=tuple(name for name, kind in kinds.items() if isinstance(kind, MediaModality)),
             pairs=tuple(name for name, one in processors.items() if getattr(one, "has_room_for_pairs", False)),
             tasks={name: task_facts(task) for name, task in model.named_tasks().items()},
+            records={
+                name: record_example(one.columns)  # type: ignore[attr-defined]
+                for name, one in processors.items()
+                if kinds[name].reads_columns
+            },
             width={name: one.width for name, one in processors.items() if isinstance(getattr(one, "width", None), int)},  # type: ignore[attr-defined]
         )
 
@@ -98,6 +106,8 @@ class Description:
 
     def _example_of(self, name: str) -> Any:
         kind = self.modalities[name]
+        if name in self.records:
+            return self.records[name]
         return [0.0] * self.width.get(name, 3) if kind == "features" else EXAMPLE_VALUES.get(kind, "…")
 
     def sample_schema(self, in_form: bool) -> dict[str, Any]:
@@ -119,6 +129,10 @@ class Description:
             if in_form:
                 return {"type": "string", "format": "binary", "description": "a .npy file, or numbers as a JSON list"}
             return {"type": "array", "items": {}, "description": "numbers (D), or lists of numbers (L, D)"}
+        if name in self.records and not in_form:
+            cell = {"type": ["string", "number", "boolean", "null"]}
+            properties = dict.fromkeys(self.records[name], cell)
+            return {"type": "object", "properties": properties, "additionalProperties": False}
         one = {"type": "string"}
         if in_form or name not in self.pairs:
             return one
@@ -178,6 +192,14 @@ def task_facts(task: Any) -> dict[str, Any]:
         return {"kind": task.kind}
     more = [f"… {len(classes) - MOST_CLASSES} more"] if len(classes) > MOST_CLASSES else []
     return {"kind": task.kind, "classes": [*classes[:MOST_CLASSES], *more]}
+
+
+def record_example(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A record of the means and the first words of train's columns."""
+    return {
+        name: round(known["mean"], 3) if "mean" in known else next(iter(known["categories"]), None)
+        for name, known in columns.items()
+    }
 
 
 def answer_schema(facts: dict[str, Any]) -> dict[str, Any]:

@@ -69,13 +69,19 @@ def raw_value(name: str, value: Any, processor: Processor) -> Any:
             return modality.decode(io.BytesIO(content), getattr(processor, "max_seconds", None))
         if modality.names_files:
             return feature_values(value, modality, processor)
+        if modality.reads_columns:
+            return modality.from_python(checked_record(value), processor)
         return modality.from_python(checked_text(value), processor)
     except Refusal as refusal:
         raise Refusal(refusal.status, refusal.error, refusal.remedy, field=name) from None
     except MemoryError:
         raise
     except Exception as error:  # decoders raise whatever a broken file makes them meet
-        why = str(error) if isinstance(modality, FeaturesModality) else why_no_content(modality.noun, error)
+        why = (
+            str(error)
+            if isinstance(modality, FeaturesModality) or modality.reads_columns
+            else why_no_content(modality.noun, error)
+        )
         raise Refusal(422, why, f"send another {modality.noun}, or leave the field out", field=name) from error
 
 
@@ -116,6 +122,21 @@ def feature_values(value: Any, modality: Modality, processor: Processor) -> Any:
             return modality.read(str(path), "")
         except MmbertError as error:
             raise Refusal(422, str(error).replace(f"{path}: ", ""), "send another file") from error
+
+
+def checked_record(value: Any) -> Any:
+    """Cells by column, or a string that holds JSON of them, as forms send it.
+
+    Raises:
+        Refusal: it is neither, or a cell is a list or an object.
+    """
+    if not isinstance(value, (str, dict)):
+        raise Refusal(422, f"a record is an object of cells by column, not {json_type(value)}", 'such as {"age": 3}')
+    cells = value.values() if isinstance(value, dict) else ()
+    strange = next((one for one in cells if isinstance(one, (list, dict))), None)
+    if strange is not None:
+        raise Refusal(422, f"a cell of a record is a number or a word, not {json_type(strange)}", 'such as {"age": 3}')
+    return value
 
 
 def checked_text(value: Any) -> str | list[str] | Any:

@@ -150,7 +150,9 @@ def sample_inputs(run: Path, rows: list[int], privacy: Privacy | None = None) ->
         return {row: [changed] for row in rows}
     try:
         parts = described.get("encoders", {}).values()
-        table = read_cells(path, rows, [part[key] for part in parts for key in ("before", "column") if key in part])
+        wanted = [part[key] for part in parts for key in ("before", "column") if key in part]
+        wanted += [column for part in parts for column in part.get("columns", ())]
+        table = read_cells(path, rows, wanted)
     except MmbertError as error:  # the format's extra is not installed here
         return {row: [("samples", "none", f"not shown, {error}")] for row in rows}
     return {
@@ -168,8 +170,14 @@ def masked_cell(cell: Any, part: Mapping[str, str], folder: Path, privacy: Priva
     return shown if shown.startswith("data:") and shown_as(part) != "text" else privacy.masked(shown)
 
 
-def cell_of(part: Mapping[str, str], cells: Mapping[str, Any]) -> Any:
-    """An encoder's cell among those of a row; of two that it reads together the one text after the other."""
+def cell_of(part: Mapping[str, Any], cells: Mapping[str, Any]) -> Any:
+    """An encoder's cell among those of a row; of two that it reads together the one text after the other.
+
+    Of a record's cells those that are filled, with their columns.
+    """
+    if "columns" in part:
+        filled = [f"{name}: {cells[name]}" for name in part["columns"] if not is_empty(cells.get(name))]
+        return "\n".join(filled) or None
     cell = cells.get(part["column"])
     if "before" not in part or is_empty(cell):
         return cell

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmbert.data.tables.derived_columns import Pair, Span, Without
+from mmbert.data.tables.derived_columns import ColumnsTogether, Pair, Span, Without
 from mmbert.data.tables.table import Table
 
 
@@ -51,3 +51,15 @@ def test_cells_that_hold_nothing_for_an_encoder_are_empty_for_it_alone(tmp_path)
         assert one.column(name) == ["a.mp4", None, "c.mp4"] and one.empty(name).tolist() == [False, True, False]
         assert one.column("clip") == ["a.mp4", "b.mp4", "c.mp4"] and one.pair_in(name) is None
     assert name == "clip (audio)" and table.add(Pair("clip", "clip")) == "clip + clip"
+
+
+def test_a_record_holds_cells_by_column_and_is_empty_where_all_are(tmp_path):
+    (tmp_path / "t.csv").write_text("age,sex,note\n3,f,x\n,m,\n,  ,y\n4.5,,\n")
+    table = Table(tmp_path / "t.csv")
+    name = table.add(ColumnsTogether(("age", "sex")))
+    for one in copies(table):
+        cells = one.column(name)
+        assert cells == [{"age": "3", "sex": "f"}, {"age": None, "sex": "m"}, None, {"age": "4.5", "sex": None}]
+        assert one.empty(name).tolist() == [False, False, True, False]
+        assert one.record_in(name) == ("age", "sex") and one.pair_in(name) is None and not one.is_media(name)
+    assert table.record_in("age") is None and name == "{age, sex}"

@@ -7,8 +7,9 @@ import pytest
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.modalities.registry import modality_named
 from mmbert.data.tables.derived_columns import Pair
-from mmbert.data.tables.paired_columns import pair_of_columns, paired_column
+from mmbert.data.tables.paired_columns import pair_of_columns, paired_column, record_column
 from mmbert.data.tables.table import Table
 
 ROWS = [("Who?", "Ann"), ("", "Bob"), ("Why?", None), (None, "NA")]
@@ -33,6 +34,28 @@ def test_a_pair_is_empty_where_its_second_text_is(path):
         assert one.pair_in(name) == ("question", "context") and one.pair_in("context") is None
     assert table.add(Pair("question", "context")) == name and name not in table.column_names
     assert next(table.distinct(name))[1]["before"] == "Who?"
+
+
+def test_the_encoders_kind_decides_what_two_columns_are(path):
+    data = MultimodalData(path, {"text": ["question", "context"], "facts": ["question", "context"], "one": ["context"]})
+    kinds = {"text": modality_named("text"), "facts": modality_named("tabular"), "one": modality_named("tabular")}
+    data.read_as({**kinds, "known": modality_named("tabular")}, {"known": ["context", "split"]})
+    names = {"text": "question + context", "facts": "{question, context}", "one": "{context}"}
+    assert {name: data.column_of(name) for name in kinds} == names
+    assert data.column_of("known") == "{context, split}"
+    assert data.table.cell(0, "{question, context}") == {"question": "Who?", "context": "Ann"}
+    with pytest.raises(ConfigError, match="names 3 columns"):
+        data.columns["text"] = ["question", "context", "split"]
+        data.column_of("text")
+
+
+def test_a_record_that_cannot_be_is_refused(path):
+    table = Table(path)
+    assert record_column(table, "facts", ["question", "contxt"]) == "contxt"  # whoever requires it says what is missing
+    with pytest.raises(ConfigError, match=r"data.columns.facts=\['split', 'split'\] names 'split' twice"):
+        record_column(table, "facts", ["split", "split"])
+    with pytest.raises(ConfigError, match="names 'path' and this name is kept"):
+        record_column(table, "facts", ["path", "split"])
 
 
 def test_a_pair_that_cannot_be_is_refused(path):

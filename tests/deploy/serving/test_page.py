@@ -4,7 +4,7 @@ import re
 from types import SimpleNamespace
 
 from mmbert import __version__
-from mmbert.deploy.serving.description import Description, task_facts
+from mmbert.deploy.serving.description import Description, record_example, task_facts
 from mmbert.deploy.serving.limits import Limits
 from mmbert.deploy.serving.page import docs_page
 
@@ -47,3 +47,12 @@ def test_of_many_classes_some_are_listed():
     many = task_facts(SimpleNamespace(kind="classification", classes=[str(n) for n in range(1000)]))
     assert many["classes"][-1] == "… 900 more" and len(many["classes"]) == 101
     assert task_facts(SimpleNamespace(kind="regression")) == {"kind": "regression"}
+
+
+def test_a_record_is_an_object_with_an_example_of_what_train_had():
+    columns = {"age": {"mean": 3.14159, "std": 2.0}, "sex": {"categories": ["f", "m"]}}
+    one = described(modalities={"facts": "tabular"}, records={"facts": record_example(columns)})
+    assert one.example() == {"facts": {"age": 3.142, "sex": "f"}}
+    schema = one.sample_schema(in_form=False)["properties"]["facts"]
+    assert list(schema["properties"]) == ["age", "sex"] and schema["additionalProperties"] is False
+    assert one.sample_schema(in_form=True)["properties"]["facts"] == {"type": "string"}

@@ -131,3 +131,16 @@ def test_places_are_bounded_in_samples_and_in_bytes():
     places.give_back(2, 100)
     places.give_back(1, 60)
     assert (places.samples, places.bytes) == (0, 0)
+
+
+def test_a_record_is_an_object_or_a_forms_json_of_one():
+    readers = {"facts": Reads("tabular", columns={"age": {}})}
+    for value in ({"age": 3, "sex": None}, '{"age": 3, "sex": null}'):
+        assert raw_values({"facts": value}, readers) == {"facts": {"age": 3, "sex": None}}
+    for value, why in (
+        (3, "is an object of cells by column, not a number"),
+        ({"age": [3]}, "not a list"),
+        ("3", "no rec"),
+    ):
+        with pytest.raises(Refusal, match=why):
+            raw_values({"facts": value}, readers)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmbert.core.errors import ConfigError
 from mmbert.reporting.statistics import hardest as module
-from mmbert.reporting.statistics.hardest import answer_text, answers_of, hardest, shown_as, shown_cell
+from mmbert.reporting.statistics.hardest import answer_text, answers_of, cell_of, hardest, shown_as, shown_cell
 
 
 def write_run(folder, predictions):
@@ -149,3 +149,9 @@ def test_a_folder_is_no_file(media):
 def test_runs_of_earlier_versions_are_shown_by_kind():
     assert [shown_as({"kind": kind}) for kind in ("text", "features")] == ["text", "none"]
     assert shown_as({"kind": "features", "shown_as": "audio"}) == "audio"
+
+
+def test_a_record_is_shown_by_its_columns():
+    part = {"column": "age", "columns": ["age", "sex", "town"]}
+    assert cell_of(part, {"age": 3, "sex": "", "town": "A"}) == "age: 3\ntown: A"
+    assert cell_of(part, {"age": None}) is None
