@@ -159,10 +159,13 @@ def data_to_check(
         encoders[name] = EncoderInput(modality_of(found), part, limit)
     data.read_as({name: reads.modality for name, reads in encoders.items()})
     for name, reads in encoders.items():
-        if not reads.modality.learns_of_train or not data.has_column(data.column_of(name)):
+        kind = find_class(parts[name]._target_)
+        if not issubclass(kind, Encoder) or not reads.modality.learns_of_train:
+            continue
+        if not data.has_column(data.column_of(name)):
             continue
         try:
-            learned = find_class(parts[name]._target_).learned(parts[name], data.train_cells(name, reads.modality))
+            learned = kind.learned(parts[name], data.train_cells(name, reads.modality))
         except DataError as error:
             faults.append(Finding("error", f"{name}: {str(error).removeprefix(f'{data.path}, ')}"))
         else:

@@ -283,8 +283,8 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
     def find_inputs(self, inputs: Mapping[str, Modality]) -> None:
         """Looks which parts of files are meant, and which clips have no track for an encoder; see ``InputColumns``."""
         columns = {name: self.own_column(name) for name in inputs}
-        times = [one_column(name, self.columns.get(name)) for name in TIME_COLUMNS]
-        self.found = find_input_columns(self.table, columns, inputs, *times, look=self.check_files)
+        start, end = (one_column(name, self.columns.get(name)) for name in TIME_COLUMNS)
+        self.found = find_input_columns(self.table, columns, inputs, start, end, self.check_files)
 
     def time_faults(self) -> dict[int, str]:
         """The rows of the splits whose times cannot be used, and why."""

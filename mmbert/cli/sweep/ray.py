@@ -7,6 +7,7 @@ checkpoint, a few times at most. All nodes must see the folders that the jobs re
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -164,7 +165,9 @@ def connected(address: str | None) -> Iterator[Any]:
     if named:
         check_answers(named)
     try:
-        ray.init(address=named, logging_level="warning", log_to_driver=True, include_dashboard=None if named else False)
+        ray.init(
+            address=named, logging_level=logging.WARNING, log_to_driver=True, include_dashboard=None if named else False
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"hydra.launcher.address={named}: no Ray cluster can be joined there ({first_line(error)}). Start one with "

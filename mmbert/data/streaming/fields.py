@@ -7,8 +7,10 @@ from typing import Any
 
 from mmbert.core.errors import DataError
 
-PICTURE_FIELDS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "pgm", "pbm", "jp2")
-PICTURE_FIELDS += ("heic", "heif", "svg")
+PICTURE_FIELDS = (
+    *("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "pgm", "pbm", "jp2"),
+    *("heic", "heif", "svg"),
+)
 SOUND_FIELDS = ("wav", "flac", "ogg", "opus", "mp3", "aiff", "aif", "au", "m4a", "aac", "wma")
 CLIP_FIELDS = ("mp4", "mkv", "webm", "mov", "avi")
 FEATURE_FIELDS = ("npy", "npz", "safetensors")
