@@ -495,3 +495,28 @@ def test_exported_models_says_what_its_results_say() -> None:
     for form, part in table.groupby("format"):
         worst = part.loc[part["max_difference"].idxmax()]
         assert f"{worst['max_difference']:.1e} (`{worst['fusion']}`)" in page or not worst["max_difference"], form
+
+
+def test_the_benchmark_of_compressed_models_says_what_its_results_say() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    content = json.loads((ROOT / "benchmarks" / "results" / "compressed.json").read_text())
+    shown = {"float32 in PyTorch": "original", "ONNX": "onnx", "int8 in onnxruntime": "int8_onnx"}
+    shown |= {"a quarter pruned": "structured", "both": "structured+int8_onnx"}
+    shown |= {f"without {name}": f"without {name}" for name in ("text", "image", "audio")}
+    rows = {row["variant"]: row for row in content["rows"]}
+    assert set(rows) == set(shown.values())
+    for words, variant in shown.items():
+        row = rows[variant]
+        (cells,) = re.findall(rf"^\| {re.escape(words)} \| (.*) \|$", page, re.MULTILINE)
+        numbers = [
+            *(f"{row['points'] / 100:.3f}", "" if variant == "original" else f"{row['points_lost']:.1f}"),
+            *(f"{row['mib']:.1f}", f"{row['p50_ms/1']:.1f}", f"{row['speedup/1']:.2f}".replace("1.00", "1")),
+            *(f"{row['p50_ms/32']:.0f}", f"{row['speedup/32']:.2f}".replace("1.00", "1"), f"{row['peak_mib']:,.0f}"),
+        ]
+        told_numbers = [cell.strip().replace("−", "-") for cell in cells.split("|")]
+        assert [cell.replace("-0.0", "0.0") for cell in numbers] == told_numbers, words
+    assert rows["int8_onnx"]["speedup/1"] >= 1.8 and rows["int8_onnx"]["points_lost"] <= 0.5
+    assert rows["structured+int8_onnx"]["speedup/1"] >= 2.5
+    readme = (ROOT / "README.md").read_text("utf-8")
+    said = f"{rows['int8_onnx']['speedup/1']:.1f} times faster ({rows['structured+int8_onnx']['speedup/1']:.1f})"
+    assert said in readme
