@@ -8,6 +8,7 @@ request is pickled.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,9 @@ from mmbert.deploy.serving.page import docs_page
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.deploy.serving.responses import json_response, refusal_response
 from mmbert.deploy.serving.service import Service
+
+#: The library that takes forms apart, by the name of its logger.
+FORM_PARSER = "python_multipart"
 
 
 def build_app(service: Service) -> FastAPI:
@@ -36,6 +40,7 @@ def build_app(service: Service) -> FastAPI:
         await asyncio.to_thread(service.batcher.close)
         service.preparing.close()
 
+    logging.getLogger(FORM_PARSER).setLevel(logging.CRITICAL)  # its warnings quote bytes of what was sent
     described = service.description
     app = FastAPI(
         title=f"mmbert: {described.name}",
@@ -71,6 +76,7 @@ def build_app(service: Service) -> FastAPI:
         "/predict", predict, methods=["POST"], response_class=Response, openapi_extra=body, responses=responses
     )
     app.add_api_route("/health", health, methods=["GET"], response_class=Response, responses=described.health_responses)
+    app.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)  # as some load balancers ask
     for path in ("/", "/docs"):
         app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
     for status, error, remedy in (

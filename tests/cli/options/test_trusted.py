@@ -22,7 +22,7 @@ from mmbert.core.init_args import find_class
 CONF = Path(__file__).parents[3] / "conf"
 #: Where the choices of a group stand in a run's config, if not under the group's name.
 PLACES = {"text": "encoders.text", "image": "encoders.image", "audio": "encoders.audio", "features": "encoders.scan"}
-PLACES |= {"task": "tasks.answer", "video": "encoders.video"}
+PLACES |= {"task": "tasks.answer", "video": "encoders.video", "tabular": "encoders.facts"}
 
 
 def named_classes():

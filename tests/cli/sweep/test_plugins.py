@@ -16,7 +16,7 @@ def test_a_class_of_ours_is_found_by_hydras_name():
     assert known["hydra.Other"] is int
     assert set(known.keys()) == {
         "hydra.Other",
-        *(f"hydra_plugins.mmbert.{name}" for name in ("StudySweeper", "SlotsLauncher", "OptunaSweeper")),
+        *(f"hydra_plugins.mmbert.{name}" for name in ("StudySweeper", "SlotsLauncher", "RayLauncher", "OptunaSweeper")),
     }
 
 

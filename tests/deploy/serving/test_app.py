@@ -199,6 +199,18 @@ def test_other_addresses_and_methods_are_refused_in_json(server):
         assert response.status_code == status and "POST /predict" in response.json()["remedy"]
 
 
+def test_health_can_be_asked_without_its_content(server):
+    response = server.head("/health")
+    assert response.status_code == 200 and not response.content
+
+
+def test_a_form_that_cannot_be_read_is_quoted_in_no_log(server, caplog):
+    headers = {"Content-Type": "multipart/form-data; boundary=zz"}
+    response = server.post("/predict", content=b"--z!secret", headers=headers)
+    assert response.status_code == 400 and "secret" not in response.text
+    assert caplog.records == []
+
+
 def test_several_samples_fit_into_a_form(server, tiny_model, samples):
     with open(samples[0]["image"], "rb") as picture, open(samples[1]["audio"], "rb") as sound:
         files = [("0.image", picture), ("1.audio", sound), ("1.text", (None, samples[1]["text"]))]
