@@ -263,16 +263,16 @@ def model_folder(given: str | None) -> Path:
         ConfigError: none was given, or it does not exist.
         InputError: it looks like a name on the hub, and cannot be had from there.
     """
-    from mmbert.model.hub import fetch, is_hub_name
-
     if given is None:
         raise ConfigError("Which model? Give model=FOLDER, a run's folder or the model/ in it.")
+    if Path(given).exists():
+        return model_in(Path(given))
+
+    from mmbert.model.hub import fetch, is_hub_name  # heavy: a mistake in another word is told before
+
     if is_hub_name(given):
         return fetch(given)
-    folder = Path(given)
-    if not folder.exists():
-        raise ConfigError(f"model={given}: there is no such folder.")
-    return model_in(folder)
+    raise ConfigError(f"model={given}: there is no such folder.")
 
 
 def print_answers(result: dict[str, dict[str, object]]) -> None:

@@ -133,3 +133,23 @@ def test_tags_stand_behind_their_words(capsys):
     )
     shown = capsys.readouterr().out
     assert "Ada/B-PER sings/O" in shown and "one two" in shown and "none" in shown and "{" not in shown
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "words"),
+    [
+        ("serve", "serve_model", ["max_batch=0"]),
+        ("export", "export_saved_model", ["check=mde"]),
+        ("compress", "compress_model", ["methods=[witout]"]),
+        ("explain", "explain_model", ["samples=20"]),
+        ("attack", "attack_run", ["shadows=3"]),
+    ],
+)
+def test_a_mistake_in_a_word_is_told_before_anything_heavy_is_imported(module, function, words, tmp_path):
+    code = (
+        f"import sys\nfrom mmbert.cli import {module} as command\nfrom mmbert.core.errors import MmbertError\n"
+        f"try:\n    command.{function}(['model={tmp_path}', *{words}])\n"
+        "except MmbertError:\n    print('refused', sorted({'torch', 'transformers'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "refused []\n"
