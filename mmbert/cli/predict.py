@@ -260,13 +260,19 @@ def model_folder(given: str | None) -> Path:
     """The folder of the model: the one given, the ``model/`` of a run's folder, or a copy of one on the hub.
 
     Raises:
-        ConfigError: none was given, or it does not exist.
+        ConfigError: none was given, it does not exist, or holds no model.
         InputError: it looks like a name on the hub, and cannot be had from there.
     """
     if given is None:
         raise ConfigError("Which model? Give model=FOLDER, a run's folder or the model/ in it.")
     if Path(given).exists():
-        return model_in(Path(given))
+        found = model_in(Path(given))
+        if found.is_dir() and not (found / "config.json").exists():
+            raise ConfigError(
+                f"model={given}: there is no model in this folder (no config.json). Name a run's folder or the "
+                "model/ in it; a run that has not ended has none yet: mmbert-train resume=FOLDER."
+            )
+        return found
 
     from mmbert.model.hub import fetch, is_hub_name  # heavy: a mistake in another word is told before
 

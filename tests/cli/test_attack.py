@@ -109,6 +109,7 @@ def test_mistakes_end_with_code_2_and_one_line(
     words, message, vectors_run, finished_run, monkeypatch, capsys, tmp_path
 ):
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
     places = {"RUN": vectors_run, "LEARNS": finished_run, "ELSEWHERE": tmp_path / "model"}
     for name, place in places.items():
         words = [word.replace(name, str(place)) for word in words]

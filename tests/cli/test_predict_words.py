@@ -41,6 +41,7 @@ def test_words_that_make_no_sense_are_refused(words, message):
 
 
 def test_a_model_and_something_to_judge_are_asked_for(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="Which model"):
         predict_inputs(["text=a"])
     with pytest.raises(ConfigError, match="there is no such folder"):
@@ -51,7 +52,8 @@ def test_a_model_and_something_to_judge_are_asked_for(tmp_path):
 
 def test_a_run_folder_stands_for_the_model_in_it(tmp_path):
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"")  # what is written last
+    for name in ("config.json", "model.safetensors"):  # the second is what is written last
+        (tmp_path / "model" / name).write_bytes(b"")
     assert model_folder(str(tmp_path)) == tmp_path / "model"
     assert model_folder(str(tmp_path / "model")) == tmp_path / "model"
 
@@ -146,6 +148,7 @@ def test_tags_stand_behind_their_words(capsys):
     ],
 )
 def test_a_mistake_in_a_word_is_told_before_anything_heavy_is_imported(module, function, words, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
     code = (
         f"import sys\nfrom mmbert.cli import {module} as command\nfrom mmbert.core.errors import MmbertError\n"
         f"try:\n    command.{function}(['model={tmp_path}', *{words}])\n"
@@ -153,3 +156,8 @@ def test_a_mistake_in_a_word_is_told_before_anything_heavy_is_imported(module, f
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "refused []\n"
+
+
+def test_a_folder_without_a_model_is_told_as_that(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no model in this folder \(no config\.json\)"):
+        model_folder(str(tmp_path))
