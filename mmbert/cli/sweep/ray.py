@@ -16,12 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from hydra.core.utils import JobReturn, filter_overrides
 
-from mmbert.cli.sweep.one_job import first_line, lost_job, run_here
+from mmbert.cli.sweep.one_job import JobLauncher, first_line, run_here
 from mmbert.core.errors import ConfigError, TrainingError
 
 #: Variables of the environment that jobs get from whoever starts the sweep, by how their names begin.
@@ -30,7 +27,7 @@ PASSED_ON = ("MMBERT_", "WANDB_", "HF_", "TRANSFORMERS_", "MLFLOW_", "PYTHONHASH
 ANSWERS_WITHIN = 5.0
 
 
-class RayLauncher(Launcher):
+class RayLauncher(JobLauncher):
     """Hydra's ``hydra/launcher=ray``.
 
     Args:
@@ -52,22 +49,13 @@ class RayLauncher(Launcher):
         retries: int = 2,
         max_jobs: int | None = None,
     ) -> None:
+        super().__init__()
         self.address, self.cpus, self.gpus, self.memory_gib = address, cpus, gpus, memory_gib
         self.retries, self.max_jobs = retries, max_jobs
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-        self.task_function: TaskFunction | None = None
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before it launches."""
-        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Runs the jobs; returns what became of each, in their order."""
-        assert self.config is not None
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        jobs = [(initial_job_idx + place, [*words]) for place, words in enumerate(job_overrides)]
+        jobs = self.numbered(job_overrides, initial_job_idx)
         with connected(self.address) as ray:
             nodes = [node for node in ray.nodes() if node["Alive"]]
             wanted = self.resources(nodes)
@@ -147,7 +135,7 @@ class RayLauncher(Launcher):
             if tried < self.retries:
                 print(f"mmbert-train: job {number}: {why}. It is started again.", file=sys.stderr)
                 return None
-        return lost_job(number, words, self.hydra_context, self.config, why)
+        return self.lost(number, words, why)
 
 
 @contextmanager

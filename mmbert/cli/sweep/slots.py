@@ -19,12 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from hydra.core.utils import JobReturn, filter_overrides
 
-from mmbert.cli.sweep.one_job import first_line, lost_job, run_here
+from mmbert.cli.sweep.one_job import JobLauncher, first_line, run_here
 from mmbert.core.errors import ConfigError
 
 #: Environment variables by which numeric libraries limit their threads.
@@ -55,7 +52,7 @@ class Slot:
         return found | {name: str(len(self.cores)) for name in THREAD_VARIABLES}
 
 
-class SlotsLauncher(Launcher):
+class SlotsLauncher(JobLauncher):
     """Hydra's ``hydra/launcher=slots``.
 
     Args:
@@ -67,21 +64,12 @@ class SlotsLauncher(Launcher):
     def __init__(
         self, gpus: Sequence[int | str] | None = None, cores: int | None = None, max_jobs: int | None = None
     ) -> None:
+        super().__init__()
         self.options = (None if gpus is None else [str(gpu) for gpu in gpus], cores, max_jobs)
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-        self.task_function: TaskFunction | None = None
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before it launches."""
-        self.config, self.hydra_context, self.task_function = config, hydra_context, task_function
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Runs the jobs; returns what became of each, in their order."""
-        assert self.config is not None
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        jobs = [(initial_job_idx + place, [*words]) for place, words in enumerate(job_overrides)]
+        jobs = self.numbered(job_overrides, initial_job_idx)
         slots = make_slots(*self.options, jobs=len(jobs))
         print(f"{len(jobs)} jobs on {', '.join(slot.name for slot in slots)}", file=sys.stderr)
         waiting: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
@@ -133,11 +121,10 @@ class SlotsLauncher(Launcher):
                 except (TerminatedWorkerError, BrokenProcessPool) as error:
                     executor.shutdown(wait=False, kill_workers=True)
                     executor = None
-                    assert self.config is not None and self.hydra_context is not None
                     why = (
                         f"The process of this job died on {slot.name}, perhaps for lack of memory: {first_line(error)}"
                     )
-                    done[number] = lost_job(number, words, self.hydra_context, self.config, why)
+                    done[number] = self.lost(number, words, why)
         finally:
             if executor is not None:
                 executor.shutdown(wait=True, kill_workers=stop.is_set())
