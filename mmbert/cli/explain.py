@@ -92,9 +92,10 @@ def explain_model(words: list[str]) -> None:
     from mmbert.model import MultimodalModel
     from mmbert.reporting.outputs.page.explanation import explanation_page
     from mmbert.runs.start import run_lock
-    from mmbert.training.callbacks.console import quiet
+    from mmbert.training.callbacks.console import print_line, quiet
     from mmbert.training.predict import chosen_device
     from mmbert.training.resources.out_of_memory import explain_out_of_memory, writing_places
+    from mmbert.training.use_store import moving_on, progress_bar
 
     quiet()
     device = chosen_device(own.get("device", "auto"))
@@ -104,7 +105,10 @@ def explain_model(words: list[str]) -> None:
     with explain_out_of_memory(run.path, "data.eval_batch_size=8, data.num_workers=0", places=places):
         data = bound_data(model, cfg, split)
         with run_lock(run, "wait until it has ended, or name another folder: out=FOLDER"):
-            found = explain_tasks(model, data.loader(split), tasks, device, bootstraps, seed)
+            loader, subsets = data.loader(split), 2 ** len(model.fusion.dims) - 1
+            print_line(f"explain   {len(data.rows[split]):,} samples, each fused {subsets} times")
+            with progress_bar("batches", len(loader)) as shown:
+                found = explain_tasks(model, moving_on(loader, shown), tasks, device, bootstraps, seed)
             facts = {"model": str(folder), "data": str(data.path), "split": split, "skipped": len(found.skipped)}
             content = write_explanation(found, facts, run)
             write_whole_text(run.explanation_page, explanation_page(content))

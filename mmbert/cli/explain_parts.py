@@ -56,9 +56,10 @@ def explain_parts_of(own: Mapping[str, str], others: list[str], folder: Path) ->
     from mmbert.model import MultimodalModel
     from mmbert.reporting.outputs.page.parts import parts_page
     from mmbert.runs.start import run_lock
-    from mmbert.training.callbacks.console import quiet
+    from mmbert.training.callbacks.console import print_line, quiet
     from mmbert.training.predict import chosen_device
     from mmbert.training.resources.out_of_memory import explain_out_of_memory
+    from mmbert.training.use_store import moving_on, progress_bar
 
     quiet()
     require_captum()
@@ -71,7 +72,10 @@ def explain_parts_of(own: Mapping[str, str], others: list[str], folder: Path) ->
         places = chosen_places(data, split, rows, count, seed)
         with run_lock(run, "wait until it has ended, or name another folder: out=FOLDER"):
             batches = batches_of(data, split, places)
-            found = explain_parts(model.to(device), batches, answers, device, PathOptions(steps, most_steps, tolerance))
+            options = PathOptions(steps, most_steps, tolerance)
+            print_line(f"explain   {len(places):,} samples, {steps} to {most_steps} steps of the integral each")
+            with progress_bar("batches", -(-len(places) // SAMPLES_AT_ONCE)) as bar:
+                found = explain_parts(model.to(device), moving_on(batches, bar), answers, device, options)
             facts = {
                 "model": str(folder),
                 "data": str(data.path),

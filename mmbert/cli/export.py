@@ -79,7 +79,7 @@ def export_saved_model(words: list[str]) -> None:
     from mmbert.deploy.export import export_model  # heavy: after the words are known to be right
     from mmbert.deploy.onnx_files import require_onnx
     from mmbert.model import MultimodalModel
-    from mmbert.training.callbacks.console import quiet
+    from mmbert.training.callbacks.console import print_line, quiet
 
     quiet()
     formats = ("onnx", "torch") if chosen["format"] == "both" else (chosen["format"],)
@@ -88,7 +88,7 @@ def export_saved_model(words: list[str]) -> None:
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted or is_own_model(folder))
     batches = made_batches(model, count) if cfg is None else data_batches(model, cfg, str(split), count)
     facts = {"model": str(folder), "checked_with": split or "made samples", "samples": count}
-    done = export_model(model, place, batches, formats, chosen["parts"], facts)  # type: ignore[arg-type]
+    done = export_model(model, place, batches, formats, chosen["parts"], facts, print_line)  # type: ignore[arg-type]
     print_exported(done)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +70,7 @@ def export_model(
     formats: Sequence[ExportFormat] = ("onnx",),
     parts: ExportParts = "whole",
     facts: Mapping[str, Any] | None = None,
+    notify: Callable[[str], None] = lambda what: None,
 ) -> Exported:
     """Traces a model, writes its files, runs them beside it, and keeps them only if they are equal.
 
@@ -80,6 +81,7 @@ def export_model(
         formats: ``onnx`` (read by onnxruntime and others), ``torch`` (torch.export, read by torch).
         parts: ``whole`` = one file; ``separate`` = each encoder a file, fusion and tasks another.
         facts: added to ``export.json``.
+        notify: told what begins, for each step takes up to minutes.
 
     Raises:
         InputError: the model cannot be exported, says why; or the files do not give what the model gives.
@@ -92,11 +94,13 @@ def export_model(
         programs: dict[str, ExportedProgram] = {}
         seconds = {"trace": 0.0}
         for name, graph in graphs.items():
+            notify(f"tracing {name}")
             begun = time.perf_counter()
             programs[name] = trace(graph.module, graph.example, graph.varying)
             seconds["trace"] += time.perf_counter() - begun
         files: dict[str, dict[str, str]] = {}
         for form in formats:
+            notify(f"writing {form}")
             begun = time.perf_counter()
             files[form] = {name: f"{name}.{FORMAT_ENDINGS[form]}" for name in graphs}
             for name, graph in graphs.items():
@@ -111,6 +115,7 @@ def export_model(
         with usual_permissions(scratch / TASK_TENSORS):
             save_file(task_tensors(model.named_tasks(), kept), scratch / TASK_TENSORS)
         runners: dict[str, Runner] = {form: runner_of(form, scratch, list(files[form].values())) for form in formats}
+        notify("running the files beside the model, with every subset of modalities")
         differences = compare_exports(model, runners, batches)
         refuse_unequal(differences)
         sizes = {name: (scratch / name).stat().st_size for each in files.values() for name in each.values()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -90,3 +91,10 @@ def progress_bar(what: str, count: int) -> Iterator[ProgressCallback]:
     with Progress(transient=True) as progress:
         task = progress.add_task(what, total=count)
         yield lambda done: progress.advance(task, done)
+
+
+def moving_on(things: Iterable[Any], shown: ProgressCallback) -> Iterator[Any]:
+    """Some things as they are; each moves a progress bar on once it has been used."""
+    for thing in things:
+        yield thing
+        shown(1)

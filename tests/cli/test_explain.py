@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+from contextlib import redirect_stdout
 
 import pytest
 
@@ -26,7 +27,8 @@ def explained(tmp_path_factory, finished_run):
     given = [f"model={finished_run}", f"out={out}", "split=test_missing", "bootstraps=20", "device=cpu"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mmbert-explain", *given, "task=answer,properties"])
-        command.main()
+        with (out / "printed.txt").open("w") as printed, redirect_stdout(printed):
+            command.main()
     return out
 
 
@@ -44,6 +46,11 @@ def test_the_whole_is_what_the_run_measured_and_the_parts_add_up(explained, fini
         gained = sum(one["value"]["value"] for one in metric["modalities"].values())
         expected = metric["subsets"][-1]["value"] - metric["subsets"][0]["value"]
         assert gained == pytest.approx(expected, abs=1e-6)
+
+
+def test_it_says_what_it_has_to_do(explained):
+    samples = json.loads((explained / "explanation.json").read_text())["samples"]
+    assert f"explain   {samples} samples, each fused 7 times" in (explained / "printed.txt").read_text()
 
 
 def test_each_sample_has_its_line(explained):

@@ -97,13 +97,14 @@ def test_the_table_and_the_warning_are_printed(explained, capsys, monkeypatch):
     assert all(name in shown for name in ("parts.json", "parts.csv", "parts.npz", "parts.html"))
 
 
-def test_rows_and_classes_can_be_named(finished_run, digits, tmp_path, monkeypatch):
+def test_rows_and_classes_can_be_named(finished_run, digits, tmp_path, monkeypatch, capsys):
     rows = pd.read_csv(digits).query("split == 'test'").index[[3, 0]].tolist()
     words = (f"model={finished_run}", f"out={tmp_path}", f"rows={rows[0]},{rows[1]}", "task=answer", "class=7,-3")
     explain(monkeypatch, *QUICK, *words)
     content = json.loads((tmp_path / "parts.json").read_text())
     assert [sample["row"] for sample in content["samples"]] == rows
     assert [[a["answer"] for a in s["answers"]] for s in content["samples"]] == [["7", "-3"]] * 2
+    assert "explain   2 samples, 4 to 8 steps of the integral each" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("samples", [False, True])

@@ -34,6 +34,8 @@ def test_a_run_is_exported_and_equal_for_every_subset_of_its_own_samples(finishe
     record = json.loads((out / "export.json").read_text())
     assert len(record["differences"]["onnx"]) == len(record["differences"]["torch"]) == 7
     assert all(one["scaled"] <= 1e-4 for form in record["differences"].values() for one in form)
+    steps = ["tracing model", "writing onnx", "writing torch", "running the files beside the model"]
+    assert [step for step in steps if step in printed.out] == steps  # each may take minutes
     assert "text + image + audio" in printed.out and "model.onnx" in printed.out and "model.pt2" in printed.out
     model, exported = MultimodalModel.from_pretrained(finished_run / "model"), OnnxModel(out)
     samples = [{"text": "Add the two numbers."}, {"text": "The larger of both, and a longer text."}]

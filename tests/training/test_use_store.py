@@ -4,7 +4,7 @@ import pytest
 
 from mmbert.store.use_store import StoreUsage
 from mmbert.training import use_store
-from mmbert.training.use_store import progress_bar, usage_text
+from mmbert.training.use_store import moving_on, progress_bar, usage_text
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_only_a_terminal_has_a_bar(monkeypatch, terminal, advanced):
         done(2)
         done(3)
     assert seen == advanced
+
+
+def test_a_bar_moves_on_when_a_thing_has_been_used():
+    seen = []
+    for thing in moving_on("ab", lambda done: seen.append(f"done {done}")):
+        seen.append(thing)
+    assert seen == ["a", "done 1", "b", "done 1"]
