@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
@@ -13,7 +14,7 @@ from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import is_own_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SERVE_USAGE = """\
@@ -63,20 +64,11 @@ def serve_model(words: list[str]) -> None:
     trusted = consent(own) or is_own_model(folder)
     lowest = probability(own, "abstain_below")
     port = whole_in_range(own, "port", 8000, 0, 65535)
-    limits: dict[str, Any] = {
-        "max_batch": whole_in_range(own, "max_batch", 32, 1, 4096),
-        "max_wait_ms": number_in_range(own, "max_wait_ms", 5, 0, 10_000),
-        "max_queue": whole_in_range(own, "max_queue", 128, 1, 100_000),
-        "max_bytes": whole_in_range(own, "max_bytes", 20_000_000, 1, 2**31),
-        "timeout_s": number_in_range(own, "timeout_s", 30, 0.01, 86400),
-    }
-    if limits["max_queue"] < limits["max_batch"]:
-        raise ConfigError(
-            f"max_queue={limits['max_queue']} is less than max_batch={limits['max_batch']}: no batch would be full."
-        )
+    limits = given_limits(own)
     require_extra("serve", "fastapi", "uvicorn", "python_multipart")
 
     from mmbert.deploy.serving.limits import Limits  # heavy: after the words are known to be right
+    from mmbert.deploy.serving.replicas import load_replicas, replicas_for
     from mmbert.deploy.serving.server import address_of, make_server, open_port
     from mmbert.deploy.serving.service import Service
     from mmbert.model import MultimodalModel
@@ -84,11 +76,16 @@ def serve_model(words: list[str]) -> None:
     from mmbert.training.predict import chosen_device
 
     quiet()
-    with open_port(own.get("host", "127.0.0.1"), port) as taken:
+    with open_port(own.get("host", "127.0.0.1"), port) as taken, computing_alone() as threads:
         device = chosen_device(own.get("device", "auto"))
-        model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted).to(device)
-        set_threshold(model.named_tasks(), lowest)
-        service = Service(model, model_name(folder), Limits(**limits))
+
+        def load() -> MultimodalModel:
+            model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted).to(device)
+            set_threshold(model.named_tasks(), lowest)
+            return model
+
+        models = load_replicas(load, replicas_for(device, threads))
+        service = Service(models, model_name(folder), Limits(**limits), threads)
         server = make_server(service)
         print(f"{service.description.name}: {', '.join(service.description.modalities)}", end=" → ")
         print(", ".join(service.description.tasks))
@@ -105,6 +102,44 @@ def serve_model(words: list[str]) -> None:
             signal.signal(number, lambda *_: None)
         server.run(sockets=[taken])
         print(f"  {service.batcher.samples} samples answered in {service.batcher.batches} batches")
+
+
+def given_limits(own: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of ``Limits``.
+
+    Raises:
+        ConfigError: one is out of range, or no batch would ever be full.
+    """
+    limits: dict[str, Any] = {
+        "max_batch": whole_in_range(own, "max_batch", 32, 1, 4096),
+        "max_wait_ms": number_in_range(own, "max_wait_ms", 5, 0, 10_000),
+        "max_queue": whole_in_range(own, "max_queue", 128, 1, 100_000),
+        "max_bytes": whole_in_range(own, "max_bytes", 20_000_000, 1, 2**31),
+        "timeout_s": number_in_range(own, "timeout_s", 30, 0.01, 86400),
+    }
+    if limits["max_queue"] < limits["max_batch"]:
+        raise ConfigError(
+            f"max_queue={limits['max_queue']} is less than max_batch={limits['max_batch']}: no batch would be full."
+        )
+    return limits
+
+
+@contextmanager
+def computing_alone() -> Iterator[int]:
+    """Within it this thread computes with one thread; gives the number that torch had for it before.
+
+    OpenMP makes a team of threads for each thread that computes with several. Once there are more of them than cores,
+    those of every team go to sleep where they would have waited for each other: the model in a thread of its own took
+    1.5 times as long (two cores, libgomp) after the thread that loaded it had computed with two.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def given_options(words: list[str], options: tuple[str, ...], command: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from mmbert.cli import predict, serve
 
@@ -56,6 +57,20 @@ def test_a_server_answers_as_mmbert_predict_does_and_ends_when_told(finished_run
         out, err = server.communicate(timeout=60)
     assert "1 samples answered in 1 batches" in out and err == ""
     assert server.returncode == 0
+
+
+def test_while_it_serves_the_main_thread_computes_alone():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with serve.computing_alone() as threads:
+            assert (threads, torch.get_num_threads()) == (2, 1)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(KeyboardInterrupt), serve.computing_alone():
+            raise KeyboardInterrupt
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

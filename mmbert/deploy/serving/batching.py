@@ -1,4 +1,4 @@
-"""Dynamic batching: samples that wait are taken through the model together, by one thread, and answered each."""
+"""Dynamic batching: samples that wait are taken through the model together, by a thread, and answered each."""
 
 from __future__ import annotations
 
@@ -43,41 +43,47 @@ class WaitingSample:
 
 
 class Batcher:
-    """One thread that runs the model.
+    """Threads that each run a model of their own, a batch at a time.
 
     Args:
-        answer_batch: samples -> an answer each.
+        models: samples -> an answer each; a thread for every one.
         max_batch: see ``Limits``.
         max_wait_ms: see ``Limits``.
+        threads: that torch computes with, all of them together; None = as many as the thread that makes this.
 
     Attributes:
-        batches: that went through the model.
+        batches: that went through a model.
         samples: in them.
     """
 
     def __init__(
         self,
-        answer_batch: Callable[[Sequence[PreparedSample]], list[SampleAnswers]],
+        models: Sequence[Callable[[Sequence[PreparedSample]], list[SampleAnswers]]],
         max_batch: int,
         max_wait_ms: float,
+        threads: int | None = None,
     ) -> None:
-        self._answer_batch = answer_batch
         self._max_batch, self._wait_s = max_batch, max_wait_ms / 1000
-        self._torch_threads = torch.get_num_threads()
+        self._torch_threads = threads or torch.get_num_threads()
         self._waiting: deque[WaitingSample] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._busy = 0
         self.batches = self.samples = 0
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(answer_batch, number), name=f"model {number}", daemon=True)
+            for number, answer_batch in enumerate(models)
+        ]
 
     def start(self) -> None:
         """Begins to run what waits."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     @property
     def ready(self) -> bool:
         """Whether samples are taken."""
-        return self._thread.is_alive() and not self._closing
+        return all(thread.is_alive() for thread in self._threads) and not self._closing
 
     def submit(self, sample: PreparedSample) -> asyncio.Future[SampleAnswers]:
         """The answer that will come; called by the event loop. Cancel it, and its sample is left out."""
@@ -89,20 +95,27 @@ class Batcher:
         return job.answer
 
     def close(self) -> None:
-        """SampleAnswers what waits, then ends."""
+        """Answers what waits, then ends."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        if self._thread.ident is not None:
-            self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
 
-    def _run(self) -> None:
-        # each thread has a number of its own, and takes what was set last, which threads that prepare set to 1
-        torch.set_num_threads(self._torch_threads)
+    def _run(self, answer_batch: Callable[[Sequence[PreparedSample]], list[SampleAnswers]], number: int) -> None:
         while jobs := self._next_batch():
-            self.batches += 1
-            self.samples += len(jobs)
-            deliver(jobs, self._results(jobs))
+            # each thread has a number of its own, and begins with the one that was set last, which is 1 in a server
+            torch.set_num_threads(self._share_of_threads(number))
+            deliver(jobs, self._results(answer_batch, jobs))
+            with self._changed:
+                self._busy -= 1
+
+    def _share_of_threads(self, number: int) -> int:
+        """What torch may compute with: all for the first where it runs alone and nothing waits, else an equal share."""
+        with self._changed:
+            alone = number == 0 and self._busy == 1 and not self._waiting
+        return self._torch_threads if alone else max(1, self._torch_threads // len(self._threads))
 
     def _next_batch(self) -> list[WaitingSample]:
         """Up to ``max_batch`` samples: those that wait once the first has waited long enough; none = the end."""
@@ -123,13 +136,20 @@ class Batcher:
                     job = self._waiting.popleft()
                     if not job.answer.cancelled():
                         jobs.append(job)
+                if self._waiting:
+                    self._changed.notify()  # for another thread: what woke this one may have been of the rest
                 if jobs:
+                    self._busy += 1
+                    self.batches += 1
+                    self.samples += len(jobs)
                     return jobs
 
-    def _results(self, jobs: list[WaitingSample]) -> list[SampleAnswers | BaseException]:
+    def _results(
+        self, answer_batch: Callable[[Sequence[PreparedSample]], list[SampleAnswers]], jobs: list[WaitingSample]
+    ) -> list[SampleAnswers | BaseException]:
         """An answer or an error for each; where a batch fails, every sample is tried alone."""
         try:
-            return list(self._answer_batch([job.sample for job in jobs]))
+            return list(answer_batch([job.sample for job in jobs]))
         except Exception as error:  # whatever the model raises, the server goes on
             if len(jobs) == 1:
                 places = PLACES_ALONE.traceback_of(error)
@@ -137,7 +157,7 @@ class Batcher:
                 fault = Refusal(500, f"the model has no answer to this sample ({type(error).__name__})")
                 fault.remedy = "the log of the server says where it failed"
                 return [fault]
-        return [self._results([job])[0] for job in jobs]
+        return [self._results(answer_batch, [job])[0] for job in jobs]
 
 
 def deliver(jobs: Sequence[WaitingSample], results: Sequence[SampleAnswers | BaseException]) -> None:

@@ -70,13 +70,11 @@ async def form_samples(request: Request, body: bytes, most_samples: int) -> dict
     async def whole() -> AsyncGenerator[bytes, None]:
         yield body
 
-    class InMemory(MultiPartParser):
-        spool_max_size = len(body) + 1  # otherwise files of more than a megabyte would lie on disk for a while
-
     most_fields = 64 * most_samples
-    parser = InMemory(
+    parser = MultiPartParser(
         request.headers, whole(), max_files=most_fields, max_fields=most_fields, max_part_size=len(body) + 1
     )
+    parser.spool_max_size = len(body) + 1  # otherwise files of more than a megabyte would lie on disk for a while
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -128,14 +126,28 @@ def with_text_pairs(sample: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which may name a field once.
+
+    Raises:
+        Refusal: one comes twice, of which Python would take the last.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise Refusal(422, "the field comes twice", "several samples: a list of objects", field=key)
+        found[key] = value
+    return found
+
+
 def json_samples(body: bytes) -> Any:
     """What the body holds.
 
     Raises:
-        Refusal: it is no JSON.
+        Refusal: it is no JSON, or a field comes twice.
     """
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
         where = f", line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise Refusal(400, f"the body is no JSON{where}", "send an object, or a list of objects, in UTF-8") from None

@@ -1,12 +1,23 @@
-"""Threads that prepare what clients send. Each has processors of its own: tokenizers cannot be shared."""
+"""Processes that prepare what clients send, beside the server's own: decoders and tokenizers do not wait for its lock.
+
+Python's lock lets one thread of a process compute at a time. Threads that prepare would hold up the thread that runs
+the model, at every one of its operations; a loader's workers do not, nor do these. What breaks a decoder ends a process
+of theirs and not the server.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import multiprocessing
 import os
 import pickle
+import signal
 import threading
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import torch
@@ -17,12 +28,16 @@ from mmbert.deploy.serving.refusals import Refusal
 from mmbert.deploy.serving.values import raw_values
 from mmbert.model.samples import PreparedSample, prepared_sample
 
-#: Threads; decoders and resamplers work outside of Python's lock.
-MOST_THREADS = 4
+#: Processes; one core is left to the model.
+MOST_PROCESSES = 4
+#: Seconds after which a process sees at the latest that its server is gone.
+LOOKS_EVERY = 1.0
+#: What a process has of its own: the encoders' preprocessing, and the modalities that tasks are aligned to.
+_own: dict[str, Any] = {}
 
 
 class Preparing:
-    """A pool of threads.
+    """Some processes, which are there before the first request.
 
     Args:
         processors: the encoders' preprocessing, by encoder name.
@@ -30,30 +45,101 @@ class Preparing:
     """
 
     def __init__(self, processors: Mapping[str, Processor], aligned_to: list[str]) -> None:
-        self._pickled = pickle.dumps(dict(processors))
-        self._aligned_to = aligned_to
-        self._own = threading.local()
-        self.threads = max(1, min(MOST_THREADS, os.cpu_count() or 1))
-        self.pool = ThreadPoolExecutor(self.threads, "prepare", self._begin)
+        self._pickled = pickle.dumps((dict(processors), list(aligned_to)))
+        self.processes = max(1, min(MOST_PROCESSES, (os.cpu_count() or 1) - 1))
+        self._pool = self._begun()
 
-    def _begin(self) -> None:
-        """In each thread, once."""
-        torch.set_num_threads(1)  # of this thread: samples are small, and the model needs the cores
-        self._own.processors = pickle.loads(self._pickled)  # noqa: S301 - made by this process
+    def _begun(self) -> ProcessPoolExecutor:
+        """A pool whose processes have begun: they copy this one, which is best done before it has threads."""
+        pool = ProcessPoolExecutor(
+            self.processes, multiprocessing.get_context("fork"), begin_process, (self._pickled, os.getpid())
+        )
+        for job in [pool.submit(os.getpid) for _ in range(self.processes)]:
+            job.result()
+        return pool
 
-    def prepare(self, sample: Any) -> PreparedSample:
-        """A sample as it was sent; runs in a thread of the pool.
+    async def prepare(self, sample: Any) -> PreparedSample:
+        """A sample as it was sent.
 
         Raises:
-            Refusal: it cannot be used.
+            Refusal: it cannot be used, or ended the process that prepared it.
         """
-        processors = self._own.processors
-        raws = raw_values(sample, processors)
+        made: PreparedSample = await self._run(prepare_here, sample)
+        return made
+
+    async def read(self, reader: Callable[[bytes], Any], content: bytes) -> Any:
+        """What a function makes of bytes, such as JSON of some megabytes.
+
+        Raises:
+            Refusal: it cannot be read.
+        """
+        return await self._run(reader, content)
+
+    async def _run(self, work: Callable[[Any], Any], given: Any) -> Any:
+        pool = self._pool
         try:
-            return prepared_sample(raws, processors, self._aligned_to)
-        except MmbertError as error:
-            raise Refusal(422, str(error), "send other values, or leave the field out") from error
+            answer = await asyncio.get_running_loop().run_in_executor(pool, pickled_result, work, given)
+        except BrokenProcessPool:
+            if self._pool is pool:  # the first that meets it
+                pool.shutdown(wait=False)
+                self._pool = self._begun()
+            raise Refusal(
+                500, "the process that reads samples has died, perhaps of one of them", "send each by itself, once more"
+            ) from None
+        return pickle.loads(answer)  # noqa: S301 - made by a process of this server's
 
     def close(self) -> None:
-        """Ends the threads."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        """Ends the processes."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def begin_process(pickled: bytes, server: int) -> None:
+    """In each process, once.
+
+    Args:
+        pickled: what it has of its own.
+        server: the process that it works for, with which it ends.
+    """
+    threading.Thread(target=end_with, args=(server,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer: it ends what was taken in first
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)  # samples are small, and the model needs the cores
+    _own["processors"], _own["aligned_to"] = pickle.loads(pickled)  # noqa: S301 - made by the server
+
+
+def end_with(server: int) -> None:
+    """Ends this process once another is gone: nobody tells it of a server that was killed."""
+    while os.getppid() == server:
+        time.sleep(LOOKS_EVERY)
+    os._exit(0)
+
+
+class TensorPickler(pickle.Pickler):
+    """Tensors as arrays of numbers: torch's own way takes ten times as long, for each is a small file to it."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How an object is made again; see ``pickle.Pickler``."""
+        if type(obj) is torch.Tensor and obj.dtype != torch.bfloat16:  # of which NumPy knows nothing
+            return torch.from_numpy, (obj.numpy(),)
+        return NotImplemented
+
+
+def pickled_result(work: Callable[[Any], Any], given: Any) -> bytes:
+    """What a function gives, as bytes: tensors as they are would cross by a file descriptor each."""
+    buffer = io.BytesIO()
+    TensorPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(work(given))
+    return buffer.getvalue()
+
+
+def prepare_here(sample: Any) -> PreparedSample:
+    """A sample as it was sent, prepared in this process.
+
+    Raises:
+        Refusal: it cannot be used.
+    """
+    processors = _own["processors"]
+    raws = raw_values(sample, processors)
+    try:
+        return prepared_sample(raws, processors, _own["aligned_to"])
+    except MmbertError as error:
+        raise Refusal(422, str(error), "send other values, or leave the field out") from error

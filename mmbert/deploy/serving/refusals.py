@@ -30,6 +30,11 @@ class Refusal(Exception):
         self.status, self.error, self.remedy = status, error, remedy
         self.field, self.sample, self.retry_after_s = field, sample, retry_after_s
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it was made: processes that prepare samples send it on."""
+        made = (self.status, self.error, self.remedy, self.field, self.sample, self.retry_after_s)
+        return type(self), made
+
     def of_sample(self, sample: int) -> Refusal:
         """The same, of one of several samples."""
         return Refusal(self.status, self.error, self.remedy, self.field, sample, self.retry_after_s)

@@ -1,10 +1,11 @@
-"""``Service``: a model, and what stands between it and requests: places, threads that prepare, batches."""
+"""``Service``: a model, and what stands between it and requests: places, processes that prepare, batches."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,27 +27,32 @@ class Service:
     """A model, and what stands between it and requests.
 
     Args:
-        model: in evaluation mode, on its device.
+        models: replicas in evaluation mode, on their device; each takes a batch at a time.
         name: what the model is called on pages.
         limits: of the server.
+        threads: see ``Batcher``.
     """
 
-    def __init__(self, model: MultimodalModel, name: str, limits: Limits) -> None:
-        self.model, self.limits = model, limits
+    def __init__(
+        self, models: Sequence[MultimodalModel], name: str, limits: Limits, threads: int | None = None
+    ) -> None:
+        model, self.limits = models[0], limits
         self.description = Description.of(model, name, limits)
         self.processors = {name: encoder.processor for name, encoder in model.named_encoders().items()}
         self.aligned_to = model.aligned_to
         self.device = next(model.parameters()).device
         self.places = Places(limits)
         self.preparing = Preparing(self.processors, self.aligned_to)
-        self.batcher = Batcher(self.answer_batch, limits.max_batch, limits.max_wait_ms)
+        self.batcher = Batcher(
+            [partial(self.answer_batch, model) for model in models], limits.max_batch, limits.max_wait_ms, threads
+        )
 
     @torch.inference_mode()
-    def answer_batch(self, samples: Sequence[PreparedSample]) -> list[SampleAnswers]:
-        """What ``MultimodalModel.predict`` says of samples that are prepared; runs in the batcher's thread."""
+    def answer_batch(self, model: MultimodalModel, samples: Sequence[PreparedSample]) -> list[SampleAnswers]:
+        """What ``MultimodalModel.predict`` says of samples that are prepared; runs in a thread of the batcher's."""
         inputs, alignments = collate_samples(samples, self.processors, self.aligned_to)
         moved = {name: {key: t.to(self.device) for key, t in tensors.items()} for name, tensors in inputs.items()}
-        return self.model.answers(self.model(moved), alignments)
+        return model.answers(model(moved), alignments)
 
     def health(self) -> dict[str, Any]:
         """What ``GET /health`` says."""
@@ -103,7 +109,7 @@ class Service:
             return await form_samples(request, body, self.limits.max_queue)
         if len(body) < 2**16:
             return json_samples(body)
-        return await asyncio.get_running_loop().run_in_executor(self.preparing.pool, json_samples, body)
+        return await self.preparing.read(json_samples, body)
 
     def check_count(self, count: int) -> None:
         """Whether so many samples may come in one request.
@@ -146,9 +152,8 @@ class Service:
         Raises:
             Refusal: it cannot be used.
         """
-        loop = asyncio.get_running_loop()
         try:
-            prepared = await loop.run_in_executor(self.preparing.pool, self.preparing.prepare, sample)
+            prepared = await self.preparing.prepare(sample)
             return await self.batcher.submit(prepared)
         except Refusal as refusal:
             raise (refusal.of_sample(number) if is_list else refusal) from None

@@ -113,7 +113,7 @@ def feature_values(value: Any, modality: Modality, processor: Processor) -> Any:
         wanted = f"features are a list of numbers, or of lists of them, not {json_type(value)}"
         raise Refusal(422, wanted, f"in a form also a file ({', '.join(ENDINGS)}) or the list as JSON")
     if value[:1] == b"[":
-        return modality.from_python(json.loads(value), processor)
+        return modality.from_python(numbers_of_json(value), processor)
     ending = ".npy" if value.startswith(b"\x93NUMPY") else ".npz" if value.startswith(b"PK") else ".safetensors"
     with tempfile.TemporaryDirectory(prefix="mmbert-serve-") as folder:  # its readers read files, headers first
         path = Path(folder) / f"features{ending}"
@@ -139,6 +139,18 @@ def checked_record(value: Any) -> Any:
     return value
 
 
+def numbers_of_json(value: bytes) -> Any:
+    """A list, written as JSON.
+
+    Raises:
+        Refusal: it is none.
+    """
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise Refusal(422, "the list of numbers is no JSON", "write it like [[0.5, 1], [2, 3]]") from None
+
+
 def checked_text(value: Any) -> str | list[str] | Any:
     """A text, or two that are read together.
 
@@ -147,7 +159,8 @@ def checked_text(value: Any) -> str | list[str] | Any:
     """
     parts = value if isinstance(value, list) and len(value) == 2 else [value]
     if not all(isinstance(part, str) for part in parts):
-        raise Refusal(422, f"a text is a string, not {json_type(value)}", "two texts: a list [before, text]")
+        remedy = "send the text itself" if isinstance(value, bytes) else "send a string, or two: [before, text]"
+        raise Refusal(422, f"a text is a string, not {json_type(value)}", remedy)
     try:
         for part in parts:
             part.encode("utf-8")

@@ -77,7 +77,7 @@ def serve(tiny_model):
 
     @contextmanager
     def serving(model=tiny_model, **limits):
-        service = Service(model, "runs/tiny", Limits(**limits))
+        service = Service([model], "runs/tiny", Limits(**limits))
         with running(service) as (address, server), httpx.Client(base_url=address, timeout=30) as client:
             client.service, client.server = service, server
             yield client

@@ -60,7 +60,7 @@ def server(tiny_model, request):
     from mmbert.deploy.serving.limits import Limits
 
     running = request.getfixturevalue("running_service")
-    service = Service(tiny_model, "runs/tiny", Limits(max_batch=8, max_wait_ms=20, max_bytes=3_000_000, max_queue=64))
+    service = Service([tiny_model], "runs/tiny", Limits(max_batch=8, max_wait_ms=20, max_bytes=3_000_000, max_queue=64))
     with running(service) as (address, _), httpx.Client(base_url=address, timeout=30) as client:
         client.service = service
         yield client
@@ -115,10 +115,10 @@ def test_a_sample_that_breaks_the_model_is_tried_alone_and_logged_without_a_word
 ):
     original = Service.answer_batch
 
-    def breaking(self, prepared):
+    def breaking(self, model, prepared):
         if any("BREAK" in sample.values.get("text", "") for sample in prepared):
             raise ValueError(f"cannot use {prepared[0].values}")
-        return original(self, prepared)
+        return original(self, model, prepared)
 
     monkeypatch.setattr(Service, "answer_batch", breaking)
     bodies = [sent(sample) for sample in samples[:4]] + [{"text": "BREAK my secret"}]
@@ -159,6 +159,7 @@ def post(server, content, kind="application/json"):
         ("text", 422, None, "a sample is an object of fields, not a string"),
         ([], 422, None, "the list has no samples"),
         ([{"text": "a"}] * 65, 413, None, "65 samples, more than 64"),
+        (b'{"text": "a", "text": "b"}', 422, "text", "comes twice"),
         (b"{", 400, None, "no JSON, line 1, column 2"),
         (b"[" * 100_000, 400, None, "no JSON"),
         (b"\xff\xfe", 400, None, "no JSON"),
@@ -250,10 +251,10 @@ class Held:
         self.go, self.entered = threading.Event(), threading.Event()
         answer = Service.answer_batch
 
-        def held(service, prepared):
+        def held(service, model, prepared):
             self.entered.set()
             assert self.go.wait(20)
-            return answer(service, prepared)
+            return answer(service, model, prepared)
 
         monkeypatch.setattr(Service, "answer_batch", held)
 
@@ -376,7 +377,7 @@ def test_an_unready_server_says_so(tiny_model):
 
     from mmbert.deploy.serving.limits import Limits
 
-    service = Service(tiny_model, "x", Limits())
+    service = Service([tiny_model], "x", Limits())
     client = TestClient(build_app(service))  # without the model's thread
     assert client.get("/health").status_code == 503 and client.get("/health").json()["ready"] is False
     service.preparing.close()

@@ -21,7 +21,7 @@ def answered(work, **options):
             raise ValueError("13")
         return [10 * sample for sample in samples]
 
-    batcher = Batcher(answer_batch, **options)
+    batcher = Batcher([answer_batch], **options)
     batcher.start()
     try:
         return asyncio.run(work(batcher)), batches
@@ -84,7 +84,7 @@ def test_the_thread_outlives_a_loop_that_has_ended():
     async def leave(batcher):
         batcher.submit(1)
 
-    batcher = Batcher(lambda samples: samples, 1, 30)
+    batcher = Batcher([lambda samples: samples], 1, 30)
     batcher.start()
     asyncio.run(leave(batcher))
     time.sleep(0.2)
@@ -114,7 +114,7 @@ def test_the_model_has_the_cores_whatever_other_threads_take():
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        batcher = Batcher(lambda samples: [torch.get_num_threads() for _ in samples], 1, 0)
+        batcher = Batcher([lambda samples: [torch.get_num_threads() for _ in samples]], 1, 0)
         other = threading.Thread(target=torch.set_num_threads, args=(1,))
         other.start()
         other.join()
@@ -123,3 +123,85 @@ def test_the_model_has_the_cores_whatever_other_threads_take():
         batcher.close()
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 1), (3, 3)])
+def test_the_model_computes_with_the_threads_it_is_given_and_not_those_of_who_asks(threads, expected):
+    found = []
+
+    async def work(batcher):
+        return await batcher.submit(1)
+
+    def answer_batch(samples):
+        found.append(torch.get_num_threads())
+        return samples
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        batcher = Batcher([answer_batch], max_batch=1, max_wait_ms=0, threads=threads)
+        torch.set_num_threads(2)  # what a new thread would begin with
+        batcher.start()
+        asyncio.run(work(batcher))
+        batcher.close()
+    finally:
+        torch.set_num_threads(before)
+    assert found == [expected]
+
+
+def test_two_models_take_batches_at_once_and_share_the_threads():
+    """The first begins alone, with all threads; the second, beside it, has half of them, as both have from then on."""
+    found, both = [], threading.Barrier(2)
+
+    def model(name):
+        def answer_batch(samples):
+            found.append((name, list(samples), torch.get_num_threads()))
+            if samples[0] < 2:
+                both.wait(10)  # neither goes on before the other has begun
+            return samples
+
+        return answer_batch
+
+    async def work(batcher):
+        first = batcher.submit(0)
+        while not found:
+            await asyncio.sleep(0.01)
+        return await asyncio.gather(first, batcher.submit(1))
+
+    before = torch.get_num_threads()
+    batcher = Batcher([model("a"), model("b")], max_batch=1, max_wait_ms=0, threads=4)
+    batcher.start()
+    try:
+        assert asyncio.run(work(batcher)) == [0, 1]
+        assert (batcher.batches, batcher.samples) == (2, 2)
+    finally:
+        batcher.close()
+        torch.set_num_threads(before)
+    (one, given, threads), (other, later, share) = found
+    assert {one, other} == {"a", "b"} and (given, later, share) == ([0], [1], 2)
+    assert threads == (4 if one == "a" else 2)
+
+
+@pytest.mark.parametrize("models", [1, 2, 3])
+def test_no_sample_is_lost_or_answered_twice_whoever_takes_it(models):
+    async def work(batcher):
+        return await asyncio.gather(*(one_later(batcher, number) for number in range(200)))
+
+    async def one_later(batcher, number):
+        await asyncio.sleep(number % 7 / 1000)
+        return await batcher.submit(number)
+
+    seen = []
+
+    def answer_batch(samples):
+        seen.extend(samples)
+        time.sleep(0.002)
+        return [10 * sample for sample in samples]
+
+    batcher = Batcher([answer_batch] * models, max_batch=3, max_wait_ms=2)
+    batcher.start()
+    try:
+        assert asyncio.run(work(batcher)) == [10 * number for number in range(200)]
+    finally:
+        batcher.close()
+    assert sorted(seen) == list(range(200)) and batcher.samples == 200

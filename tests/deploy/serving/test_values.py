@@ -13,7 +13,7 @@ from mmbert.data.modalities import picture_files
 from mmbert.data.modalities.base import Modality
 from mmbert.deploy.serving.limits import Limits, Places
 from mmbert.deploy.serving.refusals import Refusal
-from mmbert.deploy.serving.values import raw_values
+from mmbert.deploy.serving.values import checked_text, raw_values
 
 COVERS = ("values", "limits", "refusals")
 
@@ -76,8 +76,8 @@ def test_features_come_as_numbers_or_as_a_file(value):
         ({"pose": "secret.npy"}, "pose", "not a string"),
         ({"pose": {"path": "secret.npy"}}, "pose", "not an object"),
         ({"pose": npy(np.array([object()], object))}, "pose", "Python objects"),
-        ({"pose": b"\x93NUMPY nothing"}, "pose", ""),
-        ({"pose": b"[1, 2"}, "pose", ""),
+        ({"pose": b"\x93NUMPY nothing"}, "pose", "no file of features that can be read"),
+        ({"pose": b"[1, 2"}, "pose", "the list of numbers is no JSON"),
         ({"image": "secret.png"}, "image", "no base64"),
         ({"image": b"%!PS-Adobe"}, "image", "PostScript"),
         ({"image": ["secret.png"]}, "image", "not a list"),
@@ -144,3 +144,12 @@ def test_a_record_is_an_object_or_a_forms_json_of_one():
     ):
         with pytest.raises(Refusal, match=why):
             raw_values({"facts": value}, readers)
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"), [(5, "send a string"), (True, "send a string"), (b"png", "the text itself")]
+)
+def test_what_is_no_text_is_told_what_to_send(value, remedy):
+    with pytest.raises(Refusal, match="a text is a string, not") as told:
+        checked_text(value)
+    assert remedy in told.value.remedy
