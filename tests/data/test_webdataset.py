@@ -13,6 +13,8 @@ from mmbert.tasks.classification import Classification
 from packed_sets import packed, write_shard, write_table
 from stores import http_store, s3_store
 
+COVERS = ("streamed_data",)
+
 
 class Colour:
     """Turns a picture into the number that its colour tells."""

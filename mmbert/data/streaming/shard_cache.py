@@ -7,7 +7,7 @@ folder: a shard is fetched by one of them, and the others wait for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -43,15 +43,17 @@ class ShardCache:
         return self.folder / f"{key}{KEPT_ENDING}"
 
     @contextmanager
-    def opened(self, address: str, size: int | None, version: str) -> Iterator[BinaryIO]:
-        """A shard, open to be read, fetched first if it is not here.
+    def opened(
+        self, address: str, size: int | None, version: str, copy: Callable[[str, Path], None] = copy_here
+    ) -> Iterator[BinaryIO]:
+        """A shard, open to be read, fetched first if it is not here; ``copy`` as for ``fetch``.
 
         Raises:
             DataError: it cannot be fetched, or is no longer there.
         """
         path = self.path_of(address, size, version)
         for _ in range(OPENING_ATTEMPTS):
-            self.fetch(address, size, version)
+            self.fetch(address, size, version, copy)
             try:
                 file = path.open("rb")
             except FileNotFoundError:  # another process needed the room
@@ -64,8 +66,16 @@ class ShardCache:
             f"data.cache_gib={4 * self.most_bytes / 2**30:.2g}"
         )
 
-    def fetch(self, address: str, size: int | None, version: str) -> None:
+    def fetch(
+        self, address: str, size: int | None, version: str, copy: Callable[[str, Path], None] = copy_here
+    ) -> None:
         """Sees to it that a shard is here.
+
+        Args:
+            address: of the shard.
+            size: its bytes; None = unknown.
+            version: see ``path_of``.
+            copy: writes what the address means to a path, whole or not at all.
 
         Raises:
             DataError: it cannot be fetched.
@@ -81,7 +91,7 @@ class ShardCache:
             clear_leftovers(self.folder, [path.name])
             self.make_room(path, size or 0)
             try:
-                copy_here(address, path)
+                copy(address, path)
                 self.make_room(path)  # others may have been fetched meanwhile
             except FileNotFoundError:
                 raise DataError(f"{address}: there is no such file.") from None

@@ -30,19 +30,10 @@ def shard_names(path: str) -> list[str]:
 
     Raises:
         ConfigError: a range is no range.
-        DataError: there are none.
+        DataError: there are none, or one was compressed as a whole.
     """
-    found: list[str] = []
-    for part in path.split("::"):
-        for name in expanded_names(part.strip()):
-            refuse_compressed(name)
-            if name.endswith(SHARD_ENDING) and "*" not in name:
-                found.append(name)
-            elif "*" in name and not is_address(name):
-                found += sorted(glob.glob(name))
-            else:
-                found += files_in(name.rstrip("/"), SHARD_ENDING)
-    for name in found:
+    found = named_files(path, SHARD_ENDING)
+    for name in [*found, *expanded_parts(path)]:
         refuse_compressed(name)
     if not found:
         packed = "" if is_address(path) else next((n for e in COMPRESSED_SHARDS for n in files_in(path, e)), "")
@@ -50,7 +41,33 @@ def shard_names(path: str) -> list[str]:
         raise DataError(
             f"data.path={path}: there are no shards ({SHARD_ENDING} files). mmbert-pack writes shards of a table."
         )
+    return found
+
+
+def named_files(path: str, ending: str) -> list[str]:
+    """The files that ``data.path`` means, each once, in the order of their names.
+
+    Args:
+        path: see ``shard_names``.
+        ending: of the files of a folder.
+
+    Raises:
+        ConfigError: a range is no range.
+    """
+    found: list[str] = []
+    for name in expanded_parts(path):
+        if name.endswith(ending) and "*" not in name:
+            found.append(name)
+        elif "*" in name and not is_address(name):
+            found += sorted(glob.glob(name))
+        elif not name.endswith(COMPRESSED_SHARDS):
+            found += files_in(name.rstrip("/"), ending)
     return list(dict.fromkeys(found))
+
+
+def expanded_parts(path: str) -> list[str]:
+    """What is parted by ``::``, with every range of numbers written out."""
+    return [name for part in path.split("::") for name in expanded_names(part.strip())]
 
 
 def refuse_compressed(name: str) -> None:

@@ -12,7 +12,16 @@ from mmbert.data.streaming.shard_names import expanded_names, shard_names, split
 from mmbert.data.streaming.shard_table import ShardTable
 from packed_sets import packed, picture, sound, write_shard, write_table
 
-COVERS = ("shard_set", "streamed_table", "shard_index", "tar_samples", "fields", "shard_names", "shard_files")
+COVERS = (
+    "open_blocks",
+    "shard_set",
+    "streamed_table",
+    "shard_index",
+    "tar_samples",
+    "fields",
+    "shard_names",
+    "shard_files",
+)
 
 
 def caption(number):
