@@ -10,17 +10,22 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 
-from mmbert.data.datamodule import MultimodalData
+from mmbert.core.errors import ConfigError
+from mmbert.core.ranges import Range
 from mmbert.data.datasets_library.joining import joined_tables, with_split
 from mmbert.data.datasets_library.parts import find_parts
 from mmbert.data.datasets_library.split_part import part_table
 from mmbert.data.modalities.base import bytes_and_name
 from mmbert.data.splits.splits import SPLIT_COLUMN
+from mmbert.data.streamed_data import StreamedData
+from mmbert.data.streaming.locations import is_address
+from mmbert.data.streaming.parquet_table import ParquetTable
+from mmbert.data.streaming.shard_cache import cache_in
 from mmbert.data.tables.fingerprint import FINGERPRINT_LENGTH
 from mmbert.data.tables.formats import FORMATS
 from mmbert.data.tables.opening import only_path
@@ -31,27 +36,48 @@ from mmbert.data.tables.table import Table
 HASHED_ROWS = 100
 
 
-class HuggingFaceData(MultimodalData):
+class HuggingFaceData(StreamedData):
     """As ``MultimodalData``, of a data set of the ``datasets`` library.
 
     Args:
         path: its name on the hub (``user/name``), or a folder: of ``save_to_disk``, of Parquet files, of pictures with
-            their ``metadata.csv``, or of anything else that ``load_dataset`` knows.
+            their ``metadata.csv``, or of anything else that ``load_dataset`` knows. If it is streamed, also an address.
         name: of its configurations, where it has several.
         revision: branch, tag or commit on the hub.
+        streaming: whether pictures and sounds are read from the Parquet files, wherever they lie, as they are needed,
+            and not copied before. Training samples then come in an order that goes by row groups.
+        shuffle_buffer: see ``StreamedData``.
+        cache_gib: room for row groups on this machine's disk; 0 = none, and a group is read again for each sample that
+            is not near the one before.
+        cache_dir: where; None = in mmbert's home.
         **options: those of ``MultimodalData``. The set's own split names are the values of a column ``split``.
 
     Raises:
         DataError: it cannot be found or read.
-        ConfigError: as ``MultimodalData``.
+        ConfigError: as ``MultimodalData``; if it is streamed, as ``StreamedData``.
     """
 
-    def __init__(self, path: str | Path, name: str | None = None, revision: str | None = None, **options: Any) -> None:
-        self._name, self._revision = name, revision
-        super().__init__(path, **options)
+    def __init__(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        revision: str | None = None,
+        streaming: bool = False,
+        shuffle_buffer: Annotated[int | None, Range(1)] = 10_000,
+        cache_gib: Annotated[float, Range(0)] = 50.0,
+        cache_dir: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        self._name, self._revision, self.streaming = name, revision, streaming
+        if is_address(path) and not streaming:
+            raise ConfigError(f"data.path={path} is an address, whose data can only be streamed: data.streaming=true.")
+        self._cache = cache_in(cache_dir, cache_gib)
+        super().__init__(path, shuffle_buffer, **options)
 
     def open_table(self, path: str | Path) -> Table:
         """The set's splits, one after the other."""
+        if self.streaming:
+            return ParquetTable(path, self._name, self._revision, self._cache)
         return HuggingFaceTable(path, self._name, self._revision)
 
 

@@ -29,10 +29,13 @@ class StreamedData(MultimodalData):
         DataError: the data cannot be read.
     """
 
+    #: whether the table is a ``StreamedTable``; of data that need not be streamed, set before ``__init__``
+    streaming = True
+
     def __init__(
         self, path: str | Path, shuffle_buffer: Annotated[int | None, Range(1)] = 10_000, **options: Any
     ) -> None:
-        if options.get("bucket_by_length"):
+        if self.streaming and options.get("bucket_by_length"):
             raise ConfigError(
                 "data.bucket_by_length=true would read all data to measure them, and then in no order of their own: "
                 "leave it out, or use data=manifest."
@@ -42,11 +45,10 @@ class StreamedData(MultimodalData):
 
     def order(self, split: str, dataset: SampleDataset, shuffle: bool) -> Sampler[Any] | None:
         """See ``SplitLoaders``."""
-        table = self.table
+        table, buffer = self.table, self.shuffle_buffer
+        if not self.streaming or buffer is None or self.task_draws is not None and split == "train":
+            return super().order(split, dataset, shuffle)
         assert isinstance(table, StreamedTable)
-        buffer = self.shuffle_buffer
-        if buffer is None or self.task_draws is not None and split == "train":
-            return None
         blocks = table.blocks(dataset.rows)
         if shuffle:
             return BlockOrder(dataset, self.seed, blocks, buffer, table.fetch_ahead, with_epoch=True)

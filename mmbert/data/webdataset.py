@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mmbert.core.errors import DataError
-from mmbert.core.home import home
 from mmbert.core.ranges import Range
 from mmbert.data.streamed_data import StreamedData
-from mmbert.data.streaming.shard_cache import ShardCache
+from mmbert.data.streaming.shard_cache import cache_in
 from mmbert.data.streaming.shard_table import ShardTable
 from mmbert.data.tables.table import Table
 
@@ -39,8 +38,7 @@ class WebDatasetData(StreamedData):
         cache_dir: str | Path | None = None,
         **options: Any,
     ) -> None:
-        folder = home() / "shards" / "fetched" if cache_dir is None else Path(cache_dir)
-        self._cache = ShardCache(folder, int(cache_gib * 2**30)) if cache_gib else None
+        self._cache = cache_in(cache_dir, cache_gib)
         super().__init__(path, shuffle_buffer, **options)
         self._leave_out_faults()
 

@@ -1,41 +1,26 @@
 """``data=webdataset``: batches from shards are those of the table, whole, counted and resumable, cut shards told."""
 
-import numpy as np
 import pytest
-import torch
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.datamodule import MultimodalData
-from mmbert.data.loading import block_order, samplers
 from mmbert.data.streaming.description import DESCRIPTION, ShardDescription
 from mmbert.data.webdataset import WebDatasetData
-from mmbert.tasks.classification import Classification
 from packed_sets import packed, write_shard, write_table
 from stores import http_store, s3_store
+from streamed_batches import among_processes, opened_data, seen
 
 COVERS = ("streamed_data",)
 
 
-class Colour:
-    """Turns a picture into the number that its colour tells."""
-
-    kind = "image"
-
-    def prepare(self, raw):
-        return torch.tensor([float(np.asarray(raw)[0, 0, :2] @ [1, 256])])
-
-    def collate(self, prepared):
-        found = [torch.full((1,), -1.0) if one is None else one for one in prepared]
-        return {"number": torch.stack(found), "mask": torch.tensor([[one is not None] for one in prepared])}
+def opened(path, kind=WebDatasetData, **options):
+    return opened_data(kind, path, **options)
 
 
-class Letters(Colour):
-    """Turns ``sample 12`` into 12."""
-
-    kind = "text"
-
-    def prepare(self, raw):
-        return torch.tensor([float(raw.split()[1])])
+@pytest.fixture
+def among(monkeypatch):
+    """``among(rank, world)``: as if this were one of several processes."""
+    return among_processes(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -46,33 +31,6 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shards(table, tmp_path_factory):
     return packed(table, tmp_path_factory.mktemp("packed") / "shards", most_bytes=25_000)
-
-
-@pytest.fixture
-def among(monkeypatch):
-    """``among(rank, world)``: as if this were one of several processes."""
-
-    def become(rank, world):
-        for module in (samplers, block_order):
-            monkeypatch.setattr(module, "rank_and_world_size", lambda: (rank, world))
-
-    return become
-
-
-def opened(path, kind=WebDatasetData, **options):
-    data = kind(path, **{"batch_size": 4, "num_workers": 0, **options})
-    task = Classification(4, "label", ["a", "b"])
-    data.bind({"text": Letters(), "image": Colour()}, {"label": task.without_weights()})
-    return data
-
-
-def seen(loader):
-    """(row, the text's number, the picture's, the label) of every sample, in order."""
-    found = []
-    for batch in loader:
-        parts = [batch.inputs[name]["number"][:, 0].tolist() for name in ("text", "image")]
-        found += zip(batch.rows.tolist(), *parts, batch.targets["label"]["label"].tolist(), strict=True)
-    return found
 
 
 def test_samples_are_those_of_the_table_with_gaps_and_labels(table, shards):

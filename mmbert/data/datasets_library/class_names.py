@@ -6,6 +6,7 @@ list, a dictionary for the fields of a structure. It is plain Python, so that wo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,17 @@ def namings(features: Mapping[str, Any]) -> dict[str, Naming]:
     """The naming of every column that holds class numbers, from the ``datasets.Features`` of a split."""
     found = {name: naming_of(feature) for name, feature in features.items()}
     return {name: naming for name, naming in found.items() if naming is not None}
+
+
+def noted_features(schema: pa.Schema) -> Mapping[str, Any] | None:
+    """What the library noted of its types in a Parquet file; None = nothing that is understood."""
+    import datasets
+
+    noted = (schema.metadata or {}).get(b"huggingface")
+    try:
+        return None if noted is None else datasets.Features.from_dict(json.loads(noted)["info"]["features"])
+    except (ValueError, KeyError, TypeError, AttributeError):  # another library's, or of another version
+        return None
 
 
 def naming_of(feature: Any) -> Naming | None:

@@ -7,7 +7,6 @@ kept by the library, so that it is there without network too.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.core.regular_files import refuse_special_inside
-from mmbert.data.datasets_library.class_names import namings
+from mmbert.data.datasets_library.class_names import namings, noted_features
 from mmbert.data.datasets_library.left_out import builder_kind, left_out_notes, unread_tables
 from mmbert.data.datasets_library.media_folder import media_folder_parts
 from mmbert.data.datasets_library.split_part import SplitPart
@@ -128,16 +127,9 @@ def table_ending(file: str) -> str:
 
 def declared_features(path: Path, ending: str) -> Mapping[str, Any] | None:
     """What the library noted of its types in a Parquet file; None elsewhere."""
-    if ending != ".parquet":
-        return None
-    import datasets
     from pyarrow import parquet
 
-    noted = (parquet.read_schema(path).metadata or {}).get(b"huggingface")
-    try:
-        return None if noted is None else datasets.Features.from_dict(json.loads(noted)["info"]["features"])
-    except (ValueError, KeyError, TypeError, AttributeError):  # another library's, or of another version
-        return None
+    return noted_features(parquet.read_schema(path)) if ending == ".parquet" else None
 
 
 def saved_parts(found: Any, path: str | Path) -> list[SplitPart]:

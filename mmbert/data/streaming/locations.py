@@ -22,6 +22,18 @@ Found = TypeVar("Found")
 READ_ATTEMPTS, FIRST_WAIT = 4, 0.5
 #: Bytes that are copied at a time.
 COPIED_AT_ONCE = 8 * 2**20
+#: What stores say of a file that changes with it; which of them depends on the store.
+VERSION_KEYS = (
+    "size",
+    "ETag",
+    "etag",
+    "oid",
+    "blob_id",
+    "md5Hash",
+    "content_settings",
+    "LastModified",
+    "last_modified",
+)
 #: Ways of addresses, and the extra or package that one needs.
 SCHEME_PACKAGES = {
     "s3": "'mmbert[object_store]'",
@@ -89,6 +101,21 @@ def sizes(names: Sequence[str]) -> dict[str, int | None]:
             with contextlib.suppress(FileNotFoundError):
                 found[name] = attempted(name, lambda files, path: files.size(path))
     return found
+
+
+def state_of(name: str) -> str:
+    """What changes with the content of a file: size and time of change, or what its store says of it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: that cannot be found out.
+    """
+    if not is_address(name):
+        about = os.stat(name)
+        return f"{about.st_size} {about.st_mtime_ns}"
+    found = attempted(name, lambda files, path: files.info(path))
+    said = [f"{key} {found[key]}" for key in VERSION_KEYS if found.get(key) is not None]
+    return " ".join(said)
 
 
 def sizes_in(folder: str) -> dict[str, int]:

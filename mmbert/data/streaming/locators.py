@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-#: block: its number. place: of the content in it (of a shard the first byte, of a row group the row). size: bytes, -1
-#: where unknown. name: of the file that the content was, or the column that it is in. high, low: its ``content_key``.
+#: block: its number. place: of the content in it (of a shard the first byte, of a row group its row and column). size:
+#: bytes, -1 where unknown. name: of the file that the content was, null where unknown. high, low: its ``content_key``.
 LOCATOR = pa.struct(
     [
         ("block", pa.int32()),
@@ -27,7 +27,7 @@ FIELDS = tuple(field.name for field in LOCATOR)
 KEY_COLUMN, BLOCK_COLUMN = "__key__", "__block__"
 
 #: One locator, in the order of ``FIELDS``.
-MemberPlace = tuple[int, int, int, str, int, int]
+MemberPlace = tuple[int, int, int, str | None, int, int]
 
 
 def is_locator(kind: pa.DataType) -> bool:

@@ -16,6 +16,7 @@ import xxhash
 from filelock import FileLock
 
 from mmbert.core.errors import DataError
+from mmbert.core.home import home
 from mmbert.core.whole_files import clear_leftovers
 from mmbert.data.streaming.locations import copy_here
 
@@ -120,6 +121,18 @@ class ShardCache:
                 if path != wanted:
                     path.unlink(missing_ok=True)
                     room += freed
+
+
+def cache_in(folder: str | Path | None, gib: float) -> ShardCache | None:
+    """A cache with this much room; None = there is none.
+
+    Args:
+        folder: of it; None = in mmbert's home.
+        gib: its room.
+    """
+    if not gib:
+        return None
+    return ShardCache(home() / "shards" / "fetched" if folder is None else Path(folder), int(gib * 2**30))
 
 
 def touched(path: Path) -> bool:

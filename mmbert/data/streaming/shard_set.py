@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,6 +23,8 @@ from mmbert.data.streaming.locators import BLOCK_COLUMN, KEY_COLUMN, is_locator
 from mmbert.data.streaming.shard_cache import ShardCache
 from mmbert.data.streaming.shard_index import write_shard_index
 from mmbert.data.streaming.shard_names import shard_names
+
+Indexed = TypeVar("Indexed")
 
 #: Part of the key of an index in the cache: to be raised when the same shards are indexed differently.
 INDEX_VERSION = 1
@@ -154,13 +156,13 @@ def change_time(name: str) -> int:
     return 0 if locations.is_address(name) else Path(name).stat().st_mtime_ns
 
 
-def indexing(names: Iterable[str]) -> Iterable[str]:
-    """The names, with a moving bar on a terminal."""
+def indexing(files: Iterable[Indexed]) -> Iterable[Indexed]:
+    """The files, with a moving bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     quiet = not sys.stderr.isatty()
-    return track(list(names), "indexing shards", console=Console(stderr=True), disable=quiet, transient=True)
+    return track(list(files), "indexing", console=Console(stderr=True), disable=quiet, transient=True)
 
 
 def small_file(name: str) -> bytes:

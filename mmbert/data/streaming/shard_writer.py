@@ -62,7 +62,7 @@ class ShardWriter:
         archive = self._archive
         if archive is None or split != self._split or self._samples and self._size + needed > self.most_bytes:
             archive = self._begin(split)
-        places = {}
+        places: dict[str, MemberPlace] = {}
         for field, content in members.items():
             info = tarfile.TarInfo(f"{key}.{field}")
             info.size = len(content)

@@ -19,8 +19,14 @@ INNER = frozenset(FIELDS)
 class StreamedTable(Table):
     """A subclass says how the content is read (``_content``). Rows, labels and all other cells are a table's own."""
 
-    def _content(self, row: int, locator: dict[str, Any]) -> tuple[bytes, str | None] | None:
+    def _map(self) -> None:
+        super()._map()
+        self.column_names.remove(BLOCK_COLUMN)  # no column of the data's own
+
+    def _content(self, row: int, locator: dict[str, Any]) -> tuple[bytes | None, str | None] | None:
         """The bytes that a locator of a row means, and the name of the file that they were; None = nothing is there.
+
+        Without bytes it is a file of that name, which lies elsewhere.
 
         Raises:
             DataError: they cannot be read; the message names the row.
