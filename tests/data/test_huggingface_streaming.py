@@ -12,7 +12,7 @@ from packed_sets import write_table
 from stores import s3_store
 from streamed_batches import among_processes, opened_data, seen
 
-COVERS = ("huggingface",)
+COVERS = ("streamed_data",)
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 FEATURES = datasets.Features(
     {"text": datasets.Value("string"), "image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])}

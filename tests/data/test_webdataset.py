@@ -10,8 +10,6 @@ from packed_sets import packed, write_shard, write_table
 from stores import http_store, s3_store
 from streamed_batches import among_processes, opened_data, seen
 
-COVERS = ("streamed_data",)
-
 
 def opened(path, kind=WebDatasetData, **options):
     return opened_data(kind, path, **options)

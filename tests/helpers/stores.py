@@ -21,6 +21,7 @@ def s3_store(patch):
     moto = pytest.importorskip("moto.server")
     import boto3
     import fsspec
+    import httpx
 
     server = moto.ThreadedMotoServer(port=0)
     server.start()
@@ -49,6 +50,7 @@ def s3_store(patch):
         yield upload
     finally:
         fsspec.get_filesystem_class("s3").clear_instance_cache()
+        httpx.post(f"http://{host}:{port}/moto-api/reset")  # what was stored is the process's, not the server's
         server.stop()
 
 

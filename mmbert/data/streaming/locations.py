@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmbert.core.errors import ConfigError, DataError
+from mmbert.core.errors import ConfigError, DataError, MmbertError
 from mmbert.core.regular_files import refuse_special
 from mmbert.core.whole_files import whole_file
 
@@ -187,13 +187,14 @@ def attempted(name: str, read: Callable[[Any, str], Found]) -> Found:
 
     Raises:
         FileNotFoundError: there is no such file.
+        MmbertError: what the function raises itself, at once.
         DataError: it cannot be read; the message says what the store answered.
     """
     files, path = file_system(name)
     for attempt in range(READ_ATTEMPTS):
         try:
             return read(files, path)
-        except FileNotFoundError:
+        except (FileNotFoundError, MmbertError):
             raise
         except Exception as error:  # stores and networks raise whatever they meet
             final = isinstance(error, (PermissionError, NotImplementedError)) or attempt == READ_ATTEMPTS - 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,44 +11,60 @@ import pyarrow.compute as pc
 
 from mmbert.core.errors import DataError, MmbertError
 from mmbert.core.regular_files import refuse_special
-from mmbert.data.streaming.locations import answer_of, file_system, is_address
+from mmbert.data.streaming.locations import answer_of, attempted, is_address
 from mmbert.data.tables.arrow_types import plain_type, readable_type
 from mmbert.data.tables.table import MEDIA, is_binary
+
+Read = TypeVar("Read")
 
 #: Bytes of a file's end that are read at once: the footer of most files.
 FOOTER_BYTES = 2**18
 
 
-@contextmanager
-def parquet_file(name: str) -> Iterator[Any]:
-    """A ``pyarrow.parquet.ParquetFile``.
+def read_parquet(name: str, work: Callable[[Any], Read]) -> Read:
+    """What a function makes of a ``pyarrow.parquet.ParquetFile``; over a network it is tried again, from the beginning.
 
     Args:
         name: path or address.
+        work: the function.
 
     Raises:
-        DataError: it is not there, no Parquet, cut, or cannot be read.
+        DataError: the file is not there, no Parquet, cut, or cannot be read.
     """
     from pyarrow import parquet
 
+    def remote(files: Any, path: str) -> Read:
+        with (
+            files.open(path, "rb", cache_type="readahead", block_size=FOOTER_BYTES) as source,
+            parquet.ParquetFile(source, pre_buffer=True) as file,
+        ):
+            return work(file)
+
     try:
         if is_address(name):
-            files, path = file_system(name)
-            with (
-                files.open(path, "rb", cache_type="readahead", block_size=FOOTER_BYTES) as source,
-                parquet.ParquetFile(source, pre_buffer=True) as file,
-            ):
-                yield file
-        else:
-            refuse_special(name)
-            with parquet.ParquetFile(name) as file:
-                yield file
+            return attempted(name, lambda files, path: told(name, lambda: remote(files, path)))
+        refuse_special(name)
+        with parquet.ParquetFile(name) as file:
+            return work(file)
     except MmbertError:
         raise
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such file.") from None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name} cannot be read as Parquet, or was cut: {answer_of(error)}.") from error
+        raise no_parquet(name, error) from error
+
+
+def told(name: str, work: Callable[[], Read]) -> Read:
+    """What a function gives, damage being no fault of the network that would go away."""
+    try:
+        return work()
+    except pa.ArrowException as error:
+        raise no_parquet(name, error) from error
+
+
+def no_parquet(name: str, error: Exception) -> DataError:
+    """The error for a file that is damaged or something else."""
+    return DataError(f"{name} cannot be read as Parquet, or was cut: {answer_of(error)}.")
 
 
 def media_columns(schema: pa.Schema) -> list[str]:

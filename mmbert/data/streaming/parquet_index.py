@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmbert.data.datasets_library.joining import joint_type
 from mmbert.data.splits.splits import SPLIT_COLUMN
 from mmbert.data.streaming.content_fingerprint import index_fingerprint
 from mmbert.data.streaming.locators import BLOCK_COLUMN, LOCATOR, locator_array
-from mmbert.data.streaming.parquet_file import cell_types, media_columns, names_and_presence, parquet_file
+from mmbert.data.streaming.parquet_file import cell_types, media_columns, names_and_presence, read_parquet
 from mmbert.data.tables.file_memo import halves
 
 ROWS, ABOUT = "rows.arrow", "about.json"
@@ -126,7 +127,8 @@ def write_parquet_index(
     with whole_folder(folder) as new:
         with pa.ipc.new_stream(str(new / ROWS), columns.schema()) as writer:
             for number, file in enumerate(tracked(files)):
-                for group, table in file_pieces(number, file, columns, features, len(groups)):
+                pieces = partial(file_pieces, (number, len(groups)), file, columns, features)
+                for group, table in read_parquet(file.name, pieces):
                     groups.append(group)
                     writer.write_table(table)
         if not sum(group.rows for group in groups):
@@ -147,8 +149,7 @@ def columns_of(files: Sequence[FileState], features: Mapping[str, Any] | None) -
     media: dict[str, None] = {}
     hidden: dict[str, str] = {}
     for file in files:
-        with parquet_file(file.name) as opened:
-            schema = opened.schema_arrow
+        schema = read_parquet(file.name, lambda opened: opened.schema_arrow)
         media |= dict.fromkeys(media_columns(schema))
         kinds, unread = cell_types(schema)
         hidden |= unread
@@ -175,42 +176,50 @@ def class_names(schema: pa.Schema, features: Mapping[str, Any] | None) -> Mappin
 
 
 def file_pieces(
-    number: int, file: FileState, columns: IndexColumns, features: Mapping[str, Any] | None, before: int
-) -> Iterator[tuple[RowGroup, pa.Table]]:
-    """The index of a file, a row group at a time.
+    numbers: tuple[int, int], file: FileState, columns: IndexColumns, features: Mapping[str, Any] | None, opened: Any
+) -> list[tuple[RowGroup, pa.Table]]:
+    """The index of a file, by row groups.
 
     Args:
-        number: of the file.
+        numbers: of the file, and of its first row group in the index.
         file: which.
         columns: of the index.
         features: see ``write_parquet_index``.
-        before: row groups in other files.
+        opened: the file.
     """
-    with parquet_file(file.name) as opened:
-        schema = opened.schema_arrow
-        names = class_names(schema, features)
-        wanted = [name for name in columns.cells if name in schema.names]
-        for group in range(opened.metadata.num_row_groups):
-            about = opened.metadata.row_group(group)
-            rows, block = about.num_rows, before + group
-            found = opened.read_row_group(group, columns=wanted) if wanted else None
-            made: dict[str, Any] = {
-                BLOCK_COLUMN: pa.array([block] * rows, pa.int32()),
-                SPLIT_COLUMN: pa.repeat(pa.scalar(file.split), rows),
-            }
-            for name, kind in columns.cells.items():
-                if found is None or name not in wanted:
-                    made[name] = pa.nulls(rows, kind)
-                    continue
-                values = found.column(name)
-                if name in names:
-                    where = f"{file.name}, column '{name}'"
-                    values = named_column(values.cast(cell_types(schema)[0][name]), names[name], where)
-                made[name] = values.cast(kind)
-            for name in columns.media:
-                there = name in schema.names
-                made[name] = locators(opened, file, (group, block), name, columns) if there else pa.nulls(rows, LOCATOR)
-            yield RowGroup(number, group, rows, about.total_byte_size), pa.table(made)
+    number, before = numbers
+    pieces = []
+    for group in range(opened.metadata.num_row_groups):
+        about = opened.metadata.row_group(group)
+        rows, block = about.num_rows, before + group
+        made = {BLOCK_COLUMN: pa.array([block] * rows, pa.int32())}
+        made[SPLIT_COLUMN] = pa.repeat(pa.scalar(file.split), rows)
+        made |= group_cells(opened, group, file, columns, features)
+        for name in columns.media:
+            there = name in opened.schema_arrow.names
+            made[name] = locators(opened, file, (group, block), name, columns) if there else pa.nulls(rows, LOCATOR)
+        pieces.append((RowGroup(number, group, rows, about.total_byte_size), pa.table(made)))
+    return pieces
+
+
+def group_cells(
+    opened: Any, group: int, file: FileState, columns: IndexColumns, features: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The cells of a row group by column; see ``file_pieces``."""
+    schema, rows = opened.schema_arrow, opened.metadata.row_group(group).num_rows
+    names, kinds = class_names(schema, features), cell_types(schema)[0]
+    wanted = [name for name in columns.cells if name in kinds]
+    found = opened.read_row_group(group, columns=wanted) if wanted else None
+    made: dict[str, Any] = {}
+    for name, kind in columns.cells.items():
+        if found is None or name not in kinds:
+            made[name] = pa.nulls(rows, kind)
+            continue
+        values = found.column(name).cast(kinds[name])
+        if name in names:
+            values = named_column(values, names[name], f"{file.name}, column '{name}'")
+        made[name] = values.cast(kind)
+    return made
 
 
 def locators(opened: Any, file: FileState, numbers: tuple[int, int], column: str, columns: IndexColumns) -> pa.Array:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from mmbert.core.errors import DataError
 from mmbert.core.whole_files import whole_file
 from mmbert.data.streaming.open_blocks import OpenBlocks
-from mmbert.data.streaming.parquet_file import parquet_file
+from mmbert.data.streaming.parquet_file import read_parquet
 from mmbert.data.streaming.parquet_index import ParquetIndex
 from mmbert.data.streaming.shard_cache import ShardCache
 from mmbert.data.tables.arrow_types import plain_type
@@ -68,8 +68,8 @@ class RowGroups(OpenBlocks[pa.Table]):
 
     def _open_block(self, block: int, stack: ExitStack) -> pa.Table:
         if self.cache is None:
-            with parquet_file(self.name(block)) as file:
-                return file.read_row_group(self.index.groups[block].group, columns=media_of(file, self.index.media))
+            group, media = self.index.groups[block].group, self.index.media
+            return read_parquet(self.name(block), lambda file: file.read_row_group(group, media_of(file, media)))
         size, version = self.index.groups[block].bytes, self.index.fingerprint
         opened = self.cache.opened(self._address(block), size, version, self._unpacker(block))
         file = stack.enter_context(opened)
@@ -103,12 +103,15 @@ class Unpacker:
         Raises:
             DataError: the file cannot be read.
         """
-        with parquet_file(self.name) as file, whole_file(path) as temporary:
-            there = media_of(file, self.columns)
-            schema = pa.schema([(name, plain_type(file.schema_arrow.field(name).type)) for name in there])
-            with pa.ipc.new_stream(str(temporary), schema) as writer:
-                for batch in file.iter_batches(UNPACKED_ROWS, row_groups=[self.group], columns=there):
-                    writer.write_table(pa.Table.from_batches([batch]).select(there).cast(schema))
+        read_parquet(self.name, lambda file: self.unpack(file, path))
+
+    def unpack(self, file: Any, path: Path) -> None:
+        """The same, of a file that is open."""
+        there = media_of(file, self.columns)
+        schema = pa.schema([(name, plain_type(file.schema_arrow.field(name).type)) for name in there])
+        with whole_file(path) as temporary, pa.ipc.new_stream(str(temporary), schema) as writer:
+            for batch in file.iter_batches(UNPACKED_ROWS, row_groups=[self.group], columns=there):
+                writer.write_table(pa.Table.from_batches([batch]).select(there).cast(schema))
 
 
 def media_of(file: Any, columns: Sequence[str]) -> list[str]:

@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 from mmbert.core.errors import ConfigError, DataError
 from mmbert.data.huggingface import HuggingFaceTable
-from mmbert.data.streaming import row_groups
-from mmbert.data.streaming.parquet_file import names_and_presence, parquet_file
+from mmbert.data.streaming import locations, row_groups
+from mmbert.data.streaming.parquet_file import names_and_presence, read_parquet
 from mmbert.data.streaming.parquet_table import ParquetTable
 from mmbert.data.streaming.shard_cache import ShardCache
 from packed_sets import picture, sound
@@ -132,9 +132,11 @@ def test_a_changed_file_is_another_set_and_a_file_cut_or_gone_is_told(folder, tm
         (mine / file.name).write_bytes(file.read_bytes())
     table = ParquetTable(mine, cache=cache)
     first = mine / "train-00000-of-00002.parquet"
-    set_of(50, 13).to_parquet(first, batch_size=5)
+    other = set_of(50, 13).data.table.column("image")  # other pictures, and no other cell
+    texts = set_of(0, 13).data.table
+    parquet.write_table(texts.set_column(1, texts.field("image"), other), first, row_group_size=5)
     changed = ParquetTable(mine, cache=cache)
-    assert changed.fingerprint() != table.fingerprint()
+    assert changed.column("text") == table.column("text") and changed.fingerprint() != table.fingerprint()
     assert changed.cell(0, "image") == {"bytes": picture(50), "path": "50.png"}
     assert (changed.content_keys("image", [0]) != table.content_keys("image", [1])).all()
     first.unlink()
@@ -175,8 +177,7 @@ def test_which_rows_have_a_picture_is_what_reading_all_of_them_tells(
     table = pa.table({"image": pa.array(values, pa.struct(fields if with_path else fields[:1]))})
     path = tmp_path_factory.mktemp("presence") / "a.parquet"
     parquet.write_table(table, path, write_statistics=with_statistics)
-    with parquet_file(str(path)) as file:
-        names, there = names_and_presence(file, 0, "image")
+    names, there = read_parquet(str(path), lambda file: names_and_presence(file, 0, "image"))
     wanted = [value is not None and any(part is not None for part in value.values()) for value in values]
     assert there.tolist() == wanted
     assert names == [(value or {}).get("path") for value in values]
@@ -278,3 +279,21 @@ def test_a_table_without_pictures_streams_its_cells(tmp_path):
     table = ParquetTable(tmp_path)
     table.fetch_ahead([0])
     assert table.column("text") == ["a", "b"] and np.all(table.blocks([0, 1]) == 0)
+
+
+def test_a_read_that_fails_is_tried_again(folder, cache, monkeypatch):
+    with s3_store(monkeypatch) as upload:
+        table = ParquetTable(upload(folder, "set"), cache=cache)
+        monkeypatch.setattr(locations, "FIRST_WAIT", 0.01)
+        fails, unpack = [OSError("reset by peer"), TimeoutError()], row_groups.Unpacker.unpack
+
+        def failing(self, file, path):
+            if fails:
+                raise fails.pop()
+            return unpack(self, file, path)
+
+        monkeypatch.setattr(row_groups.Unpacker, "unpack", failing)
+        assert table.cell(1, "image")["bytes"] == picture(1) and not fails
+        fails += [OSError("reset by peer")] * 4
+        with pytest.raises(DataError, match="train-00001.* cannot be read: reset by peer"):
+            table.cell(14, "image")

@@ -13,7 +13,6 @@ from mmbert.data.streaming.shard_table import ShardTable
 from packed_sets import packed, picture, sound, write_shard, write_table
 
 COVERS = (
-    "open_blocks",
     "shard_set",
     "streamed_table",
     "shard_index",
