@@ -103,7 +103,7 @@ def sizes(names: Sequence[str]) -> dict[str, int | None]:
     return found
 
 
-def state_of(name: str) -> str:
+def file_state(name: str) -> str:
     """What changes with the content of a file: size and time of change, or what its store says of it.
 
     Raises:

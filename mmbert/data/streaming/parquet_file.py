@@ -15,13 +15,13 @@ from mmbert.data.streaming.locations import answer_of, attempted, is_address
 from mmbert.data.tables.arrow_types import plain_type, readable_type
 from mmbert.data.tables.table import MEDIA, is_binary
 
-Read = TypeVar("Read")
+ReadResult = TypeVar("ReadResult")
 
 #: Bytes of a file's end that are read at once: the footer of most files.
 FOOTER_BYTES = 2**18
 
 
-def read_parquet(name: str, work: Callable[[Any], Read]) -> Read:
+def read_parquet(name: str, work: Callable[[Any], ReadResult]) -> ReadResult:
     """What a function makes of a ``pyarrow.parquet.ParquetFile``; over a network it is tried again, from the beginning.
 
     Args:
@@ -33,7 +33,7 @@ def read_parquet(name: str, work: Callable[[Any], Read]) -> Read:
     """
     from pyarrow import parquet
 
-    def remote(files: Any, path: str) -> Read:
+    def remote(files: Any, path: str) -> ReadResult:
         with (
             files.open(path, "rb", cache_type="readahead", block_size=FOOTER_BYTES) as source,
             parquet.ParquetFile(source, pre_buffer=True) as file,
@@ -54,7 +54,7 @@ def read_parquet(name: str, work: Callable[[Any], Read]) -> Read:
         raise no_parquet(name, error) from error
 
 
-def told(name: str, work: Callable[[], Read]) -> Read:
+def told(name: str, work: Callable[[], ReadResult]) -> ReadResult:
     """What a function gives, damage being no fault of the network that would go away."""
     try:
         return work()
@@ -67,7 +67,7 @@ def no_parquet(name: str, error: Exception) -> DataError:
     return DataError(f"{name} cannot be read as Parquet, or was cut: {answer_of(error)}.")
 
 
-def media_columns(schema: pa.Schema) -> list[str]:
+def content_columns(schema: pa.Schema) -> list[str]:
     """The columns whose cells are pictures, sounds or other files: bytes, or ``{"bytes": …, "path": …}``."""
     found = []
     for field in schema:
@@ -83,7 +83,7 @@ def cell_types(schema: pa.Schema) -> tuple[dict[str, pa.DataType], dict[str, str
 
     Lists of pictures are among the latter: they would lie in the index as a whole.
     """
-    media = set(media_columns(schema))
+    media = set(content_columns(schema))
     cells, hidden = {}, {}
     for field in schema:
         if field.name in media:
@@ -109,7 +109,7 @@ def names_and_presence(file: Any, group: int, column: str) -> tuple[list[str | N
     Args:
         file: a ``ParquetFile``.
         group: number of the row group.
-        column: of ``media_columns``.
+        column: of ``content_columns``.
     """
     rows = file.metadata.row_group(group).num_rows
     if is_binary(plain_type(file.schema_arrow.field(column).type)):

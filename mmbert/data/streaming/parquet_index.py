@@ -20,7 +20,7 @@ from mmbert.data.datasets_library.joining import joint_type
 from mmbert.data.splits.splits import SPLIT_COLUMN
 from mmbert.data.streaming.content_fingerprint import index_fingerprint
 from mmbert.data.streaming.locators import BLOCK_COLUMN, LOCATOR, locator_array
-from mmbert.data.streaming.parquet_file import cell_types, media_columns, names_and_presence, read_parquet
+from mmbert.data.streaming.parquet_file import cell_types, content_columns, names_and_presence, read_parquet
 from mmbert.data.tables.file_memo import halves
 
 ROWS, ABOUT = "rows.arrow", "about.json"
@@ -150,7 +150,7 @@ def columns_of(files: Sequence[FileState], features: Mapping[str, Any] | None) -
     hidden: dict[str, str] = {}
     for file in files:
         schema = read_parquet(file.name, lambda opened: opened.schema_arrow)
-        media |= dict.fromkeys(media_columns(schema))
+        media |= dict.fromkeys(content_columns(schema))
         kinds, unread = cell_types(schema)
         hidden |= unread
         for name, kind in kinds.items():

@@ -23,7 +23,7 @@ from mmbert.data.streaming.streamed_table import StreamedTable
 from mmbert.data.tables.opening import only_path
 
 #: Part of the key of an index: to be raised when the same files are indexed differently.
-INDEX_VERSION = 1
+PARQUET_INDEX_VERSION = 1
 
 
 class ParquetTable(StreamedTable):
@@ -104,7 +104,7 @@ def indexed(found: ParquetFiles) -> Path:
         DataError: a file cannot be read.
     """
     states = states_of(found.files)
-    key = f"{INDEX_VERSION}\n{states}\n{found.features}"
+    key = f"{PARQUET_INDEX_VERSION}\n{states}\n{found.features}"
     folder = home() / "parquet" / xxhash.xxh3_128_hexdigest(key.encode())
     if (folder / ABOUT).is_file():
         return folder
@@ -126,7 +126,7 @@ def states_of(files: Sequence[tuple[str, str]]) -> list[FileState]:
     found = []
     for split, name in files:
         try:
-            found.append(FileState(split, name, locations.state_of(name)))
+            found.append(FileState(split, name, locations.file_state(name)))
         except FileNotFoundError:
             raise DataError(f"{name}: there is no such file.") from None
     return found
