@@ -114,8 +114,8 @@ def file_state(name: str) -> str:
         about = os.stat(name)
         return f"{about.st_size} {about.st_mtime_ns}"
     found = attempted(name, lambda files, path: files.info(path))
-    said = [f"{key} {found[key]}" for key in VERSION_KEYS if found.get(key) is not None]
-    return " ".join(said)
+    known = [f"{key} {found[key]}" for key in VERSION_KEYS if found.get(key) is not None]
+    return " ".join(known)
 
 
 def sizes_in(folder: str) -> dict[str, int]:

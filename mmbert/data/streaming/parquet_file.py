@@ -42,7 +42,7 @@ def read_parquet(name: str, work: Callable[[Any], ReadResult]) -> ReadResult:
 
     try:
         if is_address(name):
-            return attempted(name, lambda files, path: told(name, lambda: remote(files, path)))
+            return attempted(name, lambda files, path: damage_raised(name, lambda: remote(files, path)))
         refuse_special(name)
         with parquet.ParquetFile(name) as file:
             return work(file)
@@ -54,7 +54,7 @@ def read_parquet(name: str, work: Callable[[Any], ReadResult]) -> ReadResult:
         raise no_parquet(name, error) from error
 
 
-def told(name: str, work: Callable[[], ReadResult]) -> ReadResult:
+def damage_raised(name: str, work: Callable[[], ReadResult]) -> ReadResult:
     """What a function gives, damage being no fault of the network that would go away."""
     try:
         return work()

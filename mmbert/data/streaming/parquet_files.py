@@ -91,9 +91,7 @@ def other_kind(kind: str, here: bool) -> str:
     """What to do about a set that is no Parquet."""
     if kind == "webdataset":
         return "it is made of shards (tar files): use data=webdataset."
-    said = f"it is made of {kind} files, and only Parquet can be read here and there. " if kind else ""
+    reason = f"it is made of {kind} files, and only Parquet can be read here and there. " if kind else ""
     if here:
-        return f"{said}Leave out data.streaming, or write it as Parquet."
-    return (
-        f"{said}The hub has many sets as Parquet too: data.revision=refs/convert/parquet. Or leave out data.streaming."
-    )
+        return f"{reason}Leave out data.streaming, or write it as Parquet."
+    return f"{reason}The hub has many sets as Parquet too: data.revision=refs/convert/parquet. Or leave out data.streaming."
