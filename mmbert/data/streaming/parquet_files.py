@@ -94,4 +94,4 @@ def other_kind(kind: str, here: bool) -> str:
     reason = f"it is made of {kind} files, and only Parquet can be read here and there. " if kind else ""
     if here:
         return f"{reason}Leave out data.streaming, or write it as Parquet."
-    return f"{reason}The hub has many sets as Parquet too: data.revision=refs/convert/parquet. Or leave out data.streaming."
+    return f"{reason}The hub has many as Parquet: data.revision=refs/convert/parquet. Or leave out data.streaming."
