@@ -141,6 +141,12 @@ class EncoderGraph(nn.Module):
         return {name: tensor.contiguous() for name, tensor in flat_encoded({self.name: encoded}).items()}
 
 
+def has_length(encoder: Encoder) -> bool:
+    """Whether inputs differ in length; pictures, and sounds that are repeated up to one length, have one size."""
+    processor = encoder.processor
+    return processor.kind != "image" and not getattr(processor, "one_size", False)
+
+
 def varying_inputs(inputs: Mapping[str, Inputs], encoders: Mapping[str, Encoder]) -> dict[str, tuple[int, ...]]:
     """Which dimensions of the inputs vary: the batch, and the length that a mask has in common with other tensors.
 
@@ -150,7 +156,7 @@ def varying_inputs(inputs: Mapping[str, Inputs], encoders: Mapping[str, Encoder]
     """
     found: dict[str, tuple[int, ...]] = {}
     for name, tensors in inputs.items():
-        long = encoders[name].processor.kind != "image"
+        long = has_length(encoders[name])
         length = tensors["mask"].shape[1] if tensors["mask"].ndim > 1 else None
         for key, tensor in tensors.items():
             shared = long and tensor.ndim > 1 and tensor.shape[1] == length
@@ -161,7 +167,7 @@ def varying_inputs(inputs: Mapping[str, Inputs], encoders: Mapping[str, Encoder]
 def varying_encoded(encoded: Mapping[str, Encoded], encoders: Mapping[str, Encoder]) -> dict[str, tuple[int, ...]]:
     """The same of what encoders gave: tokens of a picture are always as many."""
     return {
-        f"{name}.{part}": (0,) if part == "pooled" or encoders[name].processor.kind == "image" else (0, 1)
+        f"{name}.{part}": (0, 1) if part != "pooled" and has_length(encoders[name]) else (0,)
         for name in encoded
         for part in ENCODED
     }

@@ -14,8 +14,15 @@ from mmbert.core.errors import InputError
 from mmbert.data.modalities.processor import Processor
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.features import FeatureProcessor
+from mmbert.encoders.pretrained.towers import load_feature_extractor
 from mmbert.encoders.pretrained.transformers import load_tokenizer
 from mmbert.encoders.processors.audio import AudioProcessor
+from mmbert.encoders.processors.extracted import (
+    ClapProcessor,
+    SpectrogramProcessor,
+    SpeechProcessor,
+    WhisperProcessor,
+)
 from mmbert.encoders.processors.image import ImageProcessor
 from mmbert.encoders.processors.log_mel import LogMelProcessor, log_mel_of
 from mmbert.encoders.processors.text import TextProcessor
@@ -27,6 +34,15 @@ from mmbert.tasks.one_class import OneClass
 
 #: Folder of the encoders' files (tokenizers) in that of an export.
 ASSETS = "encoders"
+#: What the graph reads of sounds that a feature extractor of transformers prepares, by the processor's class.
+EXTRACTED: dict[type[Any], str] = {
+    SpeechProcessor: "waveform (B, T), as the extractor gives it; zeros after each sound, mask is True up to its end",
+    WhisperProcessor: "frames (B, L, bands) of the extractor, transposed: of T samples the first ceil(T / hop) + 2; "
+    "zeros after them, mask is True up to there",
+    SpectrogramProcessor: "frames (B, L, bands) of the extractor: of T samples the first (T - window) // hop + 1; "
+    "zeros after them, mask is True up to there",
+    ClapProcessor: "spectrogram (B, frames, bands), the first that the extractor gives; mask (B, 1)",
+}
 #: What each output tensor is, by the task's class and the tensor's name; B samples.
 MEANINGS: dict[str, dict[str, str]] = {
     "OneClass": {
@@ -104,6 +120,15 @@ def describe_processor(processor: Any) -> dict[str, Any]:
                 "window": processor.log_mel.window,
                 "hop": processor.log_mel.hop,
             }
+    elif kind in EXTRACTED:
+        found |= {
+            "sample_rate_hz": processor.sample_rate_hz,
+            "max_seconds": processor.max_seconds,
+            "min_samples": processor.min_samples,
+            "extractor": "preprocessor_config.json in folder, for transformers.AutoFeatureExtractor",
+            "inputs": EXTRACTED[kind],
+            "grid": None if processor.grid is None else [list(window) for window in processor.grid.windows],
+        }
     elif kind is FeatureProcessor:
         found |= {"width": processor.width, "max_tokens": processor.max_tokens, "key": processor.key}
     return found
@@ -140,6 +165,13 @@ def rebuild_processor(name: str, described: Mapping[str, Any], folder: Path) -> 
         mel = described["log_mel"]
         frames = log_mel_of(rate, mel["num_mels"], mel["window"], mel["hop"])
         return LogMelProcessor(frames, rate, seconds, None if placed is None else placed[1:])
+    if (extracted := next((each for each in EXTRACTED if each.__name__ == kind), None)) is not None:
+        extractor = load_feature_extractor(str(folder / ASSETS / name))
+        if extracted is not SpeechProcessor:
+            return extracted(extractor, described["max_seconds"])
+        windows = tuple((int(a), int(b), int(c)) for a, b, c in described["grid"])
+        grid = TokenGrid(described["sample_rate_hz"], windows)
+        return SpeechProcessor(extractor, described["max_seconds"], described["min_samples"], grid)
     if kind == "FeatureProcessor":
         return FeatureProcessor(described["width"], described["max_tokens"], described["key"])
     raise InputError(

@@ -16,10 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmbert.core.errors import ConfigError, WeightsError, nearest
@@ -31,6 +29,13 @@ from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, Unfilled, load_weights, reachable, read_weights
 from mmbert.encoders.processors.audio import AudioProcessor
 from mmbert.encoders.processors.token_grid import TokenGrid
+from mmbert.encoders.speech_frames import (
+    attended_frames,
+    continuous_waveform,
+    receptive_field,
+    speech_frames,
+    standardise_channels,
+)
 
 SERVER = "https://download.pytorch.org"
 
@@ -91,16 +96,12 @@ class SpeechEncoder(LayeredEncoder):
         extractor = self.network.feature_extractor
         windows = tuple((layer.kernel_size, layer.stride, 0) for layer in extractor.conv_layers)
         grid = TokenGrid(int(bundle.sample_rate), windows)
-        self.processor = AudioProcessor(grid.sample_rate_hz, max_seconds, receptive_field(extractor), grid)
+        self.processor = AudioProcessor(grid.sample_rate_hz, max_seconds, receptive_field(windows), grid)
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 
     def continuous(self, inputs: Inputs) -> Continuous:
-        """The waveform; the neutral value is white noise as loud, for silence lies on a ray of the first norm."""
-        waveform, mask = blank(inputs["waveform"], inputs["mask"]), inputs["mask"]
-        noise = torch.from_numpy(np.random.default_rng(0).standard_normal(waveform.shape[1])).to(waveform)
-        power = waveform.square().sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
-        given = {**inputs, "waveform": waveform}
-        return Continuous.of(given, "waveform", noise * power.sqrt(), "white noise as loud as the sound")
+        """See ``continuous_waveform``."""
+        return continuous_waveform(inputs)
 
     def encode(self, inputs: Inputs) -> Encoded:
         """waveform (B, T), mask (B, T) -> tokens (B, L, D), mask (B, L)."""
@@ -118,30 +119,14 @@ class SpeechEncoder(LayeredEncoder):
         return Encoded.from_tokens(self._transform(blank(projected, real), real), real)
 
     def _extract(self, waveform: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """waveform (B, T), its real samples (B,) -> features (B, L, D'), real frames (B,).
-
-        No convolution here pads its input, so a real frame depends on real samples only; the norm over time is the one
-        place where padding could enter.
-        """
-        x, length = waveform.unsqueeze(1), samples
-        for layer in self.network.feature_extractor.conv_layers:
-            x = layer.conv(x)
-            length = ((length - layer.kernel_size).div(layer.stride, rounding_mode="floor") + 1).clamp(min=0)
-            if isinstance(layer.layer_norm, nn.GroupNorm):  # one group a channel: a norm over time
-                real = torch.arange(x.shape[2], device=x.device) < length.unsqueeze(1)
-                norm = layer.layer_norm
-                x = standardise_channels(x.float(), real, norm.eps) * norm.weight[:, None] + norm.bias[:, None]
-            elif layer.layer_norm is not None:
-                x = layer.layer_norm(x)
-            x = F.gelu(x)
-        return x.mT, length
+        """waveform (B, T), its real samples (B,) -> features (B, L, D'), real frames (B,)."""
+        return speech_frames(self.network.feature_extractor.conv_layers, waveform, samples)
 
     def _transform(self, x: Tensor, real: Tensor) -> Tensor:
         """x (B, L, D), zeros where not real -> tokens (B, L, D)."""
         transformer = self.network.encoder.transformer
         x = transformer._preprocess(x)
-        first = torch.arange(real.shape[1], device=real.device) == 0
-        keys = real | (first & ~real.any(1, keepdim=True))  # a missing sound attends to one blank: no key gives NaN
+        keys = attended_frames(real)
         masks: dict[str, Tensor | None]
         if self.attention_biased:
             masks = {"key_padding_mask": torch.zeros_like(keys, dtype=x.dtype).masked_fill(~keys, -torch.inf)}
@@ -170,23 +155,6 @@ class SpeechEncoder(LayeredEncoder):
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The same encoder with random weights; everything else is in its arguments."""
         return {**args, "pretrained": False, "checkpoint": None}
-
-
-def standardise_channels(x: Tensor, real: Tensor, eps: float = 1e-5) -> Tensor:
-    """x (B, C, T), real (B, T) -> each channel with mean 0 and variance 1 over its real times, zeros elsewhere."""
-    spread = real.unsqueeze(1)
-    count = spread.sum(2, keepdim=True).clamp(min=1)
-    centred = torch.where(spread, x, 0.0)
-    centred = torch.where(spread, x - centred.sum(2, keepdim=True) / count, 0.0)
-    return centred * (centred.square().sum(2, keepdim=True) / count + eps).rsqrt()
-
-
-def receptive_field(extractor: nn.Module) -> int:
-    """Samples that the first frame of a feature extractor reads."""
-    samples = 1
-    for layer in reversed(list(extractor.conv_layers)):  # type: ignore[arg-type]
-        samples = (samples - 1) * layer.stride + layer.kernel_size
-    return int(samples)
 
 
 def find_bundle(name: str) -> Any:

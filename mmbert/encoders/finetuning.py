@@ -12,6 +12,8 @@ from mmbert.encoders.base import Encoder
 
 #: Options of ``peft.LoraConfig`` that have modules imported.
 IMPORTING = ("megatron_config", "megatron_core")
+#: Classes of transformers that give their layers' weights to a function of torch.
+READ_PAST = ("WavLMAttention",)
 
 
 class LayeredEncoder(Encoder):
@@ -153,11 +155,17 @@ def refuse_passed_by(network: nn.Module) -> None:
 
     for name, module in network.named_modules():
         parent = network.get_submodule(name.rpartition(".")[0])
-        if isinstance(module, LoraLayer) and isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
+        if isinstance(module, LoraLayer) and reads_past(parent):
             raise ConfigError(
-                f"lora.target_modules names '{name}', but {type(parent).__name__} of torch reads that layer's weights "
-                "past an adapter, at the latest in evaluation. Leave it out, or leave target_modules to mmbert."
+                f"lora.target_modules names '{name}', but {type(parent).__name__} reads that layer's weights past an "
+                "adapter, at the latest in evaluation. Leave it out, or leave target_modules to mmbert."
             )
+
+
+def reads_past(module: nn.Module) -> bool:
+    """Whether a module reads its layers' weights without calling them, so that an adapter would have no effect."""
+    of_torch = isinstance(module, (nn.MultiheadAttention, nn.TransformerEncoderLayer))
+    return of_torch or type(module).__name__ in READ_PAST
 
 
 def adaptable(network: nn.Module) -> list[str]:
@@ -165,8 +173,8 @@ def adaptable(network: nn.Module) -> list[str]:
     names = []
     for name, module in network.named_modules():
         parent = network.get_submodule(name.rpartition(".")[0])
-        if isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
-            continue  # they read weights without calling the module, so an adapter would have no effect
+        if reads_past(parent):
+            continue
         if isinstance(module, nn.Linear) or isinstance(module, nn.Conv2d) and module.groups == 1:
             names.append(name)
     return names

@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import torch
@@ -19,7 +18,6 @@ from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.encoders.continuous import Continuous
-from mmbert.encoders.finetuning import LayeredEncoder, stack
 from mmbert.encoders.pretrained.transformers import (
     check_length,
     load_tokenizer,
@@ -35,11 +33,12 @@ from mmbert.encoders.processors.text import TextProcessor
 from mmbert.encoders.processors.text_pairs import MAX_BEFORE
 from mmbert.encoders.text_windows import TextWindows
 from mmbert.encoders.token_cache import TokenCache
+from mmbert.encoders.transformers_model import TransformersEncoder
 
 Pooling = Literal["mean", "cls", "pooler"]
 
 
-class TextEncoder(LayeredEncoder):
+class TextEncoder(TransformersEncoder):
     """A BERT-family model of transformers: one token a word piece.
 
     Args:
@@ -144,14 +143,15 @@ class TextEncoder(LayeredEncoder):
         most = math.inf if options.get("window") else positions(config, tokenizer)
         return tokens_limit(tokenizer, int(options.get("max_tokens", 128)), most)
 
+    @property
+    def _preparer(self) -> Any:
+        """The tokenizer."""
+        return self.processor.tokenizer
+
     def identity(self) -> dict[str, Any]:
-        """Has the model's configuration in place of its name, since a folder's content may change."""
-        config = self.network.config.to_dict()
-        for name in ("_name_or_path", "transformers_version"):
-            config.pop(name, None)
-        left_out = {"name", "config", "max_before"} | ({"window", "overlap"} if self.windows is None else set())
-        options = {name: value for name, value in super().identity().items() if name not in left_out}
-        return {**options, "config": config}
+        """See ``TransformersEncoder``; without options that change no token."""
+        left_out = {"max_before"} | ({"window", "overlap"} if self.windows is None else set())
+        return {name: value for name, value in super().identity().items() if name not in left_out}
 
     def encode(self, inputs: Inputs) -> Encoded:
         """input_ids (B, L), mask (B, L) -> tokens (B, L, D); a frozen network looks up texts it has had before.
@@ -242,41 +242,6 @@ class TextEncoder(LayeredEncoder):
             return self.compute(inputs)
         finally:
             hook.remove()
-
-    def _blocks(self) -> nn.ModuleList:
-        """The transformer layers, the lowest first."""
-        count = int(self.network.config.num_hidden_layers)
-        lists = [m for m in self.network.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
-        if not lists:
-            raise ConfigError(
-                f"The layers of {type(self.network).__name__} were not found: leave trainable_last_n and layer_decay "
-                "unset, and take a fusion without layer injection."
-            )
-        return lists[0]
-
-    def layers(self) -> list[list[nn.Parameter]]:
-        """Embeddings, then each transformer layer."""
-        blocks = self._blocks()
-        inside = set(blocks.modules())
-        places = [*self.network.children()]
-        holder = next(i for i, child in enumerate(places) if inside & set(child.modules()))
-        return stack(self.network, list(blocks), places[holder + 1 :])
-
-    def checkpoint_gradients(self) -> None:
-        """Gradient checkpointing by transformers itself."""
-        if not self.network.supports_gradient_checkpointing:
-            raise ConfigError(f"{type(self.network).__name__} has no gradient checkpointing.")
-        self.network.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-
-    def save_assets(self, folder: Path) -> None:
-        """Writes the model's config.json and the tokenizer's files."""
-        self.network.config.save_pretrained(folder)
-        self.processor.tokenizer.save_pretrained(folder)
-
-    @classmethod
-    def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """The same encoder with random weights, from config and tokenizer in ``folder``."""
-        return {**args, "pretrained": False, "assets": str(folder)}
 
 
 @contextmanager

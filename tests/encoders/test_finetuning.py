@@ -269,5 +269,5 @@ def test_no_adapter_is_put_where_torch_would_pass_it_by():
     add_adapters(network, {"r": 2})
     assert {name.split(".lora_")[0] for name, _ in network.named_parameters() if "lora_" in name} == {"out"}
     for target in ("linear1", "linear2", "self_attn.out_proj"):
-        with pytest.raises(ConfigError, match=rf"lora.target_modules names 'layer.{target}', but \w+ of torch reads"):
+        with pytest.raises(ConfigError, match=rf"lora.target_modules names 'layer.{target}', but \w+ reads"):
             add_adapters(OfTorch(), {"r": 2, "target_modules": [target]})

@@ -1,14 +1,19 @@
 """Small models, one for each kind of encoder and of task, and inputs of sizes that no export was traced by."""
 
+import tempfile
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from hub_folders import AUDIO_MODELS, MODEL_SECONDS, saved
 from mmbert.core.types import Inputs
 from mmbert.encoders.audio import SpeechEncoder
+from mmbert.encoders.audio_model import AudioModelEncoder
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.conformer import ConformerEncoder
 from mmbert.encoders.features import FeatureEncoder
@@ -46,6 +51,14 @@ SPEECH = {
 BERT = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32}
 WIDTH = 8
 
+
+def audio_model(name: str) -> Encoder:
+    """A tiny audio model of transformers."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = saved(AUDIO_MODELS[name], Path(place) / name)
+        return AudioModelEncoder(folder, max_seconds=MODEL_SECONDS.get(name, 10.0))
+
+
 ENCODERS: dict[str, tuple[str, Callable[[], Encoder]]] = {
     "text": ("text", lambda: TextEncoder("tiny")),
     "text_pooler": ("text", lambda: TextEncoder("tiny", pooling="pooler", config=BERT)),
@@ -64,6 +77,9 @@ ENCODERS: dict[str, tuple[str, Callable[[], Encoder]]] = {
     "wav2vec2": ("audio", lambda: SpeechEncoder("wav2vec2_base", False, options=SPEECH)),
     "wav2vec2_large": ("audio", lambda: SpeechEncoder("wav2vec2_large_lv60k", False, options=SPEECH)),
     "wavlm": ("audio", lambda: SpeechEncoder("wavlm_base", False, options=SPEECH)),
+    **{
+        f"hub_{name}": ("audio", partial(audio_model, name)) for name in ("whisper", "ast", "clap", "wav2vec2", "wavlm")
+    },
     "features": ("voice", lambda: FeatureEncoder(5, out_dim=7)),
 }
 

@@ -9,7 +9,7 @@ import torch
 
 from mmbert.core.errors import WeightsError
 from mmbert.core.regular_files import refuse_special_inside
-from mmbert.encoders.pretrained.transformers import nobody_asked, quiet_transformers, refuse_kernels, text_model_error
+from mmbert.encoders.pretrained.transformers import model_error, nobody_asked, quiet_transformers, refuse_kernels
 from mmbert.encoders.pretrained.weights import hub
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def load_masked_model(source: str) -> tuple[Any, PreTrainedTokenizerBase]:
                 source, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
             )
     except (OSError, ValueError, KeyError) as error:
-        raise text_model_error(source, source, error) from error
+        raise model_error(source, source, error) from error
     if report["missing_keys"]:
         raise WeightsError(
             f"'{source}' is no masked language model: it has no weights for {sorted(report['missing_keys'])[0]}. Name "

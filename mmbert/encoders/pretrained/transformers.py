@@ -49,13 +49,14 @@ def load_transformer(
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             refuse_kernels(name, config)
             apply_overrides(name, config, overrides)
+            refuse_decoder(name, config)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             if pretrained:  # dtype: a checkpoint in half precision would otherwise stay so
                 network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, trust_remote_code=False)
             else:
                 network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise text_model_error(name, source, error) from error
+        raise model_error(name, source, error) from error
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
     if not {"input_ids", "attention_mask"} <= {part for part in tokenizer.model_input_names if isinstance(part, str)}:
@@ -89,7 +90,7 @@ def refuse_kernels(name: str, config: PretrainedConfig) -> None:
         chosen = getattr(config, option, None)
         if chosen is not None and chosen not in ATTENTIONS:
             raise ConfigError(
-                f"The config.json of the text model '{name}' chooses {option.strip('_')}={chosen!r}, which would be "
+                f"The config.json of the model '{name}' chooses {option.strip('_')}={chosen!r}, which would be "
                 f"fetched and run. Take it out of that file, or name one of {', '.join(ATTENTIONS)}."
             )
     for part in config.sub_configs:
@@ -104,22 +105,38 @@ def apply_overrides(name: str, config: PretrainedConfig, overrides: dict[str, An
         if key not in known:
             raise ConfigError(f"'{key}' is no option of {name} ({config.model_type}). {nearest(key, known)}")
         setattr(config, key, value)
+
+
+def refuse_decoder(name: str, config: PretrainedConfig) -> None:
+    """Refuses a text model that is more than an encoder.
+
+    Raises:
+        ConfigError: it has a decoder.
+    """
     if getattr(config, "is_encoder_decoder", False):
         raise ConfigError(f"{name} ({config.model_type}) has a decoder; name an encoder of the BERT family.")
 
 
-def text_model_error(name: str, source: str, error: Exception) -> WeightsError:
-    """One message for the many ways in which a hub, a cache or a folder lacks a model."""
+def model_error(name: str, source: str, error: Exception, kind: str = "text") -> WeightsError:
+    """One message for the many ways in which a hub, a cache or a folder lacks a model.
+
+    Args:
+        name: of the model, as it was given.
+        source: what transformers was given.
+        error: what it raised.
+        kind: of input that the model reads.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if OWN_CODE in str(error):
         return WeightsError(
-            f"The text model '{name}' brings code of its own (auto_map), which mmbert never runs. Wrap it in an "
+            f"The {kind} model '{name}' brings code of its own (auto_map), which mmbert never runs. Wrap it in an "
             f"encoder of yours (mmbert-new-encoder), or take a model that transformers itself knows. {OFFLINE_CHOICES}"
         )
     where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
+    files = "tokenizer files" if kind == "text" else "preprocessor_config.json"
     return WeightsError(
-        f"The text model '{name}' was not found {where}: {lines[0]} "
-        "A local folder works too: encoders.text.name=/path/to/folder with config.json, weights and tokenizer files. "
+        f"The {kind} model '{name}' was not found {where}: {lines[0]} "
+        f"A local folder works too: encoders.{kind}.name=/path/to/folder with config.json, weights and {files}. "
         f"{OFFLINE_CHOICES}"
     )
 
@@ -139,7 +156,7 @@ def load_tokenizer(name: str, source: str) -> tuple[PretrainedConfig, PreTrained
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             return config, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise text_model_error(name, source, error) from error
+        raise model_error(name, source, error) from error
 
 
 def positions(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

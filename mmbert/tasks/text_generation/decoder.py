@@ -15,11 +15,11 @@ from mmbert.core.errors import ConfigError
 from mmbert.encoders.pretrained.transformers import (
     apply_overrides,
     load_tokenizer,
+    model_error,
     model_source,
     nobody_asked,
     quiet_transformers,
     refuse_kernels,
-    text_model_error,
     tiny_bert_parts,
 )
 from mmbert.encoders.pretrained.weights import hub
@@ -127,7 +127,7 @@ def copied_decoder(name: str, source: str, config: PretrainedConfig) -> PreTrain
                 source, config=config, dtype=torch.float32, trust_remote_code=False
             )
     except (OSError, ValueError, KeyError) as error:
-        raise text_model_error(name, source, error) from error
+        raise model_error(name, source, error) from error
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from mmbert.encoders.pretrained.transformers import (
     load_transformer,
     model_source,
     nobody_asked,
+    refuse_decoder,
     tiny_bert,
 )
 
@@ -65,7 +66,7 @@ def test_what_is_no_option_or_no_encoder_is_refused(tiny):
     with pytest.raises(ConfigError, match="'num_layer' is no option of mine \\(bert\\)"):
         apply_overrides("mine", tiny_bert({})[0].config, {"num_layer": 1})
     with pytest.raises(ConfigError, match="has a decoder"):
-        apply_overrides("mine", tiny_bert({})[0].config, {"is_encoder_decoder": True})
+        refuse_decoder("mine", tiny_bert({"is_encoder_decoder": True})[0].config)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
