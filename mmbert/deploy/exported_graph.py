@@ -7,6 +7,7 @@ a sample lacks has a mask that is False throughout; its other tensors are not re
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -113,13 +114,27 @@ class WholeGraph(OutputGraph):
 
 
 class FusionGraph(OutputGraph):
-    """Fusion and tasks: what encoders gave -> tasks' outputs."""
+    """Fusion and tasks: what encoders gave -> tasks' outputs.
+
+    Args:
+        model: in evaluation mode; its encoders are left out, whose weights would be written into the file unread.
+    """
+
+    def __init__(self, model: MultimodalModel) -> None:
+        super().__init__(without_encoders(model))
 
     def forward(self, inputs: Tensors) -> Tensors:
         """``ENCODER.tokens``, ``ENCODER.token_mask``, ``ENCODER.pooled`` -> ``TASK.TENSOR``, (B, …) each."""
         parts = nested(inputs, self.model.named_encoders())
         encoded = {name: Encoded(each["tokens"], each["token_mask"], each["pooled"]) for name, each in parts.items()}
         return self.named_outputs(encoded, {})
+
+
+def without_encoders(model: MultimodalModel) -> MultimodalModel:
+    """The same fusion and tasks beside encoders of the same names that hold nothing; the model stays as it is."""
+    bare = copy.copy(model)
+    bare._modules = {**model._modules, "encoders": nn.ModuleDict({name: nn.Identity() for name in model.encoders})}
+    return bare
 
 
 class EncoderGraph(nn.Module):

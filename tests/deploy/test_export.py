@@ -94,6 +94,20 @@ def test_encoders_apart_from_fusion_give_the_same(small_model, small_batches, tm
     assert_close(parts, whole, rtol=0, atol=1e-5)
 
 
+def test_encoders_apart_lie_in_their_own_files_alone(small_model, small_batches, tmp_path):
+    parted = export_model(small_model, tmp_path / "parts", small_batches, ("torch",), "separate")
+    known = {name: tensor for name, tensor in small_model.state_dict().items() if tensor.numel() > 1}
+    for file in parted.files["torch"]:
+        stored = torch.export.load(parted.folder / file).state_dict
+        inside = sum(tensor.numel() for tensor in stored.values() if tensor.numel() > 1)
+        name = file.removeprefix("encoder_").removesuffix(".pt2")
+        parts = [x for key, x in known.items() if key.startswith(f"encoders.{name}.")]
+        if name == "fusion":
+            parts = [x for key, x in known.items() if not key.startswith("encoders.")]
+        assert inside == sum(x.numel() for x in parts) > 0
+    assert all(encoder.state_dict() for encoder in small_model.named_encoders().values())  # the model itself is whole
+
+
 def test_files_that_differ_are_not_kept(small_model, small_batches, tmp_path, monkeypatch):
     class Off(made.WholeGraph):
         def forward(self, inputs):
