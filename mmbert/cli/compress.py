@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.evaluate import compose_configs, names_in, run_of, separate_options
+from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, used_config
 from mmbert.cli.saved_model import folder_of_run, number_up_to, one_split
@@ -103,11 +104,13 @@ def compress_model(words: list[str]) -> None:
     threads, rounds = number_up_to(own, "threads", cores, 1024), number_up_to(own, "rounds", 7, 1000)
     if not threads or not rounds:
         raise ConfigError("threads and rounds: at least 1 is wanted.")
+    named = out_folder(own)
     cfg = compose_configs(others, folder, trusted)
     split = one_split(own.get("split"), cfg.data)
     other_data = any(word.lstrip("+~").startswith("data") for word in others)
-    out = Path(own["out"]) if "out" in own else default_out(folder, other_data)
+    out = named or default_out(folder, other_data)
     refuse_made(out, methods)
+    refuse_no_student(methods, "student" in own)
     training = training_of(folder, trusted, cfg, methods)
     student = student_of(folder, own.get("student"), cfg, trusted)
 
@@ -182,6 +185,22 @@ def refuse_made(out: Path, methods: list[Method]) -> None:
                 raise ConfigError(
                     f"{made} is there from an earlier time: remove it, or name another folder: out=FOLDER"
                 )
+
+
+def refuse_no_student(methods: list[Method], given: bool) -> None:
+    """Refuses methods that train a student where none is given, and a student that no method trains.
+
+    Raises:
+        ConfigError: says what is missing.
+    """
+    taught = next((method.word for method in methods if {"distil", "student"} & set(method.changes)), None)
+    if taught and not given:
+        raise ConfigError(
+            f"methods={taught} needs a student: options of mmbert-train, such as student=[text=none] or "
+            "student=[encoders.text.config={num_hidden_layers: 3}]."
+        )
+    if given and not taught:
+        raise ConfigError("student= is trained by methods=[distil] or [student], of which none is given: name one.")
 
 
 def training_of(folder: Path, trusted: bool, cfg: DictConfig, methods: list[Method]) -> DictConfig | None:

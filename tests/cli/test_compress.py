@@ -154,6 +154,8 @@ def test_words_of_a_student_are_parted_outside_brackets():
         (["threads=0"], "at least 1"),
         (["amuont=0.5"], "no option of mmbert-compress"),
         (["methods=[distil]"], "needs a student"),
+        (["student=[text=none]"], "student= is trained by methods=[distil] or [student], of which none is given"),
+        (["methods=[onnx]", "task=anwser"], "task=anwser: the model has no such task. Did you mean 'answer'?"),
         (["methods=[distil]", "student=[text=none]"], "was not started by mmbert-train with words of its own"),
         (["methods=[distil]", "student=[data.batch_size=4]"], "data.batch_size is for all variants alike"),
     ],

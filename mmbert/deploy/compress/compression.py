@@ -40,6 +40,7 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
     Raises:
         MmbertError: an option, the model or the data is at fault.
     """
+    refuse_unknown_task(model, settings.task)
     threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
@@ -47,6 +48,7 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
         variants = workshop.variants()
         say("quality")
         quality = measured_quality(variants, settings)
+        task = frontier_task(list(quality[variants[0].name]), settings.task)
         say("latency")
         latency = measured_latency(variants, settings)
         say("memory")
@@ -71,7 +73,7 @@ def compress(model: MultimodalModel, settings: Settings, say: Callable[[str], No
     ]
     content = {
         **facts(settings),
-        "task": frontier_task(model, rows, settings.task),
+        "task": task,
         "variants": rows,
         "failed": workshop.failed,
     }
@@ -135,13 +137,22 @@ def measured_memory(variants: Sequence[Variant], settings: Settings) -> dict[str
     return found
 
 
-def frontier_task(model: MultimodalModel, rows: Sequence[Mapping[str, Any]], wanted: str | None) -> str:
-    """The task whose metric is held against latency and size.
+def refuse_unknown_task(model: MultimodalModel, wanted: str | None) -> None:
+    """Before anything is trained.
 
     Raises:
-        ConfigError: there is no such task, or none has a metric on this split.
+        ConfigError: the model has no task of this name.
     """
-    measured = list(rows[0]["quality"])
+    if wanted is not None and wanted not in model.named_tasks():
+        raise ConfigError(f"task={wanted}: the model has no such task. {nearest(wanted, model.named_tasks())}")
+
+
+def frontier_task(measured: Sequence[str], wanted: str | None) -> str:
+    """The task whose metric is held against latency and size, of those that have one.
+
+    Raises:
+        ConfigError: the wanted one has none on this split, or none has.
+    """
     if not measured:
         raise ConfigError("No task has a metric on this split: it needs labels.")
     if wanted is not None and wanted not in measured:

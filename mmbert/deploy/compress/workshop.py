@@ -194,13 +194,9 @@ class Workshop:
 
     def taught(self, folder: Path, change: str) -> Made:
         """A student, trained by its labels and, with ``distil``, by what the model answers."""
-        cfg, settings = self.settings.student, self.settings
-        if cfg is None:
-            raise ConfigError(
-                f"methods={change} needs a student: options of mmbert-train, such as student=[text=none] or "
-                "student=[encoders.text.config={num_hidden_layers: 3}]."
-            )
-        cfg = student_config(cfg, settings.seed)
+        settings = self.settings
+        assert settings.student is not None  # the command refuses these methods without one
+        cfg = student_config(settings.student, settings.seed)
         keys = {name: distilled_key(name, task) for name, task in self.model.named_tasks().items() if task.weight}
 
         def teach(parts: Parts) -> Distillation:
