@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.evaluate import names_in, run_of, separate_options
+from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, used_config
 from mmbert.cli.saved_model import number_up_to
@@ -63,9 +64,9 @@ def attack_run(words: list[str]) -> None:
     offline = chosen_word(own, "attack", ("online", "offline")) == "offline"
     variance: Any = chosen_word(own, "variance", ("auto", "global", "sample"))
     bootstraps, seed = number_up_to(own, "bootstraps", 1000, 100_000), number_up_to(own, "seed", 0, 2**32 - 1)
-    trained = trained_run(folder)
+    out, trained = out_folder(own), trained_run(folder)
     cfg = used_config(trained, trusted)
-    run = RunFolder(own["out"]) if "out" in own else trained
+    run = trained if out is None else RunFolder(out)
 
     from mmbert.analysis.membership.audit import AttackOptions, attack, attacked_tasks, observe  # heavy, so late
     from mmbert.analysis.membership.files import write_attack

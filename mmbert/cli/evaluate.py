@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
+from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, run_privacy, used_config
 from mmbert.core.errors import ConfigError, nearest
@@ -62,10 +63,10 @@ def evaluate_model(words: list[str]) -> None:
     """
     own, others = separate_options(words)
     folder = model_folder(own.get("model"))
-    trusted = consent(own)
+    trusted, named = consent(own), out_folder(own)
     cfg = compose_configs(others, folder, trusted)
     splits = names_in(own.get("split", "")) or test_splits(cfg.data)
-    out = RunFolder(own["out"] if "out" in own else default_folder())
+    out = RunFolder(named or default_folder())
     if out.metrics.exists():
         raise ConfigError(f"out={out} is a run's folder, whose predictions would be overwritten: out={out}/evaluation")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.evaluate import compose_configs, names_in, separate_options
-from mmbert.cli.explain_numbers import number, percent
+from mmbert.cli.explain_numbers import magnitude, number, percent
 from mmbert.cli.explain_parts import PARTS_OPTIONS, explain_parts_of
+from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent
 from mmbert.cli.saved_model import bound_data, folder_of_run, number_up_to, one_split
@@ -81,10 +82,11 @@ def explain_model(words: list[str]) -> None:
         return
     trusted = consent(own)
     bootstraps, seed = number_up_to(own, "bootstraps", 1000, 100_000), number_up_to(own, "seed", 0, 2**32 - 1)
+    out = out_folder(own)
     cfg = compose_configs(others, folder, trusted)
     split = one_split(own.get("split"), cfg.data)
     other_data = any(word.lstrip("+~").startswith("data") for word in others)
-    run = RunFolder(own["out"]) if "out" in own else folder_of_run(folder, other_data)
+    run = folder_of_run(folder, other_data) if out is None else RunFolder(out)
 
     from mmbert.analysis.explanation import chosen_tasks, explain_tasks  # heavy: after the words are known to be right
     from mmbert.analysis.explanation_files import write_explanation
@@ -146,12 +148,12 @@ def print_explanation(content: Mapping[str, Any], run: RunFolder) -> None:
         for column in ("", "share of output", "φ of output", "mean |φ|", *([gain, "share"] if gain else [])):
             table.add_column(column, justify="left" if not column else "right")
         for modality, found in output.get("modalities", {}).items():
-            cells = [percent(found["share"]), number(found["value"]), number(found["size"])]
+            cells = [percent(found["share"]), number(found["value"]), magnitude(found["size"])]
             gains = metric["modalities"][modality] if gain else {}
             table.add_row(modality, *cells, *([number(gains["value"]), percent(gains["share"])] if gain else []))
         table.add_section()
         for place, pair in enumerate(output.get("interactions", [])):
-            cells = ["", number(pair["value"]), number(pair["size"])]
+            cells = ["", number(pair["value"]), magnitude(pair["size"])]
             more = [number(metric["interactions"][place]["value"]), ""] if gain else []
             table.add_row(" × ".join(pair["modalities"]), *cells, *more)
         console.print(table)

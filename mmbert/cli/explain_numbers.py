@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
 def number(found: Mapping[str, Any]) -> str:
     """``+0.123 [+0.101, +0.150]``."""
-    return with_interval(found, lambda value: f"{value:+.3f}")
+    return with_interval(found, lambda value: f"{value:+.{decimals(value)}f}")
+
+
+def magnitude(found: Mapping[str, Any]) -> str:
+    """``0.123 [0.101, 0.150]``: what is never below 0 needs no sign."""
+    return with_interval(found, lambda value: f"{value:.{decimals(value)}f}")
+
+
+def decimals(value: float) -> int:
+    """Three digits behind the point, fewer of large numbers, so that a table keeps within 80 columns."""
+    return 3 if abs(value) < 9.9995 else 2 if abs(value) < 99.995 else 1
 
 
 def percent(found: Mapping[str, Any]) -> str:

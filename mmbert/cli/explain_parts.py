@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.evaluate import compose_configs, names_in
+from mmbert.cli.out_folder import out_folder
 from mmbert.cli.run_config import consent
 from mmbert.cli.saved_model import folder_of_run, number_up_to, one_split
 from mmbert.core.errors import ConfigError
@@ -39,14 +40,17 @@ def explain_parts_of(own: Mapping[str, str], others: list[str], folder: Path) ->
     count, shown = number_up_to(own, "samples", 24, 10**9), number_up_to(own, "shown", 12, 10_000)
     steps, most_steps = number_up_to(own, "steps", 64, 100_000), number_up_to(own, "most_steps", 1024, 100_000)
     tolerance, rows = share_in(own, "tolerance", 0.01), rows_in(own.get("rows"))
+    if "rows" in own and "samples" in own:
+        raise ConfigError("rows= names the samples, and samples= draws as many at random: leave out one of them.")
     if steps < 2 or most_steps < steps:
         raise ConfigError(
             f"steps={steps} most_steps={most_steps}: at least 2 steps, and most_steps no fewer than steps."
         )
+    out = out_folder(own)
     cfg = compose_configs(others, folder, trusted)
     split = one_split(own.get("split"), cfg.data)
     other_data = any(word.lstrip("+~").startswith("data") for word in others)
-    run = RunFolder(own["out"]) if "out" in own else folder_of_run(folder, other_data)
+    run = folder_of_run(folder, other_data) if out is None else RunFolder(out)
 
     from mmbert.analysis.parts.answers import explained_tasks  # heavy: after the words are known to be right
     from mmbert.analysis.parts.explain import PathOptions, explain_parts
@@ -59,7 +63,7 @@ def explain_parts_of(own: Mapping[str, str], others: list[str], folder: Path) ->
     from mmbert.training.callbacks.console import print_line, quiet
     from mmbert.training.predict import chosen_device
     from mmbert.training.resources.out_of_memory import explain_out_of_memory
-    from mmbert.training.use_store import moving_on, progress_bar
+    from mmbert.training.use_store import progress_bar
 
     quiet()
     require_captum()
@@ -74,8 +78,8 @@ def explain_parts_of(own: Mapping[str, str], others: list[str], folder: Path) ->
             batches = batches_of(data, split, places)
             options = PathOptions(steps, most_steps, tolerance)
             print_line(f"explain   {len(places):,} samples, {steps} to {most_steps} steps of the integral each")
-            with progress_bar("batches", -(-len(places) // SAMPLES_AT_ONCE)) as bar:
-                found = explain_parts(model.to(device), moving_on(batches, bar), answers, device, options)
+            with progress_bar("parts", -(-len(places) // SAMPLES_AT_ONCE) * len(answers)) as bar:
+                found = explain_parts(model.to(device), batches, answers, device, options, lambda task: bar(1))
             facts = {
                 "model": str(folder),
                 "data": str(data.path),
@@ -239,7 +243,7 @@ def print_parts(content: Mapping[str, Any], run: RunFolder) -> None:
     """For each task a table of the modalities, the completeness gap, and where everything was written."""
     from rich.table import Table
 
-    from mmbert.cli.explain_numbers import number, percent
+    from mmbert.cli.explain_numbers import magnitude, number, percent
     from mmbert.core.terminal import PlainConsole
     from mmbert.training.callbacks.console import shortest
 
@@ -250,7 +254,7 @@ def print_parts(content: Mapping[str, Any], run: RunFolder) -> None:
         for column in ("", "share of Σ|sums|", "mean sum of parts", "mean |sum|"):
             table.add_column(column, justify="left" if not column else "right")
         for modality, one in task["modalities"].items():
-            table.add_row(modality, percent(one["share"]), number(one["contribution"]), number(one["size"]))
+            table.add_row(modality, percent(one["share"]), number(one["contribution"]), magnitude(one["size"]))
         console.print(table)
         gap = content["gaps"][name]
         console.print(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
 from mmbert.cli.evaluate import compose_configs, separate_options
+from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent
 from mmbert.cli.saved_model import bound_data, folder_of_run, number_up_to, one_split
@@ -72,9 +73,9 @@ def export_saved_model(words: list[str]) -> None:
     made = chosen["check"] == "made"
     if made and (others or "split" in own):
         raise ConfigError("check=made reads no data: leave out data and split, or choose check=data.")
+    place = target_folder(own, folder)
     cfg = None if made else compose_configs(others, folder, trusted)
     split = None if cfg is None else one_split(own.get("split"), cfg.data)
-    place = target_folder(own, folder)
 
     from mmbert.deploy.export import export_model  # heavy: after the words are known to be right
     from mmbert.deploy.onnx_files import require_onnx
@@ -108,12 +109,10 @@ def target_folder(own: Mapping[str, str], folder: Path) -> Path:
     """Where the files go.
 
     Raises:
-        ConfigError: the folder holds something that no export wrote.
+        ConfigError: it cannot be written to, or holds something that no export wrote.
     """
-    from pathlib import Path
-
-    place = Path(own["out"]) if "out" in own else folder_of_run(folder, other_data=False).path / "exported"
-    if place.exists() and (not place.is_dir() or any(place.iterdir()) and not (place / "export.json").is_file()):
+    place = out_folder(own) or folder_of_run(folder, other_data=False).path / "exported"
+    if place.exists() and any(place.iterdir()) and not (place / "export.json").is_file():
         raise ConfigError(f"out={place} holds something else than an export, which would be replaced: name another.")
     return place
 

@@ -274,6 +274,8 @@ def model_folder(given: str | None) -> Path:
             )
         return found
 
+    if given.count("/") != 1:
+        raise ConfigError(f"model={given}: there is no such folder.")
     from mmbert.model.hub import fetch, is_hub_name  # heavy: a mistake in another word is told before
 
     if is_hub_name(given):

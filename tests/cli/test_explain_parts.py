@@ -135,6 +135,8 @@ def test_what_a_private_run_keeps_to_itself_is_nowhere(samples, finished_run, di
     [
         (["parts=yes"], "parts=yes: true or false is wanted"),
         (["rows=3"], "rows=3 is an option of parts=true: say that too"),
+        (["samples=3"], "samples=3 is an option of parts=true: say that too"),
+        (["parts=true", "rows=3", "samples=2"], "leave out one of them"),
         (["parts=true", "rows=a"], "rows=a: rows of the table are wanted"),
         (["parts=true", "rows=0"], "rows=0: the split 'test' has no such row of the table"),
         (["parts=true", "steps=1"], "steps=1 most_steps=1024: at least 2 steps"),
@@ -153,3 +155,30 @@ def test_mistakes_end_with_code_2_and_one_line(words, message, finished_run, mon
     printed = capsys.readouterr()
     assert leaving.value.code == 2 and "Traceback" not in printed.err
     assert message in printed.err and printed.err.startswith("mmbert-explain: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.5, "+0.500"), (-9.9996, "-10.00"), (12.345, "+12.35"), (738.06, "+738.1")]
+)
+def test_numbers_keep_their_width_and_what_is_never_negative_has_no_sign(value, shown):
+    from mmbert.cli.explain_numbers import magnitude, number
+
+    found = {"value": value, "low": None, "high": None}
+    assert number(found) == shown
+    assert magnitude({**found, "value": abs(value)}) == shown[1:]
+
+
+def test_the_table_fits_a_terminal_of_80_columns(explained, capsys, monkeypatch):
+    from mmbert.cli.explain_parts import print_parts
+    from mmbert.runs.folder import RunFolder
+
+    monkeypatch.setenv("COLUMNS", "80")
+    content = json.loads((explained / "parts.json").read_text())
+    for task in content["summed"].values():
+        for one in task["modalities"].values():
+            one["share"] = {"value": 0.268, "low": 0.02, "high": 0.516}
+            one["contribution"] = {"value": -4.76, "low": -70.73, "high": 2.036}
+            one["size"] = {"value": 4.76, "low": 2.036, "high": 70.73}
+    print_parts(content, RunFolder(explained))
+    shown = capsys.readouterr().out
+    assert "-4.760 [-70.73, +2.036]" in shown and "4.760 [2.036, 70.73]" in shown  # in one line each

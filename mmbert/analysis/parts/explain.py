@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,7 @@ def explain_parts(
     answers: Sequence[TaskAnswers],
     device: torch.device,
     options: PathOptions,
+    done: Callable[[str], None] = lambda task: None,
 ) -> list[ExplainedSample]:
     """Explains every real sample of some batches, which must come from files and not from the store.
 
@@ -106,13 +107,14 @@ def explain_parts(
         answers: the tasks.
         device: the model's.
         options: of the integral.
+        done: told the name of each task when it is explained for a batch, which may take minutes.
     """
     found: list[ExplainedSample] = []
     with differentiable(model):
         for given in batches:
             batch = kept_rows(given, given.rows >= 0).to(device)
             if len(batch):
-                found += explained_batch(model, batch, answers, options)
+                found += explained_batch(model, batch, answers, options, done)
     return found
 
 
@@ -126,7 +128,11 @@ def kept_rows(batch: Batch, kept: Tensor) -> Batch:
 
 
 def explained_batch(
-    model: MultimodalModel, batch: Batch, answers: Sequence[TaskAnswers], options: PathOptions
+    model: MultimodalModel,
+    batch: Batch,
+    answers: Sequence[TaskAnswers],
+    options: PathOptions,
+    done: Callable[[str], None],
 ) -> list[ExplainedSample]:
     """The samples of one batch, inside ``differentiable``."""
     present = {name: inputs["mask"].any(1) for name, inputs in batch.inputs.items()}
@@ -135,6 +141,7 @@ def explained_batch(
     for task in answers:
         for place, answer in explained_answers(task, batch.inputs, options):
             found[place].answers.append(answer)
+        done(task.name)
     for name, encoder in model.named_encoders().items():
         rows = present[name].nonzero().flatten()
         reached = encoder_rollout(encoder, rows_of(batch.inputs[name], rows)) if len(rows) else None

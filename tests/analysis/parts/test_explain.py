@@ -70,7 +70,10 @@ def trained(where):
 def explained(where):
     model = trained(where)
     batch, labels, texts = planted_batch(model, 12, where, seed=1)
-    found = explain_parts(model, [batch], explained_tasks(model, [], []), torch.device("cpu"), PathOptions(16, 32))
+    told = []
+    answers, options = explained_tasks(model, [], []), PathOptions(16, 32)
+    found = explain_parts(model, [batch], answers, torch.device("cpu"), options, told.append)
+    assert told == [task.name for task in answers]
     names = [sample.answers[0].answer for sample in found]
     assert names == ["abc"[label] for label in labels]
     return found, labels, texts
