@@ -113,6 +113,8 @@ def judged_data(
     Raises:
         ConfigError: the run has no task that can be checked, or too few rows.
     """
+    from omegaconf import open_dict
+
     from mmbert.analysis.data_quality.likeness import alike_groups
     from mmbert.analysis.data_quality.near_duplicates import groups_of_duplicates
     from mmbert.analysis.data_quality.out_of_sample import predict_out_of_sample
@@ -122,6 +124,7 @@ def judged_data(
     from mmbert.training.callbacks.console import print_line
     from mmbert.training.cross_fit import fit_on_rows
     from mmbert.training.predict import chosen_device
+    from mmbert.training.task_configs import inferred_task
     from mmbert.training.use_store import read_from_store
 
     tasks = {name: task for name, task in model.named_tasks().items() if task.kind in CHECKED_KINDS}
@@ -130,6 +133,9 @@ def judged_data(
         raise ConfigError(
             f"The run's tasks ({kinds}) are none of {', '.join(CHECKED_KINDS)}, of which labels can be scored."
         )
+    if not any(cfg.tasks.values()):  # the run guessed its task from the column; a fold must not guess another
+        with open_dict(cfg):
+            cfg.tasks = {name: inferred_task(task.kind) for name, task in model.named_tasks().items()}
     for name, task in tasks.items():  # a fold must not learn other classes than the run has
         for option in ("classes", "tags", "scheme"):
             value: Any = getattr(task, option, None)

@@ -78,12 +78,16 @@ def all_tasks(cfg: DictConfig, data: MultimodalData) -> dict[str, DictConfig]:
             f"No task is configured and {data.path} has no column '{DEFAULT_LABEL}'. Add one, for example: "
             f"+task@tasks.mine=classification tasks.mine.column=COLUMN. Columns: {', '.join(data.column_names)}."
         )
-    kind = guessed_kind(data, DEFAULT_LABEL)
+    return {DEFAULT_LABEL: inferred_task(guessed_kind(data, DEFAULT_LABEL))}
+
+
+def inferred_task(kind: str) -> DictConfig:
+    """The config of a task of this kind on the column called ``label``, as a run has it that configures none."""
     text = resources.files("mmbert.conf").joinpath(f"task/{kind}.yaml").read_text(encoding="utf-8")
     part = OmegaConf.create(text)
     assert isinstance(part, DictConfig)
     part.column = DEFAULT_LABEL
-    return {DEFAULT_LABEL: part}
+    return part
 
 
 def guessed_kind(data: MultimodalData, column: str) -> str:

@@ -41,6 +41,37 @@ def test_the_worst_are_shown(finished_run, monkeypatch, capsys, tmp_path):
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == found["rows"] + 1
 
 
+def test_a_run_whose_task_was_guessed_is_checked(tmp_path, monkeypatch, capsys):
+    """The plainest run: a table with a column called label, no word on tasks."""
+    from mmbert.cli import train
+
+    colours = ["blue" if number % 3 else "red" for number in range(36)]
+    splits = ["train"] * 24 + ["val"] * 6 + ["test"] * 6
+    texts = [f"{colour} thing number {number}" for number, colour in enumerate(colours)]
+    pd.DataFrame({"split": splits, "text": texts, "label": colours}).to_csv(tmp_path / "my.csv", index=False)
+    words = ["data=manifest", f"data.path={tmp_path / 'my.csv'}", "logger=none", "trainer=cpu"]
+    words += [
+        "text=tiny",
+        "image=none",
+        "audio=none",
+        "fusion=concat",
+        "trainer.max_epochs=1",
+        "data.num_workers=0",
+        "plots=false",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mmbert-train", *words])
+    train.main()
+    capsys.readouterr()
+    given = [f"model={tmp_path / 'run'}", "folds=2", *FILES]
+    code, out, err = ended(given, monkeypatch, capsys, tmp_path)
+    assert code == 0, err
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["rows"] == 36 and found["label_errors"]["label"]["scored"] == 36
+    assert list(pd.read_csv(tmp_path / "rows.csv")["label/given"].value_counts()) == [24, 12]
+
+
 @pytest.mark.slow
 def test_a_private_run_shows_numbers_alone(finished_run, monkeypatch, capsys, tmp_path):
     run = tmp_path / "run"
