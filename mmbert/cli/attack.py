@@ -11,7 +11,7 @@ from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, used_config
 from mmbert.cli.saved_model import number_up_to
-from mmbert.core.errors import ConfigError
+from mmbert.core.errors import ConfigError, nearest
 from mmbert.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def attack_run(words: list[str]) -> None:
     bootstraps, seed = number_up_to(own, "bootstraps", 1000, 100_000), number_up_to(own, "seed", 0, 2**32 - 1)
     out, trained = out_folder(own), trained_run(folder)
     cfg = used_config(trained, trusted)
+    refuse_unknown(names_in(own.get("task", "")), {name: part for name, part in cfg.tasks.items() if part})
     run = trained if out is None else RunFolder(out)
 
     from mmbert.analysis.membership.audit import AttackOptions, attack, attacked_tasks, observe  # heavy, so late
@@ -115,6 +116,17 @@ def chosen_word(own: Mapping[str, str], key: str, choices: tuple[str, ...]) -> s
     if given not in choices:
         raise ConfigError(f"{key}={given}: one of {', '.join(choices)} is wanted.")
     return given
+
+
+def refuse_unknown(names: list[str], tasks: Mapping[str, Any]) -> None:
+    """Before any data are read; what a run without configured tasks has is known from its table alone.
+
+    Raises:
+        ConfigError: the run has no task of one of these names.
+    """
+    for name in names if tasks else ():
+        if name not in tasks:
+            raise ConfigError(f"task={name}: the run has no such task. {nearest(name, tasks)}")
 
 
 def trained_run(folder: Any) -> RunFolder:
@@ -167,7 +179,7 @@ def print_attack(content: Mapping[str, Any], run: RunFolder) -> None:
     from rich.table import Table
 
     from mmbert.core.terminal import PlainConsole
-    from mmbert.reporting.outputs.page.membership import ATTACKS, MEASURES, measure_cell
+    from mmbert.reporting.outputs.page.membership import ATTACKS, MEASURES, measure_cell, too_few
     from mmbert.training.callbacks.console import shortest
 
     console = PlainConsole()
@@ -182,6 +194,8 @@ def print_attack(content: Mapping[str, Any], run: RunFolder) -> None:
         console.print(table)
         for line in attack_remarks(task):
             console.print(f"  {line}", soft_wrap=True)
+    if why := too_few(content["shadows"]):
+        console.print(f"  warning      {why}", soft_wrap=True)
     for name, why in content["refused"].items():
         console.print(f"  {name:<12} not attacked: {why}", soft_wrap=True)
     places = {"attack": run.membership, "rows": run.membership_rows, "scores": run.membership_scores}

@@ -64,6 +64,7 @@ def test_files_hold_rows_and_no_samples(attacked):
     scores = list(csv.DictReader((attacked / "membership_scores.csv").open()))
     assert len(scores) == 360 and sum(int(line["member"]) for line in scores) == 180
     page = (attacked / "membership.html").read_text()
+    assert "6 models are a trial, no result" in page
     assert "not resolvable" in page and "180 pairs of a model and a sample it was trained on" in page
     assert 'src="http' not in page
 
@@ -83,6 +84,7 @@ def test_seeds_reproduce_and_the_offline_attack_differs(attacked, vectors_run, t
     printed = capsys.readouterr().out
     assert "6 models, each trained on about half of 60 training rows" in printed and "s a model, about" in printed
     assert "LiRA" in printed and "not resolvable" in printed and "membership.html" in printed
+    assert "warning      6 models are a trial, no result" in printed
     first = (attacked / "membership_scores.csv").read_text().splitlines()
     again = (tmp_path / "membership_scores.csv").read_text().splitlines()
     without = [[line.rsplit(",", 1)[0] for line in lines] for lines in (first, again)]

@@ -91,3 +91,18 @@ def test_few_models_share_a_variance():
     assert chosen_variance(63) == "global" and chosen_variance(64) == "sample"
     with pytest.raises(ValueError, match="two models"):
         fitted_gaussians(np.zeros((2, 3)), np.array([[1, 1, 1], [0, 0, 1]], bool), "sample")
+
+
+@pytest.mark.parametrize(("models", "low", "high"), [(6, 0.44, 0.48), (16, 0.475, 0.495), (64, 0.495, 0.508)])
+def test_few_models_let_nothing_look_like_less_than_chance(models, low, high):
+    """Statistics that know nothing of membership: the AUC of many models is 0.5, that of few lies below, as is said."""
+    aucs = []
+    for seed in range(6):
+        draws = np.random.default_rng(seed)
+        member = random_halves(models, 700, seed)
+        statistics = draws.normal(size=(models, 700)) + 3 * draws.normal(size=700)
+        scores = leave_one_out_scores(statistics, member, "global")
+        ranks = stats.rankdata(scores).reshape(scores.shape)
+        count = member.sum()
+        aucs.append((ranks[member].sum() - count * (count + 1) / 2) / (count * (member.size - count)))
+    assert low < np.mean(aucs) < high

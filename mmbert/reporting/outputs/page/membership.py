@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from mmbert.reporting.outputs.page.figures import COLOURS, Figure, template_text
@@ -19,6 +20,21 @@ MEASURES = {
 }
 
 
+#: With fewer models the scores are a trial, no result.
+ENOUGH_MODELS = 64
+
+
+def too_few(shadows: int) -> str | None:
+    """What must be known of scores of few models; None where there are enough."""
+    if shadows >= ENOUGH_MODELS:
+        return None
+    return (
+        f"{shadows} models are a trial, no result. The model that is attacked leaves one reference less on its own "
+        "side, so that with few of them LiRA's AUC lies below 0.5 even where nothing is betrayed. "
+        f"shadows={ENOUGH_MODELS} or more measures."
+    )
+
+
 def membership_page(content: Mapping[str, Any]) -> str:
     """The page of ``membership.json``: a part a task."""
     made = Page(f"What an attacker can learn: {content['model']}")
@@ -29,6 +45,8 @@ def membership_page(content: Mapping[str, Any]) -> str:
         )
         plot = made.plot(attack_curves(task["curves"]), caption, tall=True)
         made.add(f"task-{number}", name, f'<div class="plots">{plot}</div>', measures_table(made, task))
+    if why := too_few(content["shadows"]):
+        made.add("few", "Too few models", f"<p>{escape(why)}</p>")
     if content["refused"]:
         rows = [[Cell(name), Cell(why)] for name, why in content["refused"].items()]
         made.add("refused", "Tasks that are not attacked", made.table(["task", "why"], rows, words=2))
