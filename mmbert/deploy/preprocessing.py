@@ -14,7 +14,7 @@ from mmbert.core.errors import InputError
 from mmbert.data.modalities.processor import Processor
 from mmbert.encoders.base import Encoder
 from mmbert.encoders.features import FeatureProcessor
-from mmbert.encoders.pretrained.towers import load_feature_extractor
+from mmbert.encoders.pretrained.towers import load_preparer_of
 from mmbert.encoders.pretrained.transformers import load_tokenizer
 from mmbert.encoders.processors.audio import AudioProcessor
 from mmbert.encoders.processors.extracted import (
@@ -25,6 +25,7 @@ from mmbert.encoders.processors.extracted import (
 )
 from mmbert.encoders.processors.image import ImageProcessor
 from mmbert.encoders.processors.log_mel import LogMelProcessor, log_mel_of
+from mmbert.encoders.processors.model_images import ModelImageProcessor
 from mmbert.encoders.processors.text import TextProcessor
 from mmbert.encoders.processors.token_grid import TokenGrid
 from mmbert.model import MultimodalModel
@@ -120,6 +121,12 @@ def describe_processor(processor: Any) -> dict[str, Any]:
                 "window": processor.log_mel.window,
                 "hop": processor.log_mel.hop,
             }
+    elif kind is ModelImageProcessor:
+        found |= {
+            "size": list(processor.size),
+            "processor": "preprocessor_config.json in folder, for transformers.AutoImageProcessor(backend='pil')",
+            "pixels": "what it gives, (3, height, width) float32",
+        }
     elif kind in EXTRACTED:
         found |= {
             "sample_rate_hz": processor.sample_rate_hz,
@@ -165,8 +172,10 @@ def rebuild_processor(name: str, described: Mapping[str, Any], folder: Path) -> 
         mel = described["log_mel"]
         frames = log_mel_of(rate, mel["num_mels"], mel["window"], mel["hop"])
         return LogMelProcessor(frames, rate, seconds, None if placed is None else placed[1:])
+    if kind == "ModelImageProcessor":
+        return ModelImageProcessor(load_preparer_of(str(folder / ASSETS / name), "image"))
     if (extracted := next((each for each in EXTRACTED if each.__name__ == kind), None)) is not None:
-        extractor = load_feature_extractor(str(folder / ASSETS / name))
+        extractor = load_preparer_of(str(folder / ASSETS / name), "audio")
         if extracted is not SpeechProcessor:
             return extracted(extractor, described["max_seconds"])
         windows = tuple((int(a), int(b), int(c)) for a, b, c in described["grid"])

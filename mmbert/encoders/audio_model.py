@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from torch import nn
-
 from mmbert.core.ranges import Range
-from mmbert.core.types import Encoded, Inputs
-from mmbert.encoders.continuous import Continuous
-from mmbert.encoders.finetuning import stack
 from mmbert.encoders.pretrained.towers import load_tower
 from mmbert.encoders.pretrained.transformers import quiet_transformers
 from mmbert.encoders.processors.extracted import ExtractedProcessor
+from mmbert.encoders.tower_encoder import TowerEncoder
 from mmbert.encoders.towers.clap import ClapTower
 from mmbert.encoders.towers.spectrogram import SpectrogramTower
 from mmbert.encoders.towers.speech import SpeechTower
 from mmbert.encoders.towers.whisper import WhisperTower
-from mmbert.encoders.transformers_model import TransformersEncoder
 
 TOWERS = (WhisperTower, SpectrogramTower, ClapTower, SpeechTower)
 
 
-class AudioModelEncoder(TransformersEncoder):
+class AudioModelEncoder(TowerEncoder):
     """An audio model of transformers; what its tokens are is said in the files of ``mmbert.encoders.towers``.
 
     Args:
@@ -66,27 +61,3 @@ class AudioModelEncoder(TransformersEncoder):
         self.processor = self.network.make_processor(extractor, max_seconds)
         self.out_dim = self.network.width
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
-
-    @property
-    def _model(self) -> Any:
-        """See ``TransformersEncoder``."""
-        return self.network.model
-
-    @property
-    def _preparer(self) -> Any:
-        """The feature extractor."""
-        return self.processor.extractor
-
-    def continuous(self, inputs: Inputs) -> Continuous:
-        """See ``Tower``."""
-        found: Continuous = self.network.continuous(inputs)
-        return found
-
-    def encode(self, inputs: Inputs) -> Encoded:
-        """Inputs, as the processor collates them -> tokens (B, L, D), mask (B, L)."""
-        encoded: Encoded = self.network(inputs)
-        return encoded
-
-    def layers(self) -> list[list[nn.Parameter]]:
-        """What embeds the sound, then each layer."""
-        return stack(self.network, list(self.network.blocks()), self.network.above())

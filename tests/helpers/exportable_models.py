@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from hub_folders import AUDIO_MODELS, MODEL_SECONDS, saved
+from hub_folders import AUDIO_MODELS, IMAGE_MODELS, MODEL_SECONDS, saved
 from mmbert.core.types import Inputs
 from mmbert.encoders.audio import SpeechEncoder
 from mmbert.encoders.audio_model import AudioModelEncoder
@@ -18,6 +18,7 @@ from mmbert.encoders.base import Encoder
 from mmbert.encoders.conformer import ConformerEncoder
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.image import ImageEncoder
+from mmbert.encoders.image_model import ImageModelEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
 from mmbert.encoders.text import TextEncoder
 from mmbert.fusion.attention_pool import AttentionPoolFusion
@@ -52,6 +53,12 @@ BERT = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "in
 WIDTH = 8
 
 
+def image_model(name: str, projection: bool = False) -> Encoder:
+    """A tiny vision tower of transformers."""
+    with tempfile.TemporaryDirectory() as place:
+        return ImageModelEncoder(saved(IMAGE_MODELS[name], Path(place) / name), projection=projection)
+
+
 def audio_model(name: str) -> Encoder:
     """A tiny audio model of transformers."""
     with tempfile.TemporaryDirectory() as place:
@@ -80,6 +87,8 @@ ENCODERS: dict[str, tuple[str, Callable[[], Encoder]]] = {
     **{
         f"hub_{name}": ("audio", partial(audio_model, name)) for name in ("whisper", "ast", "clap", "wav2vec2", "wavlm")
     },
+    "clip": ("image", lambda: image_model("clip", True)),
+    "siglip": ("image", lambda: image_model("siglip")),
     "features": ("voice", lambda: FeatureEncoder(5, out_dim=7)),
 }
 

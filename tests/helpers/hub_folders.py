@@ -114,6 +114,31 @@ AUDIO_MODELS = {
 }
 
 
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+PICTURES = {**SIZES, "image_size": 32, "patch_size": 8}
+WORDS = {**SIZES, "vocab_size": 64, "max_position_embeddings": 16}
+ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+
+
+def clip() -> tuple[Any, Any]:
+    """CLIP for pictures of 32 × 32, cut out of 36."""
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+    config = CLIPConfig(
+        vision_config={**PICTURES, "projection_dim": 24}, text_config={**WORDS, **ENDS}, projection_dim=24
+    )
+    return CLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32})
+
+
+def siglip() -> tuple[Any, Any]:
+    """SigLIP for pictures of 32 × 32."""
+    from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel
+
+    model = SiglipModel(SiglipConfig(vision_config=PICTURES, text_config={**WORDS, **ENDS}))
+    return model, SiglipImageProcessorPil(size={"height": 32, "width": 32})
+
+
+IMAGE_MODELS = {"clip": clip, "siglip": siglip}
 #: The longest sound that each model reads; others read any.
 MODEL_SECONDS = {"whisper": 2.0, "ast": 1.28, "clap": 1.0, "clap_fused": 1.0}
 

@@ -88,12 +88,8 @@ def load_preparer(kind: str, name: str, source: str, tower: type[Tower]) -> Any:
     Raises:
         WeightsError: the folder has no file that says so, or the file is another model's.
     """
-    import transformers
-
-    finder = getattr(transformers, FINDERS[kind])
-    options = {"backend": "pil"} if kind == "image" else {}
     try:
-        found = finder.from_pretrained(source, trust_remote_code=False, **options)
+        found = found_preparer(source, kind)
     except (OSError, ValueError, KeyError, TypeError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
@@ -134,16 +130,22 @@ def load_part(name: str, source: str, config: PretrainedConfig, tower: type[Towe
     return part
 
 
-def load_feature_extractor(folder: str) -> Any:
-    """The feature extractor that an encoder wrote among its files.
+def load_preparer_of(folder: str, kind: str) -> Any:
+    """The feature extractor or image processor that an encoder wrote among its files.
 
     Raises:
         WeightsError: it cannot be read.
     """
-    from transformers import AutoFeatureExtractor
-
     try:
         refuse_special_inside(folder)
-        return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
+        return found_preparer(folder, kind)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise model_error(folder, folder, error, "audio") from error
+        raise model_error(folder, folder, error, kind) from error
+
+
+def found_preparer(source: str, kind: str) -> Any:
+    """What transformers finds by the file of a folder, or of a model on the hub."""
+    import transformers
+
+    options = {"backend": "pil"} if kind == "image" else {}
+    return getattr(transformers, FINDERS[kind]).from_pretrained(source, trust_remote_code=False, **options)

@@ -45,11 +45,11 @@ class ExtractedProcessor(AudioProcessor):
                 f"Set max_seconds={self.most_seconds:.5g}, or less."
             )
         super().__init__(extractor.sampling_rate, max_seconds, min_samples, grid)
-        self.extractor = extractor
+        self.preparer = extractor
 
     def settings(self) -> dict[str, Any]:
         """See ``Storable``: all that the extractor says of itself, and the version of its code."""
-        own = {"extractor": self.extractor.to_dict(), "transformers": importlib.metadata.version("transformers")}
+        own = {"extractor": self.preparer.to_dict(), "transformers": importlib.metadata.version("transformers")}
         return {**super().settings(), **own}
 
     def prepare(self, raw: tuple[np.ndarray, int]) -> Tensor:
@@ -63,7 +63,7 @@ class ExtractedProcessor(AudioProcessor):
 
     def extract(self, waveform: np.ndarray, key: str) -> np.ndarray:
         """The extractor's own output for one sound, without the dimension of the batch."""
-        made = self.extractor(waveform, sampling_rate=self.sample_rate_hz, return_tensors="np")
+        made = self.preparer(waveform, sampling_rate=self.sample_rate_hz, return_tensors="np")
         found: np.ndarray = made[key][0]
         return found
 
@@ -115,11 +115,11 @@ class WhisperProcessor(FramesProcessor):
     @property
     def bands(self) -> int:
         """See ``FramesProcessor``."""
-        return int(self.extractor.feature_size)
+        return int(self.preparer.feature_size)
 
     def extracted(self, waveform: np.ndarray) -> np.ndarray:
         """See ``ExtractedProcessor``: (L, N)."""
-        own = math.ceil(len(waveform) / self.extractor.hop_length) + self.TAIL
+        own = math.ceil(len(waveform) / self.preparer.hop_length) + self.TAIL
         return self.extract(waveform, "input_features").T[:own]
 
     def alignment(self, raw: tuple[np.ndarray, int]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class WhisperProcessor(FramesProcessor):
 
     def alignment_of(self, prepared: Tensor | np.ndarray) -> dict[str, Any]:
         """See ``AlignedAsPrepared``: of frames (L, N)."""
-        return self.alignment_of_tokens(whisper_tokens(len(prepared), self.extractor.nb_max_frames))
+        return self.alignment_of_tokens(whisper_tokens(len(prepared), self.preparer.nb_max_frames))
 
 
 def whisper_tokens(frames: Any, most: int) -> Any:
@@ -156,7 +156,7 @@ class SpectrogramProcessor(FramesProcessor):
     @property
     def bands(self) -> int:
         """See ``FramesProcessor``."""
-        return int(self.extractor.num_mel_bins)
+        return int(self.preparer.num_mel_bins)
 
     def extracted(self, waveform: np.ndarray) -> np.ndarray:
         """See ``ExtractedProcessor``: (L, N)."""
@@ -186,7 +186,7 @@ class ClapProcessor(ExtractedProcessor):
     @property
     def shape(self) -> tuple[int, int]:
         """T frames and N bands of every sound."""
-        return self.extractor.nb_max_samples // self.extractor.hop_length + 1, int(self.extractor.feature_size)
+        return self.preparer.nb_max_samples // self.preparer.hop_length + 1, int(self.preparer.feature_size)
 
     def unpack(self, long: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         """See ``Storable``: -> (T, N)."""

@@ -12,7 +12,7 @@ import transformers
 
 from mmbert.core.errors import ConfigError, WeightsError
 from mmbert.encoders.audio_model import AudioModelEncoder
-from mmbert.encoders.pretrained.towers import load_feature_extractor
+from mmbert.encoders.pretrained.towers import load_preparer_of
 
 
 def change_json(path: Path, **options: Any) -> None:
@@ -84,9 +84,9 @@ def test_options_that_do_not_fit(folders: dict[str, str]) -> None:
 
 def test_the_files_of_a_saved_encoder_give_its_extractor(folders: dict[str, str], tmp_path: Path) -> None:
     AudioModelEncoder(folders["clap"], max_seconds=1.0).save_assets(tmp_path)
-    assert load_feature_extractor(str(tmp_path)).sampling_rate == 8000
+    assert load_preparer_of(str(tmp_path), "audio").sampling_rate == 8000
     with pytest.raises(WeightsError, match="audio model .*nowhere' was not found"):
-        load_feature_extractor(str(tmp_path / "nowhere"))
+        load_preparer_of(str(tmp_path / "nowhere"), "audio")
 
 
 def test_weights_of_another_size(folders: dict[str, str]) -> None:

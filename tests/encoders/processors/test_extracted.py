@@ -46,7 +46,7 @@ def test_what_whisper_cuts_off_is_silence_of_one_value(folders: dict[str, str]) 
     assert isinstance(processor, WhisperProcessor)
     for samples in (1, 159, 160, 4000, 31679, 31680, 31681):
         sound = noise(samples)
-        whole = processor.extractor(sound, sampling_rate=16000, return_tensors="np")["input_features"][0].T
+        whole = processor.preparer(sound, sampling_rate=16000, return_tensors="np")["input_features"][0].T
         own = len(processor.prepare((sound, 16000)))
         assert np.unique(whole[own:]).size <= 1
         if own < len(whole):
@@ -56,8 +56,8 @@ def test_what_whisper_cuts_off_is_silence_of_one_value(folders: dict[str, str]) 
 
 def test_a_whisper_that_draws_noise_is_kept_from_it(folders: dict[str, str]) -> None:
     processor = processor_of("whisper", folders)
-    processor.extractor.dither = 0.5
-    again = WhisperProcessor(processor.extractor, 2.0)
+    processor.preparer.dither = 0.5
+    again = WhisperProcessor(processor.preparer, 2.0)
     assert_close(again.prepare((noise(900), 16000)), again.prepare((noise(900), 16000)), rtol=0, atol=0)
 
 

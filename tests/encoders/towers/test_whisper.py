@@ -14,12 +14,14 @@ from hub_folders import AUDIO_MODELS, MODEL_SECONDS
 from installed import skip_without
 from mmbert.encoders.audio_model import AudioModelEncoder
 from mmbert.encoders.towers.clap import ClapTower
+from mmbert.encoders.towers.clip import ClipTower
+from mmbert.encoders.towers.siglip import SiglipTower
 from mmbert.encoders.towers.spectrogram import SpectrogramTower
 from mmbert.encoders.towers.speech import SpeechTower
 from mmbert.encoders.towers.whisper import WhisperTower, silence
 
 #: All towers are held to transformers alike.
-COVERS = ("base", "clap", "spectrogram", "speech")
+COVERS = ("base", "clap", "spectrogram", "speech", "clip", "siglip")
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 
@@ -123,3 +125,11 @@ def test_silence_after_a_sound_is_two_below_its_highest_or_the_least() -> None:
     frames = torch.tensor([[[0.9, 0.2], [9.0, 9.0]], [[0.1, 0.3], [0.4, 0.0]]])
     mask = torch.tensor([[True, False], [True, True]])
     assert_close(silence(frames, mask).flatten(), torch.tensor([-1.1, -1.5]))
+
+
+def test_no_two_towers_read_the_same_model() -> None:
+    """Numbers of ClipTower and SiglipTower are in tests/encoders/test_image_model.py."""
+    towers = (WhisperTower, SpectrogramTower, ClapTower, SpeechTower, ClipTower, SiglipTower)
+    types = [model_type for tower in towers for model_type in tower.whole]
+    assert len(types) == len(set(types)) == 11
+    assert all(hasattr(transformers, name) for tower in towers for name in tower.whole.values())
