@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmbert.cli.app import run_with_usage
+from mmbert.cli.compress_refusals import refuse_made, refuse_no_student, refuse_private
 from mmbert.cli.evaluate import compose_configs, names_in, run_of, separate_options
 from mmbert.cli.out_folder import out_folder
 from mmbert.cli.predict import model_folder
 from mmbert.cli.run_config import consent, used_config
 from mmbert.cli.saved_model import folder_of_run, number_up_to, one_split
 from mmbert.core.errors import ConfigError
-from mmbert.deploy.compress.methods import DEFAULT, Method, parse_methods
+from mmbert.deploy.compress.methods import DEFAULT, PRUNINGS, Method, parse_methods
 from mmbert.runs.folder import RunFolder, is_own_model
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def compress_model(words: list[str]) -> None:
     refuse_made(out, methods)
     refuse_no_student(methods, "student" in own)
     training = training_of(folder, trusted, cfg, methods)
+    refuse_private(methods, training, numbers["epochs"])
     student = student_of(folder, own.get("student"), cfg, trusted)
 
     from mmbert.core.whole_files import write_whole_text
@@ -172,40 +174,9 @@ def default_out(folder: Path, other_data: bool) -> Path:
     return run / "compressed" if RunFolder(run).config.is_file() else run
 
 
-def refuse_made(out: Path, methods: list[Method]) -> None:
-    """Refuses a folder in which variants were trained before: they are not overwritten.
-
-    Raises:
-        ConfigError: names the first.
-    """
-    for method in methods:
-        for count in range(len(method.changes)):
-            made = out / "+".join(method.changes[: count + 1])
-            if made.exists():
-                raise ConfigError(
-                    f"{made} is there from an earlier time: remove it, or name another folder: out=FOLDER"
-                )
-
-
-def refuse_no_student(methods: list[Method], given: bool) -> None:
-    """Refuses methods that train a student where none is given, and a student that no method trains.
-
-    Raises:
-        ConfigError: says what is missing.
-    """
-    taught = next((method.word for method in methods if {"distil", "student"} & set(method.changes)), None)
-    if taught and not given:
-        raise ConfigError(
-            f"methods={taught} needs a student: options of mmbert-train, such as student=[text=none] or "
-            "student=[encoders.text.config={num_hidden_layers: 3}]."
-        )
-    if given and not taught:
-        raise ConfigError("student= is trained by methods=[distil] or [student], of which none is given: name one.")
-
-
 def training_of(folder: Path, trusted: bool, cfg: DictConfig, methods: list[Method]) -> DictConfig | None:
     """The run's whole config with the data of this command; None where nothing is trained on."""
-    if not any(set(method.changes) - {"distil", "student"} for method in methods):
+    if not any(set(method.changes) & PRUNINGS for method in methods):
         return None
     whole = used_config(run_of(folder), trusted)
     whole.data, whole.store = cfg.data, cfg.store

@@ -16,12 +16,15 @@ from torch import nn
 from installed import skip_without
 from mmbert.cli import compress as command
 from mmbert.cli import evaluate
+from mmbert.cli.compress_refusals import refuse_private
 from mmbert.deploy.compress.int8 import quantize_torchao
+from mmbert.deploy.compress.methods import parse_methods
 from mmbert.deploy.compress.samples import judged_batches
 from mmbert.model import MultimodalModel
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import write_job
 
+COVERS = ("compress_refusals",)
 QUICK = ("epochs=1", "bootstraps=10", "rounds=1", "threads=1", "split=test_missing")
 
 
@@ -165,3 +168,20 @@ def test_mistakes_end_in_one_line(words, complaint, finished_run, tmp_path, caps
         typed([f"model={finished_run}", f"out={tmp_path / 'out'}", *words])
     assert ended.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_a_private_run_is_not_trained_on_without_its_noise(finished_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    config = OmegaConf.load(run / "config.yaml")
+    config.privacy = {"samples": True, "mask": [], "epsilon": 8, "delta": None}
+    OmegaConf.save(config, run / "config.yaml")
+    with pytest.raises(SystemExit) as ended:
+        typed([f"model={run}", "methods=[onnx,structured+int8_onnx]", "trust_custom_code=true"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and "methods: 'structured+int8_onnx' trains the encoders on" in line
+    assert not (run / "compressed").exists()
+    methods = parse_methods(["structured", "onnx"])
+    refuse_private(methods, config, epochs=0)
+    refuse_private(parse_methods(["onnx"]), config, epochs=2)
+    refuse_private(methods, OmegaConf.create({"privacy": {"samples": False}}), epochs=2)

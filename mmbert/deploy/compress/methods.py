@@ -8,6 +8,8 @@ from mmbert.core.errors import ConfigError, nearest
 
 #: What makes another model; each but the last two can follow on another.
 CHANGES = ("magnitude", "structured", "layers", "distil", "student")
+#: Those that cut a model, which is then trained on; and those that train a student.
+PRUNINGS, TAUGHT = {"magnitude", "structured", "layers"}, {"distil", "student"}
 #: What a model is run in, other than PyTorch in float32.
 RUNTIMES = ("onnx", "int8_onnx", "int8_torchao")
 #: Rows of the model as it is, and one for each modality that is taken away.
