@@ -55,6 +55,7 @@ def demo_model(words: list[str]) -> None:
     quiet()
     with open_port(host, port) as taken:  # says what is wrong with the address before anything is loaded
         port = taken.getsockname()[1]
+    print(f"  loading      {model_name(folder)}", flush=True)
     model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted)
     model.to(chosen_device(own.get("device", "auto")))
     baseline, words_of_it = baseline_answers(model, RunFolder(folder.parent))

@@ -78,6 +78,7 @@ def serve_model(words: list[str]) -> None:
     quiet()
     with open_port(own.get("host", "127.0.0.1"), port) as taken, computing_alone() as threads:
         device = chosen_device(own.get("device", "auto"))
+        print(f"  loading      {model_name(folder)}", flush=True)
 
         def load() -> MultimodalModel:
             model = MultimodalModel.from_pretrained(folder, trust_custom_code=trusted).to(device)

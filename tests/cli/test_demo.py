@@ -20,9 +20,9 @@ def test_a_page_is_there_until_ctrl_c(finished_run, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(tmp_path)}
     page = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
-        lines = [page.stdout.readline() for _ in range(2)]
+        lines = [page.stdout.readline() for _ in range(3)]
         address = re.search(r"page +(http://127.0.0.1:\d+)", "".join(lines))[1]
-        assert "text, image, audio → answer, seen, heard" in lines[0]
+        assert "text, image, audio → answer, seen, heard" in lines[1] and lines[0].startswith("  loading ")
         assert httpx.get(address, timeout=60).status_code == 200
     finally:
         page.send_signal(signal.SIGINT)

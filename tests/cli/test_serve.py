@@ -46,7 +46,8 @@ def test_a_server_answers_as_mmbert_predict_does_and_ends_when_told(finished_run
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     try:
-        lines = [server.stdout.readline() for _ in range(4)]
+        lines = [server.stdout.readline() for _ in range(5)]
+        assert lines[0].startswith("  loading ")
         address = re.search(r"page +(http://127.0.0.1:\d+)", "".join(lines))[1]
         files = {"image": picture.read_bytes(), "audio": sound.read_bytes()}
         answer = httpx.post(f"{address}/predict", data={"text": row["text"]}, files=files, timeout=60)
