@@ -12,6 +12,7 @@ from mmbert.core.privacy import Privacy
 from mmbert.data.modalities.registry import modality_of
 from mmbert.deploy.demo.answer_html import DEMO_STYLE, answer_page
 from mmbert.deploy.demo.sample_shares import explain_sample
+from mmbert.deploy.serving.description import lengths_read, said_of_cuts
 from mmbert.model import MultimodalModel
 
 #: Samples lie in Gradio's temporary folder; what is older than so many seconds is deleted, so often, and at the end.
@@ -48,7 +49,8 @@ def demo_page(model: MultimodalModel, name: str, baseline: Mapping[str, Any], ba
     with gradio.Blocks(
         title=f"mmbert: {name}", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)
     ) as page:
-        gradio.Markdown(f"### {name}\nGive any of {', '.join(names)}; what is left out is absent.")
+        cuts = said_of_cuts(lengths_read({modality: one.processor for modality, one in model.named_encoders().items()}))
+        gradio.Markdown(f"### {name}\nGive any of {', '.join(names)}; what is left out is absent. {cuts}")
         with gradio.Row():
             with gradio.Column(scale=2):
                 inputs = [input_of(gradio, model, modality) for modality in names]

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmbert import __version__
 from mmbert.data.modalities.media import MediaModality
+from mmbert.data.modalities.processor import Cutting, Processor
 from mmbert.data.modalities.registry import modality_of
 from mmbert.deploy.serving.limits import Limits
 from mmbert.model import MultimodalModel
@@ -22,6 +23,8 @@ FEW_SAMPLES = base64.b64encode(
     b"data\x10\x00\x00\x00" + bytes(16)
 ).decode()
 EXAMPLE_VALUES: dict[str, Any] = {"text": "What do you get?", "image": ONE_PIXEL, "audio": FEW_SAMPLES}
+#: A saved model does not know whether it was trained on pairs, so that every text encoder with room for two takes them.
+TWO_TEXTS = "[before, text], read together: for models that were trained on two texts; others read what they never met"
 STATUSES = {
     400: "The body is no JSON, or no form.",
     408: "The body has not come in time.",
@@ -57,6 +60,7 @@ class Description:
         tasks: by name ``kind`` and, where it has any, ``classes``.
         width: D of modalities that are vectors.
         records: of modalities that are facts in several columns, a record that can be sent.
+        read: of modalities that are cut where they are long, how much is read: ``128 tokens``.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Description:
     tasks: dict[str, dict[str, Any]]
     width: dict[str, int]
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    read: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: MultimodalModel, name: str, limits: Limits) -> Description:
@@ -87,6 +92,7 @@ class Description:
                 for name, one in processors.items()
                 if kinds[name].reads_columns
             },
+            read=lengths_read(processors),
             width={name: one.width for name, one in processors.items() if isinstance(getattr(one, "width", None), int)},  # type: ignore[attr-defined]
         )
 
@@ -95,9 +101,9 @@ class Description:
         """In a paragraph."""
         tasks = ", ".join(f"{name} ({facts['kind']})" for name, facts in self.tasks.items())
         return (
-            f"Takes any non-empty subset of {', '.join(self.modalities)}; answers {tasks}. At most "
-            f"{self.limits.max_bytes:,} bytes and {self.limits.max_queue} samples a request, {self.limits.timeout_s:g} "
-            "seconds. There is no authentication."
+            f"Takes any non-empty subset of {', '.join(self.modalities)}; answers {tasks}. "
+            f"{said_of_cuts(self.read)}At most {self.limits.max_bytes:,} bytes and {self.limits.max_queue} samples a "
+            f"request, {self.limits.timeout_s:g} seconds. There is no authentication."
         )
 
     def example(self, names: tuple[str, ...] | None = None) -> dict[str, Any]:
@@ -120,6 +126,13 @@ class Description:
         }
 
     def _schema_of(self, name: str, in_form: bool) -> dict[str, Any]:
+        schema = self._schema_of_kind(name, in_form)
+        if name not in self.read:
+            return schema
+        words = [*filter(None, [schema.get("description")]), f"{self.read[name]} are read, more is cut"]
+        return {**schema, "description": "; ".join(words)}
+
+    def _schema_of_kind(self, name: str, in_form: bool) -> dict[str, Any]:
         kind = self.modalities[name]
         if name in self.media:
             if in_form:
@@ -136,7 +149,8 @@ class Description:
         one = {"type": "string"}
         if in_form or name not in self.pairs:
             return one
-        return {"anyOf": [one, {"type": "array", "items": one, "minItems": 2, "maxItems": 2}]}
+        two = {"type": "array", "items": one, "minItems": 2, "maxItems": 2, "description": TWO_TEXTS}
+        return {"anyOf": [one, two]}
 
     @property
     def request_body(self) -> dict[str, Any]:
@@ -183,6 +197,18 @@ class Description:
             200: {"description": "Samples are taken."},
             503: {"description": "None are taken: the server is ending."},
         }
+
+
+def lengths_read(processors: Mapping[str, Processor]) -> dict[str, str]:
+    """How much is read of modalities that are cut where they are long: ``128 tokens``."""
+    limits = {name: one.length_limit for name, one in processors.items() if isinstance(one, Cutting)}
+    return {name: f"{limit.most:g} {limit.unit}" for name, limit in limits.items() if limit is not None}
+
+
+def said_of_cuts(read: Mapping[str, str]) -> str:
+    """A sentence on it, with a space after it; nothing where nothing is cut."""
+    parts = ", ".join(f"{most} of {name}" for name, most in read.items())
+    return f"At most {parts} are read: what lies behind is cut, and the answer does not say so. " if parts else ""
 
 
 def task_facts(task: Any) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def rows(tab):
     }
 
 
-def test_only_what_is_given_is_used_and_mistakes_are_messages(tab, tmp_path):
+def test_only_what_is_given_is_used_and_mistakes_are_messages(tab, model, tmp_path):
+    most = model.named_encoders()["text"].processor.max_tokens
+    assert tab.locator(f"text=At most {most} tokens of text").count() == 1
     tab.locator("#predict").click()
     tab.wait_for_selector("text=no modality at all", timeout=30_000)
     assert tab.locator("#answer tr[data-task]").count() == 0

@@ -372,6 +372,27 @@ def test_the_description_is_valid_openapi_and_names_modalities_and_tasks(server,
     ]
 
 
+def test_what_lies_behind_the_said_limit_changes_nothing(server, tiny_model):
+    most = tiny_model.named_encoders()["text"].processor.max_tokens
+    paths = server.get("/openapi.json").json()["paths"]
+    (sample, _) = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert sample["properties"]["text"]["description"] == f"{most} tokens are read, more is cut"
+    assert f"At most {most} tokens of text" in server.get("/").text
+    words = "add the numbers " * most  # a word has at least one token
+    one, other, short = (server.post("/predict", json={"text": x}).json() for x in (words, words + "not", "not"))
+    assert_same(one, other)
+    assert one["operation"] != short["operation"]
+
+
+def test_two_texts_are_answered_as_by_the_model_itself(server, tiny_model):
+    """A saved model does not know whether it was trained on pairs: they are read, and described as for few models."""
+    (expected,) = tiny_model.predict([{"text": ("Which is larger?", "Eight or nine.")}])
+    (single,) = tiny_model.predict([{"text": "Eight or nine."}])
+    answer = server.post("/predict", json={"text": ["Which is larger?", "Eight or nine."]}).json()
+    assert_same(answer, expected)
+    assert answer["operation"] != single["operation"]
+
+
 def test_an_unready_server_says_so(tiny_model):
     from fastapi.testclient import TestClient
 

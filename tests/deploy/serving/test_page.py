@@ -43,6 +43,21 @@ def test_examples_and_schemas_follow_the_modalities():
     assert set(found.answer_schema["properties"]) == {"mood", "size"}
 
 
+def test_what_is_cut_is_said_on_the_page_and_in_the_description():
+    found = described(read={"text": "64 tokens", "photo": "3 seconds"})
+    said = "At most 64 tokens of text, 3 seconds of photo are read: what lies behind is cut"
+    assert said in found.text and said in docs_page(found) and "are read" not in described().text
+    properties = found.sample_schema(in_form=False)["properties"]
+    assert properties["text"]["description"] == "64 tokens are read, more is cut"
+    assert properties["photo"]["description"] == "bytes of a file, image, in base64; 3 seconds are read, more is cut"
+    assert "description" not in properties["pose"] or "are read" not in properties["pose"]["description"]
+
+
+def test_two_texts_are_described_as_what_few_models_were_trained_on():
+    one, two = described().sample_schema(in_form=False)["properties"]["text"]["anyOf"]
+    assert one == {"type": "string"} and "for models that were trained on two texts" in two["description"]
+
+
 def test_of_many_classes_some_are_listed():
     many = task_facts(SimpleNamespace(kind="classification", classes=[str(n) for n in range(1000)]))
     assert many["classes"][-1] == "… 900 more" and len(many["classes"]) == 101
