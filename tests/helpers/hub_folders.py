@@ -139,6 +139,24 @@ def siglip() -> tuple[Any, Any]:
 
 
 IMAGE_MODELS = {"clip": clip, "siglip": siglip}
+
+
+def letters(most: int = 16) -> Any:
+    """A tokenizer of letters for texts of so many tokens, whose padding is the end of a text, as CLIP's is."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    end = "</s>"
+    words = ["?", "<s>", end, *"abcdefghijklmnopqrstuvwxyz"]
+    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"<s> $A {end}", pair=f"<s> $A {end} $B {end}", special_tokens=[("<s>", 1), (end, 2)]
+    )
+    named = {"unk_token": "?", "bos_token": "<s>", "eos_token": end, "pad_token": end}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=most, **named)
+
+
 #: The longest sound that each model reads; others read any.
 MODEL_SECONDS = {"whisper": 2.0, "ast": 1.28, "clap": 1.0, "clap_fused": 1.0}
 

@@ -7,11 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from mmbert.core.errors import ConfigError, WeightsError, nearest
 from mmbert.core.regular_files import refuse_special_inside
+from mmbert.encoders.pretrained.text_towers import (
+    attends_to_padding,
+    loaded_text_model,
+    random_text_model,
+    text_config,
+)
 from mmbert.encoders.pretrained.weights import OFFLINE_CHOICES, hub, wheel_folder
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ def load_transformer(
         ConfigError: an override is no option of the model, the model is no encoder, or it names code to be fetched.
         WeightsError: the model cannot be had.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     try:
         if Path(source).is_dir():
@@ -48,17 +53,17 @@ def load_transformer(
             # without the word, transformers asks at the keyboard whether to run code from the folder
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             refuse_kernels(name, config)
-            apply_overrides(name, config, overrides)
-            refuse_decoder(name, config)
+            part = text_config(config)
+            apply_overrides(name, part, overrides)
+            refuse_decoder(name, part)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            if pretrained:  # dtype: a checkpoint in half precision would otherwise stay so
-                network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, trust_remote_code=False)
-            else:
-                network = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+            network = loaded_text_model(source, config) if pretrained else random_text_model(part)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise model_error(name, source, error) from error
     if tokenizer.pad_token_id is None:
         raise ConfigError(f"The tokenizer of {name} has no padding token, which a batch of texts needs.")
+    if attends_to_padding(part):  # its tokenizer gives no mask, since the model reads none
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
     if not {"input_ids", "attention_mask"} <= {part for part in tokenizer.model_input_names if isinstance(part, str)}:
         raise ConfigError(
             f"The tokenizer of {name} gives {tokenizer.model_input_names}, but input_ids and attention_mask are "
@@ -132,6 +137,10 @@ def model_error(name: str, source: str, error: Exception, kind: str = "text") ->
             f"The {kind} model '{name}' brings code of its own (auto_map), which mmbert never runs. Wrap it in an "
             f"encoder of yours (mmbert-new-encoder), or take a model that transformers itself knows. {OFFLINE_CHOICES}"
         )
+    if isinstance(error, ImportError):  # of a tokenizer: transformers' own message is a page long
+        missing = next((name for name in ("sentencepiece", "tiktoken", "protobuf") if name in str(error).lower()), None)
+        if missing is not None:
+            return WeightsError(f"The {kind} model '{name}' needs a package for its texts: pip install {missing}")
     where = "in that folder" if Path(source).is_dir() else "on the Hugging Face hub, in its local cache, or as a folder"
     files = "tokenizer files" if kind == "text" else "preprocessor_config.json"
     return WeightsError(
@@ -154,8 +163,8 @@ def load_tokenizer(name: str, source: str) -> tuple[PretrainedConfig, PreTrained
             refuse_special_inside(source)
         with hub():
             config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-            return config, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+            return text_config(config), AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise model_error(name, source, error) from error
 
 
