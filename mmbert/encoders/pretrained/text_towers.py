@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 #: Models of which a text encoder takes the text tower.
-WHOLE = ("clip", "siglip", "clap")
+WITH_TEXT_TOWER = ("clip", "siglip", "clap")
 #: By ``model_type`` of a tower, its class in transformers.
 TOWER_CLASSES = {
     "clip_text_model": "CLIPTextModel",
@@ -24,7 +24,7 @@ TOWER_CLASSES = {
 
 def text_config(config: PretrainedConfig) -> PretrainedConfig:
     """The configuration of the text tower, of a model that has one; any other as it is."""
-    found: PretrainedConfig = config.text_config if config.model_type in WHOLE else config
+    found: PretrainedConfig = config.text_config if config.model_type in WITH_TEXT_TOWER else config
     return found
 
 
@@ -41,7 +41,7 @@ def loaded_text_model(source: str, config: PretrainedConfig) -> nn.Module:
     # dtype: a checkpoint in half precision would otherwise stay so
     options = {} if config.model_type in TOWER_CLASSES else {"trust_remote_code": False}
     network: nn.Module = kind.from_pretrained(source, config=config, dtype=torch.float32, **options)
-    if config.model_type not in WHOLE:
+    if config.model_type not in WITH_TEXT_TOWER:
         return network
     found: Any = network.text_model
     return found  # type: ignore[no-any-return]
