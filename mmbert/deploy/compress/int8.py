@@ -215,7 +215,10 @@ def quantize_torchao(model: MultimodalModel) -> MultimodalModel:
 
     Raises:
         ConfigError: torchao is not installed.
+        InputError: the encoders have no linear layers.
     """
+    if not any(isinstance(x, nn.Linear) for one in model.named_encoders().values() for x in one.modules()):
+        raise InputError("no encoder has linear layers, which alone torchao makes int8 here")
     try:
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     except ImportError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from mmbert.core.errors import InputError
 from mmbert.model import MultimodalModel
 
 
@@ -30,8 +31,13 @@ def begin_magnitude(model: MultimodalModel, amount: float) -> int:
     Args:
         model: any.
         amount: share of all weights, in (0, 1).
+
+    Raises:
+        InputError: the encoders have no such weights.
     """
     parameters = list(prunable(model))
+    if not parameters:
+        raise InputError("no encoder has linear layers or convolutions, whose weights could be held at zero")
     for module, name in parameters:  # torch joins views of them, which kernels stored channels last do not have
         getattr(module, name).data = getattr(module, name).data.contiguous()
     prune.global_unstructured(parameters, pruning_method=prune.L1Unstructured, amount=amount)

@@ -74,7 +74,10 @@ class Workshop:
             self.say(method.word)
             if method.word == WITHOUT:
                 names = list(self.model.named_encoders())
-                found += [variant_without(found[0], name) for name in names if len(names) > 1]
+                if len(names) < 2:
+                    self.failed[WITHOUT] = f"the model has '{names[0]}' alone, and nothing is left without it"
+                    continue
+                found += [variant_without(found[0], name) for name in names]
             else:
                 try:
                     found.append(self.variant(method))
@@ -168,8 +171,12 @@ class Workshop:
         return Made(self.loaded(folder), folder, zeros, (*before.remarks, remark, after))
 
     def cut(self, model: MultimodalModel, change: str) -> list[str]:
-        """Cuts heads and channels, or layers, out of every encoder; says what."""
-        remark = []
+        """Cuts heads and channels, or layers, out of every encoder; says what.
+
+        Raises:
+            InputError: nothing could be cut out of any; says why.
+        """
+        remark, cut = [], False
         inputs = tracing_inputs(model, self.settings.data, self.settings.split) if change == "structured" else {}
         for name, encoder in model.named_encoders().items():
             if change == "layers":
@@ -179,6 +186,9 @@ class Workshop:
             else:
                 removed = prune_channels(encoder.eval(), inputs[name], self.settings.amount)
             remark.append(f"{name}: {removed.described()}")
+            cut = cut or not removed.kept_whole
+        if not cut:
+            raise InputError("; ".join(remark))
         return remark
 
     def trained(self, model: MultimodalModel, folder: Path) -> Path:

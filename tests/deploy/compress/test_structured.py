@@ -293,3 +293,21 @@ def test_what_cannot_be_cut_costs_no_other_row_and_leaves_the_model_as_it_was(mo
     assert list(found.failed) == ["structured"] and "Scaled (RuntimeError" in found.failed["structured"]
     assert set(before) == set(model.state_dict())
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+
+
+def test_methods_that_could_change_nothing_are_no_rows_and_say_why(monkeypatch, tmp_path):
+    """A row equal to the original, called structured or int8, would pass for a result."""
+    tasks = {"answer": Classification(8, "answer", ["a", "b"])}
+    model = MultimodalModel({"face": FeatureEncoder(3)}, MeanFusion({"face": 3}, 8), tasks).eval()
+    monkeypatch.setattr(workshop, "tracing_inputs", lambda *asked: {"face": vectors(3, "features")})
+    words = ["structured", "layers", "magnitude", "int8_torchao", "without"]
+    settings = SimpleNamespace(
+        methods=parse_methods(words), amount=0.5, folder=tmp_path, out=tmp_path, data=None, split=""
+    )
+    found = workshop.Workshop(model, settings, lambda what: None)
+    assert [row.name for row in found.variants()] == ["original"]
+    assert list(found.failed) == words
+    assert found.failed["structured"].startswith("face: kept whole (") and "text encoders" in found.failed["layers"]
+    assert "whose weights could be held at zero" in found.failed["magnitude"]
+    assert "no encoder has linear layers" in found.failed["int8_torchao"]
+    assert found.failed["without"] == "the model has 'face' alone, and nothing is left without it"
