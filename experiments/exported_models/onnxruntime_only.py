@@ -19,12 +19,29 @@ import onnxruntime
 
 
 def main() -> None:
+    """Answers, or says in a line what is wrong and ends with code 2."""
+    try:
+        print_answers(sys.argv[1:])
+    except (Mistake, OSError) as error:
+        print(f"onnxruntime_only.py: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+class Mistake(ValueError):
+    """What was given cannot be used."""
+
+
+def print_answers(words: list[str]) -> None:
     """Prepares the values, runs the graph, prints each task's answer."""
-    folder, given = Path(sys.argv[1]), dict(word.split("=", 1) for word in sys.argv[2:])
+    folder, given = Path(words[0] if words else ""), dict(word.partition("=")[::2] for word in words[1:])
+    if not (folder / "preprocessing.json").is_file():
+        raise Mistake(f"Give the folder of an exported model: '{folder}' has no preprocessing.json.")
     spec = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    if "onnx" not in spec["files"]:
+        raise Mistake(f"'{folder}' has no graph of ONNX: mmbert-export model=... format=onnx writes one.")
     unknown = set(given) - set(spec["encoders"])
-    if unknown or not given:
-        raise SystemExit(f"Give NAME=VALUE for one at least of {', '.join(spec['encoders'])}, and no other name.")
+    if unknown or not given or not all(given.values()):
+        raise Mistake(f"Give NAME=VALUE for one at least of {', '.join(spec['encoders'])}, and no other name.")
     feeds: dict[str, np.ndarray] = {}
     for name, part in spec["encoders"].items():
         made = READERS[part["kind"]](given[name], part, folder) if name in given else nothing(name, part)
@@ -72,7 +89,7 @@ def read_text(text: str, part: dict, folder: Path) -> dict[str, np.ndarray]:
     """A text -> its word pieces' numbers, with [CLS] and [SEP] at the ends."""
     tokenizer = json.loads((folder / part["folder"] / "tokenizer.json").read_text(encoding="utf-8"))
     if tokenizer["model"]["type"] != "WordPiece":
-        raise SystemExit("This tokenizer has no word pieces: take the package tokenizers, which reads tokenizer.json.")
+        raise Mistake("This tokenizer has no word pieces: take the package tokenizers, which reads tokenizer.json.")
     vocabulary, most = tokenizer["model"]["vocab"], part["max_tokens"] - 2
     pieces = [
         piece for word in words_of(text, tokenizer["normalizer"]) for piece in pieces_of(word, tokenizer["model"])
@@ -126,12 +143,22 @@ def pieces_of(word: str, model: dict) -> list[str]:
 def read_picture(file: str, part: dict, folder: Path) -> dict[str, np.ndarray]:
     """A picture -> (1, 3, height, width), less the mean, divided by the spread of each colour."""
     height, width = part["size"]
-    colours = np.load(file) if file.endswith(".npy") else scaled_picture(file, part)
+    colours = loaded(file) if file.endswith(".npy") else scaled_picture(file, part)
+    if colours.ndim != 3 or colours.shape[2] != 3 or colours.shape[0] > height or colours.shape[1] > width:
+        raise Mistake(f"{file}: ({height}, {width}, 3) is wanted, not {colours.shape}.")
     pixels = (colours.astype(np.float32) / 255 - np.float32(part["mean"])) / np.float32(part["std"])
     top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
     full = np.zeros((height, width, 3), np.float32)  # 0, the mean colour, around a smaller one
     full[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return {"pixels": full.transpose(2, 0, 1)[None], "mask": np.ones((1, 1), bool)}
+
+
+def loaded(file: str) -> np.ndarray:
+    """An array of a .npy file."""
+    try:
+        return np.load(file)
+    except (ValueError, EOFError) as error:
+        raise Mistake(f"{file} is no array of numbers in .npy ({error}).") from None
 
 
 def scaled_picture(file: str, part: dict) -> np.ndarray:
@@ -156,11 +183,14 @@ def scaled_picture(file: str, part: dict) -> np.ndarray:
 
 def read_sound(file: str, part: dict, folder: Path) -> dict[str, np.ndarray]:
     """A WAV file of 16 bits -> (1, T), the mean of its channels, full scale ±1."""
-    with wave.open(file) as sound:
-        rate, channels, size = sound.getframerate(), sound.getnchannels(), sound.getsampwidth()
-        raw = sound.readframes(sound.getnframes())
+    try:
+        with wave.open(file) as sound:
+            rate, channels, size = sound.getframerate(), sound.getnchannels(), sound.getsampwidth()
+            raw = sound.readframes(sound.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise Mistake(f"{file} is no WAV file of 16 bits ({error}).") from None
     if size != 2 or rate != part["sample_rate_hz"]:
-        raise SystemExit(f"{file}: 16 bits and {part['sample_rate_hz']} Hz are wanted, not {8 * size} and {rate}.")
+        raise Mistake(f"{file}: 16 bits and {part['sample_rate_hz']} Hz are wanted, not {8 * size} and {rate}.")
     waveform = np.frombuffer(raw, "<i2").reshape(-1, channels).mean(1, dtype=np.float32) / np.float32(32768)
     waveform = waveform[: int(part["max_seconds"] * rate)]
     waveform = np.pad(waveform, (0, max(0, part["min_samples"] - len(waveform))))[None]
@@ -169,7 +199,7 @@ def read_sound(file: str, part: dict, folder: Path) -> dict[str, np.ndarray]:
 
 def read_features(file: str, part: dict, folder: Path) -> dict[str, np.ndarray]:
     """An array (length, width) -> (1, length, width)."""
-    vectors = np.load(file).astype(np.float32)[None, : part["max_tokens"]]
+    vectors = loaded(file).astype(np.float32)[None, : part["max_tokens"]]
     return {"features": vectors, "mask": np.ones(vectors.shape[:2], bool)}
 
 

@@ -1,6 +1,7 @@
 """``experiments/exported_models/onnxruntime_only.py``: the model's answers without torch and this package."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 import wave
@@ -91,8 +92,38 @@ def test_pictures_and_sounds_are_the_processors(script, tmp_path):
         found = script.read_sound(str(tmp_path / "sound.wav"), describe_processor(audio), tmp_path)["waveform"][0]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-7)
     write_wav(tmp_path / "sound.wav", samples, 8000)
-    with pytest.raises(SystemExit, match="16000 Hz are wanted, not 16 and 8000"):
+    with pytest.raises(script.Mistake, match="16000 Hz are wanted, not 16 and 8000"):
         script.read_sound(str(tmp_path / "sound.wav"), describe_processor(audio), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Give the folder of an exported model"),
+        (["nowhere", "text=x"], "'nowhere' has no preprocessing.json"),
+        (["torch_alone", "text=x"], "mmbert-export model=... format=onnx writes one"),
+        (["whole"], "Give NAME=VALUE for one at least of image, audio"),
+        (["whole", "tekst=x"], "Give NAME=VALUE for one at least of image, audio"),
+        (["whole", "image=none.npy"], "No such file or directory: 'none.npy'"),
+        (["whole", "image=words.npy"], "words.npy is no array of numbers"),
+        (["whole", "image=large.npy"], "large.npy: (32, 32, 3) is wanted, not (40, 40, 3)"),
+        (["whole", "audio=words.npy"], "words.npy is no WAV file"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_one_line(words, message, script, tmp_path, monkeypatch, capsys):
+    encoders = {"image": {"kind": "image", "size": [32, 32], "inputs": {}}, "audio": {"kind": "audio", "inputs": {}}}
+    for name, files in (("whole", {"onnx": {"whole": "model.onnx"}}), ("torch_alone", {"torch": {}})):
+        (tmp_path / name).mkdir()
+        spec = {"encoders": encoders, "files": files, "tasks": {}}
+        (tmp_path / name / "preprocessing.json").write_text(json.dumps(spec))
+    (tmp_path / "words.npy").write_text("no array")
+    np.save(tmp_path / "large.npy", np.zeros((40, 40, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["onnxruntime_only.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        script.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and message in line and line.startswith("onnxruntime_only.py: ")
 
 
 @pytest.mark.slow
