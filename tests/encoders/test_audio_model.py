@@ -30,7 +30,11 @@ def encoder_of(name: str, folders: dict[str, str], **options: Any) -> AudioModel
     return AudioModelEncoder(folders[name], **{"max_seconds": MODEL_SECONDS.get(name, 10.0), **options}).eval()
 
 
-@pytest.mark.parametrize("name", AUDIO_MODELS)
+#: More than five seconds.
+LONG = ("clap", "clap_fused", "whisper")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in AUDIO_MODELS])
 def test_the_contract_is_kept(name: str, folders: dict[str, str]) -> None:
     check_encoder(AudioModelEncoder, name=folders[name], max_seconds=MODEL_SECONDS.get(name, 10.0))
 
