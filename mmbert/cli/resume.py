@@ -14,8 +14,9 @@ from mmbert.runs.folder import RunFolder
 from mmbert.runs.start import start_command
 
 RESUME_PREFIX = "resume="
-#: What may stand beside it: no number depends on these.
-BESIDE = ("store.dir", "trust_custom_code")
+#: Options of the run that may stand beside it, for it may go on elsewhere: no number of a step depends on these.
+ELSEWHERE = ("store.dir", "trainer.accelerator", "trainer.devices", "trainer.num_nodes")
+BESIDE = (*ELSEWHERE, "trust_custom_code")
 
 
 def asks_to_resume(words: list[str]) -> bool:
@@ -72,8 +73,8 @@ def resume(words: list[str]) -> None:
 
     with naming_file(unfinished.config):
         cfg = used_config(unfinished, consent(beside))
-    if "store.dir" in beside:
-        OmegaConf.update(cfg, "store.dir", beside["store.dir"])
+    given_elsewhere = [f"{name}={beside[name]}" for name in ELSEWHERE if name in beside]
+    cfg.merge_with(OmegaConf.from_dotlist(given_elsewhere))
     with naming_file(unfinished.config):
         check_config(cfg)
 

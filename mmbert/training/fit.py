@@ -15,6 +15,7 @@ from mmbert.data.datamodule import MultimodalData
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.predictions import PredictionTable
 from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints, read_checkpoint, restoring_errors
+from mmbert.training.callbacks.process_parts import batch_size_now, process_parts
 from mmbert.training.modality_shares import summarise_shares
 from mmbert.training.monitor import Monitor
 from mmbert.training.results import Results
@@ -26,9 +27,12 @@ def fit(training: Training, data: MultimodalData, checkpoint: Path | None) -> No
 
     Raises:
         KeyboardInterrupt: the user stopped it.
-        ConfigError: Lightning refuses options of the trainer.
+        ConfigError: Lightning refuses options of the trainer, or as many processes cannot go on from the checkpoint.
         DataError: the checkpoint is damaged.
     """
+    if checkpoint is not None:
+        parts = process_parts(read_checkpoint(checkpoint, mmap=True), checkpoint)
+        data.batch_size = batch_size_now(parts, data.batch_size, training.trainer.world_size)
     train, val = data.train_dataloader(), data.val_dataloader()
     trainer = training.trainer
     with trainer_options(), restoring_errors(trainer.strategy.checkpoint_io):

@@ -17,7 +17,7 @@ from mmbert.core.types import UNLABELLED
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading import samplers as loading
 from mmbert.data.loading.loaders import default_workers
-from mmbert.data.loading.samplers import SeededSampler
+from mmbert.data.loading.samplers import SeededSampler, Seen
 from mmbert.tasks.classification import Classification
 
 COVERS = ("split_loaders",)
@@ -203,7 +203,7 @@ def test_what_fills_a_share_up_counts_nowhere(path, monkeypatch):
 def test_a_pass_can_begin_behind_what_was_seen_already(path):
     whole = orders(make(path, seed=4).train_dataloader(), 2)
     loader = make(path, seed=4).train_dataloader()
-    loader.sampler.skip_once(8)
+    loader.sampler.skip_once(Seen(8, 1))
     assert orders(loader, 2) == [whole[0][8:], whole[1]]
 
 

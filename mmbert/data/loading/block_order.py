@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmbert.data.loading.samplers import EvaluationSampler, SeededSampler, rank_and_world_size
+from mmbert.data.loading.samplers import EvaluationSampler, SeededSampler, Seen, rank_and_world_size
 
 #: Told which blocks are needed next, in this order.
 Ahead = Callable[[Sequence[int]], None]
@@ -52,25 +52,29 @@ class BlockOrder(SeededSampler):
     def __len__(self) -> int:
         return -(-len(self.data_source) // rank_and_world_size()[1])
 
-    def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
-        """This process's places in the order of one epoch; negative ones fill up."""
+    def order(self, generator: torch.Generator) -> np.ndarray:
+        """All places, block after block, the blocks shuffled."""
         numbers, at = np.unique(self.blocks, return_inverse=True)
         turn = torch.randperm(len(numbers), generator=generator).numpy()
-        by_block = np.argsort(turn[at], kind="stable")
-        each = len(self)
-        own = by_block[rank * each : (rank + 1) * each]
+        return np.argsort(turn[at], kind="stable")
+
+    def share(self, places: np.ndarray, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
+        """One process's stretch, shuffled window by window and filled up to the length of the others."""
+        each = -(-len(places) // world)
+        own = places[rank * each : (rank + 1) * each]
         windows = [own[start : start + self.buffer] for start in range(0, len(own), self.buffer)]
         shuffled = [window[torch.randperm(len(window), generator=generator).numpy()] for window in windows]
-        near = own[-1] if len(own) else by_block[-1]
-        self._own = np.concatenate([*shuffled, np.full(each - len(own), -1 - near, np.int64)])
+        near = own[-1] if len(own) else places[-1]
+        return np.concatenate([*shuffled, np.full(each - len(own), -1 - near, np.int64)])
+
+    def left_of(self, seen: Sequence[Seen]) -> np.ndarray:
+        """See ``SeededSampler``; kept, for blocks are announced by it."""
+        self._own = super().left_of(seen)
         return self._own
 
     def __iter__(self) -> Iterator[Any]:
-        begin = self.skip
         places = super().__iter__()
-        return (
-            places if self.ahead is None else announcing(places, self._own, begin, self.blocks, self.buffer, self.ahead)
-        )
+        return places if self.ahead is None else announcing(places, self._own, self.blocks, self.buffer, self.ahead)
 
 
 class BlockEvaluation(EvaluationSampler):
@@ -94,27 +98,25 @@ class BlockEvaluation(EvaluationSampler):
         near = own[-1] if len(own) else count - 1
         filled = np.concatenate([own, np.full(each - len(own), -1 - near, np.int64)])
         places = map(int, filled)
-        return places if self.ahead is None else announcing(places, filled, 0, self.blocks, self.buffer, self.ahead)
+        return places if self.ahead is None else announcing(places, filled, self.blocks, self.buffer, self.ahead)
 
 
 def announcing(
-    places: Iterator[Any], order: np.ndarray, begin: int, blocks: np.ndarray, buffer: int, ahead: Ahead
+    places: Iterator[Any], order: np.ndarray, blocks: np.ndarray, buffer: int, ahead: Ahead
 ) -> Iterator[Any]:
-    """The places; before each window of ``buffer`` of them, the blocks of it and of the next window are announced.
+    """The places; before each ``buffer`` of them, the blocks of these and of the next ones are announced.
 
     Args:
-        places: in their order, from ``begin`` on.
-        order: (n,) all places; negative ones are ``-1 - place``.
-        begin: how many were left out.
+        places: in their order.
+        order: (n,) the same; negative ones are ``-1 - place``.
         blocks: the block of each sample.
         buffer: places in a window.
         ahead: is sent.
     """
     sent: set[int] = set()
-    for number, place in enumerate(places, begin):
-        if number % buffer == 0 or number == begin:
-            first = number - number % buffer
-            coming = order[number : first + 2 * buffer]
+    for number, place in enumerate(places):
+        if number % buffer == 0:
+            coming = order[number : number + 2 * buffer]
             found = blocks[np.where(coming < 0, -1 - coming, coming)]
             _, at = np.unique(found, return_index=True)
             needed = [int(found[place_]) for place_ in np.sort(at)]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sized
 import numpy as np
 import torch
 
-from mmbert.data.loading.samplers import SeededSampler
+from mmbert.data.loading.samplers import SeededSampler, rank_and_world_size
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.base import Modality
 from mmbert.data.tables.table import SLICE, Rows, Table
@@ -53,17 +53,17 @@ class BucketedOrder(SeededSampler):
         self.lengths = lengths
         self.batch_size = batch_size
 
-    def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
-        """This process's places in the order of one epoch."""
-        order = self.order(generator)[: len(self) * world]
-        together = self.batch_size * world
+    def order(self, generator: torch.Generator) -> np.ndarray:
+        """All processes' places in the order of one epoch, batch after batch of all processes together."""
+        order = super().order(generator)
+        together = self.batch_size * rank_and_world_size()[1]
         pools = [order[start : start + POOL * together] for start in range(0, len(order), POOL * together)]
         blurred = self.lengths * torch.randn(len(self.lengths), generator=generator).mul_(BLUR).exp_().numpy()
         by_length = np.concatenate([pool[np.argsort(blurred[pool], kind="stable")] for pool in pools] or [order])
         whole = len(order) // together
         batches = by_length[: whole * together].reshape(whole, together)
         batches = batches[torch.randperm(whole, generator=generator).numpy()]
-        return np.concatenate([batches.reshape(-1), by_length[whole * together :]])[rank::world]
+        return np.concatenate([batches.reshape(-1), by_length[whole * together :]])
 
 
 def sample_lengths(

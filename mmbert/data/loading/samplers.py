@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
@@ -14,6 +15,19 @@ from torch.utils.data import DataLoader, Sampler
 from mmbert.core.types import Batch
 from mmbert.data.loading.shared_memory import SharedMemoryBatch, SharedMemoryCollate
 from mmbert.data.loading.task_draws import TaskDraws
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What processes had seen of an epoch when they were interrupted.
+
+    Attributes:
+        samples: that each of them had seen.
+        world: how many they were.
+    """
+
+    samples: int
+    world: int
 
 
 class SeededSampler(Sampler[Any]):
@@ -36,34 +50,63 @@ class SeededSampler(Sampler[Any]):
         self.seed = seed
         self.with_epoch = with_epoch
         self.epoch = 0
-        self.skip = 0
+        self.seen: list[Seen] = []
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is this epoch, counted from 0."""
         self.epoch = epoch
 
-    def skip_once(self, samples: int) -> None:
-        """The next pass starts after so many of this process's samples: they were seen before the interruption."""
-        self.skip = samples
+    def skip_once(self, *seen: Seen) -> None:
+        """The next pass leaves out what was seen before interruptions, of each of which the next went on."""
+        self.seen = list(seen)
 
     def __len__(self) -> int:
         return len(self.data_source) // rank_and_world_size()[1]
 
     def __iter__(self) -> Iterator[Any]:
+        order = self.left_of(self.seen)
+        self.seen = []
+        epoch = self.epoch
+        self.epoch += 1
+        places = map(int, order)  # one Python object at a time: a list of them takes many times the room
+        return ((epoch, place) for place in places) if self.with_epoch else places
+
+    def left_of(self, seen: Sequence[Seen]) -> np.ndarray:
+        """This process's places of the epoch, after what was seen."""
         # both numbers hashed together: seed 0's second epoch must not be seed 1's first
         entropy = np.random.SeedSequence([abs(self.seed), self.epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(entropy >> np.uint64(1)))
+        order = self.order(generator)
         rank, world = rank_and_world_size()
-        order = self.share(generator, rank, world)
-        begin, self.skip = self.skip, 0
-        epoch = self.epoch
-        self.epoch += 1
-        places = map(int, order[begin:])  # one Python object at a time: a list of them takes many times the room
-        return ((epoch, place) for place in places) if self.with_epoch else places
+        same = bool(seen) and seen[-1].world == world  # this process goes on in what was its own share
+        begin = seen[-1].samples if same else 0
+        changes = seen[:-1] if same else seen
+        if not changes:
+            return self.share(order, generator, rank, world)[begin:]
+        state, left = generator.get_state(), np.arange(len(order))
+        for earlier in changes:
+            known = np.zeros(len(order), bool)
+            for other in range(earlier.world):
+                generator.set_state(state)
+                share = self.share(left, generator, other, earlier.world)[: earlier.samples]
+                known[share[share >= 0]] = True
+            left = left[~known[left]]
+            if not len(left):
+                return left
+        generator.set_state(state)
+        own = self.share(left, generator, rank, world)[begin:]
+        return np.where(own < 0, -1 - order[-1 - own], order[own])
 
-    def share(self, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
-        """This process's places in the order of one epoch."""
-        return self.order(generator)[rank::world][: len(self)]
+    def share(self, places: np.ndarray, generator: torch.Generator, rank: int, world: int) -> np.ndarray:
+        """One process's part of places of the order; a negative one, ``-1 - place``, is a copy that fills up.
+
+        Args:
+            places: in the order, those that are left of it.
+            generator: where it stands once the order is made.
+            rank: of the process.
+            world: how many processes there are.
+        """
+        return places[rank::world][: len(places) // world]
 
     def order(self, generator: torch.Generator) -> np.ndarray:
         """All processes' places in the order of one epoch."""

@@ -8,7 +8,6 @@ seed and the epoch, and the samples that were seen are skipped.
 
 from __future__ import annotations
 
-import random
 import signal
 import threading
 import time
@@ -16,14 +15,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
 from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
@@ -33,10 +29,20 @@ from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import LATER_OPTIONS
 from mmbert.training.callbacks.checkpoint_file import WholeCheckpoints, read_checkpoint
 from mmbert.training.callbacks.moved_run import use_own_checkpoints
+from mmbert.training.callbacks.process_parts import (
+    STATE,
+    EpochPart,
+    batch_size_of,
+    gathered,
+    part_of,
+    process_parts,
+    random_state,
+    restore_random,
+    seen_of,
+)
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
 
-STATE = "mmbert"
 BEGUN = "mmbert_begun_with"
 #: Among what a run was begun with: the fingerprint of its table.
 TABLE_CONTENT = "the content of data.path"
@@ -83,6 +89,8 @@ class LastCheckpoint(Checkpoint):
         self._saved = time.monotonic()
         self._held: dict[str, Any] | None = None
         self._asked_to_end = False
+        self._earlier: list[EpochPart] = []
+        self._resumed_epoch: int | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *args: Any) -> None:
         """Saves when it is time, between two steps of the optimiser, but not after the last batch of an epoch.
@@ -120,22 +128,23 @@ class LastCheckpoint(Checkpoint):
         means = module.means["train"].state_dict()
         rows = [logger.mark() for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
         checkpoint[BEGUN] = self.begun_with
-        checkpoint[STATE] = gathered({"random": random_state(), "means": means, "history_rows": rows})
+        own = {"random": random_state(), "means": means, "history_rows": rows}
+        checkpoint[STATE] = gathered({**own, "batch_size": batch_size_of(trainer), "earlier": self._earlier})
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Takes this process's part of a checkpoint, until training starts.
 
         Raises:
-            ConfigError: the checkpoint is of a run with another number of processes, or the best one is missing.
+            ConfigError: the best checkpoint is missing.
         """
-        rank, world = rank_and_world_size()
-        parts = checkpoint.get(STATE)
-        if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-            raise ConfigError(f"{self.path} lacks the state of each process: it is damaged.")
-        if len(parts) != world:
-            raise ConfigError(f"The interrupted run had {len(parts)} processes, this one has {world}: use as many.")
+        parts = process_parts(checkpoint, self.path)
         use_own_checkpoints(trainer.checkpoint_callbacks, checkpoint.get("callbacks", {}))
-        self._held = parts[rank]
+        self._held = part_of(parts, *rank_and_world_size())
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """What earlier processes saw of an epoch is no matter of the next one."""
+        if trainer.current_epoch != self._resumed_epoch:
+            self._earlier = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Listens to SIGTERM until Lightning gives it back, and puts the states back before the first batch."""
@@ -169,18 +178,20 @@ class LastCheckpoint(Checkpoint):
         logs = [logger for logger in trainer.loggers if isinstance(logger, HistoryLogger)]
         for logger, rows in zip(logs, held["history_rows"], strict=False):
             logger.rewind(rows)
-        seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         loader: Any = trainer.train_dataloader
-        if trainer.fit_loop.restarting and 0 < seen < trainer.num_training_batches:
+        if trainer.fit_loop.restarting and 0 < batches < trainer.num_training_batches:
+            self._resumed_epoch = trainer.current_epoch
             if isinstance(loader.batch_sampler, PoissonBatches):
-                loader.batch_sampler.skip_batches(seen)
+                loader.batch_sampler.skip_batches(batches)
             else:
                 assert isinstance(loader.sampler, SeededSampler)
-                loader.sampler.skip_once(seen * loader.batch_size)
+                self._earlier, seen = seen_of(held, batches, rank_and_world_size()[1])
+                loader.sampler.skip_once(*seen)
         stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
         if any(callback.stopped_epoch for callback in stops):
             trainer.should_stop = True
-        set_random_state(held["random"])
+        restore_random(held)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_end = True
@@ -225,43 +236,3 @@ def check_same_run(run: RunFolder, now: dict[str, Any]) -> None:
                 f"{run.last_checkpoint} is of a run with another config: {name} is {now.get(name)}, but the run was "
                 f"begun with {before.get(name)}. Put it back{place}, or start a new run."
             )
-
-
-def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every process's state, by rank; every process must call it."""
-    world = rank_and_world_size()[1]
-    if world == 1:
-        return [state]
-    parts: list[Any] = [None] * world
-    dist.all_gather_object(parts, state)
-    return parts
-
-
-def random_state() -> dict[str, Any]:
-    """Where torch's, NumPy's and Python's random numbers stand in this process, as plain tensors and lists."""
-    kind, keys, place, has_gauss, gauss = np.random.get_state()
-    version, numbers, following = random.getstate()
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys, np.int64)), int(place), int(has_gauss), float(gauss)],
-        "python": [version, list(numbers), following],
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Puts back what ``random_state`` gave."""
-    torch.set_rng_state(as_bytes(state["torch"]))
-    kind, keys, place, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), place, has_gauss, gauss))
-    version, numbers, following = state["python"]
-    random.setstate((version, tuple(numbers), following))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([as_bytes(part) for part in state["cuda"]])
-
-
-def as_bytes(state: Tensor) -> Tensor:
-    """A random state on the CPU, where torch wants it."""
-    return state.cpu().to(torch.uint8)

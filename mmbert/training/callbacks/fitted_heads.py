@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 
 from mmbert.core.types import Tensors
 from mmbert.data.datamodule import MultimodalData
-from mmbert.training.callbacks.checkpoint import gathered
+from mmbert.training.callbacks.process_parts import gathered
 from mmbert.training.module import FusionModule
 
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from interrupted_epochs import check_runs
 from mmbert.data.loading import block_order, samplers
 from mmbert.data.loading.block_order import BlockEvaluation, BlockOrder
+from mmbert.data.loading.samplers import Seen
 
 #: Shards of very unequal sizes: 31 samples.
 BLOCKS = np.repeat([0, 1, 2, 3, 4], [1, 13, 2, 7, 8])
@@ -68,7 +72,7 @@ def test_each_epoch_has_an_order_of_its_own_that_seed_and_epoch_decide():
 
 def test_a_pass_can_begin_in_the_middle():
     sampler, whole = BlockOrder(range(31), 0, BLOCKS, 8), BlockOrder(range(31), 0, BLOCKS, 8)
-    sampler.skip_once(11)
+    sampler.skip_once(Seen(11, 1))
     assert list(sampler) == list(whole)[11:]
     assert list(sampler) == list(whole)
 
@@ -89,3 +93,14 @@ def test_blocks_are_announced_before_they_are_needed_and_each_once_in_a_row():
     evaluated = []
     list(BlockEvaluation(range(120), blocks, 20, evaluated.append))
     assert [block for each in evaluated for block in each] == list(range(12))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    buffer=st.integers(1, 20),
+    runs=st.lists(st.tuples(st.sampled_from([1, 2, 3, 4]), st.integers(0, 6)), min_size=1, max_size=4),
+)
+def test_other_numbers_of_processes_go_on_with_what_no_process_has_seen(sizes, buffer, runs):
+    blocks = np.repeat(range(len(sizes)), sizes)
+    check_runs(lambda: BlockOrder(range(len(blocks)), 5, blocks, buffer), len(blocks), runs, 0)

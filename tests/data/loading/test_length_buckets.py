@@ -8,8 +8,11 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interrupted_epochs import places_of
+from mmbert.data.loading import length_buckets
 from mmbert.data.loading import samplers as loading
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
+from mmbert.data.loading.samplers import Seen
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.tables.table import Table
 
@@ -19,7 +22,8 @@ def ranks(monkeypatch, count, size, batch, seed=3, epoch=0):
     lengths = np.random.default_rng(seed).lognormal(0, 1, count)
     orders = []
     for rank in range(size):
-        monkeypatch.setattr(loading, "rank_and_world_size", lambda rank=rank: (rank, size))
+        for module in (loading, length_buckets):
+            monkeypatch.setattr(module, "rank_and_world_size", lambda rank=rank: (rank, size))
         order = BucketedOrder(range(count), seed, lengths, batch)
         order.set_epoch(epoch)
         orders.append(list(order))
@@ -74,7 +78,7 @@ def test_an_interrupted_epoch_goes_on_where_it_was():
     whole = list(BucketedOrder(range(100), 0, lengths, 8))
     rest = BucketedOrder(range(100), 0, lengths, 8)
     rest.set_epoch(0)
-    rest.skip_once(24)
+    rest.skip_once(Seen(24, 1))
     assert list(rest) == whole[24:]
 
 
@@ -108,3 +112,20 @@ def test_a_run_trains_with_buckets_and_says_what_was_padding(compose_tiny, tmp_p
         assert 0 <= shuffled < 1
     total = {name: sum(said[name][f"train/padding/{e}"][0][1] for e in ("text", "audio")) for name in said}
     assert total["true"] < total["false"]
+
+
+@pytest.mark.parametrize("later", [1, 2, 4])
+def test_other_numbers_of_processes_go_on_where_it_was(later):
+    """Two processes of eight samples a batch, then others of as many together."""
+    lengths = np.arange(100.0)
+
+    def make(world):
+        return lambda: BucketedOrder(range(100), 0, lengths, 16 // world)
+
+    def steps(world, seen=()):
+        shares = [places_of(make(world), rank, world, seen) for rank in range(world)]
+        each = 16 // world
+        starts = range(0, len(shares[0]), each)
+        return [{place for share in shares for place in share[start : start + each]} for start in starts]
+
+    assert steps(later, [Seen(16, 2)]) == steps(2)[2:]

@@ -11,7 +11,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.data.datamodule import MultimodalData
 from mmbert.data.loading import length_buckets, samplers
 from mmbert.data.loading.length_buckets import BucketedOrder
-from mmbert.data.loading.samplers import SeededSampler
+from mmbert.data.loading.samplers import SeededSampler, Seen
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.tasks.classification import Classification
 from mmbert.tasks.regression import Regression
@@ -70,7 +70,7 @@ def test_the_order_follows_from_seed_and_epoch_and_goes_on_where_it_stopped():
     epochs = [list(sampler) for _ in range(3)]
     again = SeededSampler(range(43), seed=0, draws=draws)
     again.set_epoch(2)
-    again.skip_once(10)
+    again.skip_once(Seen(10, 1))
     assert list(again) == epochs[2][10:] and epochs[0] != epochs[1]
     assert list(SeededSampler(range(43), seed=1, draws=draws)) not in epochs
 

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from mmbert.core.errors import ConfigError, TrainingError
 from mmbert.runs.folder import RunFolder
 from mmbert.training.callbacks import checkpoint as resume
+from mmbert.training.callbacks import process_parts
 from mmbert.training.run import run
 
 OPTIONS = (
@@ -105,9 +106,9 @@ def test_a_run_that_accumulates_gradients_goes_on_between_two_of_its_steps(
 def test_random_states_go_on_where_they_were_after_a_trip_through_a_file(tmp_path):
     import random
 
-    torch.save(resume.random_state(), tmp_path / "state")
+    torch.save(process_parts.random_state(), tmp_path / "state")
     drawn = torch.rand(3), np.random.rand(3), random.random()
-    resume.set_random_state(torch.load(tmp_path / "state", weights_only=True))
+    process_parts.set_random_state(torch.load(tmp_path / "state", weights_only=True))
     again = torch.rand(3), np.random.rand(3), random.random()
     assert torch.equal(drawn[0], again[0]) and (drawn[1] == again[1]).all() and drawn[2] == again[2]
 

@@ -1,0 +1,94 @@
+"""A run of two processes that is killed in mid-epoch goes on with one, or with four, and ends with the same numbers.
+
+Steps have the same samples and losses count each labelled sample once, so that weights differ by rounding alone, which
+training makes larger with every step: the tolerance is for a dozen steps. Nothing random is in the network.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmbert.runs.files import write_config
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = (
+    *("trainer.max_epochs=2", "data.batch_size=8", "data.num_workers=0", "checkpoint.every_minutes=0.0000001"),
+    *("fusion=mean", "fusion.dropout=0", "callbacks.early_stopping.patience=9", "logger=csv", "optimizer.lr=1e-3"),
+    *("trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp_find_unused_parameters_true"),
+    *(f"encoders.{name}.frozen=true" for name in ("text", "image", "audio")),
+    *(f"tasks.{name}.dropout=0" for name in ("answer", "seen", "heard", "operation", "properties", "value")),
+)
+
+
+def started(folder, *words):
+    command = [sys.executable, "-m", "mmbert.cli.train", f"resume={folder}", *words]
+    with (folder / "log.txt").open("a") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+
+
+def numbers(folder):
+    found = json.loads((folder / "metrics.json").read_text())
+    return {name: value for name, value in found.items() if "/" in name and isinstance(value, float)}
+
+
+@pytest.fixture(scope="module")
+def whole(compose_tiny, tmp_path_factory):
+    """The run of two processes that nobody kills."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_config(folder / "config.yaml", compose_tiny(*OPTIONS))
+    process = started(folder)
+    assert process.wait(timeout=300) == 0, (folder / "log.txt").read_text()
+    return folder
+
+
+def killed_in_mid_epoch(folder):
+    """Kills all processes of a run once it has saved in mid-epoch; the samples that each has seen of the epoch."""
+    import torch
+
+    process, checkpoint = started(folder), folder / "checkpoints" / "last.ckpt"
+    try:
+        while process.poll() is None:
+            if checkpoint.is_file():
+                progress = torch.load(checkpoint, weights_only=True)["loops"]["fit_loop"]
+                seen = progress["epoch_loop.batch_progress"]["current"]["ready"]
+                if not progress["epoch_loop.batch_progress"]["is_last_batch"] and seen:
+                    break
+            time.sleep(0.002)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    state = torch.load(checkpoint, weights_only=True)
+    return state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"], state["epoch"]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_it_goes_on_with_another_number(compose_tiny, whole, tmp_path, count):
+    write_config(tmp_path / "config.yaml", compose_tiny(*OPTIONS))
+    seen, epoch = killed_in_mid_epoch(tmp_path)
+    process = started(tmp_path, f"trainer.devices={count}")
+    assert process.wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()
+    expected, got = numbers(whole), numbers(tmp_path)
+    assert expected.keys() == got.keys() and len(got) > 8
+    for name in (name for name in expected if name.endswith("/loss")):
+        assert got[name] == pytest.approx(expected[name], rel=1e-4), (name, seen, epoch)
+    one, other = (pq.read_table(folder / "predictions" / "test.parquet") for folder in (whole, tmp_path))
+    assert one["row"] == other["row"]
+
+
+def test_a_number_that_cannot_share_a_step_is_refused(compose_tiny, tmp_path):
+    write_config(tmp_path / "config.yaml", compose_tiny(*OPTIONS))
+    killed_in_mid_epoch(tmp_path)
+    process = started(tmp_path, "trainer.devices=3")
+    assert process.wait(timeout=300) == 2
+    message = (tmp_path / "log.txt").read_text()
+    assert "had 2 processes with batches of 8: 3 cannot share 16 samples a step" in message
+    assert "1, 2, 4, 8, 16" in message and "Traceback" not in message
