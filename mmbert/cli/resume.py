@@ -6,6 +6,7 @@ Of a run that somebody else began only listed classes and places are used (``run
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from mmbert.core.errors import ConfigError, nearest
@@ -73,11 +74,12 @@ def resume(words: list[str]) -> None:
 
     with naming_file(unfinished.config):
         cfg = used_config(unfinished, consent(beside))
-    given_elsewhere = [f"{name}={beside[name]}" for name in ELSEWHERE if name in beside]
-    cfg.merge_with(OmegaConf.from_dotlist(given_elsewhere))
-    with naming_file(unfinished.config):
         check_config(cfg)
-
+    elsewhere = [f"{name}={beside[name]}" for name in ELSEWHERE if name in beside]
+    if elsewhere:
+        cfg.merge_with(OmegaConf.from_dotlist(elsewhere))
+        check_config(cfg)
+    with nullcontext() if elsewhere else naming_file(unfinished.config):
         from mmbert.training.run import run
 
         run(cfg, folder, resume=True)

@@ -40,6 +40,7 @@ from mmbert.training.monitor import hidden_metrics
 from mmbert.training.private.prepare import prepare_private, private_facts, spent_line
 from mmbert.training.resources.cost import cost_facts
 from mmbert.training.resources.devices import check_devices
+from mmbert.training.resources.lost_process import explain_lost_process, workers_were_ended
 from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
 from mmbert.training.results import Results, write_results
 from mmbert.training.resumed_config import check_whole, resumed_config
@@ -110,7 +111,8 @@ def locked_run(
 ) -> float:
     """As ``run``, in a folder whose lock is held; why it fails is left there."""
     try:
-        with explain_full_machine(cfg, folder), PeakMemory() as memory:
+        going_on = explain_lost_process(f"Go on with: mmbert-train resume={folder}", folder.write_error)
+        with explain_full_machine(cfg, folder), going_on, PeakMemory() as memory:
             # the config comes last: a run that is killed before can be started again as if it had not been
             if not (resume and words is None and folder.job.exists()):
                 write_job(folder, cfg, words, flags)
@@ -122,10 +124,10 @@ def locked_run(
         console.print_line(f"{pruned}: {folder}")
         return float(pruned.facts["value"])
     except SIGTERMException as error:
-        ended = TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={folder}")
-        folder.write_error(ended)  # quotes nothing
-        raise SystemExit(143 if error.code is None else error.code) from None
+        raise asked_to_end(folder, 143 if error.code is None else error.code) from None
     except BaseException as error:
+        if workers_were_ended(error):  # schedulers send the signal to all processes of a job, and some do not wait
+            raise asked_to_end(folder, 143) from None
         folder.write_error(error, Privacy.of(cfg.get("privacy")))
         raise
     title = console.TASKS_TITLE if cfg.checkpoint.per_task else console.RUN_TITLE
@@ -133,6 +135,12 @@ def locked_run(
     if "privacy" in results.facts:
         console.print_line(spent_line(results.facts["privacy"]))
     return results.score
+
+
+def asked_to_end(folder: RunFolder, code: int | str) -> SystemExit:
+    """What ends a run that got SIGTERM; that it did is left in its folder."""
+    folder.write_error(TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={folder}"))
+    return SystemExit(code)
 
 
 def train_and_measure(

@@ -110,3 +110,21 @@ def test_sigterm_saves_and_exits(compose_tiny, what_is_left, tmp_path, case):
     expected, got = what_is_left(tmp_path / "whole"), what_is_left(folder)
     for part in expected:
         assert got[part] == expected[part], part
+
+
+def test_sigterm_to_the_workers_too_ends_the_run_without_a_traceback(compose_tiny, what_is_left, tmp_path):
+    """As schedulers and ``timeout`` send it: to every process of the job."""
+    cfg = compose_tiny(*OPTIONS)
+    finished(prepared(tmp_path / "whole", cfg))
+    folder = prepared(tmp_path / "run", cfg)
+    process = started(folder)
+    wait_for_saves(process, folder / "checkpoints" / "last.ckpt", 2)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=120) == 143, (folder / "log.txt").read_text()
+    log = (folder / "log.txt").read_text()
+    assert "Traceback" not in log and "memory is full" not in log
+    assert "asked to end" in json.loads((folder / "error.json").read_text())["message"]
+    finished(folder)
+    expected, got = what_is_left(tmp_path / "whole"), what_is_left(folder)
+    for part in expected:
+        assert got[part] == expected[part], part

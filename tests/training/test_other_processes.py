@@ -4,6 +4,7 @@ Steps have the same samples and losses count each labelled sample once, so that 
 training makes larger with every step: the tolerance is for a dozen steps. Nothing random is in the network.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -92,3 +94,47 @@ def test_a_number_that_cannot_share_a_step_is_refused(compose_tiny, tmp_path):
     message = (tmp_path / "log.txt").read_text()
     assert "had 2 processes with batches of 8: 3 cannot share 16 samples a step" in message
     assert "1, 2, 4, 8, 16" in message and "Traceback" not in message
+
+
+def pids_of_rank(rank, folder):
+    """The processes of a rank of the run in a folder, with which its loader's would end."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        with contextlib.suppress(psutil.Error, OSError):
+            if any(str(folder) in word for word in process.info["cmdline"] or ()):
+                environment = process.environ()
+                if environment.get("RANK", environment.get("LOCAL_RANK", "0")) == str(rank):
+                    found.append(process)
+    return [process for process in found if "torch.distributed.run" not in " ".join(process.info["cmdline"])]
+
+
+LAUNCHERS = {
+    "Lightning": ["-m", "mmbert.cli.train"],
+    "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mmbert.cli.train"],
+}
+
+
+@pytest.mark.parametrize("dies", [0, 1])
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_when_a_process_dies_the_others_say_so_and_how_to_go_on(compose_tiny, tmp_path, launcher, dies):
+    write_config(tmp_path / "config.yaml", compose_tiny(*OPTIONS, "trainer.max_epochs=1000"))
+    command = [sys.executable, *LAUNCHERS[launcher], f"resume={tmp_path}"]
+    with (tmp_path / "log.txt").open("a") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+    try:
+        while process.poll() is None and not (tmp_path / "checkpoints" / "last.ckpt").is_file():
+            time.sleep(0.05)
+        other = pids_of_rank(1 - dies, tmp_path)
+        for victim in pids_of_rank(dies, tmp_path):
+            with contextlib.suppress(psutil.Error):
+                victim.kill()
+        assert process.wait(timeout=90) != 0
+        psutil.wait_procs(other, timeout=60)
+        assert not any(each.is_running() for each in other)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    log = (tmp_path / "log.txt").read_text()
+    assert "of this run has" in log and f"Go on with: mmbert-train resume={tmp_path}" in log, log
+    assert "memory is full" not in log and "fault in the program" not in log

@@ -24,7 +24,7 @@ from mmbert.core.whole_files import WRITTEN_TO
 #: How libraries say that memory was refused; torch's CPU allocator and CUDA's own libraries have no class for it.
 NO_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|cannot allocate memory|_ALLOC_FAILED"
-    r"|worker \(pid.* (is killed by signal|exited unexpectedly)",
+    r"|worker \(pid.* (is killed by signal: (?!terminated|hangup|interrupt)|exited unexpectedly)",
     re.IGNORECASE,
 )
 NO_SPACE = re.compile(r"no space left on device|disk quota exceeded|unable to allocate shared memory", re.IGNORECASE)
