@@ -124,10 +124,10 @@ def locked_run(
         console.print_line(f"{pruned}: {folder}")
         return float(pruned.facts["value"])
     except SIGTERMException as error:
-        raise asked_to_end(folder, 143 if error.code is None else error.code) from None
+        raise ended_by_sigterm(folder, 143 if error.code is None else error.code) from None
     except BaseException as error:
         if workers_were_ended(error):  # schedulers send the signal to all processes of a job, and some do not wait
-            raise asked_to_end(folder, 143) from None
+            raise ended_by_sigterm(folder, 143) from None
         folder.write_error(error, Privacy.of(cfg.get("privacy")))
         raise
     title = console.TASKS_TITLE if cfg.checkpoint.per_task else console.RUN_TITLE
@@ -137,7 +137,7 @@ def locked_run(
     return results.score
 
 
-def asked_to_end(folder: RunFolder, code: int | str) -> SystemExit:
+def ended_by_sigterm(folder: RunFolder, code: int | str) -> SystemExit:
     """What ends a run that got SIGTERM; that it did is left in its folder."""
     folder.write_error(TrainingError(f"The run was asked to end (SIGTERM). Go on with: mmbert-train resume={folder}"))
     return SystemExit(code)
