@@ -94,8 +94,10 @@ def cached_files(path: Path, ending: str | None = None) -> list[str]:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those it came from."""
-    while error is not None:
+    """An error and those it came from, each once: chains may lead back to where they began."""
+    known: set[int] = set()
+    while error is not None and id(error) not in known:
+        known.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

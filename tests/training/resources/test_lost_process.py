@@ -76,3 +76,9 @@ def test_codes_in_words(code, words):
 @pytest.mark.parametrize(("name", "ended"), [("Terminated", True), ("Killed", False), ("Bus error", False)])
 def test_workers_that_were_asked_to_end_are_no_fault(name, ended):
     assert workers_were_ended(RuntimeError(f"DataLoader worker (pid 7) is killed by signal: {name}. ")) is ended
+
+
+def test_a_chain_of_errors_that_leads_back_to_its_beginning_ends():
+    first, second = RuntimeError("one"), RuntimeError("two")
+    first.__cause__, second.__cause__ = second, first
+    assert not workers_were_ended(first)
