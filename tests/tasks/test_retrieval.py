@@ -213,7 +213,8 @@ def test_a_trained_model_is_measured_on_a_table_with_other_columns(compose_tiny,
     cfg = composed(compose_tiny, "trainer.max_epochs=1")
     run(cfg, tmp_path / "run")
     table = pd.read_csv(digits).rename(columns={"text": "words"}).drop(columns=["audio"])
-    other = digits.with_name("other.csv")
+    table["image"] = [name if pd.isna(name) else str(digits.parent / name) for name in table["image"]]
+    other = tmp_path / "other.csv"
     table.to_csv(other, index=False)
     model = MultimodalModel.from_pretrained(tmp_path / "run" / "model")
     cfg.data.path, cfg.data.columns.text = str(other), "words"

@@ -24,18 +24,21 @@ class Module(torch.nn.Linear):
         self.epoch = state["epoch"]
 
 
-def test_an_interrupted_fit_is_no_finished_one():
-    calls = []
+def test_an_interrupted_fit_is_no_finished_one(tmp_path):
+    calls, last = [], tmp_path / "last.ckpt"
+    torch.save({"mmbert": [{"batch_size": 8}, {"batch_size": 8}]}, last)
     strategy = SimpleNamespace(checkpoint_io=None)
     trainer = SimpleNamespace(fit=lambda *args, **options: calls.append(options), interrupted=False, strategy=strategy)
-    data = SimpleNamespace(train_dataloader=lambda: "train", val_dataloader=lambda: "val")
+    trainer.world_size = 1
+    data = SimpleNamespace(train_dataloader=lambda: "train", val_dataloader=lambda: "val", batch_size=8)
     training = SimpleNamespace(trainer=trainer, module="module")
     fit(training, data, None)
     assert calls == [{"ckpt_path": None, "weights_only": None}]
     trainer.interrupted = True
     with pytest.raises(KeyboardInterrupt):
-        fit(training, data, "last.ckpt")
-    assert calls[1] == {"ckpt_path": "last.ckpt", "weights_only": True}
+        fit(training, data, last)
+    assert calls[1] == {"ckpt_path": last, "weights_only": True}
+    assert data.batch_size == 16  # one process goes on in the steps of two
 
 
 def test_the_best_weights_are_loaded(tmp_path):
