@@ -26,7 +26,7 @@ class Module(torch.nn.Linear):
 
 def test_an_interrupted_fit_is_no_finished_one(tmp_path):
     calls, last = [], tmp_path / "last.ckpt"
-    torch.save({"mmbert": [{"batch_size": 8}, {"batch_size": 8}]}, last)
+    torch.save({"mmbert": [{"batch_size": 8}, {"batch_size": 8}], "state_dict": {}, "epoch": 0, "global_step": 1}, last)
     strategy = SimpleNamespace(checkpoint_io=None)
     trainer = SimpleNamespace(fit=lambda *args, **options: calls.append(options), interrupted=False, strategy=strategy)
     trainer.world_size = 1
