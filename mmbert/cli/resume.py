@@ -76,6 +76,12 @@ def resume(words: list[str]) -> None:
         cfg = used_config(unfinished, consent(beside))
         check_config(cfg)
     elsewhere = [f"{name}={beside[name]}" for name in ELSEWHERE if name in beside]
+    processes = next((word for word in elsewhere if word.startswith(("trainer.devices", "trainer.num_nodes"))), None)
+    if processes is not None and not unfinished.resumable:
+        raise ConfigError(
+            f"resume={folder}: that run has no checkpoint yet, so nothing is lost, and with {processes} it would be "
+            f"another run: its steps would have other samples. Leave out '{processes}', or start a new run."
+        )
     if elsewhere:
         cfg.merge_with(OmegaConf.from_dotlist(elsewhere))
         check_config(cfg)

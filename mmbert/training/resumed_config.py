@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,23 @@ def resumed_config(cfg: DictConfig, run: RunFolder) -> DictConfig:
     refuse_differences(now, {name: value for name, value in before.items() if name != TABLE_CONTENT}, run)
     ordered = keys_in_order(OmegaConf.to_container(cfg), list(before))
     return OmegaConf.create(ordered)
+
+
+def with_processes_as_begun(cfg: DictConfig, run: RunFolder) -> DictConfig:
+    """A resumed run's config with the number of processes that it was begun with.
+
+    ``data.batch_size`` is of each of those: a config with another number would describe other steps than the run takes.
+
+    Args:
+        cfg: with which it goes on.
+        run: whose ``config.yaml`` says how it was begun.
+    """
+    begun, found = OmegaConf.load(run.config), copy.deepcopy(cfg)
+    for name in ("trainer.devices", "trainer.num_nodes"):
+        value = OmegaConf.select(begun, name)
+        if value is not None:
+            OmegaConf.update(found, name, value)
+    return found
 
 
 def refuse_incomplete(checkpoint: Mapping[str, Any], path: Path) -> None:

@@ -43,7 +43,7 @@ from mmbert.training.resources.devices import check_devices
 from mmbert.training.resources.lost_process import explain_lost_process, workers_were_ended
 from mmbert.training.resources.out_of_memory import explain_out_of_memory, less_memory, writing_places
 from mmbert.training.results import Results, write_results
-from mmbert.training.resumed_config import check_whole, resumed_config
+from mmbert.training.resumed_config import check_whole, resumed_config, with_processes_as_begun
 from mmbert.training.task_results import measure_tasks, tasks_with_checkpoints
 from mmbert.training.trainer import make_training, refuse_without_validation
 from mmbert.training.tune import tune_tasks
@@ -116,7 +116,7 @@ def locked_run(
             # the config comes last: a run that is killed before can be started again as if it had not been
             if not (resume and words is None and folder.job.exists()):
                 write_job(folder, cfg, words, flags)
-            folder.write_start(cfg)
+            folder.write_start(with_processes_as_begun(cfg, folder) if resume and folder.resumable else cfg)
             check_devices(cfg.trainer)
             results = train_and_measure(cfg, folder, memory, watch, resume and folder.resumable, search)
     except Pruned as pruned:

@@ -114,3 +114,16 @@ def test_a_value_that_is_none_is_told_with_its_file(tmp_path):
     with pytest.raises(ConfigError, match=rf"{tmp_path}/config.yaml: seed=x+…: a whole number") as told:
         resume([f"resume={tmp_path}"])
     assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize("word", ["trainer.devices=1", "trainer.num_nodes=2"])
+def test_another_number_of_processes_needs_a_checkpoint_whose_steps_it_keeps(run_folder, runs, monkeypatch, word):
+    monkeypatch.setattr("mmbert.cli.options.check.check_config", lambda cfg: None)
+    with pytest.raises(ConfigError, match=f"no checkpoint yet.*Leave out '{word}', or start a new run"):
+        resume([f"resume={run_folder}", word])
+    assert runs == []
+    run_folder.last_checkpoint.parent.mkdir()
+    run_folder.last_checkpoint.touch()
+    resume([f"resume={run_folder}", word])
+    name, _, value = word.rpartition(".")[2].partition("=")
+    assert runs[0][0]["trainer"][name] == int(value)

@@ -15,6 +15,7 @@ import time
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from mmbert.runs.files import write_config
 
@@ -82,6 +83,8 @@ def test_it_goes_on_with_another_number(compose_tiny, whole, tmp_path, count):
     assert expected.keys() == got.keys() and len(got) > 8
     for name in (name for name in expected if name.endswith("/loss")):
         assert got[name] == pytest.approx(expected[name], rel=1e-4), (name, seen, epoch)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert (config["trainer"]["devices"], config["data"]["batch_size"]) == (2, 8)  # what its steps are made of
     one, other = (pq.read_table(folder / "predictions" / "test.parquet") for folder in (whole, tmp_path))
     assert one["row"] == other["row"]
 

@@ -10,7 +10,7 @@ from mmbert.core.errors import ConfigError, DataError
 from mmbert.runs.folder import RunFolder
 from mmbert.runs.job import job_hash
 from mmbert.training.callbacks.checkpoint import BEGUN, TABLE_CONTENT
-from mmbert.training.resumed_config import GROUPS, check_whole, keys_in_order, resumed_config
+from mmbert.training.resumed_config import GROUPS, check_whole, keys_in_order, resumed_config, with_processes_as_begun
 
 CONFIG = {"seed": 1, "encoders": {"text": {"frozen": True}, "image": {"size": 2}}, "logger": {"_target_": "x"}}
 
@@ -117,3 +117,13 @@ def test_a_checkpoint_without_a_part_is_refused_where_lightning_would_begin_anew
     torch.save(content, run.last_checkpoint)
     with pytest.raises(DataError, match=rf"last.ckpt is damaged: it has no '{name}'"):
         resumed_config(config(), run)
+
+
+def test_the_number_of_processes_that_is_written_is_that_of_the_beginning(tmp_path):
+    run = RunFolder(tmp_path)
+    run.config.write_text("trainer: {devices: 2, num_nodes: 1, accelerator: gpu}\ndata: {batch_size: 8}\n")
+    now = OmegaConf.create({"trainer": {"devices": 4, "num_nodes": 3, "accelerator": "cpu"}, "data": {"batch_size": 8}})
+    written = with_processes_as_begun(now, run)
+    assert written.trainer == {"devices": 2, "num_nodes": 1, "accelerator": "cpu"} and now.trainer.devices == 4
+    run.config.write_text("data: {batch_size: 8}\n")
+    assert with_processes_as_begun(now, run) == now
