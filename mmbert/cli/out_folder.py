@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,10 @@ def out_folder(own: Mapping[str, str], key: str = "out") -> Path | None:
     if not there.is_dir():
         what = "no folder" if there == folder else f"inside {there}, which is no folder"
         raise ConfigError(f"{key}={given} is {what}: name another, {key}=FOLDER.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        inside = "" if there == folder else f" ({there} does not let you)"
-        raise ConfigError(f"{key}={given} cannot be written{inside}: name another folder, {key}=FOLDER.")
+    try:
+        with tempfile.TemporaryFile(dir=there):  # what the rights say is not all: file systems refuse by themselves
+            pass
+    except OSError as error:
+        why = error.strerror if there == folder else f"{there}: {error.strerror}"
+        raise ConfigError(f"{key}={given} cannot be written ({why}): name another folder, {key}=FOLDER.") from error
     return folder

@@ -1,8 +1,10 @@
 """``out=`` of every command that writes a folder: a mistake is told before anything is computed."""
 
-import os
+import errno
 import sys
+import tempfile
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -37,12 +39,26 @@ def test_what_is_no_folder_is_refused(given, message, tmp_path):
 def test_a_folder_that_must_not_be_written_to_is_refused(tmp_path, monkeypatch):
     refused = tmp_path / "refused"
     refused.mkdir()
-    allowed = os.access
-    monkeypatch.setattr(os, "access", lambda place, mode: os.fspath(place) != str(refused) and allowed(place, mode))
-    with pytest.raises(ConfigError, match=r"refused cannot be written: name another folder, out=FOLDER"):
+    made = tempfile.TemporaryFile
+
+    def temporary_file(dir):
+        if Path(dir) == refused:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return made(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary_file)
+    with pytest.raises(
+        ConfigError, match=r"refused cannot be written \(Permission denied\): name another folder, out="
+    ):
         out_folder({"out": str(refused)})
-    with pytest.raises(ConfigError, match=rf"inner cannot be written \({refused} does not let you\)"):
+    with pytest.raises(ConfigError, match=rf"inner cannot be written \({refused}: Permission denied\)"):
         out_folder({"out": str(refused / "inner")})
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no file system that nobody writes to")
+def test_a_file_system_that_refuses_whatever_the_rights_say_is_told():
+    with pytest.raises(ConfigError, match=r"out=/proc/mine cannot be written \(/proc: "):
+        out_folder({"out": "/proc/mine"})
 
 
 @pytest.mark.parametrize("command", ["explain", "evaluate", "attack", "compress", "export"])
