@@ -65,6 +65,7 @@ def test_torch_torchvision_and_torchaudio_are_the_trio_that_works():
     assert not torch.specifier.contains("2.12.0")
 
 
+@pytest.mark.slow
 def test_torchaudio_is_imported_only_where_audio_is_processed():
     code = "import sys, mmbert.model, mmbert.encoders.text, mmbert.encoders.image, mmbert.training.run; "
     code += "sys.exit('torchaudio' in sys.modules)"

@@ -130,6 +130,7 @@ def test_a_failed_job_stops_no_other_and_is_run_again_when_resumed(study, here, 
     sys.modules.pop("breaking")
 
 
+@pytest.mark.slow
 def test_jobs_are_known_by_their_config_wherever_they_lie(here, train, tiny_words):
     words = words_of(tiny_words, "hydra.sweep.dir=sweep", "fusion=mean")
     assert train("-m", "seed=0,1", base=words).code == 0

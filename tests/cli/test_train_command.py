@@ -35,6 +35,7 @@ def mmbert(command, folder, *words):
     return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_each_job_of_a_sweep_is_a_run_of_its_own_and_a_failed_one_is_told(here):
     done = mmbert(
         "train", here, "-m", "data.path=my.csv", *TINY, "fusion=cross_attention", "fusion.num_heads=4,3", "logger=wandb"
@@ -53,6 +54,7 @@ def test_each_job_of_a_sweep_is_a_run_of_its_own_and_a_failed_one_is_told(here):
     assert "failed" in report.stdout
 
 
+@pytest.mark.slow
 def test_a_class_from_the_folder_one_stands_in_trains_and_predicts(here):
     (here / "my_fusion.py").write_text(
         "from torch import nn\n"

@@ -293,6 +293,7 @@ def test_two_processes_share_the_work_and_corrupt_nothing(make):
     assert_same(encoded(parts, "train"), encoded(make(enabled=False)[0], "train"))
 
 
+@pytest.mark.slow
 def test_two_processes_encode_different_parts_at_the_same_time(make, monkeypatch):
     monkeypatch.setattr(locks, "ENTRIES_PER_PART", 4)
     fill_tokens = use_store_module.fill_tokens
@@ -336,6 +337,7 @@ def test_a_kill_while_filling_leaves_a_store_that_goes_on(make, tmp_path):
     assert_same(encoded(parts, "train"), encoded(make(enabled=False)[0], "train"))
 
 
+@pytest.mark.slow
 def test_runs_from_one_store_are_the_same_and_near_one_without(compose_tiny, tmp_path, what_is_left):
     words = [*FROZEN, "fusion.dropout=0", "trainer.max_epochs=1", f"store.dir={tmp_path / 'store'}"]
     ends = {}

@@ -39,6 +39,7 @@ def evaluate(monkeypatch, tmp_path, capsys):
 DRAWN = ("data.split.val=0.25", "data.split.test=0.25", "plots=false", "trainer.max_epochs=1", "logger=none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tasks", "stratified"),
     [
@@ -88,6 +89,7 @@ def test_the_runs_own_test_splits_give_the_runs_own_numbers(evaluate, finished_r
     assert "evaluation.json" in said and (out / "plots").is_dir()
 
 
+@pytest.mark.slow
 def test_another_batch_size_and_split_change_no_number(evaluate, finished_run):
     _, _, facts, _ = evaluate(f"model={finished_run / 'model'}", "split=val", "data.batch_size=5", "trainer=cpu")
     known = metrics(json.loads((finished_run / "metrics.json").read_text()), "val")
@@ -115,6 +117,7 @@ def test_dropping_a_modality_is_emptying_its_column(evaluate, finished_run, digi
     assert dropped["dropped_modalities"] == ["audio"]
 
 
+@pytest.mark.slow
 def test_rows_with_nothing_left_are_counted(evaluate, finished_run, digits):
     table = Table(digits)
     silent = [

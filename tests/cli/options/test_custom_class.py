@@ -122,6 +122,7 @@ def test_a_file_that_is_no_python_is_told(refused, mine):
     assert "slip.py, line 1 is no Python that can be read" in refused("fusion._target_=slip.F")
 
 
+@pytest.mark.slow
 def test_a_sweep_over_classes_runs_and_goes_on_where_nothing_is_missing(train, tiny_words, mine):
     from mmbert.model import MultimodalModel
 

@@ -96,6 +96,7 @@ def test_lengths_of_texts_and_sounds_together(tmp_path):
     np.testing.assert_allclose(found, texts + sounds)
 
 
+@pytest.mark.slow
 def test_a_run_trains_with_buckets_and_says_what_was_padding(compose_tiny, tmp_path):
     from mmbert.runs.history import read_history
     from mmbert.training.run import run

@@ -38,6 +38,7 @@ def test_a_long_text_is_the_same_as_a_short_one(text, tmp_path, monkeypatch):
     assert list(module.words_of(text)) == text.split() and TEXT.inspect(text, tmp_path, {}) == short
 
 
+@pytest.mark.slow
 def test_a_very_long_text_takes_little_memory(tmp_path):
     text = "ab " * (5 * 2**20)
     with PeakMemory() as memory:

@@ -42,6 +42,7 @@ def test_blank_files_and_places_that_cannot_be_written_are_told(tmp_path):
         build_text_manifest(path / "home", path, "line", 96)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     peaks = []
     for rows in (40_000, 120_000):

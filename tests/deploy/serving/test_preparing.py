@@ -94,6 +94,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_server_that_is_killed():
     server = subprocess.Popen([sys.executable, "-c", ALONE], stdout=subprocess.PIPE, text=True)
     try:

@@ -283,6 +283,7 @@ def test_tensorboard_not_installed_is_told(monkeypatch, tmp_path):
         start(TENSORBOARD, tmp_path, CONFIG)
 
 
+@pytest.mark.slow
 def test_mlflow_holds_numbers_options_pictures_samples_and_how_it_ended(tmp_path, table, samples, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")

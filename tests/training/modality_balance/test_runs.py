@@ -54,6 +54,7 @@ def test_a_resumed_run_ends_as_the_whole_one(compose_tiny, tmp_path, monkeypatch
         assert resumed[part] == whole[part], part
 
 
+@pytest.mark.slow
 def test_without_effect_a_method_leaves_the_run_as_it_is_to_the_bit(compose_tiny, tmp_path, what_is_left):
     """Measuring draws nothing and moves nothing: OGM with alpha 0 is the run without it; weights alone are blended."""
     options = ("trainer.max_epochs=1", *OPTIONS[1:])
@@ -74,6 +75,7 @@ def test_without_effect_a_method_leaves_the_run_as_it_is_to_the_bit(compose_tiny
     assert "train/modulation/text" not in pd.read_csv(tmp_path / "none" / "history.csv")
 
 
+@pytest.mark.slow
 def test_weights_are_estimated_as_the_run_goes(compose_tiny, tmp_path):
     cfg = compose_tiny(*OPTIONS, "balance_modalities=gradient_blending")
     run(cfg, tmp_path)

@@ -127,6 +127,7 @@ def test_code_in_a_text_did_not_run(visit):
     assert visit().title() == "my_study"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_nothing_is_wider_than_the_window(visit, size, scheme):

@@ -163,6 +163,7 @@ def luminance(colour):
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_can_be_read_on_their_colours(visit, scheme):
     tab = visit(scheme)
@@ -186,6 +187,7 @@ def test_maps_lie_over_what_they_are_of_and_the_sound_plays(visit):
     assert tab.evaluate("() => document.querySelector('audio').error") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_of_it_is_wider_than_the_window(visit, width):
     assert visit("dark", width).evaluate("() => document.documentElement.scrollWidth") <= width
