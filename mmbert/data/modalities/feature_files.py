@@ -7,8 +7,9 @@ import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from mmbert.data.modalities.errors import REMEDY, unusable_file
 ENDINGS = (".npy", ".npz", ".safetensors")
 #: Numbers in the arrays of one file: 1 GB in float64, and half as much again as the float32 that is made of them.
 MOST_NUMBERS = 2**27
+#: Bytes of a header's beginning, in each version of the format: the magic, the version, two bytes of its length.
+NPY_START = 10
+#: Bytes of a header; NumPy itself refuses more than 10,000.
+MOST_HEADER = 2**16
 
 
 #: What the readers take: a file, or its bytes.
@@ -84,16 +89,19 @@ def opened_source(source: FeatureSource) -> Iterator[tuple[IO[bytes], int]]:
 def read_npy(source: FeatureSource) -> np.ndarray:
     """The array of a .npy file."""
     with opened_source(source) as (file, size):
-        check_numbers(array_shape(file, size))
-        file.seek(0)
-        array: np.ndarray = np.load(file, allow_pickle=False)
+        header = array_header(file, size)
+        check_numbers(header.shape)
+        array = np.empty(header.shape, header.dtype, order=header.order)
+        read = file.readinto(array.reshape(-1, order="A").view(np.uint8)) if array.size else 0  # type: ignore[attr-defined]
+    if read != array.nbytes:
+        raise DataError(f"it ends after {read:,} of the {array.nbytes:,} bytes of its array")
     return array
 
 
 def npy_shapes(source: FeatureSource) -> dict[str, tuple[int, ...]]:
     """The shape of the array of a .npy file."""
     with opened_source(source) as (file, size):
-        return {"": array_shape(file, size)}
+        return {"": array_header(file, size).shape}
 
 
 def read_npz(source: FeatureSource) -> dict[str, np.ndarray]:
@@ -109,7 +117,7 @@ def npz_shapes(source: FeatureSource) -> dict[str, tuple[int, ...]]:
     with opened_source(source) as (content, _), zipfile.ZipFile(content) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
-                shapes[member.filename.removesuffix(".npy")] = array_shape(file, member.file_size)
+                shapes[member.filename.removesuffix(".npy")] = array_header(file, member.file_size).shape
     return shapes
 
 
@@ -140,8 +148,16 @@ def safetensors_shapes(source: FeatureSource) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-def array_shape(file: IO[bytes], size: int) -> tuple[int, ...]:
-    """The shape of an array in NumPy's format.
+class ArrayHeader(NamedTuple):
+    """What NumPy's format says before the numbers."""
+
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    dtype: np.dtype
+
+
+def array_header(file: IO[bytes], size: int) -> ArrayHeader:
+    """The header of an array in NumPy's format; the file stands at its numbers afterwards.
 
     Args:
         file: at its beginning.
@@ -151,17 +167,37 @@ def array_shape(file: IO[bytes], size: int) -> tuple[int, ...]:
         DataError: it should hold more bytes than it has.
         ValueError: it is no array.
     """
+    header = parsed_header(header_bytes(file))
+    claimed = math.prod(header.shape) * header.dtype.itemsize
+    if header.dtype.hasobject:
+        raise DataError("it holds Python objects, which are not read: store an array of numbers")
+    if min(header.shape, default=0) < 0 or claimed > size:
+        raise DataError(f"its header claims an array of {header.shape}, {claimed:,} bytes, but the file has {size:,}")
+    return header
+
+
+def header_bytes(file: IO[bytes]) -> bytes:
+    """All bytes before the numbers, or as many as there are."""
+    start = file.read(NPY_START)
+    width = 2 if start[6:7] == b"\x01" else 4
+    start += file.read(8 + width - len(start))
+    return start + file.read(min(int.from_bytes(start[8:], "little"), MOST_HEADER))
+
+
+@lru_cache(maxsize=1024)
+def parsed_header(header: bytes) -> ArrayHeader:
+    """What a header says. Files of a set have few different ones, and to parse one takes longer than to read numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
     from numpy.lib import format as npy
 
+    file = io.BytesIO(header)
     version = npy.read_magic(file)  # type: ignore[no-untyped-call]
     read_header: Any = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
-    shape, _, dtype = read_header(file)
-    claimed = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject:
-        raise DataError("it holds Python objects, which are not read: store an array of numbers")
-    if min(shape, default=0) < 0 or claimed > size:
-        raise DataError(f"its header claims an array of {shape}, {claimed:,} bytes, but the file has {size:,}")
-    return tuple(int(length) for length in shape)
+    shape, fortran, dtype = read_header(file)
+    return ArrayHeader(tuple(int(length) for length in shape), "F" if fortran else "C", dtype)
 
 
 def check_numbers(*shapes: tuple[int, ...]) -> None:

@@ -8,11 +8,21 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.lib import format as npy_format
 from safetensors.torch import save_file
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities import feature_files
-from mmbert.data.modalities.feature_files import MOST_NUMBERS, array_shape, check_numbers, read_arrays, sequence_lengths
+from mmbert.data.modalities.feature_files import (
+    MOST_NUMBERS,
+    array_header,
+    check_numbers,
+    read_arrays,
+    sequence_lengths,
+)
 from mmbert.runs.peak_memory import PeakMemory
 
 
@@ -91,6 +101,32 @@ def test_types_are_kept_as_they_are_in_the_file(kind, tmp_path):
     assert read_arrays(tmp_path / "a.npy")[""].dtype == read_arrays(tmp_path / "a.safetensors")["x"].dtype == kind
 
 
+@settings(max_examples=60)
+@given(
+    array=arrays(
+        st.sampled_from(["<f4", ">f4", "<f8", "<f2", "<i8", ">i2", "|u1", "|b1", "<M8[s]", "<c8"]),
+        array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5),
+    ),
+    fortran=st.booleans(),
+    version=st.sampled_from([(1, 0), (2, 0), (3, 0)]),
+)
+def test_arrays_are_those_that_numpy_reads(array, fortran, version):
+    content = io.BytesIO()
+    npy_format.write_array(content, np.asarray(array, order="F" if fortran else "C"), version)
+    expected = np.load(io.BytesIO(content.getvalue()))
+    read = read_arrays("x.npy", content.getvalue())[""]
+    assert (
+        read.dtype == expected.dtype and read.flags.f_contiguous == expected.flags.f_contiguous and read.flags.writeable
+    )
+    np.testing.assert_array_equal(read, expected)
+
+
+def test_an_array_that_ends_early_is_told(tmp_path):
+    (tmp_path / "a.npy").write_bytes(npy((3, 2), VALUES.tobytes()[:-5]))
+    with pytest.raises(DataError, match=r"a.npy: .*ends after 19 of the 24 bytes"):
+        read_arrays(tmp_path / "a.npy")
+
+
 def test_types_that_numpy_lacks_become_float32(tmp_path):
     for kind in (torch.bfloat16, torch.float8_e4m3fn):
         save_file({"x": torch.tensor([0.5, 2.0]).to(kind)}, tmp_path / "a.safetensors")
@@ -105,16 +141,16 @@ def test_lengths_are_known_from_the_headers(tmp_path):
     assert sequence_lengths(tmp_path / "a.npy") == {"": 3}
     assert sequence_lengths(tmp_path / "a.npz") == {"x": 3, "y": 1}
     assert sequence_lengths(tmp_path / "a.safetensors") == {"x": 7}
-    assert array_shape(io.BytesIO(npy((3, 2))), 1000) == (3, 2)
+    assert array_header(io.BytesIO(npy((3, 2))), 1000).shape == (3, 2)
     with pytest.raises(DataError, match="there is no such file"):
         sequence_lengths(tmp_path / "b.npy")
 
 
 def test_bytes_of_a_file_give_what_the_file_gives(tmp_path):
-    arrays = {"a": np.arange(6, dtype=np.float32).reshape(3, 2), "b": np.ones(4)}
-    np.save(tmp_path / "x.npy", arrays["a"])
-    np.savez(tmp_path / "x.npz", **arrays)
-    save_file({name: torch.from_numpy(array) for name, array in arrays.items()}, tmp_path / "x.safetensors")
+    made = {"a": np.arange(6, dtype=np.float32).reshape(3, 2), "b": np.ones(4)}
+    np.save(tmp_path / "x.npy", made["a"])
+    np.savez(tmp_path / "x.npz", **made)
+    save_file({name: torch.from_numpy(array) for name, array in made.items()}, tmp_path / "x.safetensors")
     for ending in ("npy", "npz", "safetensors"):
         path = tmp_path / f"x.{ending}"
         content = path.read_bytes()
