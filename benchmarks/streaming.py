@@ -8,7 +8,7 @@ All reading begins with a cold cache: the files are written to the disk and thro
 - memory: the peak of a process that reads 200 batches of a set of 1,000 samples, and of one whose index has 10^6 (its
   locators point into the same shard).
 
-Run: python benchmarks/streaming.py [--samples 20000] [--length 16] [--rounds 5] [--workers 1] [--folder DIR]
+Run: python benchmarks/streaming.py [--mib 512] [--lengths 16 128 512] [--rounds 3] [--workers 1] [--folder DIR]
 """
 
 from __future__ import annotations
@@ -113,6 +113,28 @@ def seconds_of_bare_read(folder: Path) -> float:
     return time.perf_counter() - begin
 
 
+def compared(folder: Path, samples: int, length: int, args: argparse.Namespace) -> dict[str, Any]:
+    """One set, as files and as shards, read in turns."""
+    table, shards = make_loose(folder / "loose", samples, length), folder / "shards"
+    pack_shards(MultimodalData(table, num_workers=0), {"vectors": modality_named("features")}, shards, 64 * 2**20)
+    seconds: dict[str, list[float]] = {"loose": [], "packed": [], "bare": []}
+    for _ in range(args.rounds):
+        for name, kind, path in (("loose", MultimodalData, table), ("packed", WebDatasetData, shards)):
+            data = opened(kind, path, args.workers)
+            chill(path if path.is_dir() else path.parent)
+            seconds[name].append(seconds_of_epoch(data))
+        chill(shards)
+        seconds["bare"].append(seconds_of_bare_read(shards))
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    return {
+        "samples": samples,
+        "bytes_a_sample": length * WIDTH * 4,
+        "seconds": {name: [round(each, 3) for each in times] for name, times in seconds.items()},
+        "packed_over_loose": round(medians["loose"] / medians["packed"], 3),
+        "packed_over_bare_read": round(medians["bare"] / medians["packed"], 3),
+    }
+
+
 def simulated(shards: Path, folder: Path, rows: int) -> Path:
     """An index of so many rows whose locators point into existing shards."""
     folder.mkdir()
@@ -148,9 +170,9 @@ def print_peak(folder: Path) -> None:
 def main() -> None:
     """Measures, prints, and writes results/streaming.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=20_000)
-    parser.add_argument("--length", type=int, default=16, help="vectors a sample, of 256 numbers")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mib", type=int, default=512, help="of vectors in each set")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[16, 128, 512], help="vectors a sample, 1 KiB each")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rows", type=int, nargs=2, default=[1000, 1_000_000], help="of the indexes for memory")
     parser.add_argument(
@@ -161,30 +183,19 @@ def main() -> None:
     if args.memory_of:
         print_peak(args.memory_of)
         return
-    with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
-        folder = Path(scratch)
-        os.environ["HF_DATASETS_CACHE"] = str(folder / "cache")
-        table = make_loose(folder / "loose", args.samples, args.length)
-        shards = folder / "shards"
-        pack_shards(MultimodalData(table, num_workers=0), {"vectors": modality_named("features")}, shards, 64 * 2**20)
-        seconds: dict[str, list[float]] = {"loose": [], "packed": [], "bare": []}
-        for _ in range(args.rounds):
-            for name, kind, path in (("loose", MultimodalData, table), ("packed", WebDatasetData, shards)):
-                data = opened(kind, path, args.workers)
-                chill(path if path.is_dir() else path.parent)
-                seconds[name].append(seconds_of_epoch(data))
-            chill(shards)
-            seconds["bare"].append(seconds_of_bare_read(shards))
-        medians = {name: statistics.median(times) for name, times in seconds.items()}
-        peaks = {rows: peak_mib(simulated(shards, folder / f"rows-{rows}", rows)) for rows in args.rows}
+    by_length, peaks = {}, {}
+    for length in args.lengths:
+        with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
+            folder = Path(scratch)
+            os.environ["HF_DATASETS_CACHE"] = str(folder / "cache")
+            by_length[length] = compared(folder, args.mib * 1024 // length, length, args)
+            if not peaks:
+                for rows in args.rows:
+                    peaks[rows] = peak_mib(simulated(folder / "shards", folder / f"rows-{rows}", rows))
     few, most = args.rows
     result = {
-        "samples": args.samples,
-        "bytes_a_sample": args.length * WIDTH * 4,
         "workers": args.workers,
-        "seconds": seconds,
-        "packed_over_loose": round(medians["loose"] / medians["packed"], 3),
-        "packed_over_bare_read": round(medians["bare"] / medians["packed"], 3),
+        "vectors_a_sample": by_length,
         "peak_mib_by_rows": peaks,
         "bytes_of_memory_a_row": round((peaks[most] - peaks[few]) * 2**20 / (most - few)),
         "environment": environment(),
