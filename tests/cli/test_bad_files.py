@@ -3,6 +3,7 @@
 import csv
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,7 +152,7 @@ def test_a_file_that_may_not_be_read(stopped, with_file, here, monkeypatch, kind
 
         return opened
 
-    for owner, name in ((Image, "open"), (soundfile, "SoundFile"), (np, "load")):
+    for owner, name in ((Image, "open"), (soundfile, "SoundFile"), (np, "load"), (Path, "open")):
         monkeypatch.setattr(owner, name, unless_bad(getattr(owner, name)))
     monkeypatch.setattr(content_keys, "open", unless_bad(open), raising=False)
     said = stopped(*words)
