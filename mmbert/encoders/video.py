@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, Range
@@ -18,9 +18,7 @@ from mmbert.encoders.continuous import Continuous
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.processors.image import Fit
 from mmbert.encoders.processors.video import VideoProcessor, frames_limit
-
-#: Periods of the sines that tell times, in seconds, from the first to the last.
-SHORTEST_SECONDS, LONGEST_SECONDS = 0.2, 1000.0
+from mmbert.encoders.time_signals import time_signals
 
 
 class VideoEncoder(Encoder):
@@ -117,20 +115,3 @@ class VideoEncoder(Encoder):
     def rebuild_args(cls, args: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The same encoder with random weights; everything else is in its arguments."""
         return {**args, "pretrained": False, "checkpoint": None}
-
-
-def time_signals(times: Tensor, dim: int) -> Tensor:
-    """Sines and cosines of times, as Vaswani et al. 2017 (arXiv:1706.03762) have them of positions.
-
-    Args:
-        times: (B, T) in seconds.
-        dim: D.
-
-    Returns:
-        (B, T, D); even places sines, odd ones cosines, periods in geometric progression.
-    """
-    half = (dim + 1) // 2
-    steps = torch.arange(half, device=times.device, dtype=torch.float32) / max(1, half - 1)
-    periods = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** steps
-    angles = 2 * torch.pi * times.float().unsqueeze(-1) / periods
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :dim]

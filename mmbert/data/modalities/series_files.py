@@ -1,0 +1,287 @@
+"""Files of series as columns: CSV and TSV, Parquet, .npy and .npz. What a file is, its first bytes say.
+
+Columns are numbers (float64, NaN where a cell is empty), moments (datetime64[ns]), or words, which no series is made of
+and of which one is kept for messages. Nothing in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmbert.core.errors import DataError
+from mmbert.data.modalities.feature_files import MOST_NUMBERS, read_npy, read_npz
+from mmbert.data.tables.delimited import SEPARATORS, agreement, first_records
+from mmbert.data.tables.reading import bare_name
+
+#: Bytes of the largest file; in float64 its numbers take a few times as many.
+MOST_BYTES = 2**30
+#: Bytes of numbers of files that were read last, kept for further parts of them.
+KEPT_BYTES = 2**26
+#: Characters by which the separator of a file's cells is recognised.
+SNIFFED_CHARACTERS = 2**16
+#: What stands for an empty cell, in small letters.
+EMPTY_WORDS = pa.array(["", "na", "n/a", "nan", "-nan", "null", "none"])
+WRITTEN_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+#: What pyarrow says of a row with another number of cells.
+OTHER_WIDTH = re.compile(r"Expected (\d+) columns, got (\d+)")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A column that is no column of numbers.
+
+    Attributes:
+        example: its first cell that is no number.
+        row: of that cell, from 1.
+        mixed: whether other cells are numbers.
+    """
+
+    example: str
+    row: int
+    mixed: bool
+
+
+#: A column's numbers (n,) float64, its moments (n,) datetime64[ns], or what it is instead.
+Column = np.ndarray | Words
+
+
+def read_columns(source: str | Path | BinaryIO) -> dict[str, Column]:
+    """The columns of a file by name, all of the same length; those of an array without names are called 0, 1, ...
+
+    Raises:
+        DataError: it holds no table of columns, or too large a one.
+        Exception: whatever a broken file makes its reader meet.
+    """
+    if isinstance(source, (str, Path)):
+        return RECENT.columns(os.fspath(source))
+    return columns_of(source.read())
+
+
+def columns_of(content: bytes) -> dict[str, Column]:
+    """See ``read_columns``."""
+    if len(content) > MOST_BYTES:
+        raise DataError(f"it has {len(content):,} bytes, more than {MOST_BYTES:,}: divide it")
+    if not content:
+        raise DataError("it is empty (0 bytes)")
+    if content.startswith(b"\x93NUMPY"):
+        return columns_of_arrays({"": read_npy(content)})
+    if content.startswith(b"PK"):
+        return columns_of_arrays(read_npz(content))
+    if content.startswith(b"PAR1"):
+        return columns_of_parquet(content)
+    return columns_of_text(content)
+
+
+class RecentFiles:
+    """The files that were read last, so that a long one whose parts are many samples is not parsed for each."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[tuple[str, int, int, int], dict[str, Column]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def columns(self, path: str) -> dict[str, Column]:
+        """See ``read_columns``; a file that was changed since is read again."""
+        state = os.stat(path)
+        key = (path, state.st_size, state.st_mtime_ns, state.st_ino)
+        with self._lock:
+            if key in self._files:
+                self._files.move_to_end(key)
+                return self._files[key]
+        if state.st_size > MOST_BYTES:
+            raise DataError(f"it has {state.st_size:,} bytes, more than {MOST_BYTES:,}: divide it")
+        found = columns_of(Path(path).read_bytes())
+        with self._lock:
+            self._files[key] = found
+            while len(self._files) > 1 and sum(map(bytes_in, self._files.values())) > KEPT_BYTES:
+                self._files.popitem(last=False)
+            if bytes_in(found) > KEPT_BYTES:
+                self._files.popitem()
+        return found
+
+    def __reduce__(self) -> tuple[Any, tuple[()]]:
+        """Elsewhere it begins empty."""
+        return RecentFiles, ()
+
+
+def bytes_in(columns: dict[str, Column]) -> int:
+    """How much memory columns take."""
+    return sum(column.nbytes for column in columns.values() if isinstance(column, np.ndarray))
+
+
+RECENT = RecentFiles()
+
+
+def columns_of_arrays(arrays: dict[str, np.ndarray]) -> dict[str, Column]:
+    """Arrays (n,) are columns of their name; the columns of arrays (n, C) are counted, after the name if several.
+
+    Raises:
+        DataError: they have other shapes, lengths that differ, or are no numbers.
+    """
+    found: dict[str, Column] = {}
+    for name, array in arrays.items():
+        if array.ndim not in (1, 2):
+            raise DataError(f"its array '{name}' has the shape {array.shape} where (rows,) or (rows, columns) is needed")
+        numbers = numbers_of_array(name, array)
+        if array.ndim == 1 and len(arrays) > 1:
+            found[name] = numbers
+            continue
+        start = f"{name}." if len(arrays) > 1 else ""
+        grid = numbers.reshape(len(numbers), -1)
+        found |= {f"{start}{place}": np.ascontiguousarray(grid[:, place]) for place in range(grid.shape[1])}
+    lengths = {name: len(column) for name, column in found.items() if isinstance(column, np.ndarray)}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"'{name}' {length}" for name, length in list(lengths.items())[:6])
+        raise DataError(f"its arrays have different lengths: {shown}")
+    return found
+
+
+def numbers_of_array(name: str, array: np.ndarray) -> np.ndarray:
+    """Whole numbers, floats and truth values as float64; dates as datetime64[ns].
+
+    Raises:
+        DataError: it holds something else.
+    """
+    if array.dtype.kind == "M":
+        return array.astype("datetime64[ns]")
+    if array.dtype.kind not in "iufb":
+        raise DataError(f"its array '{name}' holds values of the type {array.dtype}, not numbers")
+    return array.astype(np.float64)
+
+
+def columns_of_parquet(content: bytes) -> dict[str, Column]:
+    """The columns of a Parquet file."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(io.BytesIO(content)) as file:
+        check_size(file.metadata.num_rows, file.metadata.num_columns)
+        table = file.read()
+    return {bare_name(name): column_of(table[name]) for name in table.column_names}
+
+
+def column_of(values: pa.ChunkedArray) -> Column:
+    """A column of Parquet."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return column_of(values.cast(kind.value_type))
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return text_column(values)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return moments_of(values)
+    if pa.types.is_boolean(kind):
+        values = values.cast(pa.uint8())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        if not pa.types.is_null(kind):
+            return Words(str(kind), 1, False)
+    return float_column(values.cast(pa.float64(), safe=False))
+
+
+def float_column(values: pa.ChunkedArray) -> np.ndarray:
+    """Arrow's float64 as NumPy's, null as NaN."""
+    return np.asarray(values.combine_chunks().to_numpy(zero_copy_only=False), np.float64)
+
+
+def moments_of(values: pa.ChunkedArray) -> np.ndarray:
+    """Arrow's times and dates as datetime64[ns], null as NaT; those with a zone in UTC."""
+    if pa.types.is_timestamp(values.type) and values.type.tz is not None:
+        values = values.cast(pa.timestamp(values.type.unit, "UTC")).cast(pa.timestamp(values.type.unit))
+    return np.asarray(values.cast(pa.timestamp("ns")).combine_chunks().to_numpy(zero_copy_only=False), "datetime64[ns]")
+
+
+def columns_of_text(content: bytes) -> dict[str, Column]:
+    """The columns of CSV or TSV.
+
+    Raises:
+        DataError: it has no header, is no text, or a row has more or fewer cells than the header.
+    """
+    from pyarrow import csv
+
+    try:
+        text = content.removeprefix(b"\xef\xbb\xbf")[:SNIFFED_CHARACTERS].decode("utf-8", "strict" if len(content) < SNIFFED_CHARACTERS else "ignore")
+    except UnicodeDecodeError as error:
+        raise DataError("it is neither CSV or TSV in UTF-8 nor Parquet, .npy or .npz") from error
+    if "\0" in text:
+        raise DataError("it is neither CSV or TSV in UTF-8 nor Parquet, .npy or .npz")
+    separator = separator_in(text)
+    header = next(iter(first_records(text, separator)), [])
+    names = [bare_name(name) for name in header]
+    if names and all(re.fullmatch(WRITTEN_NUMBER, name) for name in names):
+        raise DataError(f"its first line is numbers ({', '.join(names[:4])}), where the columns must be named")
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise DataError(f"it has two columns called '{twice}': rename one of them")
+    try:
+        table = csv.read_csv(
+            io.BytesIO(content),
+            read_options=csv.ReadOptions(column_names=[str(place) for place in range(len(names))], skip_rows=0),
+            parse_options=csv.ParseOptions(delimiter=separator),
+            convert_options=csv.ConvertOptions(
+                column_types={str(place): pa.string() for place in range(len(names))}, strings_can_be_null=False
+            ),
+        ).slice(1)
+    except pa.ArrowInvalid as error:
+        raise DataError(csv_fault(str(error))) from error
+    check_size(len(table), len(names))
+    return {name: text_column(table[str(place)]) for place, name in enumerate(names) if name}
+
+
+def csv_fault(message: str) -> str:
+    """What pyarrow says of a text that it cannot read, in our words."""
+    found = OTHER_WIDTH.search(message)
+    if found is None:
+        return f"it cannot be read as CSV ({message.partition(chr(10))[0]})"
+    start, _, row = message.partition(": ")[2].partition(", got ")[2].partition(": ")
+    wanted, got = found.groups()
+    return f"a row has {got} cells where the first line names {wanted} columns: '{row[:60]}'. Is the file cut?"
+
+
+def separator_in(text: str) -> str:
+    """What separates the cells: the first of commas, semicolons and tabs by which all rows are as long as the header.
+
+    Of several that is the one that makes most columns; where there is none, the one that makes the widest header.
+    """
+    widths = {}
+    for separator in SEPARATORS:
+        records = first_records(text, separator)
+        width = len(records[0]) if records else 0
+        widths[separator] = (width > 1 and agreement(records) == 1, width)
+    return max(widths, key=lambda separator: widths[separator])
+
+
+def text_column(values: pa.ChunkedArray) -> Column:
+    """Cells of text as numbers if all that are filled are; else as moments (ISO 8601); else words."""
+    trimmed = pc.utf8_trim_whitespace(values)
+    empty = pc.is_in(pc.utf8_lower(trimmed), value_set=EMPTY_WORDS.cast(values.type))
+    filled = pc.if_else(empty, pa.scalar(None, values.type), trimmed)
+    try:
+        return float_column(filled.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        pass
+    for zone in (None, "UTC"):
+        try:
+            return moments_of(filled.cast(pa.timestamp("ns", zone)))
+        except pa.ArrowInvalid:
+            continue
+    numbers = pc.match_substring_regex(filled, WRITTEN_NUMBER)
+    row = int(pc.index(numbers, pa.scalar(False)).as_py())
+    return Words(str(filled[row].as_py()), row + 1, bool(pc.any(numbers).as_py()))
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuses what takes too much memory.
+
+    Raises:
+        DataError: there are more than ``MOST_NUMBERS`` cells.
+    """
+    if rows * columns > MOST_NUMBERS:
+        raise DataError(f"it has {rows:,} rows of {columns:,} columns, more than {MOST_NUMBERS:,} cells: divide it")
