@@ -156,7 +156,8 @@ def data_to_check(
             limit = found.length_limit(part) if issubclass(found, Encoder) else None
         except WeightsError as error:
             faults.append(Finding("warning", f"{name}: which rows are longer than max_tokens is not known. {error}"))
-        encoders[name] = EncoderInput(modality_of(found), part, limit)
+        modality = found.modality_with(part) if issubclass(found, Encoder) else modality_of(found)
+        encoders[name] = EncoderInput(modality, part, limit)
     data.read_as({name: reads.modality for name, reads in encoders.items()})
     for name, reads in encoders.items():
         kind = find_class(parts[name]._target_)

@@ -218,10 +218,20 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         self.read_as({name: modality_of(processor) for name, processor in processors.items()}, known)
 
     def train_cells(self, encoder: str, modality: Modality) -> TrainCells:
-        """What an encoder may learn from before it is built: its cells of train."""
-        return TrainCells(
-            self.table, self.column_of(encoder), modality, self._rows_of("train"), self.skip, self.trusted
-        )
+        """What an encoder may learn from before it is built: its cells of train, the parts of files that are meant.
+
+        Raises:
+            DataError: times of parts cannot be used, and ``skip`` is false.
+        """
+        rows, column = self._rows_of("train"), self.own_column(encoder)
+        start, end = (one_column(name, self.columns.get(name)) for name in TIME_COLUMNS)
+        found = find_input_columns(self.table, {encoder: column}, {encoder: modality}, start, end, look=False)
+        faults = {row: fault for row, fault in found.faults.items() if row in set(rows.tolist())}
+        if not self.skip:
+            refuse_times(self.table, faults)
+        rows = np.setdiff1d(rows, list(faults)) if faults else rows
+        read = found.columns.get(encoder, column)
+        return TrainCells(self.table, read, modality, rows, self.skip, self.trusted)
 
     def require_columns(self, encoders: Iterable[str]) -> None:
         """Refuses encoders whose column the table lacks.

@@ -15,8 +15,7 @@ import xxhash
 from mmbert.core.errors import DataError
 from mmbert.core.file_names import named_file
 from mmbert.core.home import home
-from mmbert.data.modalities.base import Modality, bytes_and_name
-from mmbert.data.modalities.clip_files import is_clip_name
+from mmbert.data.modalities.base import WHOLE_INPUT, Modality, bytes_and_name, span_of_cell
 from mmbert.data.modalities.subtitles import is_subtitle_name
 from mmbert.data.tables.derived_columns import Span, Without
 from mmbert.data.tables.file_memo import FileMemo
@@ -83,9 +82,8 @@ def find_input_columns(
         gone = cells_without_track(table, column, inputs[name]) if look_here else np.zeros(0, bool)
         if gone.any():
             found.columns[name] = table.add(Without(column, name, np.packbits(gone).tobytes()))
-            number, lacking = int(gone.sum()), inputs[name].noun.replace("clip", "moving pictures")
-            what = "clips have" if number > 1 else "clip has"
-            found.notes.append(f"{number:,} {what} no {lacking}: '{name}' counts as missing there")
+            number = int(gone.sum())
+            found.notes.append(f"{number:,} {inputs[name].lacking[number > 1]}: '{name}' counts as missing there")
     return found
 
 
@@ -98,15 +96,15 @@ def names_subtitles(table: Table, column: str) -> bool:
 
 
 def cells_without_track(table: Table, column: str, modality: Modality) -> np.ndarray:
-    """(rows,) bool: cells that name or hold a clip without a track of a modality's kind; see ``has_nothing``.
+    """(rows,) bool: cells that name or hold a file without anything of a modality's kind; see ``has_nothing``.
 
-    Headers are read once and remembered by the files' names, sizes and times.
+    What was found of whole files is remembered by their names, sizes and times.
     """
     gone = np.zeros(len(table), bool)
     if table.is_media(column):
         there = ~table.empty(column)
         if table.streams(column):  # what is no clip by its name is not read
-            there &= np.array([is_clip_name(name or "") for name in table.content_names(column)], bool)
+            there &= np.array([modality.may_lack(name or "") for name in table.content_names(column)], bool)
         for row in np.flatnonzero(there).tolist():
             cell = table.cell(row, column)
             gone[row] = cell is not None and modality.has_nothing(cell, table.folder)
@@ -114,11 +112,15 @@ def cells_without_track(table: Table, column: str, modality: Modality) -> np.nda
     rows, paths = [], []
     for row, cell in enumerate(table.column(column)):
         name = bytes_and_name(cell)[1]
-        if name is not None and is_clip_name(name):
+        if name is None or not modality.may_lack(name):
+            continue
+        if modality.looks_at_parts and span_of_cell(cell) != WHOLE_INPUT:
+            gone[row] = modality.has_nothing(cell, table.folder)
+        else:
             rows.append(row)
             paths.append(named_file(table.folder, name))
     if rows:
-        key = xxhash.xxh3_64_hexdigest(f"{table.path.resolve()}\n{column}\n{modality.kind}".encode())
+        key = xxhash.xxh3_64_hexdigest(f"{table.path.resolve()}\n{column}\n{modality.kind}{modality.variant}".encode())
         memo = FileMemo(home() / "clips" / f"{key}.npy", lambda path: (1, 1 + modality.has_nothing(path, "")))
         found = memo.keys(paths)
         memo.save()

@@ -18,8 +18,10 @@ from mmbert.core.ranges import Range
 from mmbert.core.renamed import refuse_renamed
 from mmbert.core.types import Encoded, Inputs
 from mmbert.data.loading.cached import FRESH, PART, POOLED, TOKENS, insert_rows, stored_batch
+from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.length_limit import LengthLimit
 from mmbert.data.modalities.processor import Processor
+from mmbert.data.modalities.registry import modality_of
 from mmbert.data.tables.train_cells import TrainCells
 from mmbert.data.tables.vector_width import first_vector_width
 from mmbert.encoders.continuous import Continuous, only_numbers
@@ -91,6 +93,11 @@ class Encoder(SavesInitArgs, nn.Module):
         known = inspect.signature(cls).parameters.get("max_seconds")
         most = options.get("max_seconds", getattr(known, "default", None))
         return seconds_limit(float(most)) if known is not None and isinstance(most, (int, float)) else None
+
+    @classmethod
+    def modality_with(cls, options: Mapping[str, Any]) -> Modality:
+        """What an encoder with these options reads, without building it; by itself, what the class reads."""
+        return modality_of(cls)
 
     @classmethod
     def learned(cls, options: Mapping[str, Any], cells: TrainCells) -> dict[str, Any]:

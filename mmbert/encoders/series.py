@@ -1,4 +1,4 @@
-"""``SeriesEncoder``: patches of consecutive steps of a series as tokens, as PatchTST makes them, and attention over them.
+"""``SeriesEncoder``: patches of consecutive steps of a series as tokens, as PatchTST makes them, with attention.
 
 Paper: Nie et al. 2023, "A Time Series is Worth 64 Words: Long-term Forecasting with Transformers", arXiv:2211.14730.
 Differs from it: a patch holds all channels rather than one; beside each number stands whether there is one; numbers are
@@ -169,8 +169,8 @@ class SeriesEncoder(Encoder):
         """mask (B, T) -> (B, N) bool: the patches that hold all of a series alone, without the padding of its batch."""
         places = torch.arange(mask.shape[1], device=mask.device)
         last = torch.where(mask, places, 0).amax(1, keepdim=True)  # (B, 1)
-        first_new = self.patch_length + (torch.arange(count, device=mask.device) - 1) * self.stride  # steps not before
-        first_new[0] = 0
+        numbers = torch.arange(count, device=mask.device)
+        first_new = torch.where(numbers > 0, self.patch_length + (numbers - 1) * self.stride, 0)  # in no patch before
         return first_new <= last
 
 

@@ -179,4 +179,4 @@ def learned_inputs(name: str, part: DictConfig, data: MultimodalData) -> dict[st
     kind = find_class(part._target_)
     if not issubclass(kind, Encoder):
         return {}
-    return kind.learned(part, data.train_cells(name, modality_of(kind)))
+    return kind.learned(part, data.train_cells(name, kind.modality_with(part)))

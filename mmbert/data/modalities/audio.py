@@ -36,6 +36,7 @@ class AudioModality(MediaModality):
     shown_as = "audio"
     length_unit = "seconds"
     lasts = True
+    lacking = ("clip has no sound", "clips have no sound")
     code = (sound_files.__name__, mp3_frames.__name__, clip_files.__name__, clip_sounds.__name__)
     libraries = ("torch", "torchaudio", "soundfile")
     python_example = '"sound.wav"'
@@ -46,6 +47,10 @@ class AudioModality(MediaModality):
     ) -> Waveform:
         """See ``MediaModality``: -> samples (T,) float32, the channels' mean, and hertz; see ``any_sound``."""
         return any_sound(source, max_seconds, part)
+
+    def may_lack(self, name: str) -> bool:
+        """See ``Modality``: clips."""
+        return clip_files.is_clip_name(name)
 
     def has_nothing(self, cell: Any, folder: str | Path) -> bool:
         """See ``Modality``: a clip without a sound track."""

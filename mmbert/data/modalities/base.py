@@ -86,6 +86,8 @@ class Modality:
         reads_columns: whether one input is made of cells of several columns, ``{column: cell}``.
         learns_of_train: whether ``mmbert-check-data`` holds cells against what encoders learn of train.
         lasts: whether inputs have a length in seconds, so that a part of a file can be asked for (``TimeSpan``).
+        looks_at_parts: whether ``has_nothing`` is about the part of a file that is meant, rather than all of it.
+        lacking: wording of the finding that a cell's file has nothing of this kind, of one file and of several.
         augmentation: the options of ``augment.KIND``, and what they do; None = there are none.
         duplicates: wording of the finding that rows share an input with the split ``{0}``.
     """
@@ -102,6 +104,8 @@ class Modality:
     reads_columns: ClassVar[bool] = False
     learns_of_train: ClassVar[bool] = False
     lasts: ClassVar[bool] = False
+    looks_at_parts: ClassVar[bool] = False
+    lacking: ClassVar[tuple[str, str]] = ("file has nothing of this kind", "files have nothing of this kind")
     augmentation: ClassVar[type[InputAugmentation] | None] = None
     duplicates: ClassVar[str] = "whose content is in '{0}' too, byte for byte"
 
@@ -127,6 +131,15 @@ class Modality:
         if self.names_files and isinstance(value, (str, Path)):
             return self.read(str(value), "", getattr(processor, "max_seconds", None))
         return value
+
+    @property
+    def variant(self) -> str:
+        """What ``has_nothing`` depends on besides the file and the kind: options of an encoder's own object."""
+        return ""
+
+    def may_lack(self, name: str) -> bool:
+        """Whether a file of this name may be whole and hold nothing of this kind; such are looked into before use."""
+        return False
 
     def has_nothing(self, cell: Any, folder: str | Path) -> bool:
         """Whether the file that a cell names can be read and holds nothing of this kind, as a clip without sound.

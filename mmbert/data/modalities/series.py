@@ -23,6 +23,10 @@ from mmbert.data.modalities.series_reading import Series, SeriesReading
 EXAMPLE_CHANNELS, EXAMPLE_POINTS, EXAMPLE_SIZE = 4, 200, (240, 32)
 
 
+#: All columns of numbers, over the usual column of times.
+EVERYTHING = SeriesReading()
+
+
 class SeriesModality(MediaModality):
     """Channels with times. Cells name files; parts of them are cut by columns of times.
 
@@ -33,13 +37,14 @@ class SeriesModality(MediaModality):
     kind = "series"
     noun = "series"
     lasts = True
+    looks_at_parts = True
     learns_of_train = True
     code = (series_files.__name__, series_reading.__name__)
     libraries = ("torch", "pyarrow")
     python_example = '"sensor.csv"'
     lacking = ("series has no number", "series have no number")
 
-    def __init__(self, reading: SeriesReading = SeriesReading()) -> None:
+    def __init__(self, reading: SeriesReading = EVERYTHING) -> None:
         self.reading = reading
 
     @property
@@ -65,8 +70,11 @@ class SeriesModality(MediaModality):
             return False
 
     def from_python(self, value: Any, processor: Processor) -> Series:
-        """See ``Modality``: a path; ``{"time": …, "x": …}``, arrays by column; ``(times, values)`` with values
-        (n, C); or values alone, whose rows follow one another as ``rows_per_second`` says."""
+        """See ``Modality``: a path, or columns, or ``(times, values)``, or values alone.
+
+        Columns are arrays by name, ``{"time": …, "x": …}``; values are (n,) or (n, C); alone, their rows follow one
+        another as ``rows_per_second`` says.
+        """
         if isinstance(value, Series):
             return value
         if isinstance(value, (str, Path)):
@@ -86,7 +94,9 @@ class SeriesModality(MediaModality):
         names = self.reading.channels or tuple(map(str, range(grid.shape[1])))
         if grid.ndim != 2 or grid.shape[1] != len(names):
             raise DataError(f"its values have the shape {grid.shape} where (rows, {len(names)}) is needed")
-        columns: dict[str, Column] = {} if times is None else {self.reading.time or "time": np.asarray(times, np.float64)}
+        columns: dict[str, Column] = (
+            {} if times is None else {self.reading.time or "time": np.asarray(times, np.float64)}
+        )
         return columns | {name: grid[:, place] for place, name in enumerate(names)}
 
     def made_up(self, processor: Processor, random: np.random.Generator) -> tuple[list[Series], list[Series]]:

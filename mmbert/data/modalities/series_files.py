@@ -33,6 +33,7 @@ SNIFFED_CHARACTERS = 2**16
 #: What stands for an empty cell, in small letters.
 EMPTY_WORDS = pa.array(["", "na", "n/a", "nan", "-nan", "null", "none"])
 WRITTEN_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+OTHER_CONTENT = "it is neither CSV or TSV in UTF-8 nor Parquet, .npy or .npz"
 #: What pyarrow says of a row with another number of cells.
 OTHER_WIDTH = re.compile(r"Expected (\d+) columns, got (\d+)")
 
@@ -131,7 +132,9 @@ def columns_of_arrays(arrays: dict[str, np.ndarray]) -> dict[str, Column]:
     found: dict[str, Column] = {}
     for name, array in arrays.items():
         if array.ndim not in (1, 2):
-            raise DataError(f"its array '{name}' has the shape {array.shape} where (rows,) or (rows, columns) is needed")
+            raise DataError(
+                f"its array '{name}' has the shape {array.shape} where (rows,) or (rows, columns) is needed"
+            )
         numbers = numbers_of_array(name, array)
         if array.ndim == 1 and len(arrays) > 1:
             found[name] = numbers
@@ -180,9 +183,10 @@ def column_of(values: pa.ChunkedArray) -> Column:
         return moments_of(values)
     if pa.types.is_boolean(kind):
         values = values.cast(pa.uint8())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        if not pa.types.is_null(kind):
-            return Words(str(kind), 1, False)
+    elif not any(
+        test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    ):
+        return Words(str(kind), 1, False)
     return float_column(values.cast(pa.float64(), safe=False))
 
 
@@ -206,12 +210,13 @@ def columns_of_text(content: bytes) -> dict[str, Column]:
     """
     from pyarrow import csv
 
+    whole = len(content) < SNIFFED_CHARACTERS  # else the last character is perhaps not
     try:
-        text = content.removeprefix(b"\xef\xbb\xbf")[:SNIFFED_CHARACTERS].decode("utf-8", "strict" if len(content) < SNIFFED_CHARACTERS else "ignore")
+        text = content.removeprefix(b"\xef\xbb\xbf")[:SNIFFED_CHARACTERS].decode(errors="strict" if whole else "ignore")
     except UnicodeDecodeError as error:
-        raise DataError("it is neither CSV or TSV in UTF-8 nor Parquet, .npy or .npz") from error
+        raise DataError(OTHER_CONTENT) from error
     if "\0" in text:
-        raise DataError("it is neither CSV or TSV in UTF-8 nor Parquet, .npy or .npz")
+        raise DataError(OTHER_CONTENT)
     separator = separator_in(text)
     header = next(iter(first_records(text, separator)), [])
     names = [bare_name(name) for name in header]

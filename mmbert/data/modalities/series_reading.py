@@ -67,14 +67,16 @@ class SeriesReading:
         if rows < 2:
             raise DataError("it has one row only, where a series has two at least" if rows else "it has no rows")
         clock = self._clock(columns)
-        times = np.arange(rows) / self.rows_per_second if clock is None else self._times(clock, columns[clock])
+        times = np.arange(rows) / (self.rows_per_second or 1.0) if clock is None else self._times(clock, columns[clock])
         names = self._names(columns, clock)
         values = np.stack([channel_numbers(name, columns[name]) for name in names], 1)
         if part == WHOLE_INPUT:
             return Series(times, values, tuple(names))
         if part.start > times[-1] or part.end is not None and part.end <= times[0]:
             asked = f"from {part.start:g} s on" if part.end is None else f"from {part.start:g} to {part.end:g} s"
-            raise DataError(f"its times go from {times[0]:.10g} to {times[-1]:.10g} s, and the part {asked} is asked for")
+            raise DataError(
+                f"its times go from {times[0]:.10g} to {times[-1]:.10g} s, and the part {asked} is asked for"
+            )
         first = np.searchsorted(times, part.start)
         last = len(times) if part.end is None else np.searchsorted(times, part.end)
         return Series(times[first:last], values[first:last], tuple(names))
@@ -85,7 +87,7 @@ class SeriesReading:
             return column_called(self.time, columns, "time")
         if self.rows_per_second is not None:
             return None
-        small = {name.lower(): name for name in reversed(columns)}
+        small = {name.lower(): name for name in reversed(list(columns))}
         return next((small[name] for name in TIME_NAMES if name in small), next(iter(columns)))
 
     def _times(self, clock: str, column: Column) -> np.ndarray:

@@ -30,6 +30,7 @@ class VideoModality(MediaModality):
     noun = "clip"
     length_unit = "seconds"
     lasts = True
+    lacking = ("clip has no moving pictures", "clips have no moving pictures")
     logs_padding = False
     code = (clip_files.__name__, clip_frames.__name__, clips.__name__)
     libraries = ("torch", "timm", "pillow", "av")
@@ -63,6 +64,10 @@ class VideoModality(MediaModality):
                 "(T, height, width, 3) of uint8."
             ) from error
         return FrameStack(stack, float(rate))
+
+    def may_lack(self, name: str) -> bool:
+        """See ``Modality``: clips."""
+        return clip_files.is_clip_name(name)
 
     def has_nothing(self, cell: Any, folder: str | Path) -> bool:
         """See ``Modality``: a clip without moving pictures."""

@@ -189,7 +189,9 @@ def learnt_series(cells: TrainCells, reading: SeriesReading) -> LearntSeries:
     empty = [name for name, (count, *_) in moments.items() if not count]
     if empty and (reading.channels is not None or len(empty) == len(moments)) or not moments:
         which = f"column of series '{cells.column}'" if not moments else f"channel '{empty[0]}' of '{cells.column}'"
-        raise DataError(f"{cells.table.path}: the {which} has no number in all of train, so nothing can be learnt of it.")
+        raise DataError(
+            f"{cells.table.path}: the {which} has no number in all of train, so nothing can be learnt of it."
+        )
     statistics = {name: statistics_of(name, found) for name, found in moments.items() if found[0]}
     return LearntSeries(statistics, float(np.median(steps)) if steps else 1.0)
 
