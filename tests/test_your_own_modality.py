@@ -157,7 +157,7 @@ def test_its_table_is_checked(standing_in, monkeypatch, capsys):
 
 
 def test_which_kind_an_encoder_reads():
-    assert all_kinds() == ["audio", "features", "image", "tabular", "text", "video"]
+    assert all_kinds() == ["audio", "features", "image", "series", "tabular", "text", "video"]
     assert [modality_named(kind).kind for kind in all_kinds()] == all_kinds()
 
     class Own(Modality):

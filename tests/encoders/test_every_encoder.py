@@ -13,6 +13,7 @@ from mmbert.encoders.conformer import ConformerEncoder
 from mmbert.encoders.features import FeatureEncoder
 from mmbert.encoders.image import ImageEncoder
 from mmbert.encoders.melspec_cnn import MelspecCNN
+from mmbert.encoders.series import SeriesEncoder
 from mmbert.encoders.tabular import TabularEncoder
 from mmbert.encoders.text import TextEncoder
 from mmbert.encoders.video import VideoEncoder
@@ -44,6 +45,8 @@ COLUMNS = {
     "zip": {"categories": ["1", "2", "3"]},
     "income": {"mean": 0.0, "std": 1.0},
 }
+SENSOR = {"x": {"mean": 1.0, "std": 2.0}, "y": {"mean": 0.0, "std": 0.5}}
+
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "text-tiny-cls": lambda **more: TextEncoder("tiny", False, "cls", **more),
     "text-tiny-mean": lambda **more: TextEncoder("tiny", False, "mean", **more),
@@ -70,6 +73,14 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "tabular-layers": lambda **more: TabularEncoder(**{"columns": COLUMNS, "out_dim": 16, "layers": 2, **more}),
     "tabular-numbers": lambda **more: TabularEncoder(**{"columns": {"age": COLUMNS["age"]}, **more}),
     "tabular-words": lambda **more: TabularEncoder(**{"columns": {"sex": COLUMNS["sex"]}, **more}),
+    "series-rows": lambda **more: SeriesEncoder(**{"statistics": SENSOR, "out_dim": 16, **more}),
+    "series-grid": lambda **more: SeriesEncoder(**{"statistics": SENSOR, "rate": 10.0, "out_dim": 16, **more}),
+    "series-steps": lambda **more: SeriesEncoder(
+        **{"statistics": SENSOR, "patch_length": 1, "stride": 1, "layers": 0, "out_dim": 15, **more}
+    ),
+    "series-uneven": lambda **more: SeriesEncoder(
+        **{"statistics": {"x": SENSOR["x"]}, "patch_length": 5, "stride": 3, "max_steps": 40, "out_dim": 16, **more}
+    ),
     "video-tiny": lambda **more: VideoEncoder("tiny", False, frames=3, **more),
     "video-vit-patches": lambda **more: VideoEncoder(
         "vit_tiny_patch16_224",

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mmbert.data.modalities.clips import FrameStack
-from mmbert.encoders.video import LONGEST_SECONDS, SHORTEST_SECONDS, VideoEncoder, time_signals
+from mmbert.encoders.time_signals import time_signals
+from mmbert.encoders.video import VideoEncoder
 
 
 def clip(count, seed=0, rate=5.0):
@@ -40,15 +41,6 @@ def test_times_are_told_to_tokens_and_not_to_the_vector():
     torch.testing.assert_close(one.pooled, two.pooled)
     moments = torch.tensor([[1 / 3, 1.0, 5 / 3]])
     torch.testing.assert_close(two.tokens - one.tokens, time_signals(moments, plain.out_dim), atol=1e-5, rtol=0)
-
-
-def test_time_signals_by_hand():
-    found = time_signals(torch.tensor([[0.0, 0.7]]), 5).numpy()[0]
-    periods = [SHORTEST_SECONDS, (SHORTEST_SECONDS * LONGEST_SECONDS) ** 0.5, LONGEST_SECONDS]
-    for time, row in zip((0.0, 0.7), found, strict=True):
-        angles = [2 * np.pi * time / period for period in periods]
-        expected = [np.sin(angles[0]), np.cos(angles[0]), np.sin(angles[1]), np.cos(angles[1]), np.sin(angles[2])]
-        np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
 def test_in_training_padding_does_not_enter_the_statistics_of_a_batch():

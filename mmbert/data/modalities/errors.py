@@ -50,7 +50,7 @@ def why_unusable(path: Path, noun: str, error: Exception) -> str:
 def why_no_content(noun: str, error: Exception) -> str:
     """Why content that is there cannot be used; arguments as those of ``unusable_file``."""
     if isinstance(error, DataError):
-        return f"the {noun} cannot be used: {error}"
+        return f"the {noun} cannot be used: {str(error).rstrip('.')}"
     if isinstance(error, pil.DecompressionBombError):
         most = 2 * (pil.MAX_IMAGE_PIXELS or 0)
         return f"the {noun} has more than {most:,} pixels, which take half a gigabyte of memory and more: scale it down"

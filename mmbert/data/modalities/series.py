@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -56,7 +57,8 @@ class SeriesModality(MediaModality):
         self, source: str | Path | BinaryIO, max_seconds: float | None = None, part: TimeSpan = WHOLE_INPUT
     ) -> Series:
         """See ``MediaModality``."""
-        return self.reading.series(read_columns(source), part)
+        name = str(source) if isinstance(source, (str, Path)) else ""
+        return self.reading.series(read_columns(source), part, name)
 
     def may_lack(self, name: str) -> bool:
         """See ``Modality``: any file may have nothing but gaps."""
@@ -142,7 +144,7 @@ class SeriesModality(MediaModality):
         statistics: Mapping[str, Mapping[str, float]] = getattr(processor, "statistics", {})
         std = np.array([statistics[name]["std"] if name in statistics else 0.0 for name in raw.channels])
         noise = random.standard_normal(raw.values.shape)
-        return processor.prepare(Series(raw.times, raw.values + level * std * noise, raw.channels))
+        return processor.prepare(replace(raw, values=raw.values + level * std * noise))
 
     def example_html(self, cell: Any, folder: Path) -> str:
         """See ``Modality``: lines of the first channels."""

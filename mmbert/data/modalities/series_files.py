@@ -247,7 +247,7 @@ def csv_fault(message: str) -> str:
         return f"it cannot be read as CSV ({message.partition(chr(10))[0]})"
     start, _, row = message.partition(": ")[2].partition(", got ")[2].partition(": ")
     wanted, got = found.groups()
-    return f"a row has {got} cells where the first line names {wanted} columns: '{row[:60]}'. Is the file cut?"
+    return f"a row has {got} cells where the first line names {wanted} columns, '{row[:60]}': perhaps the file is cut"
 
 
 def separator_in(text: str) -> str:

@@ -15,6 +15,10 @@ from mmbert.data.tables.reading import written_as
 
 #: Names of columns of times, in small letters, the most certain first.
 TIME_NAMES = ("time", "timestamp", "t")
+OTHER_TIMES = (
+    "If another column has the times, name it with the encoder's option time; if there is none, say how fast the rows "
+    "follow one another with rows_per_second"
+)
 TimeUnit = Literal["s", "ms", "us", "ns"]
 #: How many of a unit are a second.
 IN_A_SECOND: Mapping[str, float] = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -28,11 +32,13 @@ class Series:
         times: (n,) float64 seconds, ascending.
         values: (n, C) float64, NaN where there is none.
         channels: their names.
+        source: the file, for messages; empty = none.
     """
 
     times: np.ndarray
     values: np.ndarray
     channels: tuple[str, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,13 @@ class SeriesReading:
     rows_per_second: float | None = None
     channels: tuple[str, ...] | None = None
 
-    def series(self, columns: Mapping[str, Column], part: TimeSpan = WHOLE_INPUT) -> Series:
+    def series(self, columns: Mapping[str, Column], part: TimeSpan = WHOLE_INPUT, source: str = "") -> Series:
         """The series in a file's columns, or a part of it: the rows from ``start`` on and before ``end``.
 
         Args:
             columns: see ``read_columns``.
             part: in the clock of the file's own times; moments are counted from the first row.
+            source: the file, for messages.
 
         Raises:
             DataError: times or channels cannot be used, or the part lies outside of the times.
@@ -71,7 +78,7 @@ class SeriesReading:
         names = self._names(columns, clock)
         values = np.stack([channel_numbers(name, columns[name]) for name in names], 1)
         if part == WHOLE_INPUT:
-            return Series(times, values, tuple(names))
+            return Series(times, values, tuple(names), source)
         if part.start > times[-1] or part.end is not None and part.end <= times[0]:
             asked = f"from {part.start:g} s on" if part.end is None else f"from {part.start:g} to {part.end:g} s"
             raise DataError(
@@ -79,7 +86,7 @@ class SeriesReading:
             )
         first = np.searchsorted(times, part.start)
         last = len(times) if part.end is None else np.searchsorted(times, part.end)
-        return Series(times[first:last], values[first:last], tuple(names))
+        return Series(times[first:last], values[first:last], tuple(names), source)
 
     def _clock(self, columns: Mapping[str, Column]) -> str | None:
         """The column of times; None = rows follow one another evenly."""
@@ -96,18 +103,15 @@ class SeriesReading:
         Raises:
             DataError: one is no time, or they do not ascend.
         """
-        other = (
-            "If another column has the times, name it with the encoder's option time; if there is none, say how fast "
-            "the rows follow one another with rows_per_second"
-        )
+        other = f" {OTHER_TIMES}" if self.time is None and clock.lower() not in TIME_NAMES else ""
         if isinstance(column, Words):
             raise DataError(
                 f"'{column.example}' in row {column.row} of its column of times '{clock}' is neither a number of "
-                f"seconds nor a moment such as 2030-01-31T12:00:00.5. {other}"
+                f"seconds nor a moment such as 2030-01-31T12:00:00.5.{other}"
             )
         empty = np.isnat(column) if column.dtype.kind == "M" else ~np.isfinite(column)
         if empty.any():
-            raise DataError(f"row {int(empty.argmax()) + 1} has no time (column '{clock}'). {other}")
+            raise DataError(f"row {int(empty.argmax()) + 1} has no time (column '{clock}').{other}")
         if column.dtype.kind == "M":
             times = (column - column[0]).astype(np.int64) / 1e9
         else:
@@ -119,10 +123,10 @@ class SeriesReading:
             if steps[row] < 0:
                 raise DataError(
                     f"its times run back, from {before} to {after} (column '{clock}'): sort its rows, or divide the "
-                    f"file where a new recording begins. {other}"
+                    f"file where a new recording begins.{other}"
                 )
             raise DataError(
-                f"its times repeat: {before}, {after} (column '{clock}'): leave one of such rows in. {other}"
+                f"its times repeat: {before}, {after} (column '{clock}'): leave one of such rows in.{other}"
             )
         return times
 

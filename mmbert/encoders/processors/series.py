@@ -86,6 +86,12 @@ class SeriesProcessor:
 
     def pack(self, raw: Series) -> tuple[np.ndarray, np.ndarray]:
         """See ``packed``."""
+        try:
+            return self._packed(raw)
+        except DataError as error:
+            raise DataError(f"{raw.source}: {error}" if raw.source else str(error)) from error
+
+    def _packed(self, raw: Series) -> tuple[np.ndarray, np.ndarray]:
         series = trimmed_series(raw)
         if not len(series.times):
             raise DataError(f"it has no number in {', '.join(self.statistics)}: leave its cell empty")

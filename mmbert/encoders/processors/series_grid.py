@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mmbert.core.errors import DataError
@@ -20,7 +22,7 @@ def trimmed_series(series: Series) -> Series:
     """A series without the rows before its first and after its last number; without any, no row."""
     there = np.flatnonzero(np.isfinite(series.values).any(1))
     rows = slice(there[0], there[-1] + 1) if len(there) else slice(0, 0)
-    return Series(series.times[rows], series.values[rows], series.channels)
+    return replace(series, times=series.times[rows], values=series.values[rows])
 
 
 def grid_steps(series: Series, rate: float) -> int:

@@ -23,6 +23,7 @@ CONF = Path(__file__).parents[3] / "conf"
 #: Where the choices of a group stand in a run's config, if not under the group's name.
 PLACES = {"text": "encoders.text", "image": "encoders.image", "audio": "encoders.audio", "features": "encoders.scan"}
 PLACES |= {"task": "tasks.answer", "video": "encoders.video", "tabular": "encoders.facts"}
+PLACES |= {"series": "encoders.series"}
 
 
 def named_classes():

@@ -21,7 +21,7 @@ def test_a_kind_is_found_by_its_name_or_is_an_object():
     assert modality_of(Reader) is modality_of(Reader()) is IMAGE
     assert modality_named("text") is TEXT
     assert modality_of(OwnReader()) is OwnReader.modality
-    assert all_kinds() == ["audio", "features", "image", "tabular", "text", "video"]
+    assert all_kinds() == ["audio", "features", "image", "series", "tabular", "text", "video"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Files of series as columns of numbers, moments and words, in every format."""
+
+import io
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from mmbert.core.errors import DataError
+from mmbert.data.modalities import series_files
+from mmbert.data.modalities.series_files import RecentFiles, Words, columns_of, read_columns
+
+NUMBERS = {"time": [0.0, 0.5, 1.0], "x": [1.5, np.nan, -2e3]}
+
+
+def same(found, wanted=NUMBERS):
+    assert list(found) == list(wanted)
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(found[name], np.asarray(values, np.float64))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time,x\n0,1.5\n0.5,\n1,-2e3\n",
+        "\ufefftime; x\r\n0;1.5\r\n0.5;NaN\r\n1.0; -2000\r\n",
+        "time\tx\n0\t+1.5\n.5\tn/a\n1.\t-2000",
+        '"time","x"\n0,"1.5"\n0.5,null\n1,-2000\n',
+    ],
+    ids=["commas", "semicolons and a mark", "tabs", "quotation marks"],
+)
+def test_the_same_numbers_however_a_text_writes_them(text, tmp_path):
+    same(columns_of(text.encode()))
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    same(read_columns(tmp_path / "a.csv"))
+    same(read_columns(io.BytesIO(text.encode())))
+
+
+def test_the_same_numbers_in_parquet_and_arrays(tmp_path):
+    parquet.write_table(
+        pa.table({"time": pa.array(NUMBERS["time"], pa.float32()), "x": pa.array([1.5, None, -2e3])}),
+        tmp_path / "a.parquet",
+    )
+    same(read_columns(tmp_path / "a.parquet"))
+    np.savez(tmp_path / "a.npz", time=np.array(NUMBERS["time"]), x=np.array(NUMBERS["x"], np.float32))
+    same(read_columns(tmp_path / "a.npz"))
+    grid = np.array([NUMBERS["time"], NUMBERS["x"]]).T
+    np.save(tmp_path / "a.npy", grid)
+    same(read_columns(tmp_path / "a.npy"), {"0": NUMBERS["time"], "1": NUMBERS["x"]})
+    np.savez(tmp_path / "b.npz", t=np.arange(3), au=grid)
+    same(read_columns(tmp_path / "b.npz"), {"t": [0, 1, 2], "au.0": NUMBERS["time"], "au.1": NUMBERS["x"]})
+
+
+def test_moments_words_truth_values_and_decimals():
+    found = columns_of(b"when,who,mixed,none\n2030-01-31T12:00:00.5,ann,1,\n2030-01-31 12:00:02,bob,two,NA\n")
+    assert str(found["when"].dtype) == "datetime64[ns]"
+    assert (found["when"][1] - found["when"][0]) == np.timedelta64(1_500, "ms")
+    assert found["who"] == Words("ann", 1, False) and found["mixed"] == Words("two", 2, True)
+    assert np.isnan(found["none"]).all()
+    zoned = columns_of(b"when,x\n2030-01-31T12:00:00+01:00,1\n2030-01-31T12:00:00Z,2\n")["when"]
+    assert zoned[1] - zoned[0] == np.timedelta64(1, "h")
+    buffer = io.BytesIO()
+    many = {
+        "flag": [True, None],
+        "price": pa.array(["1.25", "2.50"]).cast(pa.decimal128(5, 2)),
+        "kind": pa.array(["a", "b"]).dictionary_encode(),
+        "list": [[1], [2]],
+        "day": pa.array([0, 1], pa.date32()),
+    }
+    parquet.write_table(pa.table(many), buffer)
+    found = columns_of(buffer.getvalue())
+    np.testing.assert_array_equal(found["flag"], [1.0, np.nan])
+    np.testing.assert_array_equal(found["price"], [1.25, 2.5])
+    assert found["kind"] == Words("a", 1, False) and isinstance(found["list"], Words)
+    assert found["day"][1] - found["day"][0] == np.timedelta64(1, "D")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"it is empty \(0 bytes\)"),
+        (bytes(range(256)), "neither CSV or TSV in UTF-8 nor Parquet"),
+        (b"a\0b,c\n1,2\n", "neither CSV or TSV in UTF-8 nor Parquet"),
+        (b"0.5,1,2\n1.0,1,2\n", r"its first line is numbers \(0.5, 1, 2\), where the columns must be named"),
+        (b"time,x,x\n0,1,2\n", "two columns called 'x'"),
+        (
+            b"time,x,y\n0,1,2\n1,2\n",
+            "a row has 2 cells where the first line names 3 columns, '1,2': perhaps the file is",
+        ),
+        (b"PAR1 and no more", ""),
+        (b"PK\x03\x04 and no more", ""),
+    ],
+)
+def test_what_holds_no_columns_is_refused(content, message):
+    with pytest.raises(Exception, match=message):
+        columns_of(content)
+
+
+def test_arrays_of_other_shapes_and_types_are_refused():
+    for arrays, message in (
+        ({"": np.zeros((2, 2, 2))}, r"the shape \(2, 2, 2\), not \(rows,\) or \(rows, columns\)"),
+        ({"a": np.zeros(2), "b": np.zeros(3)}, "different lengths: 'a' 2, 'b' 3"),
+        ({"": np.array(["a", "b"])}, "not numbers"),
+        ({"": np.zeros(3, complex)}, "not numbers"),
+    ):
+        with pytest.raises(DataError, match=message):
+            series_files.columns_of_arrays(arrays)
+
+
+def test_too_large_a_file_is_refused_before_it_is_read(monkeypatch, tmp_path):
+    (tmp_path / "a.csv").write_text("time,x\n" + "0,1\n" * 50)
+    monkeypatch.setattr(series_files, "MOST_BYTES", 100)
+    monkeypatch.setattr(series_files, "columns_of", lambda content: pytest.fail("it was read"))
+    with pytest.raises(DataError, match="more than 100: divide it"):
+        RecentFiles().columns(str(tmp_path / "a.csv"))
+
+
+def test_a_file_that_was_read_is_parsed_again_only_if_it_was_changed(monkeypatch, tmp_path):
+    path, parsed = tmp_path / "a.csv", []
+    monkeypatch.setattr(series_files, "columns_of", lambda content: parsed.append(content) or columns_of(content))
+    recent = RecentFiles()
+    path.write_text("time,x\n0,1\n1,2\n")
+    same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})
+    same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})
+    assert len(parsed) == 1
+    path.write_text("time,x\n0,1\n1,7\n")
+    os.utime(path, ns=(1, 1))
+    same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 7]})
+    assert len(parsed) == 2
+    monkeypatch.setattr(series_files, "KEPT_BYTES", 0)
+    (tmp_path / "b.csv").write_text("time,x\n0,1\n")
+    recent.columns(str(tmp_path / "b.csv"))
+    assert not recent._files
