@@ -14,13 +14,13 @@ usage: mmbert-list [GROUP ...]
 
   mmbert-list                every group, and how many choices it has
   mmbert-list fusion         the strategies: what each is, its paper, and what it needs
-  mmbert-list encoders       text, image, audio and ready features; tasks: both kinds and ready sets
+  mmbert-list encoders       those of every kind of input; tasks: both kinds and ready sets
 
 What lies in ./fusion, ./text, ... or ./conf of the folder you stand in is listed too, marked with *.
 """
 #: Words for several groups.
 GROUP_ALIASES = {
-    "encoders": ("text", "image", "audio", "features"),
+    "encoders": ("text", "image", "audio", "video", "series", "tabular", "features"),
     "tasks": ("task", "tasks"),
     "studies": ("experiment",),
     "launchers": ("hydra/launcher", "hydra/sweeper"),
@@ -46,7 +46,7 @@ def print_groups(words: list[str]) -> None:
             names = [entry.name for entry in entries(group)]
             shown = f"{', '.join(names[:6])}{', …' if names[6:] else ''}"
             print(printable(f"  {group:<12} {len(names):>3}  {shown}"))
-        print("\nmmbert-list GROUP says what each is; encoders stands for text, image, audio and features.")
+        print("\nmmbert-list GROUP says what each is; encoders stands for those of every kind of input.")
         return
     chosen: list[str] = []
     for word in words:

@@ -57,6 +57,11 @@ def content(data):
     return lambda path: path.write_bytes(data)
 
 
+def sensor(*rows):
+    """A file of these rows."""
+    return "\n".join(["time,x,y", *rows, ""]).encode()
+
+
 def folder(path):
     path.mkdir()
 
@@ -65,6 +70,7 @@ def folder(path):
 KINDS = {
     "image": (["text=none", "image=tiny"], "png", lambda path: noise(8).save(path)),
     "audio": (["text=none", "audio=tiny"], "wav", wav(*np.linspace(-0.5, 0.5, 4_000))),
+    "wrist": (["text=none", "+series@encoders.wrist=patches"], "csv", content(sensor("0,1,2", "1,2,3"))),
     "face": (["text=none", "+features@encoders.face=sequence"], "npy", array((3, 4))),
 }
 
@@ -107,6 +113,29 @@ FILES = [
     ("empty wav", "audio", content(b""), "bad.wav is empty (0 bytes)", "data.on_error=skip leaves such rows out"),
     ("no samples", "audio", wav(), "the sound cannot be used: it has no samples: its length is zero", REMEDY),
     ("NaN samples", "audio", wav(0.1, np.nan), "it has samples that are not finite numbers", REMEDY),
+    # series
+    (
+        "times run back",
+        "wrist",
+        content(sensor("0,1,2", "2,1,2", "1,1,2")),
+        "its times run back, from 2 s in row 2",
+        REMEDY,
+    ),
+    (
+        "times repeat",
+        "wrist",
+        content(sensor("0,1,2", "0,1,2")),
+        "its times repeat: 0 s in row 1, 0 s in row 2",
+        REMEDY,
+    ),
+    ("words in a channel", "wrist", content(sensor("0,1,2", "1,oops,2")), "'oops' in row 2 of its column 'x'", REMEDY),
+    ("another channel", "wrist", content(b"time,x,z\n0,1,2\n1,1,2\n"), "'y' is in one of them only", "channels=["),
+    ("no channel", "wrist", content(b"time,who\n0,a\n1,b\n"), "no column of numbers beside the times 'time'", REMEDY),
+    ("a cut row", "wrist", content(sensor("0,1,2", "1,1")), "a row has 2 cells where the first line names 3", REMEDY),
+    ("one row", "wrist", content(sensor("0,1,2")), "it has one row only, where a series has two at least", REMEDY),
+    ("no rows", "wrist", content(sensor()), "it has no rows", REMEDY),
+    ("empty series", "wrist", content(b""), "the file is empty (0 bytes)", REMEDY),
+    ("a picture as a series", "wrist", lambda path: noise(8).save(path, "png"), "it is neither CSV or TSV", REMEDY),
     # features
     ("NaN features", "face", array((3, 4), np.nan), "values that are not finite numbers, the first in its row 1", ""),
     ("wrong width", "face", array((3, 5)), "its vectors have 5 numbers where 4 are needed", "the same width"),

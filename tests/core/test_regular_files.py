@@ -52,6 +52,7 @@ def readers(path):
     from mmbert.data.modalities.base import file_digest
     from mmbert.data.modalities.feature_files import read_arrays
     from mmbert.data.modalities.image import MODALITY as IMAGE
+    from mmbert.data.modalities.series import MODALITY as SERIES
     from mmbert.data.tables.table import arrow_files
     from mmbert.encoders.pretrained.transformers import load_transformer
     from mmbert.encoders.pretrained.weights import read_weights
@@ -64,6 +65,7 @@ def readers(path):
         "a picture": lambda: IMAGE.read_file(path),
         "a sound": lambda: AUDIO.read_file(path),
         "features": lambda: read_arrays(path),
+        "a series": lambda: SERIES.read_file(path),
         "a digest": lambda: file_digest(path),
         "a table": lambda: arrow_files(path),
         "weights": lambda: read_weights(path),
@@ -80,6 +82,7 @@ READ = {
     "a picture": ("x.png", "x.png: this is a named pipe, not a file"),
     "a sound": ("x.wav", "x.wav: this is a named pipe, not a file"),
     "features": ("x.npy", "x.npy: this is a named pipe, not a file"),
+    "a series": ("x.csv", "x.csv: this is a named pipe, not a file"),
     "a digest": ("x.png", "this is a named pipe"),
     "a table": ("x.csv", "there is no such file"),
     "weights": ("x.pth", "does not exist"),

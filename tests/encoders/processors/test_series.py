@@ -71,7 +71,7 @@ def test_a_channel_without_a_number_in_train_is_left_out_unless_it_is_asked_for(
     assert list(learnt(tmp_path, files, split(["a.csv"])).statistics) == ["x"]
     with pytest.raises(DataError, match="channel 'y' of 'wrist' has no number in all of train"):
         learnt(tmp_path, files, split(["a.csv"]), channels=("x", "y"))
-    with pytest.raises(DataError, match="column 'wrist' has no number in all of train"):
+    with pytest.raises(DataError, match="column of series 'wrist' has no number in all"):
         learnt(tmp_path, files, [{"wrist": "", "label": "a", "split": "train"}, *split(["a.csv"])[1:]])
 
 

@@ -58,7 +58,7 @@ def test_a_rate_that_must_be_a_mistake_is_refused_before_memory_is_taken():
     ):
         grid_steps(series([0, 7_200_000], [1, 2]), 50.0)
     wide = Series(np.arange(200_000.0), np.zeros((200_000, 1)), ("x",))
-    with pytest.raises(DataError, match="200,000,0|199,999,0"):
+    with pytest.raises(DataError, match="would be 199,997,000 steps"):
         grid_steps(wide, 999.99)
 
 
