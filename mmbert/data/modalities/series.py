@@ -17,7 +17,7 @@ from mmbert.data.modalities import series_files, series_reading
 from mmbert.data.modalities.base import WHOLE_INPUT, CellFacts, TimeSpan, span_of_cell
 from mmbert.data.modalities.media import MediaModality
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.modalities.series_files import Column, numbers_of_array, read_columns
+from mmbert.data.modalities.series_files import SeriesColumn, numbers_of_array, read_columns
 from mmbert.data.modalities.series_reading import Series, SeriesReading
 
 #: Channels and points of an example, and its width and height in pixels.
@@ -87,7 +87,7 @@ class SeriesModality(MediaModality):
         except (DataError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"The series given cannot be used: {error}.") from error
 
-    def _columns(self, value: Any) -> Mapping[str, Column]:
+    def _columns(self, value: Any) -> Mapping[str, SeriesColumn]:
         if isinstance(value, Mapping):
             return {str(name): numbers_of_array(str(name), np.asarray(column)) for name, column in value.items()}
         times, values = value if isinstance(value, tuple) else (None, value)
@@ -96,7 +96,7 @@ class SeriesModality(MediaModality):
         names = self.reading.channels or tuple(map(str, range(grid.shape[1])))
         if grid.ndim != 2 or grid.shape[1] != len(names):
             raise DataError(f"its values have the shape {grid.shape} where (rows, {len(names)}) is needed")
-        columns: dict[str, Column] = (
+        columns: dict[str, SeriesColumn] = (
             {} if times is None else {self.reading.time or "time": np.asarray(times, np.float64)}
         )
         return columns | {name: grid[:, place] for place, name in enumerate(names)}

@@ -25,7 +25,7 @@ from mmbert.data.tables.delimited import SEPARATORS, agreement, first_records
 from mmbert.data.tables.reading import bare_name
 
 #: Bytes of the largest file; in float64 its numbers take a few times as many.
-MOST_BYTES = 2**30
+MOST_FILE_BYTES = 2**30
 #: Bytes of numbers of files that were read last, kept for further parts of them.
 KEPT_BYTES = 2**26
 #: Characters by which the separator of a file's cells is recognised.
@@ -54,10 +54,10 @@ class Words:
 
 
 #: A column's numbers (n,) float64, its moments (n,) datetime64[ns], or what it is instead.
-Column = np.ndarray | Words
+SeriesColumn = np.ndarray | Words
 
 
-def read_columns(source: str | Path | BinaryIO) -> dict[str, Column]:
+def read_columns(source: str | Path | BinaryIO) -> dict[str, SeriesColumn]:
     """The columns of a file by name, all of the same length; those of an array without names are called 0, 1, ...
 
     Raises:
@@ -66,13 +66,13 @@ def read_columns(source: str | Path | BinaryIO) -> dict[str, Column]:
     """
     if isinstance(source, (str, Path)):
         return RECENT.columns(os.fspath(source))
-    return columns_of(source.read())
+    return columns_in(source.read())
 
 
-def columns_of(content: bytes) -> dict[str, Column]:
+def columns_in(content: bytes) -> dict[str, SeriesColumn]:
     """See ``read_columns``."""
-    if len(content) > MOST_BYTES:
-        raise DataError(f"it has {len(content):,} bytes, more than {MOST_BYTES:,}: divide it")
+    if len(content) > MOST_FILE_BYTES:
+        raise DataError(f"it has {len(content):,} bytes, more than {MOST_FILE_BYTES:,}: divide it")
     if not content:
         raise DataError("it is empty (0 bytes)")
     if content.startswith(b"\x93NUMPY"):
@@ -88,10 +88,10 @@ class RecentFiles:
     """The files that were read last, so that a long one whose parts are many samples is not parsed for each."""
 
     def __init__(self) -> None:
-        self._files: OrderedDict[tuple[str, int, int, int], dict[str, Column]] = OrderedDict()
+        self._files: OrderedDict[tuple[str, int, int, int], dict[str, SeriesColumn]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def columns(self, path: str) -> dict[str, Column]:
+    def columns(self, path: str) -> dict[str, SeriesColumn]:
         """See ``read_columns``; a file that was changed since is read again."""
         state = os.stat(path)
         key = (path, state.st_size, state.st_mtime_ns, state.st_ino)
@@ -99,9 +99,9 @@ class RecentFiles:
             if key in self._files:
                 self._files.move_to_end(key)
                 return self._files[key]
-        if state.st_size > MOST_BYTES:
-            raise DataError(f"it has {state.st_size:,} bytes, more than {MOST_BYTES:,}: divide it")
-        found = columns_of(Path(path).read_bytes())
+        if state.st_size > MOST_FILE_BYTES:
+            raise DataError(f"it has {state.st_size:,} bytes, more than {MOST_FILE_BYTES:,}: divide it")
+        found = columns_in(Path(path).read_bytes())
         with self._lock:
             self._files[key] = found
             while len(self._files) > 1 and sum(map(bytes_in, self._files.values())) > KEPT_BYTES:
@@ -115,7 +115,7 @@ class RecentFiles:
         return RecentFiles, ()
 
 
-def bytes_in(columns: dict[str, Column]) -> int:
+def bytes_in(columns: dict[str, SeriesColumn]) -> int:
     """How much memory columns take."""
     return sum(column.nbytes for column in columns.values() if isinstance(column, np.ndarray))
 
@@ -123,13 +123,13 @@ def bytes_in(columns: dict[str, Column]) -> int:
 RECENT = RecentFiles()
 
 
-def columns_of_arrays(arrays: dict[str, np.ndarray]) -> dict[str, Column]:
+def columns_of_arrays(arrays: dict[str, np.ndarray]) -> dict[str, SeriesColumn]:
     """Arrays (n,) are columns of their name; the columns of arrays (n, C) are counted, after the name if several.
 
     Raises:
         DataError: they have other shapes, lengths that differ, or are no numbers.
     """
-    found: dict[str, Column] = {}
+    found: dict[str, SeriesColumn] = {}
     for name, array in arrays.items():
         if array.ndim not in (1, 2):
             raise DataError(
@@ -162,21 +162,21 @@ def numbers_of_array(name: str, array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def columns_of_parquet(content: bytes) -> dict[str, Column]:
+def columns_of_parquet(content: bytes) -> dict[str, SeriesColumn]:
     """The columns of a Parquet file."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(io.BytesIO(content)) as file:
         check_size(file.metadata.num_rows, file.metadata.num_columns)
         table = file.read()
-    return {bare_name(name): column_of(table[name]) for name in table.column_names}
+    return {bare_name(name): parquet_column(table[name]) for name in table.column_names}
 
 
-def column_of(values: pa.ChunkedArray) -> Column:
+def parquet_column(values: pa.ChunkedArray) -> SeriesColumn:
     """A column of Parquet."""
     kind = values.type
     if pa.types.is_dictionary(kind):
-        return column_of(values.cast(kind.value_type))
+        return parquet_column(values.cast(kind.value_type))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return text_column(values)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -202,7 +202,7 @@ def moments_of(values: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(values.cast(pa.timestamp("ns")).combine_chunks().to_numpy(zero_copy_only=False), "datetime64[ns]")
 
 
-def columns_of_text(content: bytes) -> dict[str, Column]:
+def columns_of_text(content: bytes) -> dict[str, SeriesColumn]:
     """The columns of CSV or TSV.
 
     Raises:
@@ -263,7 +263,7 @@ def separator_in(text: str) -> str:
     return max(widths, key=lambda separator: widths[separator])
 
 
-def text_column(values: pa.ChunkedArray) -> Column:
+def text_column(values: pa.ChunkedArray) -> SeriesColumn:
     """Cells of text as numbers if all that are filled are; else as moments (ISO 8601); else words."""
     trimmed = pc.utf8_trim_whitespace(values)
     empty = pc.is_in(pc.utf8_lower(trimmed), value_set=EMPTY_WORDS.cast(values.type))

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmbert.core.errors import DataError, nearest
 from mmbert.data.modalities.base import WHOLE_INPUT, TimeSpan
-from mmbert.data.modalities.series_files import Column, Words
+from mmbert.data.modalities.series_files import SeriesColumn, Words
 from mmbert.data.tables.reading import written_as
 
 #: Names of columns of times, in small letters, the most certain first.
@@ -57,7 +57,7 @@ class SeriesReading:
     rows_per_second: float | None = None
     channels: tuple[str, ...] | None = None
 
-    def series(self, columns: Mapping[str, Column], part: TimeSpan = WHOLE_INPUT, source: str = "") -> Series:
+    def series(self, columns: Mapping[str, SeriesColumn], part: TimeSpan = WHOLE_INPUT, source: str = "") -> Series:
         """The series in a file's columns, or a part of it: the rows from ``start`` on and before ``end``.
 
         Args:
@@ -88,7 +88,7 @@ class SeriesReading:
         last = len(times) if part.end is None else np.searchsorted(times, part.end)
         return Series(times[first:last], values[first:last], tuple(names), source)
 
-    def _clock(self, columns: Mapping[str, Column]) -> str | None:
+    def _clock(self, columns: Mapping[str, SeriesColumn]) -> str | None:
         """The column of times; None = rows follow one another evenly."""
         if self.time is not None:
             return column_called(self.time, columns, "time")
@@ -97,7 +97,7 @@ class SeriesReading:
         small = {name.lower(): name for name in reversed(list(columns))}
         return next((small[name] for name in TIME_NAMES if name in small), next(iter(columns)))
 
-    def _times(self, clock: str, column: Column) -> np.ndarray:
+    def _times(self, clock: str, column: SeriesColumn) -> np.ndarray:
         """(n,) seconds of a column of times.
 
         Raises:
@@ -130,7 +130,7 @@ class SeriesReading:
             )
         return times
 
-    def _names(self, columns: Mapping[str, Column], clock: str | None) -> list[str]:
+    def _names(self, columns: Mapping[str, SeriesColumn], clock: str | None) -> list[str]:
         """The columns of the channels."""
         if self.channels is not None:
             return [column_called(name, columns, "channels") for name in self.channels]
@@ -145,7 +145,7 @@ class SeriesReading:
         return names
 
 
-def column_called(name: str, columns: Mapping[str, Column], option: str) -> str:
+def column_called(name: str, columns: Mapping[str, SeriesColumn], option: str) -> str:
     """The column of this name.
 
     Raises:
@@ -160,7 +160,7 @@ def column_called(name: str, columns: Mapping[str, Column], option: str) -> str:
     return found
 
 
-def channel_numbers(name: str, column: Column) -> np.ndarray:
+def channel_numbers(name: str, column: SeriesColumn) -> np.ndarray:
     """(n,) float64 of a channel, NaN where a cell is empty.
 
     Raises:

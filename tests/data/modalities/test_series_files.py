@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities import series_files
-from mmbert.data.modalities.series_files import RecentFiles, Words, columns_of, read_columns
+from mmbert.data.modalities.series_files import RecentFiles, Words, columns_in, read_columns
 
 NUMBERS = {"time": [0.0, 0.5, 1.0], "x": [1.5, np.nan, -2e3]}
 
@@ -32,7 +32,7 @@ def same(found, wanted=NUMBERS):
     ids=["commas", "semicolons and a mark", "tabs", "quotation marks"],
 )
 def test_the_same_numbers_however_a_text_writes_them(text, tmp_path):
-    same(columns_of(text.encode()))
+    same(columns_in(text.encode()))
     (tmp_path / "a.csv").write_bytes(text.encode())
     same(read_columns(tmp_path / "a.csv"))
     same(read_columns(io.BytesIO(text.encode())))
@@ -54,12 +54,12 @@ def test_the_same_numbers_in_parquet_and_arrays(tmp_path):
 
 
 def test_moments_words_truth_values_and_decimals():
-    found = columns_of(b"when,who,mixed,none\n2030-01-31T12:00:00.5,ann,1,\n2030-01-31 12:00:02,bob,two,NA\n")
+    found = columns_in(b"when,who,mixed,none\n2030-01-31T12:00:00.5,ann,1,\n2030-01-31 12:00:02,bob,two,NA\n")
     assert str(found["when"].dtype) == "datetime64[ns]"
     assert (found["when"][1] - found["when"][0]) == np.timedelta64(1_500, "ms")
     assert found["who"] == Words("ann", 1, False) and found["mixed"] == Words("two", 2, True)
     assert np.isnan(found["none"]).all()
-    zoned = columns_of(b"when,x\n2030-01-31T12:00:00+01:00,1\n2030-01-31T12:00:00Z,2\n")["when"]
+    zoned = columns_in(b"when,x\n2030-01-31T12:00:00+01:00,1\n2030-01-31T12:00:00Z,2\n")["when"]
     assert zoned[1] - zoned[0] == np.timedelta64(1, "h")
     buffer = io.BytesIO()
     many = {
@@ -70,7 +70,7 @@ def test_moments_words_truth_values_and_decimals():
         "day": pa.array([0, 1], pa.date32()),
     }
     parquet.write_table(pa.table(many), buffer)
-    found = columns_of(buffer.getvalue())
+    found = columns_in(buffer.getvalue())
     np.testing.assert_array_equal(found["flag"], [1.0, np.nan])
     np.testing.assert_array_equal(found["price"], [1.25, 2.5])
     assert found["kind"] == Words("a", 1, False) and isinstance(found["list"], Words)
@@ -95,7 +95,7 @@ def test_moments_words_truth_values_and_decimals():
 )
 def test_what_holds_no_columns_is_refused(content, message):
     with pytest.raises(Exception, match=message):
-        columns_of(content)
+        columns_in(content)
 
 
 def test_arrays_of_other_shapes_and_types_are_refused():
@@ -111,15 +111,15 @@ def test_arrays_of_other_shapes_and_types_are_refused():
 
 def test_too_large_a_file_is_refused_before_it_is_read(monkeypatch, tmp_path):
     (tmp_path / "a.csv").write_text("time,x\n" + "0,1\n" * 50)
-    monkeypatch.setattr(series_files, "MOST_BYTES", 100)
-    monkeypatch.setattr(series_files, "columns_of", lambda content: pytest.fail("it was read"))
+    monkeypatch.setattr(series_files, "MOST_FILE_BYTES", 100)
+    monkeypatch.setattr(series_files, "columns_in", lambda content: pytest.fail("it was read"))
     with pytest.raises(DataError, match="more than 100: divide it"):
         RecentFiles().columns(str(tmp_path / "a.csv"))
 
 
 def test_a_file_that_was_read_is_parsed_again_only_if_it_was_changed(monkeypatch, tmp_path):
     path, parsed = tmp_path / "a.csv", []
-    monkeypatch.setattr(series_files, "columns_of", lambda content: parsed.append(content) or columns_of(content))
+    monkeypatch.setattr(series_files, "columns_in", lambda content: parsed.append(content) or columns_in(content))
     recent = RecentFiles()
     path.write_text("time,x\n0,1\n1,2\n")
     same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from mmbert.core.errors import DataError
 from mmbert.data.modalities.base import TimeSpan
-from mmbert.data.modalities.series_files import columns_of
+from mmbert.data.modalities.series_files import columns_in
 from mmbert.data.modalities.series_reading import SeriesReading
 
 
 def read(text, part=None, **options):
     more = {} if part is None else {"part": TimeSpan(*part)}
-    return SeriesReading(**options).series(columns_of(text.encode()), **more)
+    return SeriesReading(**options).series(columns_in(text.encode()), **more)
 
 
 def test_the_column_of_times_is_known_by_its_name_else_it_is_the_first():
