@@ -31,8 +31,14 @@ def remove_frozen(checkpoint: dict[str, Any], encoders: dict[str, Encoder], know
     beginnings = tuple(PLACE.format(name) for name in constant)
     state = checkpoint["state_dict"]
     checkpoint["state_dict"] = {k: tensor for k, tensor in state.items() if not k.startswith(beginnings or ("\0",))}
-    known |= {name: weights_fingerprint(encoder) for name, encoder in constant.items() if name not in known}
+    note_frozen(constant, known)
     checkpoint[FROZEN_FINGERPRINTS] = {name: known[name] for name in constant}
+
+
+def note_frozen(encoders: dict[str, Encoder], known: dict[str, str]) -> None:
+    """Adds the fingerprints of those encoders that are constant, and not known."""
+    constant = {name: encoder for name, encoder in encoders.items() if encoder.constant}
+    known |= {name: weights_fingerprint(encoder) for name, encoder in constant.items() if name not in known}
 
 
 def restore_frozen(checkpoint: dict[str, Any], encoders: dict[str, Encoder], module: nn.Module) -> None:

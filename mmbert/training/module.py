@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mmbert.core.errors import TrainingError
 from mmbert.core.types import Batch
@@ -22,6 +22,8 @@ from mmbert.training.evaluation_module import EvaluationModule
 from mmbert.training.frozen_checkpoint import remove_frozen, restore_frozen
 from mmbert.training.loss_weights import SAMPLES, LossWeights, WindowWeights
 from mmbert.training.modality_balance.base import ModalityBalance
+from mmbert.training.sharding.gradients import clip_gradients
+from mmbert.training.sharding.strategy import sharded
 
 #: model, balance and the number of optimiser steps -> what ``configure_optimizers`` returns
 OptimizerMaker = Callable[[nn.Module, nn.Module, int], Any]
@@ -51,6 +53,7 @@ class FusionModule(EvaluationModule):
         self.penalty = penalty
         self.modality_balance = modality_balance
         self.fingerprints: dict[str, str] = {}
+        self.stored: frozenset[str] = frozenset()  # encoders whose tokens come from the store
         self.window: WindowWeights | None = None
         self.same_batches = SameBatches() if getattr(balance, "measures_again", False) else None
         # batches are counted before they move to the device: these stay on the CPU
@@ -141,6 +144,24 @@ class FusionModule(EvaluationModule):
         loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
         if connector.should_update_logs and not loop._should_accumulate():
             self._write({"train/loss": loss})
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Lightning's; where processes share out the gradients, by the norm of all of them."""
+        if gradient_clip_val and sharded(self._trainer) is not None:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            clip_gradients(parameters, float(gradient_clip_val), gradient_clip_algorithm or "norm")
+            return
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_fit_end(self) -> None:
+        """Every process has the whole model again."""
+        if (strategy := sharded(self._trainer)) is not None:
+            strategy.end_sharding()
 
     def on_train_start(self) -> None:
         """Lets the loader show the batches of each step of the optimiser before they come."""
@@ -235,8 +256,7 @@ class FusionModule(EvaluationModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves out what does not change."""
-        if not self._is_sharded():
-            remove_frozen(checkpoint, self.model.named_encoders(), self.fingerprints)
+        remove_frozen(checkpoint, self.model.named_encoders(), self.fingerprints)
         decision_heads = self.model.named_decision_heads()
         checkpoint["decisions"] = {name: heads.decision.training_state() for name, heads in decision_heads.items()}
 
@@ -249,10 +269,6 @@ class FusionModule(EvaluationModule):
         restore_frozen(checkpoint, self.model.named_encoders(), self)
         for name, heads in self.model.named_decision_heads().items():
             heads.decision.load_training_state(checkpoint.get("decisions", {}).get(name, {}))
-
-    def _is_sharded(self) -> bool:
-        """Whether each process holds a part of the weights alone; what it can see of them is then no whole."""
-        return self._trainer is not None and isinstance(self.trainer.strategy, FSDPStrategy)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule over all steps of the run."""

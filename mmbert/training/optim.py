@@ -13,6 +13,7 @@ from typing import Annotated, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -94,6 +95,9 @@ class AdamWOptimizer:
         fused = has_fused_kernel(groups) if self.fused is None else self.fused
         betas = (float(self.betas[0]), float(self.betas[1]))
         optimizer = AdamW(groups, lr=self.lr, betas=betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused)
+        for group in optimizer.param_groups:
+            if len({isinstance(parameter, DTensor) for parameter in group["params"]}) > 1:
+                group["fused"] = False  # no kernel takes weights that are shared out together with whole ones
         # A fused AdamW offers to unscale gradients itself, for which Lightning refuses to clip them in mixed
         # precision. Without the offer gradients are unscaled before the step, as for every other optimiser.
         optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]

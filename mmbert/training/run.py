@@ -181,6 +181,7 @@ def train_and_measure(
             check_same_run(folder, fingerprint)
         pruning = [] if search is None else [Pruning(search[0], parts.monitor, search[1])]
         training = make_training(cfg, parts, folder, loggers, fingerprint, pruning)
+        training.module.stored = frozenset(name for name, usage in stored.items() if usage.what == "tokens")
         watch.lap()
         fit(training, parts.data, folder.last_checkpoint if resume else None)
         results = Results(parts.data.test_splits, restore_best(training, parts.monitor, folder))

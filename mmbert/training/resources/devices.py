@@ -31,13 +31,13 @@ def check_devices(trainer_cfg: Mapping[str, Any]) -> None:
     if accelerator == "mps" and not mps:
         raise ConfigError("trainer.accelerator=mps: this machine has no Apple GPU. Use trainer=cpu or trainer=auto.")
     if accelerator in ("gpu", "cuda") and not gpus and not (mps and accelerator == "gpu"):
-        instead = "trainer=ddp_cpu (two processes on the CPU)" if distributed else "trainer=cpu"
+        instead = "trainer=cpu"
+        if distributed:
+            instead = f"trainer={'fsdp' if strategy.startswith('fsdp') else 'ddp'}_cpu (two processes on the CPU)"
         raise ConfigError(
             f"trainer.accelerator={accelerator}: torch finds no GPU on this machine{driver_hint()}. Use {instead}, "
             "or trainer=auto, which takes what is there."
         )
-    if strategy.startswith("fsdp") and not gpus:
-        raise ConfigError(f"trainer.strategy={strategy} needs GPUs, and torch finds none. Use trainer=ddp_cpu instead.")
     on_gpu = accelerator in ("gpu", "cuda") or accelerator == "auto" and gpus > 0
     if on_gpu and gpus:
         check_count(devices, gpus)
