@@ -16,7 +16,7 @@ from mmbert.runs.start import start_command
 
 RESUME_PREFIX = "resume="
 #: Options of the run that may stand beside it, for it may go on elsewhere: no number of a step depends on these.
-ELSEWHERE = ("store.dir", "trainer.accelerator", "trainer.devices", "trainer.num_nodes")
+ELSEWHERE = ("store.dir", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy")
 BESIDE = (*ELSEWHERE, "trust_custom_code")
 
 

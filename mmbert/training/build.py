@@ -28,6 +28,7 @@ from mmbert.training.language_models import language_models
 from mmbert.training.modality_balance.base import ModalityBalance
 from mmbert.training.modality_balance.dropout_schedule import ModalityDropoutSchedule
 from mmbert.training.monitor import Monitor, check_callbacks, choose_monitor, task_monitors, undefined_metrics
+from mmbert.training.sharding.compatible import check_sharding
 from mmbert.training.task_configs import all_tasks, class_column, fit_labels, given_arguments
 from mmbert.training.validation_schedule import validated_rows
 
@@ -68,6 +69,7 @@ def build(cfg: DictConfig, rows: Mapping[str, np.ndarray] | None = None) -> Part
     """
     # check
     check_balance(cfg)
+    check_sharding(cfg)
     encoder_configs = chosen_encoders(cfg)
     data: MultimodalData = make(cfg.data, seed=cfg.seed, label=class_column(cfg), augment=make(cfg.augment))
     if rows is not None:

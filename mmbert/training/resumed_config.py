@@ -80,7 +80,7 @@ def with_processes_as_begun(cfg: DictConfig, run: RunFolder) -> DictConfig:
         run: whose ``config.yaml`` says how it was begun.
     """
     begun, found = OmegaConf.load(run.config), copy.deepcopy(cfg)
-    for name in ("trainer.devices", "trainer.num_nodes"):
+    for name in ("trainer.devices", "trainer.num_nodes", "trainer.strategy"):
         value = OmegaConf.select(begun, name)
         if value is not None:
             OmegaConf.update(found, name, value)

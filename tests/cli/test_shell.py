@@ -260,7 +260,7 @@ def test_help_names_every_group(run: Run, capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr().out
     assert out.startswith("usage: mmbert-train")
     assert re.search(r"(?m)^  fusion +.*\bconcat, .*\bmean, .*\bproduct\b", out)
-    assert re.search(r"(?m)^  trainer +auto, cpu, ddp, ddp_cpu, fsdp, gpu$", out)
+    assert re.search(r"(?m)^  trainer +auto, cpu, ddp, ddp_cpu, fsdp, fsdp_cpu, gpu$", out)
     assert "hydra " not in out
 
 

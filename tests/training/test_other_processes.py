@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from killed_runs import killed_in_mid_epoch, started
 from mmbert.runs.files import write_config
 
 pytestmark = pytest.mark.slow
@@ -28,13 +29,6 @@ OPTIONS = (
     *(f"encoders.{name}.frozen=true" for name in ("text", "image", "audio")),
     *(f"tasks.{name}.dropout=0" for name in ("answer", "seen", "heard", "operation", "properties", "value")),
 )
-
-
-def started(folder, *words):
-    command = [sys.executable, "-m", "mmbert.cli.train", f"resume={folder}", *words]
-    with (folder / "log.txt").open("a") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
 
 
 def numbers(folder):
@@ -50,27 +44,6 @@ def whole(compose_tiny, tmp_path_factory):
     process = started(folder)
     assert process.wait(timeout=300) == 0, (folder / "log.txt").read_text()
     return folder
-
-
-def killed_in_mid_epoch(folder):
-    """Kills all processes of a run once it has saved in mid-epoch; the samples that each has seen of the epoch."""
-    import torch
-
-    process, checkpoint = started(folder), folder / "checkpoints" / "last.ckpt"
-    try:
-        while process.poll() is None:
-            if checkpoint.is_file():
-                progress = torch.load(checkpoint, weights_only=True)["loops"]["fit_loop"]
-                seen = progress["epoch_loop.batch_progress"]["current"]["ready"]
-                if not progress["epoch_loop.batch_progress"]["is_last_batch"] and seen:
-                    break
-            time.sleep(0.002)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    state = torch.load(checkpoint, weights_only=True)
-    return state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"], state["epoch"]
 
 
 @pytest.mark.parametrize("count", [1, 4])

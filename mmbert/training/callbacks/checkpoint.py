@@ -62,7 +62,8 @@ FREE = (
         "data.pin_memory",
         "data.check_files",
     ),
-    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.max_time", "trainer.profiler"),
+    *("trainer.accelerator", "trainer.strategy", "trainer.devices", "trainer.num_nodes", "trainer.max_time"),
+    *("trainer.inference_mode", "trainer.profiler"),
     *("trainer.enable_progress_bar", "trainer.log_every_n_steps", "privacy.samples", "privacy.mask"),
 )
 

@@ -32,7 +32,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
+from pytorch_lightning.strategies import DeepSpeedStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -90,11 +90,11 @@ class OGMGE(ModalityBalance):
 
         Raises:
             ConfigError: there is one modality, one without a parameter of its own, a task that gives its labels no
-                probability, or gradients are sharded.
+                probability, or DeepSpeed shards the gradients.
         """
         if stage != "fit":
             return
-        if isinstance(trainer.strategy, (FSDPStrategy, DeepSpeedStrategy)):
+        if isinstance(trainer.strategy, DeepSpeedStrategy):
             raise ConfigError(
                 "balance_modalities=ogm_ge needs whole gradients, but this strategy shards them: use trainer=ddp."
             )

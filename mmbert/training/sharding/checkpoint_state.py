@@ -19,14 +19,16 @@ def whole_weights(module: nn.Module, keep: bool) -> dict[str, Any]:
         module: of which processes hold parts; every process must call it.
         keep: whether this process wants it; the others get nothing.
     """
-    return {name: tensor for name, held in module.state_dict().items() if (tensor := on_cpu(held, keep)) is not None}
+    return {
+        name: tensor for name, held in module.state_dict().items() if (tensor := whole_on_cpu(held, keep)) is not None
+    }
 
 
 def whole_optimizer(optimizer: Optimizer, keep: bool) -> dict[str, Any]:
     """An optimiser's state as it would be with whole weights, on the CPU; otherwise as ``whole_weights``."""
     state = optimizer.state_dict()
     found = {
-        place: {name: on_cpu(value, keep) if isinstance(value, Tensor) else value for name, value in held.items()}
+        place: {name: whole_on_cpu(value, keep) if isinstance(value, Tensor) else value for name, value in held.items()}
         for place, held in state["state"].items()
     }
     return {**state, "state": found} if keep else {}
@@ -39,7 +41,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     places = [place for group in state["param_groups"] for place in group["params"]]
-    own = {place: parameter for place, parameter in zip(places, parameters, strict=True)}
+    own = dict(zip(places, parameters, strict=True))
     found = {
         place: {name: shared_out(value, own[place]) for name, value in held.items()}
         for place, held in state["state"].items()
@@ -58,7 +60,7 @@ def shared_out(value: Any, parameter: Tensor) -> Any:
     return distribute_tensor(placed, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
-def on_cpu(held: Any, keep: bool) -> Any:
+def whole_on_cpu(held: Any, keep: bool) -> Any:
     """The whole of a tensor on the CPU, None where it is not wanted; what is no tensor as it is."""
     if not isinstance(held, Tensor):
         return held

@@ -23,9 +23,10 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         some = [parameter for parameter in parameters if parameter.dtype == kind]
         device = some[0].device
         there = torch.tensor([parameter.grad is not None for parameter in some], dtype=torch.int32, device=device)
-        flat = torch.cat(
-            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in some]
-        ) / dist.get_world_size()
+        flat = (
+            torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in some])
+            / dist.get_world_size()
+        )
         dist.all_reduce(there)
         dist.all_reduce(flat)
         for parameter, used, mean in zip(some, there.tolist(), flat.split([p.numel() for p in some]), strict=True):
@@ -61,7 +62,9 @@ def clip_gradients(parameters: Sequence[nn.Parameter], limit: float, by: str) ->
         limit: the largest norm of all gradients together, or the largest size of a number.
         by: ``norm`` (Pascanu et al. 2013, arXiv:1211.5063: g · min(1, limit / |g|)) or ``value``.
     """
-    locals_ = [held.to_local() if isinstance(held, DTensor) else held for p in parameters if (held := p.grad) is not None]
+    locals_ = [
+        held.to_local() if isinstance(held, DTensor) else held for p in parameters if (held := p.grad) is not None
+    ]
     if by == "value":
         for gradient in locals_:
             gradient.clamp_(-limit, limit)

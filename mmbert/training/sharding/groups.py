@@ -53,7 +53,8 @@ def shard_parts(parts: Sequence[nn.Module], mesh: DeviceMesh) -> None:
 def shard_groups(model: MultimodalModel, stored: Collection[str] = ()) -> list[nn.Module]:
     """The encoders and the fusion, but for those of whose weights others have a share, or need them between calls.
 
-    Frozen encoders whose tokens come from the store stay whole: only now and then one process needs them. A fusion with layer injection computes inside an encoder, outside its own forward, and stays whole.
+    Frozen encoders whose tokens come from the store stay whole: only now and then a process needs one. So does a fusion
+    with layer injection, which computes inside an encoder, outside its own forward.
     """
     parts: list[nn.Module] = [encoder for name, encoder in model.encoders.items() if name not in stored]
     parts += [model.fusion] if model.fusion.injects_into is None else []
@@ -78,7 +79,7 @@ def equal_layers(part: nn.Module) -> list[nn.Module]:
     """
     if any(getattr(module, name, 0) for module in part.modules() for name in LAYER_DROP):
         return []
-    layers = list(stacked(part))
+    layers = list(members_of_stacks(part))
     owners = Counter(parameter for layer in layers for parameter in set(layer.parameters()))
     own = {id(parameter) for layer in layers for parameter in layer.parameters()}
     places = Counter(id(p) for _, p in part.named_parameters(remove_duplicate=False) if id(p) in own)
@@ -86,7 +87,7 @@ def equal_layers(part: nn.Module) -> list[nn.Module]:
     return [] if shared else layers
 
 
-def stacked(module: nn.Module) -> Iterator[nn.Module]:
+def members_of_stacks(module: nn.Module) -> Iterator[nn.Module]:
     """The members of the outermost stacks: lists and sequences of two or more modules of one class with weights."""
     for child in module.children():
         members = list(child) if isinstance(child, (nn.ModuleList, nn.Sequential)) else []
@@ -94,7 +95,7 @@ def stacked(module: nn.Module) -> Iterator[nn.Module]:
         if alike and all(any(True for _ in member.parameters()) for member in members):
             yield from members
         else:
-            yield from stacked(child)
+            yield from members_of_stacks(child)
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -121,9 +122,9 @@ def make_whole(model: nn.Module) -> None:
             setattr(owner, name, whole[id(held)])
     for module in sharded:
         forget_sharding(module)
-    for module in model.modules():
+    for managed in model.modules():
         for name in ("_is_fsdp_managed_module", "_fsdp_use_orig_params"):
-            module.__dict__.pop(name, None)
+            managed.__dict__.pop(name, None)
 
 
 def forget_sharding(module: FSDPModule) -> None:

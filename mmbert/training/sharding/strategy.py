@@ -13,25 +13,21 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
-from typing_extensions import override
 
 from mmbert.core.errors import ConfigError
 from mmbert.model import MultimodalModel
 from mmbert.training.frozen_checkpoint import note_frozen
 from mmbert.training.sharding.checkpoint_state import load_optimizer, whole_optimizer, whole_weights
+from mmbert.training.sharding.compatible import NAME
 from mmbert.training.sharding.gradients import average_gradients
 from mmbert.training.sharding.groups import is_sharded, make_whole, shard_groups, shard_parts
 from mmbert.training.sharding.whole_graph import PartUse
-
-#: Its name in the config: ``trainer.strategy``.
-NAME = "fsdp2"
 
 
 class ShardedStrategy(DDPStrategy):
@@ -41,16 +37,11 @@ class ShardedStrategy(DDPStrategy):
         super().__init__(*args, **options)
         self._use = PartUse()
         self._whole: list[nn.Parameter] = []
+        self._statistics: list[Tensor] = []
 
-    @override
     def configure_ddp(self) -> None:
         """Shares out in place of DDP's wrapping."""
         model = self._multimodal
-        if isinstance(self.precision_plugin, MixedPrecision) and self.precision_plugin.scaler is not None:
-            raise ConfigError(
-                "trainer.precision=16-mixed scales losses by what it finds in whole gradients, which "
-                f"trainer.strategy={NAME} shares out. Use trainer.precision=bf16-mixed, or trainer=ddp."
-            )
         assert self.lightning_module is not None
         module: Any = self.lightning_module
         note_frozen(model.named_encoders(), module.fingerprints)
@@ -64,6 +55,9 @@ class ShardedStrategy(DDPStrategy):
             self._use.after(part)
         held = self.lightning_module.parameters()
         self._whole = [p for p in held if p.requires_grad and not isinstance(p, DTensor)]
+        norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+        found = [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]
+        self._statistics = [statistic for statistic in found if statistic is not None]
 
     @property
     def _multimodal(self) -> MultimodalModel:
@@ -72,50 +66,40 @@ class ShardedStrategy(DDPStrategy):
             raise ConfigError(f"trainer.strategy={NAME} trains models of mmbert alone. Use trainer=ddp.")
         return model
 
-    @override
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
         """The module's, its loss depending on every part."""
-        self._copy_buffers()
+        self._copy_statistics()
         loss = super().training_step(*args, **kwargs)
         return loss + self._use.zero(self.root_device).to(loss.dtype) if isinstance(loss, Tensor) else loss
 
-    @override
     def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
         """The module's, with the same running statistics in every process."""
-        self._copy_buffers()
+        self._copy_statistics()
         return super().validation_step(*args, **kwargs)
 
-    def _copy_buffers(self) -> None:
+    def _copy_statistics(self) -> None:
         """The first process's running statistics of batch normalisation to all, as DDP does at each forward."""
-        assert self.lightning_module is not None
-        if self.world_size == 1 or not is_sharded(self.lightning_module):
+        if self.world_size == 1 or not self._statistics:
             return
-        norms = [m for m in self.lightning_module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        buffers = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
-        there = [buffer for buffer in buffers if buffer is not None]
-        if there:
-            flat = torch.cat([buffer.flatten() for buffer in there])
-            dist.broadcast(flat, 0)
-            for buffer, copy in zip(there, flat.split([buffer.numel() for buffer in there]), strict=True):
-                buffer.copy_(copy.view_as(buffer))
+        flat = torch.cat([statistic.flatten() for statistic in self._statistics])
+        dist.broadcast(flat, 0)
+        sizes = [statistic.numel() for statistic in self._statistics]
+        for statistic, copy in zip(self._statistics, flat.split(sizes), strict=True):
+            statistic.copy_(copy.view_as(statistic))
 
-    @override
     def post_backward(self, closure_loss: Tensor) -> None:
         """Averages the gradients of what is not shared out; of the rest FSDP has done it."""
         average_gradients(self._whole)
 
-    @override
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """Whole weights in the first process, nothing in the others."""
         assert self.lightning_module is not None
         return whole_weights(self.lightning_module, self.is_global_zero)
 
-    @override
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """State of whole weights in the first process, nothing in the others."""
         return whole_optimizer(getattr(optimizer, "_optimizer", optimizer), self.is_global_zero)
 
-    @override
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """From a checkpoint of any strategy and number of processes."""
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
@@ -124,7 +108,7 @@ class ShardedStrategy(DDPStrategy):
     def end_sharding(self) -> None:
         """Makes the model whole in every process, each of which must call it; nothing is left of the optimiser."""
         self._use.remove()
-        self._whole = []
+        self._whole, self._statistics = [], []
         self._reset_optimizers_and_schedulers()
         assert self.lightning_module is not None
         if is_sharded(self.lightning_module):
@@ -138,4 +122,6 @@ def sharded(trainer: pl.Trainer | None) -> ShardedStrategy | None:
 
 
 if NAME not in StrategyRegistry:
-    StrategyRegistry.register(NAME, ShardedStrategy, description="FSDP2: weights, gradients, optimiser state shared out")
+    StrategyRegistry.register(
+        NAME, ShardedStrategy, description="FSDP2: weights, gradients, optimiser state shared out"
+    )

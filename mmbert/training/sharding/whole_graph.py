@@ -65,7 +65,9 @@ class PartUse:
         """() zero that depends on all parts used since it was last asked for."""
         used, self._used = self._used, []
         # of no element at all: what the vectors hold, NaN too, does not matter
-        return torch.stack([vectors.flatten()[:0].sum().float() for vectors in used] or [torch.zeros((), device=device)]).sum()
+        return torch.stack(
+            [vectors.flatten()[:0].sum().float() for vectors in used] or [torch.zeros((), device=device)]
+        ).sum()
 
     def _join_weights(self, part: nn.Module, inputs: Any, output: Any) -> Any:
         if not (torch.is_grad_enabled() and part.training and isinstance(output, (Encoded, Fused))):
@@ -76,6 +78,6 @@ class PartUse:
         return replace(output, pooled=output.pooled + ZeroOf.apply(*weights).to(output.pooled.dtype))
 
     def _note(self, part: nn.Module, inputs: Any, output: Any) -> None:
-        if torch.is_grad_enabled() and part.training and isinstance(output, (Encoded, Fused)):
-            if output.pooled.requires_grad:
-                self._used.append(output.pooled)
+        learns = torch.is_grad_enabled() and part.training and isinstance(output, (Encoded, Fused))
+        if learns and output.pooled.requires_grad:
+            self._used.append(output.pooled)

@@ -19,11 +19,11 @@ BLENDING = {"_target_": "mmbert.training.modality_balance.gradient_blending.Grad
 @pytest.mark.parametrize(
     ("balance", "options", "message"),
     [
-        ("aggregation.UPGradBalance", {"strategy": "fsdp"}, "UPGradBalance .* trainer.strategy=fsdp does not allow"),
+        ("aggregation.UPGradBalance", {"strategy": "fsdp2"}, "UPGradBalance .* trainer.strategy=fsdp2 does not allow"),
         ("gradnorm.GradNormBalance", {"strategy": "deepspeed_stage_3"}, "Use trainer=ddp"),
         ("famo.FAMOBalance", {"strategy": {"_target_": "pytorch_lightning.strategies.FSDPStrategy"}}, "FAMOBalance"),
-        ("dwa.DWABalance", {"strategy": "fsdp"}, None),
-        ("fixed.FixedBalance", {"strategy": "fsdp"}, None),
+        ("dwa.DWABalance", {"strategy": "fsdp2"}, None),
+        ("fixed.FixedBalance", {"strategy": "fsdp2"}, None),
         ("aggregation.UPGradBalance", {"strategy": "ddp"}, None),
         ("aggregation.MGDABalance", {"blending": BLENDING}, "MGDABalance .*gradient_blending adds"),
         ("scalarization.STCHBalance", {"blending": BLENDING}, "STCHBalance .*gradient_blending adds"),

@@ -40,8 +40,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     [
         ("gpu", {}, "trainer.accelerator=gpu: torch finds no GPU on this machine.* Use trainer=cpu, or trainer=auto"),
         ("ddp", {}, "Use trainer=ddp_cpu"),
-        ("fsdp", {}, "Use trainer=ddp_cpu"),
-        ("fsdp", {"accelerator": "cpu"}, "trainer.strategy=fsdp needs GPUs"),
+        ("fsdp", {}, "Use trainer=fsdp_cpu"),
         ("auto", {"accelerator": "mps"}, "no Apple GPU"),
     ],
 )
@@ -51,7 +50,7 @@ def test_a_machine_without_gpu_names_the_nearest_choice(machine: Any, name: str,
         check_devices(trainer(name, **changed))
 
 
-@pytest.mark.parametrize("name", ["auto", "cpu", "ddp_cpu"])
+@pytest.mark.parametrize("name", ["auto", "cpu", "ddp_cpu", "fsdp_cpu"])
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_what_needs_no_gpu_passes_everywhere(machine: Any, name: str, gpus: int) -> None:
     machine(gpus=gpus)
