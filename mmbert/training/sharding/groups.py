@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils import _pytree
 
 from mmbert.core.types import Encoded, Fused
+from mmbert.encoders.base import Encoder
 from mmbert.model import MultimodalModel
 
 #: What passes from part to part. ``fully_shard`` looks for tensors in the nodes of a pytree alone, and the hooks by
@@ -44,7 +45,8 @@ def shard_parts(parts: Sequence[nn.Module], mesh: DeviceMesh) -> None:
         whole = {parameter for parameter in part.parameters() if parameter.ndim == 0}  # fully_shard refuses scalars
         for parameter in part.parameters():
             parameter.data = parameter.data.contiguous()  # as it refuses other orders in memory
-        for layer in equal_layers(part):
+        # a fusion looks into its layers for diagnostics, outside their forward
+        for layer in equal_layers(part) if isinstance(part, Encoder) else ():
             fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
         # tasks may read an encoder's embeddings after its forward
         fully_shard(part, mesh=mesh, reshard_after_forward=False, ignored_params=whole)
@@ -103,6 +105,13 @@ def is_sharded(model: nn.Module) -> bool:
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
+def drop_whole_weights(model: nn.Module) -> None:
+    """Leaves each process its own part of what is shared out; nothing is exchanged."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 @torch.no_grad()
 def make_whole(model: nn.Module) -> None:
     """Puts every weight of a model back into every process, and takes away what sharing out had added to it.
@@ -110,8 +119,7 @@ def make_whole(model: nn.Module) -> None:
     Every process must call it. The weights become new ``nn.Parameter``s without gradients.
     """
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
-    for module in sharded:
-        module.reshard()
+    drop_whole_weights(model)
     whole: dict[int, nn.Parameter] = {}
     places = [(owner, name) for owner in model.modules() for name in owner._parameters]
     for owner, name in places:

@@ -26,7 +26,7 @@ from mmbert.training.frozen_checkpoint import note_frozen
 from mmbert.training.sharding.checkpoint_state import load_optimizer, whole_optimizer, whole_weights
 from mmbert.training.sharding.compatible import NAME
 from mmbert.training.sharding.gradients import average_gradients
-from mmbert.training.sharding.groups import is_sharded, make_whole, shard_groups, shard_parts
+from mmbert.training.sharding.groups import drop_whole_weights, is_sharded, make_whole, shard_groups, shard_parts
 from mmbert.training.sharding.whole_graph import PartUse
 
 
@@ -104,6 +104,12 @@ class ShardedStrategy(DDPStrategy):
         """From a checkpoint of any strategy and number of processes."""
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             load_optimizer(getattr(optimizer, "_optimizer", optimizer), state)
+
+    def teardown(self) -> None:
+        """Lightning's; of a training that has failed in mid-step, too."""
+        if self.lightning_module is not None:
+            drop_whole_weights(self.lightning_module)
+        super().teardown()
 
     def end_sharding(self) -> None:
         """Makes the model whole in every process, each of which must call it; nothing is left of the optimiser."""
