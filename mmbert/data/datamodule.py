@@ -15,6 +15,7 @@ from mmbert.data.augment.augmentation import Augmentation
 from mmbert.data.input_columns import TIME_COLUMNS, find_input_columns, refuse_times
 from mmbert.data.labels import TargetEncoder, check_needs
 from mmbert.data.loading.cached import Source
+from mmbert.data.loading.held_split import HeldSplits
 from mmbert.data.loading.loaders import check_loader_options, default_workers
 from mmbert.data.loading.task_draws import TaskDraws
 from mmbert.data.modalities.base import Modality
@@ -135,6 +136,7 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         self.processors: dict[str, Processor] = {}
         self.tasks: dict[str, TargetEncoder] = {}
         self.sources: dict[str, Source] = {}
+        self.held_splits = HeldSplits()
         self.aligned: tuple[str, ...] = ()
         self.task_draws: TaskDraws | None = None
         self.drawing = Drawing(**{**(split or {}), "folds": folds, "fold": fold})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
@@ -25,6 +25,20 @@ DECORATED_NUMBER = re.compile(
 )
 #: The largest target that is finite in float32.
 LARGEST = torch.finfo(torch.float32).max
+
+
+Collating = TypeVar("Collating", bound=Callable[..., Tensors])
+
+
+def by_rows(collate: Collating) -> Collating:
+    """Marks a task's ``collate`` whose rows follow from a sample's target each, whichever stand beside it."""
+    collate.by_rows = True  # type: ignore[attr-defined]
+    return collate
+
+
+def collates_by_rows(task: TargetEncoder) -> bool:
+    """Whether rows of a task's collated targets may be put together anew; a ``collate`` of one's own is not marked."""
+    return getattr(task.collate, "by_rows", False) is True
 
 
 class TargetEncoder(Protocol):

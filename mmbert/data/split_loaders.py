@@ -15,6 +15,7 @@ from mmbert.data.input_columns import InputColumns
 from mmbert.data.labels import TargetEncoder
 from mmbert.data.loading.cached import Source
 from mmbert.data.loading.dataset import SampleDataset
+from mmbert.data.loading.held_split import HeldSplits
 from mmbert.data.loading.loaders import make_loader
 from mmbert.data.loading.poisson import Poisson, PoissonBatches
 from mmbert.data.loading.task_draws import TaskDraws
@@ -48,6 +49,7 @@ class SplitLoaders:
     num_workers: int
     pin_memory: bool
     bucket_by_length: bool
+    held_splits: HeldSplits
     poisson: Poisson | None = None
     found: InputColumns = InputColumns()
     #: encoders that read several columns as one record -> those that they know by name; None = encoders are not known
@@ -136,6 +138,7 @@ class SplitLoaders:
             draws=self.task_draws if split == "train" else None,
             poisson=None if drawn is None else PoissonBatches(dataset, self.batch_size, self.seed, drawn.secure),
             order=None if drawn is not None else self.order(split, dataset, split == "train"),
+            held=self.held_splits.of(split, dataset),
         )
 
     def plain_loader(self, split: str) -> DataLoader[Batch]:
@@ -150,6 +153,7 @@ class SplitLoaders:
             self.seed,
             shuffle=False,
             order=self.order(split, dataset, False),
+            held=self.held_splits.of(split, dataset),
         )
 
     def order(self, split: str, dataset: SampleDataset, shuffle: bool) -> Sampler[Any] | None:

@@ -20,6 +20,10 @@ from mmbert.encoders.processors.image import Fit, ImageProcessor
 #: Options of ``timm.create_model`` that name files or addresses.
 FILE_OPTIONS = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
+#: Width of the tokens and shape of the features of networks that this process has built, where the network's own pooled
+#: vector is as wide as they are: by name, picture size and options.
+EXAMINED: dict[tuple[str, tuple[int, int], str], tuple[int, tuple[int, ...]]] = {}
+
 
 class ImageEncoder(LayeredEncoder):
     """A timm network: one token a grid position, after class and register tokens where the network has some.
@@ -81,7 +85,14 @@ class ImageEncoder(LayeredEncoder):
             fit,
         )
         self.out_dim = int(self.network.num_features)
-        self._own_pooling = self._examine(name)
+        built = (name, self.processor.size, repr(sorted((options or {}).items())))
+        if built in EXAMINED:  # a sweep builds the same network for every job
+            self.out_dim, self._shape = EXAMINED[built]
+            self._own_pooling = True
+        else:
+            self._own_pooling = self._examine(name)
+            if self._own_pooling:
+                EXAMINED[built] = self.out_dim, self._shape
         self.network.to(memory_format=torch.channels_last)  # the same numbers; convolutions are up to twice as fast
         self.tune(trainable_last_n, layer_decay, gradient_checkpointing, lora)
 

@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 from mmbert.core.init_args import SavesInitArgs
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Inputs, Loss, OutputSpec, State, Tensors
+from mmbert.data.labels import by_rows
 from mmbert.encoders.base import Encoder
 
 
@@ -178,6 +179,7 @@ class Task(SavesInitArgs, nn.Module):
             DataError: as ``encode``, as far as this shows without tokens.
         """
 
+    @by_rows
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """What ``encode`` gave of each of B samples -> targets, (B, ...) each.
 

@@ -27,6 +27,7 @@ from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import UNLABELLED, Encoded, Inputs, Loss, State, Tensors, map_leaves
 from mmbert.data.augment.augmentation import sample_random
+from mmbert.data.labels import by_rows
 from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.contrastive.batch import NO_CELL, same_cells
@@ -147,6 +148,7 @@ class Matching(Task):
         cell = cells[self.columns[0]] if self.columns else None
         return 0 if cell is None else xxhash.xxh3_64_intdigest(cell_text(cell).encode("utf-8")) >> 1 or 1
 
+    @by_rows
     def collate(self, targets: Sequence[Any]) -> Tensors:
         """``counted`` (B,) bool and ``same`` (B,) int64; with hard negatives ``cells`` (B, K) int64."""
         if self.exchanges:

@@ -15,7 +15,7 @@ from mmbert.core.errors import DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.ranges import AnyOf, Many, OneOf, Range
 from mmbert.core.types import Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import missing_hint, split_labels
+from mmbert.data.labels import by_rows, missing_hint, split_labels
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.class_options import (
     ClassIndex,
@@ -165,6 +165,7 @@ class Multilabel(Task):
             places.append(place)
         return places
 
+    @by_rows
     def collate(self, targets: Sequence[list[int] | None]) -> Tensors:
         """``label`` (B, C) float."""
         label = torch.zeros(len(targets), len(self.classes))

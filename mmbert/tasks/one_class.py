@@ -14,7 +14,7 @@ from mmbert.core.errors import ConfigError, DataError, nearest
 from mmbert.core.masks import blank
 from mmbert.core.risk_coverage import threshold_for
 from mmbert.core.types import UNLABELLED, State, Tensors
-from mmbert.data.labels import missing_hint
+from mmbert.data.labels import by_rows, missing_hint
 from mmbert.data.tables.cells import cell_text
 from mmbert.tasks.base import Task
 from mmbert.tasks.class_counts import (
@@ -123,6 +123,7 @@ class OneClass(Task):
             raise DataError(f"the label '{name}' is no class of the train split{missing_hint(name)}. {known}")
         return place
 
+    @by_rows
     def collate(self, targets: Sequence[int | None]) -> Tensors:
         """``label`` (B,) int64."""
         return {"label": torch.tensor([UNLABELLED if target is None else target for target in targets])}

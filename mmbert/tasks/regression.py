@@ -16,7 +16,7 @@ from mmbert.core.masks import blank
 from mmbert.core.precision import exact_dtype
 from mmbert.core.ranges import OneOf, Range
 from mmbert.core.types import Loss, OutputSpec, State, Tensors
-from mmbert.data.labels import as_number
+from mmbert.data.labels import as_number, by_rows
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.metrics import MAE, R2, RMSE, Pearson, Spearman, samples
 
@@ -134,6 +134,7 @@ class Regression(Task):
         cell = cells[self.columns[0]]
         return None if cell is None else as_number(cell)
 
+    @by_rows
     def collate(self, targets: Sequence[float | None]) -> Tensors:
         """``label`` (B,) float64."""
         numbers = [math.nan if target is None else target for target in targets]

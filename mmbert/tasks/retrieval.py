@@ -18,6 +18,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.masks import blank
 from mmbert.core.ranges import Range
 from mmbert.core.types import Encoded, Loss, State, Tensors
+from mmbert.data.labels import by_rows
 from mmbert.tasks.base import Head, Task
 from mmbert.tasks.contrastive.batch import NO_CELL, SharedBatch, shared_batch
 from mmbert.tasks.contrastive.losses import info_nce, sigmoid_loss
@@ -108,6 +109,7 @@ class Retrieval(Task):
         named = [self.input_columns.get(name) for name in self.modalities]
         return tuple(NO_CELL if name is None else fingerprint(cells.get(name)) for name in [*named, self.column])
 
+    @by_rows
     def collate(self, targets: Sequence[tuple[int, ...] | None]) -> Tensors:
         """``counted`` (B,) bool and ``cells`` (B, M + 1) int64."""
         nothing = (NO_CELL,) * (len(self.modalities) + 1)

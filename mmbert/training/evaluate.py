@@ -148,12 +148,8 @@ def measure(
     done = Evaluation()
     for split in data.rows:
         table = module.begin_test(split)
-        measured = trainer.test(module, dataloaders=data.loader(split), verbose=False)[0]
-        done.metrics |= {
-            key: float(value)
-            for key, value in measured.items()
-            if key.startswith(f"{split}/") and key != f"{split}/loss"
-        }
+        trainer.test(module, dataloaders=data.loader(split), verbose=False)
+        done.metrics |= {key: value for key, value in module.numbers.items() if key != f"{split}/loss"}
         done.predictions[split] = table.gather()
     if module.notes:
         done.facts[METRIC_NOTES] = dict(module.notes)

@@ -106,9 +106,8 @@ def measured_split(training: Training, data: MultimodalData, split: str) -> tupl
     """``SPLIT/TASK/METRIC`` and predictions of a split with the weights that are loaded."""
     table = training.module.begin_test(split)
     with no_logging(training.trainer):
-        measured = training.trainer.test(training.module, dataloaders=data.loader(split), verbose=False)[0]
-    metrics = {key: float(value) for key, value in measured.items() if key.startswith(f"{split}/")}
-    return metrics, table.gather()
+        training.trainer.test(training.module, dataloaders=data.loader(split), verbose=False)
+    return dict(training.module.numbers), table.gather()
 
 
 def measure_splits(training: Training, data: MultimodalData, results: Results, elsewhere: Collection[str] = ()) -> None:

@@ -85,7 +85,7 @@ class FusionModule(EvaluationModule):
             self.means["train"].add(key, value, len(batch))
         self._note_padding(batch)
         if any(totals.values()):
-            self._show_loss(window.loss_so_far(total.detach()), len(batch))
+            self._show_loss(window.loss_so_far(total.detach()))
         if self.penalty is not None:
             total = total + window.share * self.penalty(self.model)
         self._refuse_nan(total, losses, batch)
@@ -138,12 +138,11 @@ class FusionModule(EvaluationModule):
         means = {name: total / max(counts[name], 1e-12) for name, total in sums.items()}
         return {name: float(mean) for name, mean in means_of_processes(means, counts).items()}
 
-    def _show_loss(self, loss: Tensor, size: int) -> None:
+    def _show_loss(self, loss: Tensor) -> None:
         """Shows the loss of a step of the optimiser, and hands it to the loggers once the step is whole."""
-        self.log("train/loss", loss, prog_bar=True, logger=False, batch_size=size)
         loop, connector = self.trainer.fit_loop.epoch_loop, self.trainer._logger_connector
-        if connector.should_update_logs and not loop._should_accumulate():
-            self._write({"train/loss": loss})
+        logged = connector.should_update_logs and not loop._should_accumulate()
+        self.publish({"train/loss": loss}, logged, shown=self.trainer.progress_bar_callback is not None)
 
     def configure_gradient_clipping(
         self,
@@ -226,17 +225,7 @@ class FusionModule(EvaluationModule):
         if isinstance(self.balance, Balance):
             self.balance.epoch_ended(measured)
         means = {f"train/{key}": value for key, value in measured.items()}
-        self.log_dict(means, logger=False)
-        self._write(means)
-
-    def _write(self, values: Mapping[str, Tensor]) -> None:
-        """Hands numbers to the loggers now.
-
-        Lightning would do so after all hooks, and a checkpoint made in a hook would lack what had been measured.
-        """
-        step = self.trainer.fit_loop.epoch_loop._batches_that_stepped
-        for logger in self.loggers:
-            logger.log_metrics({name: float(v) for name, v in values.items()} | {"epoch": self.current_epoch}, step)
+        self.publish(means)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Adds one batch to the validation metrics."""

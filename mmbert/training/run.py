@@ -194,7 +194,9 @@ def train_and_measure(
         results.facts |= private_facts(training.module)
         results.facts |= {"tuned": tune_tasks(training.module, training.trainer, parts.data)}
         results.hidden = hidden_metrics(parts.model.named_tasks(), parts.monitor.name)
+        watch.lap()
         measure_splits(training, parts.data, results, tasks_with_checkpoints(training))
+        results.facts |= {"measure_seconds": watch.lap()}
         for analysis in analyses:
             results.facts |= analysis.measure(parts.model, parts.data, training.trainer, folder)
         measure_tasks(training, parts.data, results, folder)

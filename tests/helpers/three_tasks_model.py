@@ -85,7 +85,7 @@ def three_tasks(dropout=0.0):
 class Step(FusionModule):
     """Takes losses without a trainer."""
 
-    def _show_loss(self, loss, size):
+    def _show_loss(self, loss):
         self.shown = loss
 
 

@@ -209,7 +209,7 @@ TEXTS = ["a", "the dog plays in the park with a ball", None, "cat", "it rains ag
 class Step(FusionModule):
     """Takes losses without a trainer."""
 
-    def _show_loss(self, loss, size):
+    def _show_loss(self, loss):
         self.shown = loss
 
 

@@ -14,7 +14,7 @@ COVERS = ("stage_metrics",)
 def measured(module, batches, monkeypatch):
     """``{"test/loss": number}`` and so on, as they would be logged."""
     shown = {}
-    monkeypatch.setattr(module, "log_dict", lambda values, **options: shown.update(values))
+    monkeypatch.setattr(module, "publish", lambda values, **options: shown.update(values))
     module.eval()
     table = module.begin_test("test")
     with torch.no_grad():

@@ -91,10 +91,33 @@ class SampleDataset(Dataset[Sample]):
         self.changing = changing
         self.folder = str(table.folder)
         self._unreadable: dict[int, str] = {}  # by place
-        self._aligned = list(dict.fromkeys([*(name for task in tasks.values() for name in task.aligned_to), *aligned]))
+        self.aligned = list(dict.fromkeys([*(name for task in tasks.values() for name in task.aligned_to), *aligned]))
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether a sample may be another one in the next epoch."""
+        return self.augment is not None or self.changing
+
+    def same_samples(self, other: SampleDataset) -> bool:
+        """Whether another data set of the same table gives the same samples, as long as neither changes them."""
+        return (
+            self.table is other.table
+            and np.array_equal(self.rows, other.rows)
+            and (self.columns, self.drop, self.skip, self.aligned)
+            == (other.columns, other.drop, other.skip, other.aligned)
+            and all(
+                one.keys() == more.keys() and all(one[name] is more[name] for name in one)
+                for one, more in (
+                    (self.processors, other.processors),
+                    (self.tasks, other.tasks),
+                    (self.sources, other.sources),
+                    (self.taken, other.taken),
+                )
+            )
+        )
 
     def __getitem__(self, index: int | tuple[int, int]) -> Sample:
         """The sample at a place in the split; a negative one gives it without labels and without a row (-1).
@@ -111,7 +134,7 @@ class SampleDataset(Dataset[Sample]):
         row = int(self.rows[place])
         try:
             sample = self._read(place, epoch)
-            aligned = {name: self._alignment(name, row, sample.prepared[name]) for name in self._aligned}
+            aligned = {name: self._alignment(name, row, sample.prepared[name]) for name in self.aligned}
             targets = {name: self._target(task, row, aligned, sample.draw) for name, task in self.tasks.items()}
         except (DataError, InputError) as error:
             if not self.skip:
@@ -125,7 +148,7 @@ class SampleDataset(Dataset[Sample]):
         row = int(self.rows[place])
         draw = None if self.augment is None and not self.changing else sample_draw(self.seed, epoch, row)
         # the alignments are named even so: a batch may hold nothing but samples without labels
-        nothing = dict.fromkeys(self._aligned)
+        nothing = dict.fromkeys(self.aligned)
         return Sample(self._all_prepared(row, draw), dict.fromkeys(self.tasks), row, draw, alignments=nothing)
 
     def _stand_in(self, place: int, epoch: int) -> Sample:

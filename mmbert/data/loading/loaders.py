@@ -12,6 +12,7 @@ from mmbert.core.errors import ConfigError
 from mmbert.core.types import Batch
 from mmbert.data.loading.collate import Collate
 from mmbert.data.loading.dataset import SampleDataset
+from mmbert.data.loading.held_split import HeldSplit
 from mmbert.data.loading.length_buckets import BucketedOrder, sample_lengths
 from mmbert.data.loading.poisson import PoissonBatches
 from mmbert.data.loading.samplers import EvaluationSampler, LazyLoader, SeededSampler
@@ -31,6 +32,7 @@ def make_loader(
     draws: TaskDraws | None = None,
     poisson: PoissonBatches | None = None,
     order: Sampler[Any] | None = None,
+    held: HeldSplit | None = None,
 ) -> DataLoader[Batch]:
     """Batches of a dataset.
 
@@ -46,21 +48,31 @@ def make_loader(
         draws: with ``shuffle``, how often each sample comes in an epoch; None = once.
         poisson: draws the batches instead of all that; None = nothing does.
         order: of the samples; None = as ``shuffle`` and ``by_length`` say.
+        held: the same samples in memory, to be selected from without workers; None = they are read.
     """
     drawn: dict[str, Any] = {"batch_sampler": poisson}
     if poisson is None:
         if order is None and shuffle:
             order = training_order(dataset, seed, batch_size, by_length, draws)
         drawn = {"batch_size": batch_size, "sampler": EvaluationSampler(dataset) if order is None else order}
+    # of the workers' own random numbers; without it torch draws from those that dropout draws from
+    generator = torch.Generator().manual_seed(seed)
+    if held is not None:
+        return LazyLoader(held, **drawn, generator=generator, collate_fn=as_it_is, pin_memory=pin_memory)
     return LazyLoader(
         dataset,
         **drawn,
-        generator=torch.Generator().manual_seed(seed),  # of the workers' own random numbers
+        generator=generator,
         num_workers=num_workers,
         collate_fn=Collate(dataset.processors, dataset.augment, dataset.tasks, dataset.changing),
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0 and keep_workers,
     )
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """Collates what is a batch already."""
+    return batch
 
 
 def training_order(

@@ -36,14 +36,12 @@ class EpochDiagnostics(Callback):
             return
         epoch = trainer.current_epoch
         self.by_epoch = [one for one in self.by_epoch if one["epoch"] != epoch] + [{"epoch": epoch, **means}]
-        pl_module.log_dict(
-            {
-                f"{LOGGED_PREFIX}/val/{name}/{modality}": mean
-                for name, one in means.items()
-                for modality, mean in zip(one["modalities"], one["mean"], strict=True)
-                if mean is not None
-            }
-        )
+        pl_module.beside |= {  # type: ignore[operator, assignment]
+            f"{LOGGED_PREFIX}/val/{name}/{modality}": mean
+            for name, one in means.items()
+            for modality, mean in zip(one["modalities"], one["mean"], strict=True)
+            if mean is not None
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far."""

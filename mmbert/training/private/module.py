@@ -122,7 +122,7 @@ class PrivateModule(FusionModule):
             count = float((losses.counts[name] > 0).sum())
             self.means["train"].add(f"{name}/loss", loss.sum() / max(count, 1), count)
         self._note_padding(batch)
-        self._show_loss(losses.total.mean(), len(losses.total))
+        self._show_loss(losses.total.mean())
 
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
         """Nothing: the samples' gradients are there."""
