@@ -21,7 +21,7 @@ from mmbert.data.loading.dataset import Sample, SampleDataset
 from mmbert.data.modalities.processor import Processor
 
 #: Bytes of a split's float32 inputs above which it is read batch by batch: several jobs may run beside each other.
-MOST_BYTES = 256 * 2**20
+HELD_BYTES = 256 * 2**20
 
 
 class HeldSplit(Dataset[Batch]):
@@ -87,7 +87,7 @@ def held_split(dataset: SampleDataset) -> HeldSplit | None:
 
     Returns:
         None if samples change from epoch to epoch, some input has to be encoded or prepared, a task needs to see the
-        whole batch to make its targets, a row cannot be used, or ``MOST_BYTES`` are exceeded.
+        whole batch to make its targets, a row cannot be used, or ``HELD_BYTES`` are exceeded.
 
     Raises:
         MmbertError: as ``SampleDataset`` does.
@@ -96,13 +96,13 @@ def held_split(dataset: SampleDataset) -> HeldSplit | None:
     if dataset.changes_samples or dataset.aligned or not len(dataset) or not all(map(collates_by_rows, tasks.values())):
         return None
     samples: list[Sample] = []
-    room = Room(len(dataset), list(dataset.processors))
+    size = HeldSize(len(dataset), list(dataset.processors))
     for place in range(len(dataset)):
         sample = dataset[place]
-        if sample.skipped or not room.holds(sample):
+        if sample.skipped or not size.holds(sample):
             return None
         samples.append(sample)
-    if not room.complete:
+    if not size.complete:
         return None
     inputs = {name: held_inputs(samples, name, processor) for name, processor in dataset.processors.items()}
     targets = {name: held_targets(samples, name, task) for name, task in tasks.items()}
@@ -119,7 +119,7 @@ def held_targets(samples: Sequence[Sample], name: str, task: TargetEncoder) -> d
     return task.collate([*(sample.targets[name] for sample in samples), None])
 
 
-class Room:
+class HeldSize:
     """Counts what samples take when they are held, as far as they have been seen.
 
     Args:
@@ -140,7 +140,7 @@ class Room:
                 return False
             own = value.pooled.size + (0 if value.tokens is None else value.tokens.size)
             self.numbers[name] = max(self.numbers[name], own)
-        return 4 * self.size * sum(self.numbers.values()) <= MOST_BYTES
+        return 4 * self.size * sum(self.numbers.values()) <= HELD_BYTES
 
     @property
     def complete(self) -> bool:

@@ -160,9 +160,9 @@ def test_a_row_that_is_left_out_has_the_split_read(folder):
 def test_a_split_that_takes_too_much_memory_is_read(folder, monkeypatch):
     longest = max(one.tokens.size for one in SOURCES["text"].values)
     needed = 4 * ROWS * (longest + 3 + 3)
-    monkeypatch.setattr(module, "MOST_BYTES", needed)
+    monkeypatch.setattr(module, "HELD_BYTES", needed)
     assert held_split(dataset_of(folder)) is not None
-    monkeypatch.setattr(module, "MOST_BYTES", needed - 1)
+    monkeypatch.setattr(module, "HELD_BYTES", needed - 1)
     assert held_split(dataset_of(folder)) is None
 
 
