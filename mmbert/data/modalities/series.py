@@ -17,7 +17,7 @@ from mmbert.data.modalities import series_files, series_reading
 from mmbert.data.modalities.base import WHOLE_INPUT, CellFacts, TimeSpan, span_of_cell
 from mmbert.data.modalities.media import MediaModality
 from mmbert.data.modalities.processor import Processor
-from mmbert.data.modalities.series_files import SeriesColumn, numbers_of_array, read_columns
+from mmbert.data.modalities.series_files import SeriesColumn, columns_of_arrays, read_columns
 from mmbert.data.modalities.series_reading import Series, SeriesReading
 
 #: Channels and points of an example, and its width and height in pixels.
@@ -89,7 +89,7 @@ class SeriesModality(MediaModality):
 
     def _columns(self, value: Any) -> Mapping[str, SeriesColumn]:
         if isinstance(value, Mapping):
-            return {str(name): numbers_of_array(str(name), np.asarray(column)) for name, column in value.items()}
+            return columns_of_arrays({str(name): as_array(column) for name, column in value.items()})
         times, values = value if isinstance(value, tuple) else (None, value)
         grid = np.asarray(values, np.float64)
         grid = grid[:, None] if grid.ndim == 1 else grid
@@ -155,6 +155,12 @@ class SeriesModality(MediaModality):
             for place, name in enumerate(series.channels[:EXAMPLE_CHANNELS])
         ]
         return "<br>".join(lines)
+
+
+def as_array(column: Any) -> np.ndarray:
+    """Numbers or moments as they are, None in a list as NaN."""
+    array = np.asarray(column)
+    return array.astype(np.float64) if array.dtype == object else array
 
 
 def drawn_line(times: np.ndarray, values: np.ndarray) -> str:

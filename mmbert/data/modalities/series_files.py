@@ -124,7 +124,7 @@ RECENT = RecentFiles()
 
 
 def columns_of_arrays(arrays: dict[str, np.ndarray]) -> dict[str, SeriesColumn]:
-    """Arrays (n,) are columns of their name; the columns of arrays (n, C) are counted, after the name if several.
+    """Arrays (n,) are columns of their name; those of arrays (n, C) are counted, after the name of one of several.
 
     Raises:
         DataError: they have other shapes, lengths that differ, or are no numbers.
@@ -136,7 +136,7 @@ def columns_of_arrays(arrays: dict[str, np.ndarray]) -> dict[str, SeriesColumn]:
                 f"its array '{name}' has the shape {array.shape} where (rows,) or (rows, columns) is needed"
             )
         numbers = numbers_of_array(name, array)
-        if array.ndim == 1 and len(arrays) > 1:
+        if array.ndim == 1 and name:
             found[name] = numbers
             continue
         start = f"{name}." if len(arrays) > 1 else ""

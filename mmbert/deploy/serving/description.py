@@ -11,6 +11,8 @@ from mmbert import __version__
 from mmbert.data.modalities.media import MediaModality
 from mmbert.data.modalities.processor import Cutting, Processor
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.modalities.series import SeriesModality
+from mmbert.data.modalities.series_reading import SeriesReading
 from mmbert.deploy.serving.limits import Limits
 from mmbert.model import MultimodalModel
 
@@ -59,6 +61,7 @@ class Description:
         pairs: names of texts that may be two.
         tasks: by name ``kind`` and, where it has any, ``classes``.
         width: D of modalities that are vectors.
+        series: of modalities that are columns over time, some that can be sent instead of a file.
         records: of modalities that are facts in several columns, a record that can be sent.
         read: of modalities that are cut where they are long, how much is read: ``128 tokens``.
     """
@@ -71,6 +74,7 @@ class Description:
     pairs: tuple[str, ...]
     tasks: dict[str, dict[str, Any]]
     width: dict[str, int]
+    series: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     read: dict[str, str] = field(default_factory=dict)
 
@@ -87,6 +91,11 @@ class Description:
             media=tuple(name for name, kind in kinds.items() if isinstance(kind, MediaModality)),
             pairs=tuple(name for name, one in processors.items() if getattr(one, "has_room_for_pairs", False)),
             tasks={name: task_facts(task) for name, task in model.named_tasks().items()},
+            series={
+                name: series_example(one.modality.reading, one.statistics)  # type: ignore[attr-defined]
+                for name, one in processors.items()
+                if isinstance(kinds[name], SeriesModality)
+            },
             records={
                 name: record_example(one.columns)  # type: ignore[attr-defined]
                 for name, one in processors.items()
@@ -112,8 +121,8 @@ class Description:
 
     def _example_of(self, name: str) -> Any:
         kind = self.modalities[name]
-        if name in self.records:
-            return self.records[name]
+        if name in self.records or name in self.series:
+            return {**self.records, **self.series}[name]
         return [0.0] * self.width.get(name, 3) if kind == "features" else EXAMPLE_VALUES.get(kind, "…")
 
     def sample_schema(self, in_form: bool) -> dict[str, Any]:
@@ -137,7 +146,12 @@ class Description:
         if name in self.media:
             if in_form:
                 return {"type": "string", "format": "binary", "description": f"a file: {kind}"}
-            return {"type": "string", "contentEncoding": "base64", "description": f"bytes of a file, {kind}, in base64"}
+            file = {"type": "string", "contentEncoding": "base64", "description": f"bytes of a file, {kind}, in base64"}
+            if name not in self.series:
+                return file
+            column = {"type": "array", "items": {"type": ["number", "null"]}}
+            columns = dict.fromkeys(self.series[name], column)
+            return {"anyOf": [file, {"type": "object", "properties": columns}]}
         if kind == "features":
             if in_form:
                 return {"type": "string", "format": "binary", "description": "a .npy file, or numbers as a JSON list"}
@@ -218,6 +232,12 @@ def task_facts(task: Any) -> dict[str, Any]:
         return {"kind": task.kind}
     more = [f"… {len(classes) - MOST_CLASSES} more"] if len(classes) > MOST_CLASSES else []
     return {"kind": task.kind, "classes": [*classes[:MOST_CLASSES], *more]}
+
+
+def series_example(reading: SeriesReading, statistics: Mapping[str, Mapping[str, float]]) -> dict[str, list[float]]:
+    """Two rows of the means of train's channels, half a second apart where they have times."""
+    times = {} if reading.rows_per_second and reading.time is None else {reading.time or "time": [0.0, 0.5]}
+    return times | {name: 2 * [round(known["mean"], 3)] for name, known in statistics.items()}
 
 
 def record_example(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

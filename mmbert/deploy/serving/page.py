@@ -58,6 +58,16 @@ no path or address is read.</p>
 """
 
 
+#: What a form is sent for each kind of input that is a file.
+EXAMPLE_FILES = {
+    "image": "@picture.png",
+    "audio": "@sound.wav",
+    "video": "@clip.mp4",
+    "series": "@sensor.csv",
+    "features": "@features.npy",
+}
+
+
 def form_field(described: Description, name: str) -> str:
     """The input of one modality."""
     kind, shown = described.modalities[name], escape(name)
@@ -81,7 +91,7 @@ def curl_examples(described: Description) -> str:
     """Commands, for a shell on the server's own machine."""
     fields = []
     for name, kind in described.modalities.items():
-        value = {"image": "@picture.png", "audio": "@sound.wav", "features": "@features.npy"}.get(kind, "…")
+        value = EXAMPLE_FILES.get(kind, "…")
         fields.append(f"-F {name}={value}" if value != "…" else f"-F '{name}=some text'")
     first = next(iter(described.modalities))
     values = {"text": '"some text"', "features": "[0.1, 0.2]"}

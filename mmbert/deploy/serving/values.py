@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmbert.core.errors import MmbertError, nearest
 from mmbert.data.modalities.base import Modality
 from mmbert.data.modalities.errors import why_no_content
@@ -22,6 +24,7 @@ from mmbert.data.modalities.features import FeaturesModality
 from mmbert.data.modalities.media import MediaModality
 from mmbert.data.modalities.processor import Processor
 from mmbert.data.modalities.registry import modality_of
+from mmbert.data.modalities.series import SeriesModality
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.model.samples import is_empty_text
 
@@ -64,6 +67,8 @@ def raw_value(name: str, value: Any, processor: Processor) -> Any:
     """
     modality = modality_of(processor)
     try:
+        if isinstance(modality, SeriesModality) and isinstance(value, dict):
+            return modality.from_python(checked_columns(value), processor)
         if isinstance(modality, MediaModality):
             content = value if isinstance(value, bytes) else decoded_base64(value, modality.noun)
             return modality.decode(io.BytesIO(content), getattr(processor, "max_seconds", None))
@@ -79,7 +84,7 @@ def raw_value(name: str, value: Any, processor: Processor) -> Any:
     except Exception as error:  # decoders raise whatever a broken file makes them meet
         why = (
             str(error)
-            if isinstance(modality, FeaturesModality) or modality.reads_columns
+            if isinstance(modality, FeaturesModality) or modality.reads_columns or isinstance(value, dict)
             else why_no_content(modality.noun, error)
         )
         raise Refusal(422, why, f"send another {modality.noun}, or leave the field out", field=name) from error
@@ -122,6 +127,22 @@ def feature_values(value: Any, modality: Modality, processor: Processor) -> Any:
             return modality.read(str(path), "")
         except MmbertError as error:
             raise Refusal(422, str(error).replace(f"{path}: ", ""), "send another file") from error
+
+
+def checked_columns(value: dict[str, Any]) -> dict[str, Any]:
+    """Lists of numbers by column, null where there is none.
+
+    Raises:
+        Refusal: it holds something else.
+    """
+    for name, column in value.items():
+        cells = column if isinstance(column, list) else [column]
+        strange = next((cell for cell in cells if isinstance(cell, (list, dict, str, bool))), None)
+        if not isinstance(column, list) or strange is not None:
+            found = json_type(column if strange is None else strange)
+            remedy = 'such as {"time": [0, 0.5], "x": [1, null]}'
+            raise Refusal(422, f"column '{name}' of a series is a list of numbers, not {found}", remedy)
+    return {name: np.array(column, np.float64) for name, column in value.items()}
 
 
 def checked_record(value: Any) -> Any:

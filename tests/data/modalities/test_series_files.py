@@ -50,6 +50,8 @@ def test_the_same_numbers_in_parquet_and_arrays(tmp_path):
     np.save(tmp_path / "a.npy", grid)
     same(read_columns(tmp_path / "a.npy"), {"0": NUMBERS["time"], "1": NUMBERS["x"]})
     np.savez(tmp_path / "b.npz", t=np.arange(3), au=grid)
+    np.savez(tmp_path / "c.npz", x=np.arange(3))
+    same(read_columns(tmp_path / "c.npz"), {"x": [0, 1, 2]})
     same(read_columns(tmp_path / "b.npz"), {"t": [0, 1, 2], "au.0": NUMBERS["time"], "au.1": NUMBERS["x"]})
 
 

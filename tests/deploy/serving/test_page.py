@@ -4,9 +4,10 @@ import re
 from types import SimpleNamespace
 
 from mmbert import __version__
-from mmbert.deploy.serving.description import Description, record_example, task_facts
+from mmbert.data.modalities.series_reading import SeriesReading
+from mmbert.deploy.serving.description import Description, record_example, series_example, task_facts
 from mmbert.deploy.serving.limits import Limits
-from mmbert.deploy.serving.page import docs_page
+from mmbert.deploy.serving.page import curl_examples, docs_page
 
 COVERS = ("page", "description")
 
@@ -71,3 +72,14 @@ def test_a_record_is_an_object_with_an_example_of_what_train_had():
     schema = one.sample_schema(in_form=False)["properties"]["facts"]
     assert list(schema["properties"]) == ["age", "sex"] and schema["additionalProperties"] is False
     assert one.sample_schema(in_form=True)["properties"]["facts"] == {"type": "string"}
+
+
+def test_a_series_is_a_file_or_columns_with_an_example_of_what_train_had():
+    columns = series_example(SeriesReading(), {"ax": {"mean": 9.80665, "std": 1.0}})
+    assert columns == {"time": [0.0, 0.5], "ax": [9.807, 9.807]}
+    assert series_example(SeriesReading(rows_per_second=50.0), {"0": {"mean": 1.0, "std": 1.0}}) == {"0": [1.0, 1.0]}
+    one = described(modalities={"wrist": "series"}, media=("wrist",), series={"wrist": columns})
+    assert one.example() == {"wrist": columns} and "-F wrist=@sensor.csv" in curl_examples(one)
+    file, together = one.sample_schema(in_form=False)["properties"]["wrist"]["anyOf"]
+    assert file["contentEncoding"] == "base64" and list(together["properties"]) == ["time", "ax"]
+    assert one.sample_schema(in_form=True)["properties"]["wrist"]["format"] == "binary"

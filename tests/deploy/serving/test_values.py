@@ -11,9 +11,11 @@ from safetensors.numpy import save as save_safetensors
 
 from mmbert.data.modalities import picture_files
 from mmbert.data.modalities.base import Modality
+from mmbert.data.modalities.series_reading import SeriesReading
 from mmbert.deploy.serving.limits import Limits, Places
 from mmbert.deploy.serving.refusals import Refusal
 from mmbert.deploy.serving.values import checked_text, raw_values
+from mmbert.encoders.processors.series import SeriesProcessor
 
 COVERS = ("values", "limits", "refusals")
 
@@ -153,3 +155,24 @@ def test_what_is_no_text_is_told_what_to_send(value, remedy):
     with pytest.raises(Refusal, match="a text is a string, not") as told:
         checked_text(value)
     assert remedy in told.value.remedy
+
+
+def test_a_series_is_a_file_or_an_object_of_columns():
+    statistics = {"ax": {"mean": 0.0, "std": 1.0}}
+    readers = {"wrist": SeriesProcessor(SeriesReading(), statistics)}
+    text = b"time,ax\n0,1\n0.5,\n1,3\n"
+    given = ({"time": [0, 0.5, 1], "ax": [1, None, 3]}, text, base64.b64encode(text).decode())
+    for value in given:
+        found = raw_values({"wrist": value}, readers)["wrist"]
+        np.testing.assert_array_equal(found.times, [0, 0.5, 1])
+        np.testing.assert_array_equal(found.values[:, 0], [1, np.nan, 3])
+    for value, why in (
+        ({"time": [0, 1], "ax": 3}, "column 'ax' of a series is a list of numbers, not a number"),
+        ({"time": [0, 1], "ax": [1, "two"]}, "column 'ax' of a series is a list of numbers, not a string"),
+        ({"time": [0, 1]}, "no column 'ax'|no column of numbers beside"),
+        ({"time": [1, 0], "ax": [1, 2]}, "its times run back"),
+        ({"time": [0, 1, 2], "ax": [1, 2]}, "different lengths|same length"),
+        ([1, 2], "a string in base64, not a list"),
+    ):
+        with pytest.raises(Refusal, match=why):
+            raw_values({"wrist": value}, readers)
