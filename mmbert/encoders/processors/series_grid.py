@@ -41,7 +41,13 @@ def grid_steps(series: Series, rate: float) -> int:
             f"its {rows:,} rows last {seconds:,.10g} s, which at rate={rate:g} would be {steps:,.0f} steps: lower the "
             "encoder's option rate; or are its times in other units (time_unit=ms)?"
         )
-    return int(steps + ON_GRID) + 1
+    return int(steps + on_grid_seconds(series, rate) * rate) + 1
+
+
+def on_grid_seconds(series: Series, rate: float) -> float:
+    """How near to a moment of the grid a row lies on it: what float64 loses of its time, such as one since 1970."""
+    coarsest = float(np.spacing(np.abs(series.times).max()))
+    return min(max(ON_GRID / rate, 4 * coarsest), 0.01 / rate)
 
 
 def on_grid(series: Series, rate: float, max_gap: float | None, most: int) -> np.ndarray:
@@ -72,7 +78,7 @@ def on_grid(series: Series, rate: float, max_gap: float | None, most: int) -> np
     if max_gap is None:
         median = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
         max_gap = USUAL_STEPS * max(1 / rate, median)
-    near = ON_GRID / rate
+    near = on_grid_seconds(series, rate)
     for place, values in enumerate(series.values.T):
         there = np.isfinite(values)
         if not there.any():

@@ -62,6 +62,14 @@ def test_a_rate_that_must_be_a_mistake_is_refused_before_memory_is_taken():
         grid_steps(wide, 999.99)
 
 
+@pytest.mark.parametrize("start", [0.0, 1_612_345_678.9, 1_700_000_000.3, 1_799_999_999.7])
+def test_times_since_1970_lose_no_row_at_the_edge_of_a_gap(start):
+    for rate in (997.0, 1000.0):
+        times = np.concatenate([np.arange(501) / rate, (2 * rate + np.arange(501)) / rate])
+        found = on_grid(series(start + times, np.sin(times)), rate, 0.01, 10_000)[:, 0]
+        assert np.flatnonzero(np.isfinite(found)).tolist() == [*range(501), *range(int(2 * rate), int(2 * rate) + 501)]
+
+
 @given(st.data())
 @settings(deadline=None, max_examples=60)
 def test_between_near_numbers_a_value_and_else_none(data):
