@@ -1,31 +1,33 @@
 """A zero in the loss gives every weight of a part a gradient, and changes no number."""
 
 import math
+from datetime import timedelta
 
+import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.utils._pytree import register_dataclass
 
 from mmbert.core.types import Encoded
+from mmbert.training.sharding.groups import TRAVELLING
 from mmbert.training.sharding.whole_graph import PartUse, ZeroOf
 
 
-class Part(nn.Module):
-    """Two vectors, of which the second layer is only used where ``rich``."""
+class Vectors(nn.Module):
+    """A part with a second layer, which is used where ``rich``."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 4)
 
     def forward(self, x, rich):
         tokens = self.first(x)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), tokens.mean(1)), (
-            self.second(tokens) if rich else None
-        )
-
-
-class Vectors(Part):
-    def forward(self, x, rich):
-        return super().forward(x, rich)[0]
+        tokens = self.second(tokens) if rich else tokens
+        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), tokens.mean(1))
 
 
 def used(part, *, loss_of_it, scale=1.0):
@@ -79,3 +81,40 @@ def test_gradients_of_zeros_take_no_room():
     weight = torch.ones(1000, 1000, requires_grad=True)
     (gradient,) = torch.autograd.grad(ZeroOf.apply(weight), weight)
     assert gradient.shape == weight.shape and gradient.untyped_storage().nbytes() <= 4
+
+
+def half(rank, folder, world=2):
+    """The first process reads the second layer, the second one has nothing to learn from."""
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=20),
+    )
+    torch.manual_seed(0)
+    for kind in TRAVELLING:
+        register_dataclass(kind)
+    part, use = Vectors(), PartUse()
+    use.before(part)
+    fully_shard(part, mesh=init_device_mesh("cpu", (world,)))
+    use.after(part)
+    for _ in range(2):  # the second step meets what the first has left
+        part.zero_grad()
+        output = part(torch.ones(2, 5, 3), rank == 0)
+        loss = output.pooled.sum() if rank == 0 else torch.zeros(())
+        (loss + use.zero(torch.device("cpu"))).backward()
+    torch.save({name: p.grad.full_tensor() for name, p in part.named_parameters()}, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_a_process_that_uses_a_part_otherwise_takes_part_with_zeros(tmp_path):
+    mp.spawn(half, args=(str(tmp_path),), nprocs=2)
+    torch.manual_seed(0)
+    alone = Vectors()
+    alone(torch.ones(2, 5, 3), True).pooled.sum().backward()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, parameter in alone.named_parameters():
+            torch.testing.assert_close(found[name], parameter.grad / 2, msg=name)
