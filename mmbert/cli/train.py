@@ -37,7 +37,7 @@ def train(cfg: DictConfig) -> float:
     if hydra.job.config_name != "train":
         flags += ["--config-name", str(hydra.job.config_name)]
     words, search = list(hydra.overrides.task), search_of(cfg, hydra)
-    if not cfg.study.resume:
+    if not goes_on(cfg):
         return run(cfg, run_dir, False, words, flags, search)
     try:
         with run_lock(RunFolder(run_dir)):
@@ -75,6 +75,21 @@ def search_of(cfg: DictConfig, hydra: Any) -> tuple[Trial | None, str] | None:
     return trial_of(hydra, cfg.study.trial), hydra.sweeper.direction
 
 
+def goes_on(cfg: DictConfig) -> bool:
+    """Whether a job goes on with what it finds of itself in its folder.
+
+    It does where the study is resumed, and in a job of submitit's: a sweep begins in a folder without runs, so that
+    this job has been there before and was put back into the queue.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from mmbert.training.callbacks.requeue import in_submitit_job
+
+    swept = HydraConfig.get().mode == RunMode.MULTIRUN or "LOCAL_RANK" in os.environ
+    return bool(cfg.study.resume) or (swept and in_submitit_job())
+
+
 def continues_run(cfg: DictConfig, run_dir: Path) -> bool:
     """Whether the folder holds the beginning of this very job, and it is to be resumed.
 
@@ -85,7 +100,7 @@ def continues_run(cfg: DictConfig, run_dir: Path) -> bool:
     from mmbert.runs.job import job_hash, read_job_hash
 
     run = RunFolder(run_dir)
-    if not cfg.study.resume or read_job_hash(run) != job_hash(cfg):
+    if not goes_on(cfg) or read_job_hash(run) != job_hash(cfg):
         return False
     if is_rank_zero() and (not run.resumable or run.crashed):
         run.clear()

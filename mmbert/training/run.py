@@ -125,6 +125,10 @@ def locked_run(
         return float(pruned.facts["value"])
     except SIGTERMException as error:
         raise ended_by_sigterm(folder, 143 if error.code is None else error.code) from None
+    except SystemExit as error:
+        why = f"The run was ended (exit code {error.code}), as by a queue that takes it back."
+        folder.write_error(TrainingError(f"{why} Go on with: mmbert-train resume={folder}"))
+        raise
     except BaseException as error:
         if workers_were_ended(error):  # schedulers send the signal to all processes of a job, and some do not wait
             raise ended_by_sigterm(folder, 143) from None

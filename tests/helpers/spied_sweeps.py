@@ -16,7 +16,7 @@ class Spy(Callback):
         seen = {
             "began": time.time(), "pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0)),
             "threads": torch.get_num_threads(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
-            "epoch": trainer.current_epoch,
+            "epoch": trainer.current_epoch, "step": trainer.global_step,
         }
         (folder / "seen.json").write_text(json.dumps(seen))
         if Path("fail").exists() and folder.name == Path("fail").read_text():
@@ -29,6 +29,13 @@ class Spy(Callback):
         if trainer.current_epoch == 1 and Path("die_once").exists() and folder.name == Path("die_once").read_text():
             Path("die_once").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_train_batch_start(self, trainer, module, batch, index):
+        folder = Path(trainer.default_root_dir)
+        if trainer.global_step == 3 and Path("requeue").exists() and folder.name == Path("requeue").read_text():
+            Path("requeue").unlink()
+            (folder / "requeued").write_text(str(trainer.global_step))
+            os.kill(os.getpid(), signal.SIGUSR2)
 
     def on_train_end(self, trainer, module):
         path = Path(trainer.default_root_dir) / "seen.json"

@@ -40,6 +40,7 @@ from mmbert.training.callbacks.process_parts import (
     restore_random,
     seen_of,
 )
+from mmbert.training.callbacks.requeue import Requeue
 from mmbert.training.loggers.csv import HistoryLogger
 from mmbert.training.module import FusionModule
 
@@ -90,6 +91,7 @@ class LastCheckpoint(Checkpoint):
         self._saved = time.monotonic()
         self._held: dict[str, Any] | None = None
         self._asked_to_end = False
+        self._requeue = Requeue()
         self._earlier: list[EpochPart] = []
         self._resumed_epoch: int | None = None
 
@@ -110,13 +112,13 @@ class LastCheckpoint(Checkpoint):
         if due or end:
             self.save(trainer)
         if end:
-            raise asked_to_end()
+            self._end()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Saves after the validation and the choice of the best checkpoint."""
         self.save(trainer)
         if trainer.strategy.reduce_boolean_decision(self._asked_to_end, all=False):
-            raise asked_to_end()
+            self._end()
 
     def save(self, trainer: pl.Trainer) -> None:
         """Writes the file; every process must call it."""
@@ -153,6 +155,7 @@ class LastCheckpoint(Checkpoint):
         self._asked_to_end = trainer.received_sigterm
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._note)
+            self._requeue.listen(self._note)
         if self._held is not None:
             if isinstance(io, WholeCheckpoints):
                 io.restoring = self.path
@@ -160,6 +163,10 @@ class LastCheckpoint(Checkpoint):
         self._held = None
         if isinstance(io, WholeCheckpoints):
             io.restoring = None
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """What comes after the training needs no saving first."""
+        self._requeue.give_back()
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Puts the states back where nothing was left to train: what was logged after the checkpoint comes again."""
@@ -193,6 +200,16 @@ class LastCheckpoint(Checkpoint):
         if any(callback.stopped_epoch for callback in stops):
             trainer.should_stop = True
         restore_random(held)
+
+    def _end(self) -> None:
+        """Ends this process, once all have saved.
+
+        Raises:
+            SystemExit: the job was put back into a queue.
+            SIGTERMException: it was not.
+        """
+        self._requeue.act()
+        raise asked_to_end()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_end = True

@@ -120,3 +120,16 @@ def test_a_launcher_runs_a_study_and_a_failed_job_stops_no_other(sweep, here, la
     assert error(here, "1")["message"] == "broken on purpose"
     assert os.getpid() not in {what["pid"] for what in seen.values()}
     assert json.loads((here / "sweep" / "0" / "job.json").read_text())["hash"]
+
+
+@pytest.mark.slow
+def test_a_job_that_submitit_puts_back_into_the_queue_goes_on_from_the_step_it_was_at(sweep, here):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    (here / "requeue").write_text("1")
+    submitit = ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=10")
+    ended, seen = sweep(*submitit, "seed=0,1", "trainer.max_epochs=3")
+    assert ended.code == 0, ended.err
+    assert finished(here) == ["0", "1"] and not (here / "requeue").exists()
+    assert (here / "sweep" / "1" / "requeued").read_text() == "3"
+    assert seen["1"]["step"] == 4 and seen["0"]["step"] == 0  # the step during which the signal came is whole
+    assert not (here / "sweep" / "1" / "error.json").exists()
