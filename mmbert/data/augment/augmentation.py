@@ -38,6 +38,7 @@ class Augmentation:
         text: options of ``TextAugmentation``, for every encoder of kind text.
         modality_dropout: chance that a sample loses a modality, each for itself: a number, or one by encoder name.
             A sample never loses all (Neverova et al. 2016, arXiv:1501.00102, ModDrop).
+        series: options of ``SeriesAugmentation``, for every encoder of kind series.
         **others: options of ``Modality.augmentation`` of further kinds of input, by kind.
 
     Raises:
@@ -50,9 +51,12 @@ class Augmentation:
         audio: Annotated[Mapping[str, Any] | None, OptionsOf("mmbert.data.augment.audio.AudioAugmentation")] = None,
         text: Annotated[Mapping[str, float] | None, OptionsOf("mmbert.data.augment.text.TextAugmentation")] = None,
         modality_dropout: Annotated[float | Mapping[str, float], CHANCES] = 0.0,
+        series: Annotated[
+            Mapping[str, float] | None, OptionsOf("mmbert.data.augment.series.SeriesAugmentation")
+        ] = None,
         **others: Mapping[str, Any] | None,
     ) -> None:
-        given = {"image": image, "audio": audio, "text": text}
+        given = {"image": image, "audio": audio, "text": text, "series": series}
         self.by_kind = {kind: input_augmentation(modality_named(kind), part or {}) for kind, part in given.items()}
         self.others = {kind: dict(part or {}) for kind, part in others.items()}
         self.modality_dropout = modality_dropout

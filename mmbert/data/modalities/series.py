@@ -13,6 +13,7 @@ import numpy as np
 
 from mmbert.core.errors import DataError
 from mmbert.data.augment.corruptions import Degradation
+from mmbert.data.augment.series import SeriesAugmentation
 from mmbert.data.modalities import series_files, series_reading
 from mmbert.data.modalities.base import WHOLE_INPUT, CellFacts, TimeSpan, span_of_cell
 from mmbert.data.modalities.media import MediaModality
@@ -43,6 +44,7 @@ class SeriesModality(MediaModality):
     code = (series_files.__name__, series_reading.__name__)
     libraries = ("torch", "pyarrow")
     python_example = '"sensor.csv"'
+    augmentation = SeriesAugmentation
     lacking = ("series has no number", "series have no number")
 
     def __init__(self, reading: SeriesReading = EVERYTHING) -> None:

@@ -54,6 +54,12 @@ BESIDE_ARGUMENTS: dict[str, dict[str, str]] = {
         "image_size": f"{COUNT} or a list of 2 values, each {COUNT},",
         "channels": f"a list of values, each {COUNT},",
     },
+    "mmbert.encoders.series.": {
+        "channels": "a list of values, each a text,",
+        "time_unit": "one of s, ms, us, ns",
+        **dict.fromkeys(("rate", "max_gap", "rows_per_second", "step_seconds"), POSITIVE),
+        **dict.fromkeys(("max_steps", "patch_length", "stride"), COUNT),
+    },
     "mmbert.fusion.": {
         **dict.fromkeys(("hidden_dim", "chunks", "rank", "joint_dim", "factors", "attention_dim"), COUNT),
         **dict.fromkeys(("experts_per_modality", "ffn_ratio", "num_bottlenecks", "num_latents", "num_blocks"), COUNT),
@@ -131,6 +137,8 @@ BY_PATH = {
     **dict.fromkeys(("augment.image.flip", "augment.image.erasing"), f"{NOT_NEGATIVE} and at most 1"),
     **dict.fromkeys(("augment.audio.shift_seconds", "augment.audio.gain_db"), NOT_NEGATIVE),
     "augment.text.mask": DROPOUT,
+    **dict.fromkeys(("augment.series.noise", "augment.series.scale"), NOT_NEGATIVE),
+    "augment.series.gap_share": DROPOUT,
     "augment.modality_dropout": CHANCE,
 }
 
@@ -252,5 +260,6 @@ def test_the_class_whose_options_a_group_holds_exists() -> None:
         "Drawing",
         "ImageAugmentation",
         "AudioAugmentation",
+        "SeriesAugmentation",
     }
     assert all(schema.rules_of(owner) for owner in owners)
