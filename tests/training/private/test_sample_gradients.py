@@ -51,6 +51,10 @@ class Heads(torch.nn.Module):
     _outputs_of = MultimodalModel._outputs_of
 
 
+#: Signed square roots have a slope without bound near zero, which makes much of the last digit of a product.
+TOLERANCE = {"block": 2e-3}
+
+
 def fusion_of(name: str) -> Fusion:
     """As its YAML builds it, in training mode, without what is drawn at random."""
     kind, options = options_of(name)
@@ -134,7 +138,9 @@ def test_of_every_allowed_strategy_they_are_those_of_each_sample_alone(name: str
         assert losses.total.shape == (4,)
         for b in range(4):
             for (key, _), expected in zip(names.items(), alone(model, tree, b), strict=True):
-                torch.testing.assert_close(found[f"model.{key}"][b], expected, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(
+                    found[f"model.{key}"][b], expected, rtol=TOLERANCE.get(name, 1e-4), atol=1e-5
+                )
     found, _ = computed.of(tree)
     assert all(g.shape[0] == 4 for g in found.values())
 
