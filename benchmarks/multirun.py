@@ -153,7 +153,7 @@ def main() -> None:
         print(f"{part:<12}{first[part]:>12.2f}{more[part]:>12.2f}")
     print(f"{'together':<12}{sum(first.values()):>12.2f}{whole:>12.2f}")
     print(f"{'bare loop':<12}{'':>12}{bare:>12.2f}   one more job is {whole / bare:.2f} times that")
-    result = {"words": [*FROZEN, *words], "first_job": first, "one_more": more, "jobs": jobs}
+    result: dict[str, Any] = {"words": [*FROZEN, *words], "first_job": first, "one_more": more, "jobs": jobs}
     result |= {"bare_loop": bare, "epochs": epochs, "ratio": whole / bare}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({**result, "environment": environment()}, indent=2, default=str) + "\n")
