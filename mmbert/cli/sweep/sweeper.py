@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from mmbert.cli.failures import SweepFailed
 from mmbert.cli.options.quoting import in_quotes, quoted_words
 from mmbert.cli.options.values import without_hydra
+from mmbert.cli.sweep.planned_configs import PlannedConfigs
 from mmbert.core.errors import ConfigError
 from mmbert.core.folder_lock import folder_lock
 from mmbert.core.whole_files import write_whole_text
@@ -67,13 +68,16 @@ class StudySweeper(Sweeper):
         self.max_batch_size, self.params = max_batch_size, params or {}
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
+        self.configs: PlannedConfigs | None = None
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before it sweeps."""
         self.config, self.hydra_context = config, hydra_context
+        self.configs = PlannedConfigs(hydra_context.config_loader)
+        remembering = HydraContext(config_loader=self.configs, callbacks=hydra_context.callbacks)  # type: ignore[arg-type]
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=remembering, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
@@ -119,9 +123,9 @@ class StudySweeper(Sweeper):
         from mmbert.cli.options.subset import keep_subset
         from mmbert.runs.job import job_hash
 
-        planned = []
+        planned, configs = [], self.configs or PlannedConfigs(self.hydra_context.config_loader)
         for number, words in enumerate(jobs):
-            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
+            cfg = configs.planned(self.config, words)
             with open_dict(cfg):
                 cfg.hydra.job.id = cfg.hydra.job.num = number
             with as_job(cfg):
