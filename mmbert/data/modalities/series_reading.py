@@ -89,13 +89,23 @@ class SeriesReading:
         return Series(times[first:last], values[first:last], tuple(names), source)
 
     def _clock(self, columns: Mapping[str, SeriesColumn]) -> str | None:
-        """The column of times; None = rows follow one another evenly."""
+        """The column of times; None = rows follow one another evenly.
+
+        Raises:
+            DataError: it is not there; or it is, and would be taken for a channel since ``rows_per_second`` is given.
+        """
         if self.time is not None:
             return column_called(self.time, columns, "time")
-        if self.rows_per_second is not None:
-            return None
         small = {name.lower(): name for name in reversed(list(columns))}
-        return next((small[name] for name in TIME_NAMES if name in small), next(iter(columns)))
+        usual = next((small[name] for name in TIME_NAMES if name in small), None)
+        if self.rows_per_second is None:
+            return next(iter(columns)) if usual is None else usual
+        if usual is not None and self.channels is None:
+            raise DataError(
+                f"it has a column of times, '{usual}': leave the encoder's option rows_per_second out, or name the "
+                "channels with channels=[...]"
+            )
+        return None
 
     def _times(self, clock: str, column: SeriesColumn) -> np.ndarray:
         """(n,) seconds of a column of times.

@@ -21,7 +21,9 @@ def test_the_column_of_times_is_known_by_its_name_else_it_is_the_first():
         found = read(f"{header}\n1,5,7\n2,6,9\n")
         assert found.times.tolist() == times and len(found.channels) == 2
     assert read("time,x,clock\n9,1,0\n9,2,3\n", time="clock").times.tolist() == [0, 3]
-    assert read("time,x\n9,1\n9,2\n", rows_per_second=4.0).times.tolist() == [0, 0.25]
+    assert read("x,y\n9,1\n9,2\n", rows_per_second=4.0).times.tolist() == [0, 0.25]
+    even = read("time,x\n9,1\n9,2\n", rows_per_second=4.0, channels=("x",))
+    assert even.times.tolist() == [0, 0.25] and even.channels == ("x",)
 
 
 @pytest.mark.parametrize(("unit", "seconds"), [("s", 2000.0), ("ms", 2.0), ("us", 0.002), ("ns", 2e-6)])
@@ -59,6 +61,7 @@ FAULTS = [
     ("who,x\nc,a\nd,b\n", {}, "it has no column of numbers: who, x"),
     ("time,acc\n0,1\n1,2\n", {"channels": ("ac",)}, "it has no column 'ac', which the encoder reads .*mean 'acc'"),
     ("time,acc\n0,1\n1,2\n", {"time": "tim"}, "it has no column 'tim', which the encoder reads .option time"),
+    ("x,Time\n0,1\n1,2\n", {"rows_per_second": 4.0}, "it has a column of times, 'Time': leave .* rows_per_second out"),
     ("time,d\n0,2030-01-01\n1,2030-01-02\n", {"channels": ("d",)}, "its column 'd' has moments, not numbers"),
 ]
 
