@@ -14,7 +14,8 @@ from mmbert.tasks.contrastive_classification import ContrastiveClassification
 from mmbert.tasks.retrieval import Retrieval
 
 DIMS = {"text": 6, "image": 5, "audio": 4}
-SHARES = slice(0, 4), slice(4, 7)  # of different size
+#: What each process has: shares of different size; and all pairs in the first, a copy that fills up in the second.
+SHARES = {"different": (slice(0, 4), slice(4, 7)), "one has pairs": (slice(0, 6), slice(6, 7))}
 
 
 def test_an_empty_cell_is_shared_by_none():
@@ -69,22 +70,23 @@ def pairs_of_classes(rows, world):
     return weighed.detach() / world, vectors.grad
 
 
-def worker(rank, folder):
+def worker(rank, folder, shares):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     told = {}
     for name in ("infonce", "siglip"):
         task = made(name)
-        told[f"{name} loss"] = part(task, SHARES[rank], 2)
+        told[f"{name} loss"] = part(task, SHARES[shares][rank], 2)
         told |= {f"{name} {key}": p.grad for key, p in task.named_parameters()}
-    told["classes loss"], told["classes vectors"] = pairs_of_classes(SHARES[rank], 2)
+    told["classes loss"], told["classes vectors"] = pairs_of_classes(SHARES[shares][rank], 2)
     torch.save(told, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
+@pytest.mark.parametrize("shares", SHARES)
+def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path, shares):
+    mp.spawn(worker, args=(str(tmp_path), shares), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     for name in ("infonce", "siglip"):
         task = made(name)
