@@ -13,8 +13,9 @@ from mmbert.testing.report import ContractViolation
 
 #: How far two computations of the same numbers may differ, absolute and relative, in float32.
 TOLERANCE = 1e-5
-#: Largest mean error of bfloat16, as a share of the largest number.
-BFLOAT16_TOLERANCE = 0.05
+#: Largest mean error of bfloat16, as a share of the largest number. Processors that have its instructions round sums of
+#: products to it, others keep them in float32: waveforms through a dozen layers were seen to lose 0.06 on the first.
+BFLOAT16_TOLERANCE = 0.08
 #: Numbers that are written where nothing is real.
 JUNK = (1e6, math.nan, math.inf, -math.inf)
 

@@ -347,7 +347,7 @@ class WritesIntoAnotherFormat(Sound):
 class DifferenceOfLargeNumbers(Sound):
     def tokens(self, features, mask):
         projected = self.convolution(blank(features, mask).mT).mT
-        return self.dropout(self.norm((projected + 100.0).to(projected.dtype) - 100.0))
+        return self.dropout(self.norm((projected + 200.0).to(projected.dtype) - 200.0))
 
 
 # state, saving -------------------------------------------------------------------------------------------------------
