@@ -43,7 +43,7 @@ format: $(STAMP)  ## put the formatting right, and what ruff can mend by itself
 	@$(BIN)/ruff format .
 
 bench: $(STAMP)  ## measure start-up, speed and memory (an hour); results go to benchmarks/results
-	@for name in startup throughput frameworks where_time_goes input_pipeline memory multirun encode_once length_buckets fusion serving streaming clips; do \
+	@for name in startup throughput frameworks where_time_goes input_pipeline memory multirun encode_once length_buckets fusion serving streaming clips series; do \
 		echo "benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## remove the environment and caches; runs in outputs/ and multirun/ stay
