@@ -228,7 +228,8 @@ class MultimodalData(SplitLoaders, pl.LightningDataModule):
         rows, column = self._rows_of("train"), self.own_column(encoder)
         start, end = (one_column(name, self.columns.get(name)) for name in TIME_COLUMNS)
         found = find_input_columns(self.table, {encoder: column}, {encoder: modality}, start, end, look=False)
-        faults = {row: fault for row, fault in found.faults.items() if row in set(rows.tolist())}
+        used = set(rows.tolist()) if found.faults else set()
+        faults = {row: fault for row, fault in found.faults.items() if row in used}
         if not self.skip:
             refuse_times(self.table, faults)
         rows = np.setdiff1d(rows, list(faults)) if faults else rows

@@ -217,3 +217,19 @@ def test_weights_that_cannot_be_had_name_the_ways_out_at_once(monkeypatch: pytes
     assert time.perf_counter() - started < 5
     for way_out in ("image=efficientnet_lite0", "encoders.image.checkpoint=", "pretrained=false"):
         assert way_out in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"image_size": 48}, {"options": {"output_stride": 16}}], ids=str)
+def test_a_network_that_was_built_before_is_what_it_was(monkeypatch: pytest.MonkeyPatch, options: dict) -> None:
+    monkeypatch.setattr(image_module, "EXAMINED", {})
+    ImageEncoder("resnet10t", pretrained=False)  # another one of the same name
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        encoder = ImageEncoder("resnet10t", pretrained=False, **options).eval()
+        inputs = encoder.processor.collate([encoder.processor.prepare(picture(60, 60))])
+        found.append((encoder.out_dim, encoder.token_positions(), encoder(inputs).tokens, torch.rand(3)))
+    monkeypatch.setattr(ImageEncoder, "_examine", None)  # the second was not run
+    ImageEncoder("resnet10t", pretrained=False, **options)
+    assert found[0][:2] == found[1][:2] and found[0][2].shape[1] == found[0][1][1] * found[0][1][2]
+    assert_close(found[0][2:], found[1][2:], rtol=0, atol=0)

@@ -91,3 +91,11 @@ def test_what_are_no_samples(samples):
 def test_what_is_no_sound_is_told(value):
     with pytest.raises(DataError, match="The sound given cannot be used"):
         AUDIO.from_python(value, None)
+
+
+def test_a_sound_that_was_written_anew_has_its_new_length(tmp_path):
+    lengths = []
+    for seconds in (0.5, 0.25):
+        soundfile.write(tmp_path / "a.wav", np.zeros(int(8_000 * seconds)), 8_000)
+        lengths += [AUDIO.length("a.wav", tmp_path), AUDIO.length("a.wav", tmp_path)]
+    assert lengths == [0.5, 0.5, 0.25, 0.25]

@@ -15,7 +15,7 @@ from mmbert.data.modalities.series_files import RecentFiles, Words, columns_in, 
 NUMBERS = {"time": [0.0, 0.5, 1.0], "x": [1.5, np.nan, -2e3]}
 
 
-def same(found, wanted=NUMBERS):
+def assert_same(found, wanted=NUMBERS):
     assert list(found) == list(wanted)
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], np.asarray(values, np.float64))
@@ -32,10 +32,10 @@ def same(found, wanted=NUMBERS):
     ids=["commas", "semicolons and a mark", "tabs", "quotation marks"],
 )
 def test_the_same_numbers_however_a_text_writes_them(text, tmp_path):
-    same(columns_in(text.encode()))
+    assert_same(columns_in(text.encode()))
     (tmp_path / "a.csv").write_bytes(text.encode())
-    same(read_columns(tmp_path / "a.csv"))
-    same(read_columns(io.BytesIO(text.encode())))
+    assert_same(read_columns(tmp_path / "a.csv"))
+    assert_same(read_columns(io.BytesIO(text.encode())))
 
 
 def test_the_same_numbers_in_parquet_and_arrays(tmp_path):
@@ -43,16 +43,16 @@ def test_the_same_numbers_in_parquet_and_arrays(tmp_path):
         pa.table({"time": pa.array(NUMBERS["time"], pa.float32()), "x": pa.array([1.5, None, -2e3])}),
         tmp_path / "a.parquet",
     )
-    same(read_columns(tmp_path / "a.parquet"))
+    assert_same(read_columns(tmp_path / "a.parquet"))
     np.savez(tmp_path / "a.npz", time=np.array(NUMBERS["time"]), x=np.array(NUMBERS["x"], np.float32))
-    same(read_columns(tmp_path / "a.npz"))
+    assert_same(read_columns(tmp_path / "a.npz"))
     grid = np.array([NUMBERS["time"], NUMBERS["x"]]).T
     np.save(tmp_path / "a.npy", grid)
-    same(read_columns(tmp_path / "a.npy"), {"0": NUMBERS["time"], "1": NUMBERS["x"]})
+    assert_same(read_columns(tmp_path / "a.npy"), {"0": NUMBERS["time"], "1": NUMBERS["x"]})
     np.savez(tmp_path / "b.npz", t=np.arange(3), au=grid)
     np.savez(tmp_path / "c.npz", x=np.arange(3))
-    same(read_columns(tmp_path / "c.npz"), {"x": [0, 1, 2]})
-    same(read_columns(tmp_path / "b.npz"), {"t": [0, 1, 2], "au.0": NUMBERS["time"], "au.1": NUMBERS["x"]})
+    assert_same(read_columns(tmp_path / "c.npz"), {"x": [0, 1, 2]})
+    assert_same(read_columns(tmp_path / "b.npz"), {"t": [0, 1, 2], "au.0": NUMBERS["time"], "au.1": NUMBERS["x"]})
 
 
 def test_moments_words_truth_values_and_decimals():
@@ -124,12 +124,12 @@ def test_a_file_that_was_read_is_parsed_again_only_if_it_was_changed(monkeypatch
     monkeypatch.setattr(series_files, "columns_in", lambda content: parsed.append(content) or columns_in(content))
     recent = RecentFiles()
     path.write_text("time,x\n0,1\n1,2\n")
-    same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})
-    same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})
+    assert_same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})
+    assert_same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 2]})
     assert len(parsed) == 1
     path.write_text("time,x\n0,1\n1,7\n")
     os.utime(path, ns=(1, 1))
-    same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 7]})
+    assert_same(recent.columns(str(path)), {"time": [0, 1], "x": [1, 7]})
     assert len(parsed) == 2
     monkeypatch.setattr(series_files, "KEPT_BYTES", 0)
     (tmp_path / "b.csv").write_text("time,x\n0,1\n")

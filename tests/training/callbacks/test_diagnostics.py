@@ -120,6 +120,8 @@ def test_a_run_keeps_them_for_each_split_and_epoch(finished_run):
     history = pd.read_csv(finished_run / "history.csv")
     logged = history["diagnostics/val/share/output/text"].dropna().tolist()
     assert logged == pytest.approx([one["share/output"]["mean"][0] for one in told["val_by_epoch"]])
+    # they stand with the losses of their validation
+    assert history["diagnostics/val/share/output/text"].notna().equals(history["val/mean_loss"].notna())
 
 
 def test_epochs_go_through_a_checkpoint():

@@ -69,10 +69,10 @@ DDP = "ddp_find_unused_parameters_true"
 @pytest.mark.parametrize(("strategy", "processes"), [(DDP, 2), (DDP, 4), (NAME, 1), (NAME, 2), (NAME, 4)])
 def test_the_numbers_are_those_of_one_process(compose_tiny, alone, tmp_path, strategy, processes):
     folder = prepared(compose_tiny, tmp_path, strategy, processes)
-    same_as(alone, folder, finished(folder))
+    assert_same_as(alone, folder, finished(folder))
 
 
-def same_as(alone, own, got):
+def assert_same_as(alone, own, got):
     """Losses to 1e-4 of their size, weights to 2e-4."""
     folder, expected = alone
     assert got.keys() == expected.keys() and len(got) > 12
@@ -95,7 +95,7 @@ def same_as(alone, own, got):
 def test_a_killed_run_goes_on_with_another_strategy_and_number(compose_tiny, alone, tmp_path, begun, processes, words):
     folder = prepared(compose_tiny, tmp_path, begun, processes)
     killed_in_mid_epoch(folder)
-    same_as(alone, folder, finished(folder, *words))
+    assert_same_as(alone, folder, finished(folder, *words))
 
 
 def test_its_name_makes_it():
