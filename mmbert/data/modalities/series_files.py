@@ -32,6 +32,8 @@ KEPT_BYTES = 2**26
 SNIFFED_CHARACTERS = 2**16
 #: What stands for an empty cell, in small letters.
 EMPTY_WORDS = pa.array(["", "na", "n/a", "nan", "-nan", "null", "none"])
+#: The same as they are usually written; a cell that is written otherwise is known when it is read as text.
+EMPTY_SPELLINGS = sorted({write(word) for word in EMPTY_WORDS.to_pylist() for write in (str, str.upper, str.title)})
 WRITTEN_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 OTHER_CONTENT = "it is neither CSV or TSV in UTF-8 nor Parquet, .npy or .npz"
 #: What pyarrow says of a row with another number of cells.
@@ -208,8 +210,6 @@ def columns_of_text(content: bytes) -> dict[str, SeriesColumn]:
     Raises:
         DataError: it has no header, is no text, or a row has more or fewer cells than the header.
     """
-    from pyarrow import csv
-
     whole = len(content) < SNIFFED_CHARACTERS  # else the last character is perhaps not
     try:
         text = content.removeprefix(b"\xef\xbb\xbf")[:SNIFFED_CHARACTERS].decode(errors="strict" if whole else "ignore")
@@ -217,27 +217,45 @@ def columns_of_text(content: bytes) -> dict[str, SeriesColumn]:
         raise DataError(OTHER_CONTENT) from error
     if "\0" in text:
         raise DataError(OTHER_CONTENT)
-    separator = separator_in(text)
-    header = next(iter(first_records(text, separator)), [])
+    separator, header = header_in(text)
     names = [bare_name(name) for name in header]
     if names and all(re.fullmatch(WRITTEN_NUMBER, name) for name in names):
         raise DataError(f"its first line is numbers ({', '.join(names[:4])}), where the columns must be named")
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise DataError(f"it has two columns called '{twice}': rename one of them")
-    try:
-        table = csv.read_csv(
-            io.BytesIO(content),
-            read_options=csv.ReadOptions(column_names=[str(place) for place in range(len(names))], skip_rows=0),
-            parse_options=csv.ParseOptions(delimiter=separator),
-            convert_options=csv.ConvertOptions(
-                column_types={str(place): pa.string() for place in range(len(names))}, strings_can_be_null=False
-            ),
-        ).slice(1)
-    except pa.ArrowInvalid as error:
-        raise DataError(csv_fault(str(error))) from error
-    check_size(len(table), len(names))
-    return {name: text_column(table[str(place)]) for place, name in enumerate(names) if name}
+    try:  # as a rule all cells are numbers, which is four times as fast to read
+        numbers = cells_of(content, separator, len(names), pa.float64())
+        columns: list[SeriesColumn] = [float_column(column) for column in numbers]
+    except pa.ArrowInvalid:
+        try:
+            texts = cells_of(content, separator, len(names), pa.string())
+        except pa.ArrowInvalid as error:
+            raise DataError(csv_fault(str(error))) from error
+        columns = [text_column(column) for column in texts]
+    return {name: column for name, column in zip(names, columns, strict=True) if name}
+
+
+def cells_of(content: bytes, separator: str, width: int, kind: pa.DataType) -> list[pa.ChunkedArray]:
+    """The columns of CSV below its header, all of one type; of numbers, empty cells are null.
+
+    Raises:
+        DataError: they are too many.
+        ArrowInvalid: a cell is none of this type, or a row has another number of them.
+    """
+    from pyarrow import csv
+
+    names = [str(place) for place in range(width)]
+    table = csv.read_csv(
+        io.BytesIO(content),
+        read_options=csv.ReadOptions(column_names=names, skip_rows_after_names=1, use_threads=False),
+        parse_options=csv.ParseOptions(delimiter=separator),
+        convert_options=csv.ConvertOptions(
+            column_types=dict.fromkeys(names, kind), strings_can_be_null=False, null_values=EMPTY_SPELLINGS
+        ),
+    )
+    check_size(len(table), width)
+    return [table[name] for name in names]
 
 
 def csv_fault(message: str) -> str:
@@ -250,17 +268,19 @@ def csv_fault(message: str) -> str:
     return f"a row has {got} cells where the first line names {wanted} columns, '{row[:60]}': perhaps the file is cut"
 
 
-def separator_in(text: str) -> str:
-    """What separates the cells: the first of commas, semicolons and tabs by which all rows are as long as the header.
+def header_in(text: str) -> tuple[str, list[str]]:
+    """What separates the cells, and the header: of commas, semicolons and tabs the first by which all rows are as long.
 
     Of several that is the one that makes most columns; where there is none, the one that makes the widest header.
     """
-    widths = {}
-    for separator in SEPARATORS:
-        records = first_records(text, separator)
-        width = len(records[0]) if records else 0
-        widths[separator] = (width > 1 and agreement(records) == 1, width)
-    return max(widths, key=lambda separator: widths[separator])
+    found = {separator: first_records(text, separator) or [[]] for separator in SEPARATORS}
+
+    def fits(separator: str) -> tuple[bool, int]:
+        records, width = found[separator], len(found[separator][0])
+        return width > 1 and agreement(records) == 1, width
+
+    chosen = max(found, key=fits)
+    return chosen, found[chosen][0]
 
 
 def text_column(values: pa.ChunkedArray) -> SeriesColumn:

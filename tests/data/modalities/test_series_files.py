@@ -6,6 +6,8 @@ import os
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from mmbert.core.errors import DataError
@@ -135,3 +137,25 @@ def test_a_file_that_was_read_is_parsed_again_only_if_it_was_changed(monkeypatch
     (tmp_path / "b.csv").write_text("time,x\n0,1\n")
     recent.columns(str(tmp_path / "b.csv"))
     assert not recent._files
+
+
+CELLS = st.sampled_from(["1", "-2.5", "1e-3", "+4", "0x1F", "", " ", "NaN", "nan", "N/A", "None", "nOnE", "inf", " 7 "])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=5), st.sampled_from([",", ";", "\t"]), st.booleans())
+def test_numbers_are_read_as_they_are_among_words(rows, separator, quoted):
+    """A column of words has the file read cell by cell, as text: the others are what they are without it."""
+    mark = '"' if quoted else ""
+    lines = [["x", "y", "w"], *([*row, "word"] for row in rows)]
+
+    def text(width):
+        return "\n".join(separator.join(f"{mark}{cell}{mark}" for cell in line[:width]) for line in lines).encode()
+
+    found, beside = columns_in(text(2)), columns_in(text(3))
+    assert beside["w"] == Words("word", 1, False)
+    for name in ("x", "y"):
+        if isinstance(beside[name], Words):
+            assert found[name] == beside[name]
+        else:
+            np.testing.assert_array_equal(found[name], beside[name])
