@@ -4,6 +4,8 @@ All reading begins with a cold cache: the files are written to the disk and thro
 ``posix_fadvise``. What is read goes through the loaders that training has. Rounds take turns; medians are compared.
 
 - loose / packed: sequences of vectors (.npy files), one epoch of train by ``data=manifest`` and by ``data=webdataset``.
+- parquet, parquet again: the same in Parquet, row groups of 256 samples, by ``data=huggingface data.streaming=true``:
+  an epoch that unpacks row groups, and one that finds them unpacked.
 - bare: the same shards read by ``read`` calls of 8 MiB, and nothing made of them.
 - memory: the peak of a process that reads 200 batches of a set of 1,000 samples, and of one whose index has 10^6 (its
   locators point into the same shard).
@@ -23,6 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ import torch
 from pyarrow import parquet
 
 from mmbert.data.datamodule import MultimodalData
+from mmbert.data.huggingface import HuggingFaceData
 from mmbert.data.modalities.features import as_sequence
 from mmbert.data.modalities.registry import modality_named
 from mmbert.data.streaming.description import DESCRIPTION, INDEX, ShardDescription
@@ -76,7 +81,26 @@ def make_loose(folder: Path, samples: int, length: int) -> Path:
     return folder / "table.csv"
 
 
-def opened(kind: type[MultimodalData], path: Path, workers: int) -> MultimodalData:
+def make_parquet(table: Path, folder: Path) -> None:
+    """The same samples in a Parquet file a split, the files' bytes in their cells."""
+    folder.mkdir()
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for split in ("train", "val", "test"):
+        own = [row for row in rows if row["split"] == split]
+        schema = pa.schema([("vectors", kind), ("label", pa.string())])
+        with parquet.ParquetWriter(folder / f"{split}.parquet", schema, compression="none") as writer:
+            for start in range(0, len(own), 256):
+                part = own[start : start + 256]
+                cells = [
+                    {"bytes": (table.parent / row["vectors"]).read_bytes(), "path": row["vectors"]} for row in part
+                ]
+                labels = pa.array([row["label"] for row in part])
+                writer.write_table(pa.table([pa.array(cells, kind), labels], schema=schema))
+
+
+def opened(kind: Callable[..., MultimodalData], path: Path, workers: int) -> MultimodalData:
     """The data, ready to be read."""
     data = kind(path, batch_size=64, num_workers=workers, check_files=False)
     task = Classification(4, "label", ["a", "b"]).without_weights()
@@ -117,12 +141,25 @@ def compared(folder: Path, samples: int, length: int, args: argparse.Namespace) 
     """One set, as files and as shards, read in turns."""
     table, shards = make_loose(folder / "loose", samples, length), folder / "shards"
     pack_shards(MultimodalData(table, num_workers=0), {"vectors": modality_named("features")}, shards, 64 * 2**20)
-    seconds: dict[str, list[float]] = {"loose": [], "packed": [], "bare": []}
+    make_parquet(table, folder / "parquet")
+    names = ("loose", "packed", "parquet", "parquet again", "bare")
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(args.rounds):
         for name, kind, path in (("loose", MultimodalData, table), ("packed", WebDatasetData, shards)):
             data = opened(kind, path, args.workers)
             chill(path if path.is_dir() else path.parent)
             seconds[name].append(seconds_of_epoch(data))
+        with tempfile.TemporaryDirectory(dir=folder) as cache:
+            splits = {"train": "train", "val": "validation", "test": "test"}  # the library calls them so
+            data = opened(
+                partial(HuggingFaceData, streaming=True, cache_dir=cache, splits=splits),
+                folder / "parquet",
+                args.workers,
+            )
+            for name in ("parquet", "parquet again"):
+                chill(folder / "parquet")
+                chill(Path(cache))
+                seconds[name].append(seconds_of_epoch(data))
         chill(shards)
         seconds["bare"].append(seconds_of_bare_read(shards))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
@@ -132,6 +169,8 @@ def compared(folder: Path, samples: int, length: int, args: argparse.Namespace) 
         "seconds": {name: [round(each, 3) for each in times] for name, times in seconds.items()},
         "packed_over_loose": round(medians["loose"] / medians["packed"], 3),
         "packed_over_bare_read": round(medians["bare"] / medians["packed"], 3),
+        "parquet_over_loose": round(medians["loose"] / medians["parquet"], 3),
+        "parquet_again_over_loose": round(medians["loose"] / medians["parquet again"], 3),
     }
 
 
@@ -183,7 +222,8 @@ def main() -> None:
     if args.memory_of:
         print_peak(args.memory_of)
         return
-    by_length, peaks = {}, {}
+    by_length: dict[int, dict[str, Any]] = {}
+    peaks: dict[int, float] = {}
     for length in args.lengths:
         with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
             folder = Path(scratch)
