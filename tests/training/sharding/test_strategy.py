@@ -41,11 +41,11 @@ OPTIONS = (
 )
 
 
-def prepared(compose_tiny, folder, strategy, processes):
+def prepared(compose_tiny, folder, strategy, processes, *more):
     """A folder with the config of a run of 16 samples a step."""
     folder.mkdir(exist_ok=True)
     machine = (f"trainer.strategy={strategy}", f"trainer.devices={processes}", f"data.batch_size={16 // processes}")
-    write_config(folder / "config.yaml", compose_tiny(*OPTIONS, *machine))
+    write_config(folder / "config.yaml", compose_tiny(*OPTIONS, *machine, *more))
     return folder
 
 
@@ -70,6 +70,16 @@ DDP = "ddp_find_unused_parameters_true"
 def test_the_numbers_are_those_of_one_process(compose_tiny, alone, tmp_path, strategy, processes):
     folder = prepared(compose_tiny, tmp_path, strategy, processes)
     assert_same_as(alone, folder, finished(folder))
+
+
+def test_batch_normalisation_and_accumulated_steps_are_those_of_ddp(compose_tiny, tmp_path):
+    """Batch normalisation sees a process's own batch, so that only another run with as many processes can be equal."""
+    more = ("encoders.image.frozen=false", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=1")
+    folders = [prepared(compose_tiny, tmp_path / strategy, strategy, 2, *more) for strategy in (DDP, NAME)]
+    first, other = ((folder, finished(folder)) for folder in folders)
+    norms = [m for m in MultimodalModel.from_pretrained(first[0] / "model").modules() if hasattr(m, "running_mean")]
+    assert norms and all(norm.weight.requires_grad for norm in norms)
+    assert_same_as(first, *other)
 
 
 def assert_same_as(alone, own, got):
