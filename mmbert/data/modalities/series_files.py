@@ -225,18 +225,18 @@ def columns_of_text(content: bytes) -> dict[str, SeriesColumn]:
     if twice is not None:
         raise DataError(f"it has two columns called '{twice}': rename one of them")
     try:  # as a rule all cells are numbers, which is four times as fast to read
-        numbers = cells_of(content, separator, len(names), pa.float64())
+        numbers = columns_of_cells(content, separator, len(names), pa.float64())
         columns: list[SeriesColumn] = [float_column(column) for column in numbers]
     except pa.ArrowInvalid:
         try:
-            texts = cells_of(content, separator, len(names), pa.string())
+            texts = columns_of_cells(content, separator, len(names), pa.string())
         except pa.ArrowInvalid as error:
             raise DataError(csv_fault(str(error))) from error
         columns = [text_column(column) for column in texts]
     return {name: column for name, column in zip(names, columns, strict=True) if name}
 
 
-def cells_of(content: bytes, separator: str, width: int, kind: pa.DataType) -> list[pa.ChunkedArray]:
+def columns_of_cells(content: bytes, separator: str, width: int, kind: pa.DataType) -> list[pa.ChunkedArray]:
     """The columns of CSV below its header, all of one type; of numbers, empty cells are null.
 
     Raises:
